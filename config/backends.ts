@@ -1,0 +1,255 @@
+/**
+ * The list of backends as text: `BACKENDS`, the lines of `BACKENDS_FILE`.
+ *
+ * An entry is refused when anything would read it differently from how it is
+ * written: the proxy joins its base path and a request's target as strings, so
+ * what stands here is what goes on the wire.
+ *
+ * @module
+ */
+
+import { parseAddress } from "./address.ts";
+import { host as hostGrammar, integer, pathFault } from "./grammar.ts";
+import type { Result } from "./grammar.ts";
+import type { BackendOptions } from "./options.ts";
+
+/** An entry of a list that cannot be used. */
+export interface BackendFault {
+  /** Line of the text, from 1. */
+  readonly line: number;
+  /**
+   * The entry as it was written, without what might be a password; empty when
+   * the fault is the whole list's.
+   */
+  readonly entry: string;
+  /** What is wrong and what is wanted, as the rest of a sentence. */
+  readonly wanted: string;
+}
+
+/** What a list says. It may be used only when there are no faults. */
+export interface BackendList {
+  /** The backends of the entries that are right, with `url` in normal form. */
+  readonly backends: BackendOptions[];
+  /** The entries that are wrong. */
+  readonly faults: BackendFault[];
+}
+
+const EXAMPLE = "http://127.0.0.1:3000";
+
+/** The ports that `fetch` blocks (Fetch §2.9 "Port blocking"), but for 0. */
+const BLOCKED_PORTS: ReadonlySet<number> = new Set(
+  // Refused on Bun too, which would connect: a list that works there and ends
+  // in nothing but 502 on Deno helps nobody.
+  // deno-fmt-ignore
+  [
+    1, 7, 9, 11, 13, 15, 17, 19, 20, 21, 22, 23, 25, 37, 42, 43, 53, 69, 77, 79,
+    87, 95, 101, 102, 103, 104, 109, 110, 111, 113, 115, 117, 119, 123, 135, 137,
+    139, 143, 161, 179, 389, 427, 465, 512, 513, 514, 515, 526, 530, 531, 532,
+    540, 548, 554, 556, 563, 587, 601, 636, 989, 990, 993, 995, 1719, 1720, 1723,
+    2049, 3659, 4045, 4190, 5060, 5061, 6000, 6566, 6665, 6666, 6667, 6668, 6669,
+    6679, 6697, 10080,
+  ],
+);
+
+/**
+ * Reads a list of backends, separated by commas or newlines. What follows a `#`
+ * at the start of a line or after a space is a comment.
+ */
+export function parseBackends(text: string): BackendList {
+  const backends: BackendOptions[] = [];
+  const faults: BackendFault[] = [];
+  const seen = new Set<string>();
+  for (const [index, raw] of text.split(/\r\n|\r|\n/).entries()) {
+    for (const part of raw.replace(/(?:^|\s)#.*$/s, "").split(",")) {
+      const entry = part.trim();
+      if (entry === "") continue; // a comma at the end of a line
+      const refuse = (wanted: string) =>
+        faults.push({ line: index + 1, entry: mask(entry), wanted });
+      const result = parseBackend(entry);
+      if ("wanted" in result) {
+        refuse(result.wanted);
+      } else if (seen.has(result.value.url)) {
+        refuse(`stands here twice, as ${result.value.url}: write it once`);
+      } else {
+        seen.add(result.value.url);
+        backends.push(result.value);
+      }
+    }
+  }
+  if (faults.length === 0) {
+    const wanted = listFault(backends);
+    if (wanted !== undefined) faults.push({ line: 1, entry: "", wanted });
+  }
+  return { backends, faults };
+}
+
+/** Reads one entry: a URL, then words after spaces. */
+export function parseBackend(entry: string): Result<BackendOptions> {
+  const [address = "", ...words] = entry.trim().split(/\s+/);
+  const url = parseBackendUrl(address);
+  if ("wanted" in url) return url;
+  const backend: { -readonly [K in keyof BackendOptions]: BackendOptions[K] } =
+    {
+      url: url.value,
+    };
+  const seen = new Set<string>();
+  for (const word of words) {
+    const [, name = "", value] = /^([^=]*)(?:=(.*))?$/s.exec(word) ?? [];
+    if (seen.has(name)) return { wanted: `has ${name} twice: write it once` };
+    seen.add(name);
+    if (word === "backup") {
+      backend.backup = true;
+    } else if (word === "resolve") {
+      if (!canResolve(url.value)) {
+        return {
+          wanted: "has resolve without a name to look up: leave it out",
+        };
+      }
+      backend.resolve = true;
+    } else if (name === "weight" || name === "max_conns") {
+      const [min, max] = name === "weight" ? [0, 1000] : [1, 1_000_000];
+      const number = integer(min, max).parse(value ?? "");
+      if ("wanted" in number) {
+        return {
+          wanted: `has an unusable ${name}: ` +
+            `write ${name}= and a whole number from ${min} to ${max}`,
+        };
+      }
+      backend[name === "weight" ? "weight" : "maxConns"] = number.value;
+    } else {
+      return {
+        wanted: /^[a-z]+:\//i.test(word)
+          ? "holds two backends: write a comma between them"
+          : "has an unknown word: after the URL write weight=3, backup, max_conns=100 or resolve",
+      };
+    }
+  }
+  return { value: backend };
+}
+
+/**
+ * Reads the URL of a backend into its normal form: scheme, host in lower case,
+ * port unless it is the default, base path without a slash at its end.
+ */
+export function parseBackendUrl(text: string): Result<string> {
+  if (/^unix:/i.test(text)) return unixUrl(text.slice("unix:".length));
+  const match = /^([a-z][a-z\d+.-]*):\/\/([^/?#\\]*)(.*)$/is.exec(text);
+  if (match === null) return { wanted: schemeMissing(text) };
+  const scheme = match[1]!.toLowerCase();
+  const authority = match[2]!;
+  const rest = match[3]!;
+  if (scheme !== "http" && scheme !== "https") {
+    // WebSockets are bridged to `http:` backends, so `ws:` is a near miss.
+    return { wanted: "has another scheme: write http://, https:// or unix:/" };
+  }
+  if (authority.includes("@")) {
+    return { wanted: "holds credentials: write the URL without them" };
+  }
+  const [, host = "", port] =
+    /^(\[[^\]]*\]|[^:]*)(?::(.*))?$/s.exec(authority) ?? [];
+  const wanted = hostFault(host) ?? portFault(port) ?? restFault(rest);
+  if (wanted !== undefined) return { wanted };
+  const usual = scheme === "http" ? 80 : 443;
+  return {
+    value: `${scheme}://${normalHost(host)}` +
+      (port === undefined || Number(port) === usual ? "" : `:${Number(port)}`) +
+      rest.replace(/\/$/, ""),
+  };
+}
+
+/**
+ * Hides what may be a password in an entry: all before an `@`, and what stands
+ * where a port should (`http://user:pa,ss@host` is two entries, and neither may
+ * show its half).
+ */
+function mask(entry: string): string {
+  if (/^unix:/i.test(entry)) return entry;
+  return entry
+    .replace(/^((?:[a-z][a-z\d+.-]*:)?(?:\/\/)?).*@/is, "$1***@")
+    .replace(
+      /^((?:[a-z][a-z\d+.-]*:\/\/)?(?:\[[^\]]*\]|[^/:?#\s]*):)(?!\d*(?:[/?#\s]|$))[^/?#\s]+/i,
+      "$1***",
+    );
+}
+
+function listFault(backends: readonly BackendOptions[]): string | undefined {
+  if (backends.length === 0) return `holds no backend: write ${EXAMPLE}`;
+  return backends.every(({ weight }) => weight === 0)
+    ? "has weight=0 everywhere, so no backend would get a request: write a weight from 1 to 1000"
+    : undefined;
+}
+
+function unixUrl(path: string): Result<string> {
+  const plain = /^\/(?:[^/]+\/)*[^/]+$/.test(path) &&
+    !path.split("/").some((part) => part === "." || part === "..");
+  // deno-lint-ignore no-control-regex
+  if (!plain || /[?#\0-\x1f\x7f]/.test(path)) {
+    return {
+      wanted:
+        "has no plain absolute path after unix: write it like unix:/run/app.sock",
+    };
+  }
+  // Linux's `sockaddr_un` holds 108 bytes with the one that ends it.
+  return new TextEncoder().encode(path).length <= 107
+    ? { value: `unix:${path}` }
+    : { wanted: "is too long for a socket: write a path of at most 107 bytes" };
+}
+
+function schemeMissing(text: string): string {
+  if (/^\/[^/]/.test(text)) return `has no scheme: write unix:${text}`;
+  const [, scheme = "http:", rest = ""] =
+    /^(https?:)?\/{0,2}(.*)$/is.exec(text) ?? [];
+  const meant = parseBackendUrl(`${scheme}//${rest}`);
+  // What cannot be meant is not repeated: it may hold a password.
+  return `has no scheme: write ${"value" in meant ? meant.value : EXAMPLE}`;
+}
+
+function hostFault(host: string): string | undefined {
+  if (host === "") return `has no host: write ${EXAMPLE}`;
+  const normal = normalHost(host);
+  if (normal === undefined) {
+    return "has a host that is no name and no address: write one";
+  }
+  // IPv6 has many spellings that all mean what they say. A name that is read as
+  // another one, or as an address (`0x7f.1`), is not what it seems.
+  return host.startsWith("[") || normal === host.toLowerCase()
+    ? undefined
+    : `has a host that is read as ${normal}: write that`;
+}
+
+function normalHost(host: string): string | undefined {
+  const bare = /^\[(.*)\]$/.exec(host)?.[1];
+  if (bare !== undefined && parseAddress(bare) === undefined) return undefined;
+  try {
+    const { hostname } = new URL(`http://${host}/`);
+    // A dot at the end is fine: the name is complete, no search domain is tried.
+    const known = "value" in hostGrammar.parse(hostname.replace(/\.$/, ""));
+    return known ? hostname : undefined;
+  } catch {
+    return undefined; // `new URL()` throws on nothing else
+  }
+}
+
+function portFault(port: string | undefined): string | undefined {
+  if (port === undefined) return undefined;
+  const number = /^\d{1,5}$/.test(port) ? Number(port) : NaN;
+  if (!(number >= 1 && number <= 65535)) {
+    return "has no usable port: write a number from 1 to 65535";
+  }
+  return BLOCKED_PORTS.has(number)
+    ? `has a port that fetch blocks (Fetch §2.9, port blocking): let the backend listen on another than ${number}`
+    : undefined;
+}
+
+function restFault(rest: string): string | undefined {
+  if (rest === "") return undefined;
+  if (rest.includes("#")) return "has a fragment: write the URL without #";
+  if (rest.includes("?")) return "has a query: write the URL without ?";
+  return pathFault(rest);
+}
+
+function canResolve(url: string): boolean {
+  if (url.startsWith("unix:")) return false;
+  const { hostname } = new URL(url);
+  return parseAddress(hostname.replace(/^\[|\]$/g, "")) === undefined;
+}

@@ -1,0 +1,105 @@
+import assert from "node:assert/strict";
+import { parseBackend, parseBackends, parseBackendUrl } from "./backends.ts";
+
+Deno.test("parseBackendUrl() brings a URL into its normal form", () => {
+  const cases: [written: string, normal: string][] = [
+    ["http://a", "http://a"],
+    ["http://a/", "http://a"],
+    ["HTTP://A.Test:80/", "http://a.test"],
+    ["https://a:443/Base/", "https://a/Base"],
+    ["http://a:443", "http://a:443"],
+    ["http://a:03000", "http://a:3000"],
+    ["http://a_b.test.", "http://a_b.test."],
+    ["http://10.0.0.5:3000/v1", "http://10.0.0.5:3000/v1"],
+    ["http://[0:0::1]:3000", "http://[::1]:3000"],
+    ["http://a/%7e/@scope;v=1", "http://a/%7e/@scope;v=1"],
+    ["unix:/run/app.sock", "unix:/run/app.sock"],
+  ];
+  for (const [written, normal] of cases) {
+    assert.deepEqual(parseBackendUrl(written), { value: normal }, written);
+  }
+});
+
+Deno.test("parseBackendUrl() says what to write instead", () => {
+  const cases: [written: string, wanted: RegExp][] = [
+    ["a", /write http:\/\/a$/],
+    ["https:a:3000", /write https:\/\/a:3000$/],
+    ["http:/a", /write http:\/\/a$/],
+    ["mailto:x", /write http:\/\/127\.0\.0\.1:3000$/],
+    ["http://münchen.test", /read as xn--mnchen-3ya\.test/],
+    ["http://010.1", /read as 8\.0\.0\.1/],
+    ["http://a:", /has no usable port/],
+    ["http://[fe80::1%eth0]", /no name and no address/],
+    ["http://a/ä", /percent-encoded/],
+    ["http://a/%zz", /percent-encoded/],
+    ["http://a//", /empty path segment/],
+    ["unix:///run/app.sock", /plain absolute path/],
+    ["unix:/run/../app.sock", /plain absolute path/],
+    [`unix:/${"a".repeat(107)}`, /at most 107 bytes/],
+  ];
+  for (const [written, wanted] of cases) {
+    const result = parseBackendUrl(written);
+    assert.match("wanted" in result ? result.wanted : "", wanted, written);
+  }
+});
+
+Deno.test("parseBackend() reads the words after the URL", () => {
+  assert.deepEqual(
+    parseBackend(" http://a  weight=0 backup\tmax_conns=100 resolve "),
+    {
+      value: {
+        url: "http://a",
+        weight: 0,
+        backup: true,
+        maxConns: 100,
+        resolve: true,
+      },
+    },
+  );
+});
+
+Deno.test("parseBackends() reads commas, lines and comments", () => {
+  const text = "\uFEFF# all\r\nhttp://a, http://b weight=2,\n\n" +
+    "  http://c # not http://d, nor http://e\n";
+  assert.deepEqual(parseBackends(text), {
+    backends: [
+      { url: "http://a" },
+      { url: "http://b", weight: 2 },
+      { url: "http://c" },
+    ],
+    faults: [],
+  });
+});
+
+Deno.test("parseBackends() names the line and keeps the rest", () => {
+  const { backends, faults } = parseBackends("http://a\n\nb:80,http://c");
+  assert.deepEqual(backends, [{ url: "http://a" }, { url: "http://c" }]);
+  assert.deepEqual(faults, [
+    { line: 3, entry: "b:80", wanted: "has no scheme: write http://b" },
+  ]);
+});
+
+Deno.test("parseBackends() takes a pool of backups only", () => {
+  assert.deepEqual(parseBackends("http://a backup,http://b backup").faults, []);
+});
+
+Deno.test("parseBackends() shows no password, however it is mistaken", () => {
+  const lists = [
+    "http://user:hunter2@a",
+    "http://user:hunter2@a?b weight=x",
+    "http://user:hunter,2@a",
+    "http://user:hun/ter2@a",
+    "http://user:hunter#@a",
+    "http:user:hunter2@a",
+    "//user:hunter2@a",
+    "user:hunter2@a:3000",
+    "user:hunter2",
+    "ftp://user:hunter2@a",
+    "http://user:hunter2 @a",
+  ];
+  for (const list of lists) {
+    const { backends, faults } = parseBackends(list);
+    assert.deepEqual(backends, [], list);
+    assert.doesNotMatch(JSON.stringify(faults), /hunter|ter2/, list);
+  }
+});

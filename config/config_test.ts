@@ -1,0 +1,302 @@
+import assert from "node:assert/strict";
+import { type Config, readBackends, readSettings } from "./config.ts";
+import { SETTING_NAMES, SETTINGS } from "./settings.ts";
+import { WRONG_SETTINGS } from "./wrong_settings.ts";
+
+const A = "http://127.0.0.1:3001";
+const CERT = "-----BEGIN CERTIFICATE-----\nx\n-----END CERTIFICATE-----\n";
+const KEY = "-----BEGIN EC PRIVATE KEY-----\nx\n-----END EC PRIVATE KEY-----\n";
+
+function settings(
+  env: Readonly<Record<string, string>>,
+  args: readonly string[] = [],
+  files: Readonly<Record<string, string>> = {},
+): Config {
+  return readSettings(args, (name) => env[name], Object.keys(env), (path) => {
+    const text = files[path];
+    if (text === undefined) throw new Error(`No such file: ${path}`);
+    return text;
+  });
+}
+
+function usable(...given: Parameters<typeof settings>) {
+  const config = settings(...given);
+  assert.ok("proxy" in config, JSON.stringify(config));
+  return config;
+}
+
+function faults(...given: Parameters<typeof settings>): readonly string[] {
+  const config = settings(...given);
+  assert.ok(config.kind === "faults", JSON.stringify(config));
+  return config.faults;
+}
+
+for (const { name, env, args, wants } of WRONG_SETTINGS) {
+  Deno.test(`readSettings() finds the one fault: ${name}`, () => {
+    const [fault, ...more] = faults(env, args);
+    assert.match(fault!, wants);
+    assert.deepEqual(more, []);
+    assert.doesNotMatch(fault!, /[\r\n]|hunter2/);
+  });
+}
+
+Deno.test("readSettings() takes one backend and leaves out what was not set", () => {
+  const { kind, proxy, serve, backendsFile } = usable({ BACKENDS: A });
+  assert.equal(kind, "run");
+  assert.deepEqual(proxy, { backends: [{ url: A }] });
+  assert.deepEqual(serve, {});
+  assert.equal(backendsFile, undefined);
+});
+
+Deno.test("readSettings() puts each setting into the field its row names", () => {
+  const samples: Record<string, [text: string, value: unknown]> = {
+    BACKENDS: [A, [{ url: A }]],
+    BACKEND_CA: ["/cert", CERT],
+    BACKEND_CERT: ["/cert", CERT],
+    BACKEND_KEY: ["/key", KEY],
+    PORT: ["0", 0],
+    HOST: ["[::1]", "::1"],
+    TLS_CERT: ["/cert", CERT],
+    TLS_KEY: ["/key", KEY],
+    WORKERS: ["auto", "auto"],
+    POLICY: ["sticky:lb", "sticky:lb"],
+    HEALTH_PATH: ["/up?full=1", "/up?full=1"],
+    HEALTH_STATUS: ["200-299, 404", "200-299,404"],
+    HEALTH_INTERVAL: ["500ms", 500],
+    HEALTH_TIMEOUT: ["100ms", 100],
+    HEALTH_RISE: ["1", 1],
+    HEALTH_FALL: ["5", 5],
+    EJECT_AFTER: ["4", 4],
+    EJECT_TIME: ["5m", 300_000],
+    SLOW_START: ["1h", 3_600_000],
+    RETRIES: ["off", 0],
+    RETRY_BUDGET: ["12.5%", 0.125],
+    TIMEOUT: ["1m", 60_000],
+    RESUME: ["on", true],
+    IDLE_TIMEOUT: ["5m", 300_000],
+    MAX_BODY: ["64KB", 65_536],
+    MAX_IN_FLIGHT: ["7", 7],
+    HOST_HEADER: ["backend", "backend"],
+    TRUSTED_PROXIES: ["loopback, 10.0.0.0/8", ["loopback", "10.0.0.0/8"]],
+    VIA: ["off", false],
+    REQUEST_ID: ["on", true],
+    TRACE: ["on", true],
+    ACCESS_LOG: ["json", "json"],
+    LOG_QUERY: ["off", false],
+    ADMIN_PORT: ["9000", 9000],
+    ADMIN_HOST: ["LOCALHOST", "localhost"],
+    ADMIN_TOKEN: ["0123456789abcdef", "0123456789abcdef"],
+    DRAIN_DELAY: ["0s", 0],
+    DRAIN_TIMEOUT: ["1s", 1000],
+  };
+  const names = SETTING_NAMES.filter((name) => name !== "BACKENDS_FILE");
+  assert.deepEqual(Object.keys(samples), names);
+  const env = Object.fromEntries(
+    names.map((name) => [name, samples[name]![0]]),
+  );
+  const config = usable(env, [], { "/cert": CERT, "/key": KEY });
+  for (const name of names) {
+    const field = SETTINGS[name].field.split(".");
+    const value = field.reduce(
+      (at: unknown, key) => (at as Record<string, unknown>)[key],
+      config,
+    );
+    assert.deepEqual(value, samples[name]![1], name);
+  }
+});
+
+Deno.test("readSettings() switches off by the word off", () => {
+  const { proxy, serve } = usable({
+    BACKENDS: A,
+    HEALTH_PATH: "off",
+    HEALTH_INTERVAL: "1s", // under the timeout, which no longer matters
+    EJECT_AFTER: "off",
+    SLOW_START: "off",
+    IDLE_TIMEOUT: "off",
+    MAX_BODY: "off",
+    MAX_IN_FLIGHT: "off",
+    ACCESS_LOG: "off",
+    ADMIN_PORT: "off",
+    ADMIN_TOKEN: "0123456789abcdef",
+  });
+  assert.deepEqual(proxy, {
+    backends: [{ url: A }],
+    health: false,
+    eject: false,
+    accessLog: false,
+  });
+  assert.deepEqual(serve, { admin: false });
+});
+
+Deno.test("readSettings() lets a flag win over its variable", () => {
+  const env = { BACKENDS: A, PORT: "nonsense", HEALTH_PATH: "/a" };
+  const { serve, proxy } = usable(env, ["--port=81", "--health-path", "/b"]);
+  assert.equal(serve.port, 81);
+  assert.deepEqual(proxy.health, { path: "/b" });
+});
+
+Deno.test("readSettings() takes an empty variable for an unset one", () => {
+  const { serve } = usable({
+    BACKENDS: A,
+    PORT: "",
+    HOST: " \n",
+    HTTP_PROXY: "",
+  });
+  assert.deepEqual(serve, {});
+});
+
+Deno.test("readSettings() takes off the space around a value", () => {
+  assert.equal(usable({ BACKENDS: A, PORT: " 81\r\n" }).serve.port, 81);
+});
+
+Deno.test("readSettings() knows --help, --version and --check", () => {
+  assert.deepEqual(settings({}, ["--help", "--nonsense"]), { kind: "help" });
+  assert.deepEqual(settings({}, ["--version"]), { kind: "version" });
+  assert.equal(usable({ BACKENDS: A }, ["--check"]).kind, "check");
+});
+
+Deno.test("readSettings() collects all faults", () => {
+  const found = faults(
+    { BACKENDS: "a:1,b:2", PORT: "x", TIMEOUT: "y", HEALTH_TIMEOUT: "9s" },
+    ["--nonsense"],
+  );
+  assert.equal(found.length, 6);
+});
+
+Deno.test("readSettings() does not compare a setting that cannot be read", () => {
+  const found = faults({
+    BACKENDS: A,
+    HEALTH_INTERVAL: "x",
+    HEALTH_TIMEOUT: "9s",
+  });
+  assert.equal(found.length, 1);
+});
+
+Deno.test("readSettings() keeps a fault on one line and steers no terminal", () => {
+  const [fault] = faults({ BACKENDS: A, PORT: "1\n2\x1b[2J\u2028\u202e3" });
+  assert.match(fault!, /^PORT: "1 2 \[2J 3" is not a port/);
+});
+
+Deno.test("readSettings() shows no credentials wherever a URL was put", () => {
+  const url = "http://user:hunter2@a";
+  const found = faults({ BACKENDS: A, HOST: url, POLICY: url }, [url]);
+  assert.equal(found.length, 3);
+  for (const fault of found) assert.match(fault, /"http:\/\/\*\*\*@a"/);
+});
+
+Deno.test("readSettings() cuts a long value", () => {
+  const [fault] = faults({ BACKENDS: A, PORT: "1".repeat(1000) });
+  assert.ok(fault!.length < 300);
+});
+
+Deno.test("readSettings() does not quote what follows a misspelt flag", () => {
+  const found = faults({ BACKENDS: A }, ["--admin-tokn", "hunter2"]);
+  assert.equal(found.length, 1);
+  assert.doesNotMatch(found[0]!, /hunter2/);
+});
+
+Deno.test("readSettings() shows the settings in effect without the token", () => {
+  const { values } = usable({ BACKENDS: A, ADMIN_TOKEN: "0123456789abcdef" });
+  assert.equal(values.ADMIN_TOKEN, "***");
+  assert.equal(values.TIMEOUT, "30s");
+  assert.equal(values.TLS_CERT, undefined);
+});
+
+Deno.test("readSettings() reads the backends of BACKENDS_FILE", () => {
+  const text = `# the pool\n${A} weight=2 # big\n\nhttp://b.test\n`;
+  const config = usable({ BACKENDS_FILE: "/b" }, [], { "/b": text });
+  assert.equal(config.backendsFile, "/b");
+  assert.deepEqual(config.proxy.backends, [
+    { url: A, weight: 2 },
+    { url: "http://b.test" },
+  ]);
+});
+
+Deno.test("readSettings() names the line of BACKENDS_FILE that is wrong", () => {
+  const found = faults({ BACKENDS_FILE: "/b" }, [], { "/b": `${A}\nb:80\n` });
+  assert.deepEqual(found, [
+    'BACKENDS_FILE: line 2, "b:80" has no scheme: write http://b',
+  ]);
+});
+
+Deno.test("readSettings() refuses a file that is no PEM, or the wrong one", () => {
+  const files = { "/cert": CERT, "/key": KEY, "/text": "x" };
+  const cases: [cert: string, key: string, wants: RegExp[]][] = [
+    ["/cert", "/key", []],
+    ["/text", "/key", [/^TLS_CERT: "\/text" holds no PEM/]],
+    ["/cert", "/none", [/^TLS_KEY: "\/none" cannot be read: No such file/]],
+    ["/key", "/cert", [
+      /^TLS_CERT: .* CERTIFICATE/,
+      /^TLS_KEY: .* PRIVATE KEY/,
+    ]],
+  ];
+  for (const [cert, key, wants] of cases) {
+    const env = { BACKENDS: A, TLS_CERT: cert, TLS_KEY: key };
+    const config = settings(env, [], files);
+    const found = config.kind === "faults" ? config.faults : [];
+    assert.equal(found.length, wants.length);
+    wants.forEach((want, i) => assert.match(found[i]!, want));
+  }
+});
+
+Deno.test("readSettings() refuses the admin port where it cannot be listened on", () => {
+  const cases: [env: Record<string, string>, refused: boolean][] = [
+    [{ ADMIN_PORT: "8080" }, true],
+    [{ ADMIN_PORT: "0", PORT: "0" }, false],
+    [{ ADMIN_PORT: "8080", HOST: "10.0.0.1" }, false],
+    [{ ADMIN_PORT: "8080", HOST: "localhost" }, true],
+    [{ ADMIN_PORT: "8080", HOST: "127.0.0.2" }, false],
+    [{ ADMIN_PORT: "8080", HOST: "10.0.0.1", ADMIN_HOST: "::" }, true],
+  ];
+  for (const [env, refused] of cases) {
+    const { kind } = settings({ BACKENDS: A, ...env });
+    assert.equal(kind === "faults", refused, JSON.stringify(env));
+  }
+});
+
+Deno.test("readSettings() says nothing of foreign variables", () => {
+  usable({
+    BACKENDS: A,
+    HOSTS: "x",
+    POST: "x",
+    HOME: "/",
+    TRACES: "1",
+    BACKEND: "b",
+  });
+});
+
+Deno.test("readSettings() says nothing of a near miss beside the right name", () => {
+  usable({ BACKENDS: A, RETRY: "1", RETRIES: "1", TIMEOUTS: "" });
+});
+
+Deno.test("readSettings() asks for BACKEND where variables may not be listed", () => {
+  const env = (name: string) => name === "BACKEND" ? A : undefined;
+  const config = readSettings([], env, undefined, () => "");
+  assert.ok(config.kind === "faults");
+  assert.match(config.faults[0]!, /but BACKEND is/);
+});
+
+Deno.test("readBackends() refuses the listener itself and nothing besides", () => {
+  const cases: [url: string, host: string, refused: boolean][] = [
+    ["http://localhost:81", "0.0.0.0", true],
+    ["https://localhost:81", "0.0.0.0", true],
+    ["http://app.localhost:81", "::", true],
+    ["http://127.0.0.2:81", "0.0.0.0", true],
+    ["http://0.0.0.0:81", "127.0.0.1", true],
+    ["http://[::]:81", "localhost", true],
+    ["http://127.0.0.2:81", "127.0.0.1", false],
+    ["http://127.0.0.1:81", "10.0.0.1", false],
+    ["http://10.0.0.1:81", "10.0.0.1", true],
+    ["http://[::ffff:10.0.0.1]:81", "10.0.0.1", true],
+    ["http://app.test:81", "app.test", true],
+    ["http://app.test:81", "0.0.0.0", false],
+    ["http://localhost:82", "0.0.0.0", false],
+    ["unix:/run/app.sock", "0.0.0.0", false],
+  ];
+  for (const [url, host, refused] of cases) {
+    const list = readBackends("B", url, { host, port: 81 }, () => undefined);
+    assert.equal(list.faults.length > 0, refused, `${url} at ${host}`);
+  }
+  const free = readBackends("B", A, { port: 0 }, () => undefined);
+  assert.deepEqual(free.faults, []);
+});

@@ -1,0 +1,332 @@
+/**
+ * What the text of a setting may be: one parser for each kind of value.
+ *
+ * Each is pure and refuses rather than guesses. A refusal is the rest of a
+ * sentence that begins with the quoted value (`"5" has no unit: write 5s …`), so
+ * that every fault reads alike; the value itself is quoted by the caller, who
+ * knows whether it is secret.
+ *
+ * @module
+ */
+
+import { parseCidr } from "./address.ts";
+
+/** What a parser found: a value, or a sentence that says what is wanted. */
+export type Result<T> = { readonly value: T } | { readonly wanted: string };
+
+/** A kind of value. */
+export interface Grammar<T> {
+  /** The values it takes, for the settings' table: `10ms` to `24h`. */
+  readonly takes: string;
+  /** Reads a value, or says what is wanted. */
+  readonly parse: (text: string) => Result<T>;
+}
+
+/** The longest delay a timer can hold; a longer one would fire at once. */
+export const MAX_TIMER_MS: number = 2 ** 31 - 1;
+
+const MS: Record<string, number> = { ms: 1, s: 1_000, m: 60_000, h: 3_600_000 };
+const BYTES: Record<string, number> = {
+  B: 1,
+  KB: 1024,
+  MB: 1024 ** 2,
+  GB: 1024 ** 3,
+};
+
+/**
+ * A duration in milliseconds, written with its unit: `500ms`, `5s`, `2m`, `1h`.
+ *
+ * @throws {RangeError} If a bound is no duration, or more than a timer holds.
+ */
+export function duration(min: string, max: string): Grammar<number> {
+  return quantity("duration", "500ms, 5s, 2m or 1h", "s", MS, min, max);
+}
+
+/**
+ * A size in bytes, written with its unit: `512B`, `64KB`, `10MB`, `1GB`, which
+ * are powers of 1024.
+ *
+ * @throws {RangeError} If a bound is no size.
+ */
+export function size(min: string, max: string): Grammar<number> {
+  return quantity("size", "512B, 64KB, 10MB or 1GB", "MB", BYTES, min, max);
+}
+
+/** A whole number within bounds. */
+export function integer(min: number, max: number): Grammar<number> {
+  return {
+    takes: `\`${min}\` to \`${max}\``,
+    parse(text) {
+      const value = /^\d{1,15}$/.test(text) ? Number(text) : NaN;
+      return value >= min && value <= max ? { value } : {
+        wanted: `is not usable: write a whole number from ${min} to ${max}`,
+      };
+    },
+  };
+}
+
+/** A share of 0% to 100%, as a number from 0 to 1. */
+export const share: Grammar<number> = {
+  takes: "`0%` to `100%`",
+  parse(text) {
+    const match = /^(\d{1,3}(?:\.\d{1,6})?)%$/.exec(text);
+    const percent = match ? Number(match[1]) : NaN;
+    return percent <= 100
+      ? { value: percent / 100 }
+      : { wanted: "is not a share: write one from 0% to 100%, such as 20%" };
+  },
+};
+
+/** One of a few words. */
+export function oneOf<const T extends string>(
+  ...words: readonly T[]
+): Grammar<T> {
+  return {
+    takes: words.map((word) => `\`${word}\``).join(", "),
+    parse(text) {
+      const value = words.find((word) => word === text);
+      return value !== undefined
+        ? { value }
+        : { wanted: `is not known: write ${orList(words)}` };
+    },
+  };
+}
+
+/** `on` or `off`. */
+export const onOff: Grammar<boolean> = {
+  takes: "`on`, `off`",
+  parse(text) {
+    return text === "on" || text === "off"
+      ? { value: text === "on" }
+      : { wanted: "is not known: write on or off" };
+  },
+};
+
+/** Something that can be switched off: the word `off` is `false`. */
+export function orOff<T>(grammar: Grammar<T>): Grammar<T | false> {
+  return orWord("off", false, grammar);
+}
+
+/** A grammar, and besides one word that stands for one value. */
+export function orWord<T, W>(
+  word: string,
+  value: W,
+  grammar: Grammar<T>,
+): Grammar<T | W> {
+  return {
+    takes: `${grammar.takes}, \`${word}\``,
+    parse(text): Result<T | W> {
+      if (text === word) return { value };
+      const result = grammar.parse(text);
+      return "value" in result
+        ? result
+        : { wanted: `${result.wanted}, or ${word}` };
+    },
+  };
+}
+
+/** A port, 0 to 65535; 0 takes a free one. */
+export const port: Grammar<number> = {
+  takes: "`0` to `65535`",
+  parse(text) {
+    const value = /^\d{1,5}$/.test(text) ? Number(text) : NaN;
+    return value <= 65535
+      ? { value }
+      : { wanted: "is not a port: write a number from 0 to 65535" };
+  },
+};
+
+/** An address or a name to listen on; brackets around IPv6 are taken off. */
+export const host: Grammar<string> = {
+  takes: "an address or a name",
+  parse(text) {
+    const bare = /^\[(.*:.*)\]$/.exec(text)?.[1] ?? text;
+    // What ends in a number is meant as an address (WHATWG URL §3.5), so it
+    // may not pass as a name when it is none: `256.0.0.1`.
+    const isName = /^(?=.{1,253}$)\w(?:[\w-]*\w)?(?:\.\w(?:[\w-]*\w)?)*$/;
+    const usable = parseCidr(bare)?.bits === 128 && !bare.includes("/") ||
+      isName.test(bare) && !/(?:^|\.)\d+$/.test(bare);
+    return usable ? { value: bare.toLowerCase() } : {
+      wanted: "is not an address or a name: write 0.0.0.0, ::, or localhost",
+    };
+  },
+};
+
+/** A path of a file; whether it can be read is seen when it is read. */
+export const file: Grammar<string> = {
+  takes: "a file",
+  parse(text) {
+    return text.includes("\0")
+      ? { wanted: "is not the path of a file" }
+      : { value: text };
+  },
+};
+
+/** Any text; it is looked at elsewhere. */
+export function anything(takes: string): Grammar<string> {
+  return { takes, parse: (text) => ({ value: text }) };
+}
+
+/** A path to probe: it begins with `/` and is sent as it is written. */
+export const path: Grammar<string> = {
+  takes: "a path",
+  parse(text) {
+    if (!text.startsWith("/")) {
+      return {
+        wanted: "does not begin with a slash: write a path like /health",
+      };
+    }
+    const [, before = "", query = ""] = /^([^?]*)\??(.*)$/s.exec(text) ?? [];
+    const fault = pathFault(before) ?? characterFault(query.replace(/\?/g, ""));
+    return fault === undefined ? { value: text } : { wanted: fault };
+  },
+};
+
+/**
+ * What keeps a path from being sent by `fetch` as it is written, on both
+ * runtimes, or `undefined`. The path begins with `/`.
+ */
+export function pathFault(text: string): string | undefined {
+  if (text.includes("//")) return "has an empty path segment: write / for //";
+  return text.split("/").some((part) => /^(?:\.|%2e){1,2}$/i.test(part))
+    ? 'has a dot segment in its path: write the path without "." and ".."'
+    : characterFault(text);
+}
+
+// RFC 3986 §3.3 `pchar`, and slashes. Anything else is encoded on the way, and
+// not alike: Bun encodes `^`, Deno does not.
+function characterFault(text: string): string | undefined {
+  return /^(?:[\w.~!$&'()*+,;=:@/-]|%[0-9a-f]{2})*$/i.test(text)
+    ? undefined
+    : "has a character that a path cannot hold: write it percent-encoded";
+}
+
+/** A list of status codes and ranges, such as `200-399,404`, as text. */
+export const statusList: Grammar<string> = {
+  takes: "codes and ranges",
+  parse(text) {
+    const items = text.split(",").map((item) => item.trim());
+    const usable = items.every((item) => {
+      const match = /^([1-5]\d\d)(?:-([1-5]\d\d))?$/.exec(item);
+      return match !== null && match[1]! <= (match[2] ?? match[1]!);
+    });
+    return usable ? { value: items.join(",") } : {
+      wanted:
+        "is not a list of status codes: write codes and ranges from 100 to 599, such as 200-399,404",
+    };
+  },
+};
+
+/**
+ * A list of addresses and CIDRs, and of the words `loopback` and `private`. It
+ * is only checked here; who trusts an address reads it again.
+ */
+export const addressList: Grammar<readonly string[]> = {
+  takes: "addresses, CIDRs, `loopback`, `private`",
+  parse(text) {
+    const items = text.split(/[\s,]+/).filter((item) => item !== "");
+    const usable = items.every((item) =>
+      item === "loopback" || item === "private" || parseCidr(item)
+    );
+    if (usable && items.length > 0) return { value: items };
+    return {
+      wanted:
+        "is not a list of addresses: write addresses, CIDRs such as 10.0.0.0/8, loopback or private",
+    };
+  },
+};
+
+const POLICIES = [
+  "round_robin",
+  "least_conn",
+  "random",
+  "p2c",
+  "ewma",
+  "ip_hash",
+  "uri_hash",
+];
+
+/** The name of a policy; after `header:`, `cookie:`, `sticky:` a token. */
+export const policy: Grammar<string> = {
+  takes: [...POLICIES, "header:NAME", "cookie:NAME", "sticky:NAME"]
+    .map((name) => `\`${name}\``).join(", "),
+  parse(text) {
+    if (POLICIES.includes(text)) return { value: text };
+    const named = /^(header|cookie|sticky):(.*)$/s.exec(text);
+    if (named === null) {
+      const names = [...POLICIES, "header:NAME", "cookie:NAME", "sticky:NAME"];
+      return { wanted: `is not a policy: write ${orList(names)}` };
+    }
+    return isToken(named[2]!) ? { value: text } : {
+      wanted: `has no usable name: write ${
+        named[1]
+      }: and letters, digits or any of !#$%&'*+-.^_\`|~`,
+    };
+  },
+};
+
+/** Whether the text is a token: a field or cookie name (RFC 9110 §5.6.2). */
+export function isToken(text: string): boolean {
+  return /^[!#$%&'*+.^_`|~0-9A-Za-z-]+$/.test(text);
+}
+
+/** A secret that can stand in `Authorization: Bearer`, and not be guessed. */
+export const secret: Grammar<string> = {
+  takes: "16 to 512 visible characters",
+  parse(text) {
+    if (!/^[!-~]*$/.test(text)) {
+      return { wanted: "is not usable: write visible ASCII without spaces" };
+    }
+    return text.length >= 16 && text.length <= 512 ? { value: text } : {
+      wanted: `has ${text.length} characters: write 16 to 512 of visible ASCII`,
+    };
+  },
+};
+
+/** Joins words as in a sentence: `a, b or c`. */
+export function orList(words: readonly string[]): string {
+  const last = words.at(-1) ?? "";
+  return words.length < 2
+    ? last
+    : `${words.slice(0, -1).join(", ")} or ${last}`;
+}
+
+/** A number with a unit. */
+function quantity(
+  noun: string,
+  examples: string,
+  likelyUnit: string,
+  units: Record<string, number>,
+  min: string,
+  max: string,
+): Grammar<number> {
+  const amount = (text: string): number => {
+    const [, digits, unit = ""] = /^(\d{1,15})([A-Za-z]+)$/.exec(text) ?? [];
+    return Number(digits) * (units[unit] ?? NaN);
+  };
+  const [least, most] = [amount(min), amount(max)];
+  if (!(least <= most) || (units === MS && most > MAX_TIMER_MS)) {
+    throw new RangeError(`Cannot bound a ${noun}: "${min}" to "${max}"`);
+  }
+  return {
+    takes: `\`${min}\` to \`${max}\``,
+    parse(text) {
+      const value = amount(text);
+      if (value >= least && value <= most) return { value };
+      const range = `${noun} from ${min} to ${max}`;
+      if (/^\d+$/.test(text)) {
+        const likely = amount(text + likelyUnit);
+        const meant = likely >= least && likely <= most && likely > 0;
+        return {
+          wanted: `has no unit: write a ${range}, such as ` +
+            (meant ? text + likelyUnit : examples),
+        };
+      }
+      return {
+        wanted: Number.isNaN(value)
+          ? `is not a ${noun}: write a ${range}, such as ${examples}`
+          : `is out of bounds: write a ${range}`,
+      };
+    },
+  };
+}

@@ -1,0 +1,67 @@
+/**
+ * Whether two hosts are one listener, as far as can be said without looking a
+ * name up.
+ *
+ * @module
+ */
+
+import { isLoopback, isWildcard, parseAddress } from "./address.ts";
+
+/** Where the proxy listens. */
+export interface Listener {
+  /** Its address or name. */
+  readonly host: string;
+  /** Its port; 0 for one that is not known yet. */
+  readonly port: number;
+}
+
+/** Whether a backend's URL leads back to the listener. */
+export function leadsTo(url: string, listener: Listener): boolean {
+  if (url.startsWith("unix:")) return false;
+  const { protocol, hostname, port } = new URL(url);
+  const number = Number(port || (protocol === "https:" ? 443 : 80));
+  if (number !== listener.port) return false;
+  const here = scope(listener.host);
+  const there = scope(hostname);
+  if (here.host === there.host) return true;
+  // A connection to 0.0.0.0 arrives on the loopback, like one to `localhost`.
+  if (there.kind === "other") return false;
+  return here.kind === "wildcard" || oneLoopback(here, there) ||
+    here.kind === "loopback" && there.kind === "wildcard";
+}
+
+/** Whether one port cannot be listened on at both hosts at once. */
+export function collide(one: string, other: string): boolean {
+  const [a, b] = [scope(one), scope(other)];
+  return a.host === b.host || a.kind === "wildcard" || b.kind === "wildcard" ||
+    oneLoopback(a, b);
+}
+
+interface Scope {
+  readonly host: string;
+  readonly kind: "loopback" | "wildcard" | "other";
+  readonly isName: boolean;
+}
+
+// Two addresses of the loopback are two listeners, and both may be meant;
+// `localhost` may be any of them.
+function oneLoopback(a: Scope, b: Scope): boolean {
+  return a.kind === "loopback" && b.kind === "loopback" &&
+    (a.isName || b.isName);
+}
+
+function scope(text: string): Scope {
+  const host = text.replace(/^\[|\]$|\.$/g, "");
+  const address = parseAddress(host);
+  if (address === undefined) {
+    const local = host === "localhost" || host.endsWith(".localhost");
+    return { host, kind: local ? "loopback" : "other", isName: true };
+  }
+  const kind = isLoopback(address)
+    ? "loopback"
+    : isWildcard(address)
+    ? "wildcard"
+    : "other";
+  // As a number, since `::1` and `0:0::1` are one host.
+  return { host: String(address), kind, isName: false };
+}

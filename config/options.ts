@@ -1,0 +1,296 @@
+/**
+ * The options of the proxy and of its server, as types alone.
+ *
+ * They stand apart from the code that uses them so that `config/` can build
+ * them from text and everything else can take them, without either importing
+ * the other. Absent and `undefined` both mean "the default"; what a default is
+ * stands here and, once, in the code that uses the field.
+ *
+ * @module
+ */
+
+/** One backend as an object: where it is, and its share of the requests. */
+export interface BackendOptions {
+  /**
+   * `http://host:port`, `https://host:port`, each with a base path if wanted
+   * (it is kept in front of every request's path), or `unix:/path.sock`. No
+   * credentials, no query, no fragment.
+   */
+  readonly url: string;
+  /**
+   * Share of the requests relative to the other backends' weights: a whole
+   * number from 0 to 1000. 0 gets no requests.
+   *
+   * @default {1}
+   */
+  readonly weight?: number | undefined;
+  /**
+   * Used only while no other backend is available.
+   *
+   * @default {false}
+   */
+  readonly backup?: boolean | undefined;
+  /** Requests at once on this backend, 1 or more. Default: no limit. */
+  readonly maxConns?: number | undefined;
+  /**
+   * Look the host name up again and again, and keep one backend per address.
+   * Needs a name: not for addresses, not for `unix:`.
+   *
+   * @default {false}
+   */
+  readonly resolve?: boolean | undefined;
+  /** What logs and metrics call it. Default: its URL. */
+  readonly name?: string | undefined;
+}
+
+/**
+ * A backend that is a function: a maintenance page, a static fallback, another
+ * proxy. It is not probed, and only a throw from it is a bad outcome.
+ */
+export type BackendFunction = (
+  request: Request,
+) => Response | Promise<Response>;
+
+/** A backend as it may be written: a URL, an object, or a function. */
+export type BackendInit = string | BackendOptions | BackendFunction;
+
+/** How backends are probed. */
+export interface HealthOptions {
+  /**
+   * What is asked for, after the backend's base path. Begins with `/`; may
+   * have a query. While it is left out, a 404 counts as up too.
+   *
+   * @default {"/health"}
+   */
+  readonly path?: string | undefined;
+  /**
+   * The status codes that pass, as a list of codes and ranges: `200-399,404`.
+   *
+   * @default {"200-399"}
+   */
+  readonly status?: string | undefined;
+  /**
+   * Milliseconds from one probe of a backend to the next, 10 ms to 24 h.
+   *
+   * @default {5_000}
+   */
+  readonly intervalMs?: number | undefined;
+  /**
+   * Milliseconds that a probe may take. Must be under `intervalMs`.
+   *
+   * @default {2_000}
+   */
+  readonly timeoutMs?: number | undefined;
+  /**
+   * Passes in a row that bring a backend up, 1 to 100.
+   *
+   * @default {2}
+   */
+  readonly rise?: number | undefined;
+  /**
+   * Failures in a row that take a backend down, 1 to 100.
+   *
+   * @default {3}
+   */
+  readonly fall?: number | undefined;
+}
+
+/** When outcomes put a backend out for a while. */
+export interface EjectOptions {
+  /**
+   * Bad outcomes in a row that eject a backend, 1 to 1000.
+   *
+   * @default {3}
+   */
+  readonly after?: number | undefined;
+  /**
+   * Milliseconds of the first ejection, up to 5 min; each further one doubles
+   * it, up to 5 min.
+   *
+   * @default {10_000}
+   */
+  readonly timeMs?: number | undefined;
+}
+
+/** TLS towards `https:` backends, as PEM text. */
+export interface BackendTlsOptions {
+  /** Certificates of a private authority, believed besides the usual ones. */
+  readonly ca?: string | undefined;
+  /** The client certificate to show, with its chain. Goes with `key`. */
+  readonly cert?: string | undefined;
+  /** The client certificate's private key. Goes with `cert`. */
+  readonly key?: string | undefined;
+}
+
+/** Options of a proxy. Only `backends` is required. */
+export interface ProxyOptions {
+  /** The backends; at least one, each at most once. */
+  readonly backends: readonly BackendInit[];
+  /**
+   * How one backend is picked: `round_robin` (smooth, weighted), `least_conn`,
+   * `random`, `p2c`, `ewma`, `ip_hash`, `uri_hash`, `header:NAME`,
+   * `cookie:NAME` or `sticky:NAME`.
+   *
+   * @default {"round_robin"}
+   */
+  readonly policy?: string | undefined;
+  /** Health probes; `false` for none. Default: on, with its defaults. */
+  readonly health?: false | HealthOptions | undefined;
+  /** Ejection after bad outcomes; `false` for none. Default: on. */
+  readonly eject?: false | EjectOptions | undefined;
+  /**
+   * Milliseconds over which a backend that comes back gets its share, from
+   * 10 % upwards; at most 1 h. Default: off.
+   */
+  readonly slowStartMs?: number | undefined;
+  /**
+   * Further attempts after the first, 0 to 10, each on a backend not tried yet.
+   *
+   * @default {2}
+   */
+  readonly retries?: number | undefined;
+  /**
+   * Retries as a share of the requests of the last 10 s, 0 to 1; 100 retries in
+   * the same 10 s are granted besides.
+   *
+   * @default {0.2}
+   */
+  readonly retryBudget?: number | undefined;
+  /**
+   * Milliseconds until the response header, all attempts together, up to 24 h.
+   * The body is not timed.
+   *
+   * @default {30_000}
+   */
+  readonly timeoutMs?: number | undefined;
+  /**
+   * Carry a broken download or event stream on from another backend, where that
+   * is provably the same.
+   *
+   * @default {false}
+   */
+  readonly resume?: boolean | undefined;
+  /**
+   * Milliseconds between two pieces of a body, either way, up to 24 h.
+   * Default: off.
+   */
+  readonly idleTimeoutMs?: number | undefined;
+  /** Bytes of a request body; more is answered with 413. Default: off. */
+  readonly maxBodyBytes?: number | undefined;
+  /** Requests at once; more are answered with 503. Default: off. */
+  readonly maxInFlight?: number | undefined;
+  /**
+   * The `Host` that backends are sent: the client's (`preserve`), their own
+   * (`backend`), or the client's for `http:` and their own for `https:`
+   * (`auto`).
+   *
+   * @default {"auto"}
+   */
+  readonly hostHeader?: "auto" | "preserve" | "backend" | undefined;
+  /**
+   * Addresses and CIDRs (also `loopback`, `private`) whose forwarding fields
+   * are believed and appended to. Default: none.
+   */
+  readonly trustedProxies?: readonly string[] | undefined;
+  /**
+   * Send `Via`, and answer 508 to a request that has been here before.
+   *
+   * @default {true}
+   */
+  readonly via?: boolean | undefined;
+  /**
+   * Keep a usable `X-Request-Id` or make one.
+   *
+   * @default {false}
+   */
+  readonly requestId?: boolean | undefined;
+  /**
+   * Keep the trace of `traceparent` or begin one; each attempt is a span.
+   *
+   * @default {false}
+   */
+  readonly trace?: boolean | undefined;
+  /**
+   * One line a request, as JSON or in the combined log format.
+   *
+   * @default {false}
+   */
+  readonly accessLog?: false | "json" | "combined" | undefined;
+  /**
+   * Keep the query in log lines.
+   *
+   * @default {true}
+   */
+  readonly logQuery?: boolean | undefined;
+  /** TLS towards `https:` backends. Default: the runtime's own. */
+  readonly backendTls?: BackendTlsOptions | undefined;
+  /** How a request is sent. Default: the global `fetch`; tests pass a fake. */
+  readonly fetch?: typeof globalThis.fetch | undefined;
+  /** Where a line of the access log goes. Default: standard output. */
+  readonly log?: ((line: string) => void) | undefined;
+  /** Numbers from 0 up to 1, as `Math.random`, which is the default. */
+  readonly random?: (() => number) | undefined;
+}
+
+/** A server's certificate, as PEM text. */
+export interface TlsOptions {
+  /** The certificate, followed by its chain. */
+  readonly cert: string;
+  /** The certificate's private key. */
+  readonly key: string;
+}
+
+/** The dashboard, the metrics and the admin API. */
+export interface AdminOptions {
+  /** Port to listen on, 0 to 65535; 0 takes a free one. */
+  readonly port: number;
+  /**
+   * Address or name to listen on.
+   *
+   * @default {"127.0.0.1"}
+   */
+  readonly host?: string | undefined;
+  /**
+   * What a change must carry as `Authorization: Bearer`: 16 to 512 visible
+   * ASCII characters. Default: none, and so no changes.
+   */
+  readonly token?: string | undefined;
+}
+
+/** Options of the server in front of a proxy. */
+export interface ServeOptions {
+  /**
+   * Port to listen on, 0 to 65535; 0 takes a free one.
+   *
+   * @default {8080}
+   */
+  readonly port?: number | undefined;
+  /**
+   * Address or name to listen on.
+   *
+   * @default {"0.0.0.0"}
+   */
+  readonly host?: string | undefined;
+  /** Serve HTTPS with this certificate. Default: plain HTTP. */
+  readonly tls?: TlsOptions | undefined;
+  /**
+   * Milliseconds between "not ready" and the end of listening, up to 1 h.
+   *
+   * @default {0}
+   */
+  readonly drainDelayMs?: number | undefined;
+  /**
+   * Milliseconds that running requests may still take, up to 1 h.
+   *
+   * @default {10_000}
+   */
+  readonly drainTimeoutMs?: number | undefined;
+  /** The admin server. Default: `false`, none. */
+  readonly admin?: false | AdminOptions | undefined;
+  /**
+   * Listeners on the one port, 1 to 256; `"auto"` for one a processor.
+   *
+   * @default {1}
+   */
+  readonly workers?: number | "auto" | undefined;
+}

@@ -1,0 +1,57 @@
+/**
+ * What was meant by a name that nothing knows.
+ *
+ * A misspelt variable is the one mistake that would otherwise go unseen: the
+ * program runs, with a default.
+ *
+ * @module
+ */
+
+import { COMMANDS, flagOf, SETTING_NAMES, SETTINGS } from "./settings.ts";
+import type { SettingName } from "./settings.ts";
+
+/** The flag that is likely meant, or `undefined` when none is near. */
+export function nearestFlag(written: string): string | undefined {
+  const flag = written.toLowerCase().replaceAll("_", "-").replace(/^-*/, "--");
+  const [best] = [...SETTING_NAMES.map(flagOf), ...Object.keys(COMMANDS)]
+    .map((known) => ({ known, distance: editDistance(flag, known) }))
+    .sort((a, b) => a.distance - b.distance);
+  return best && best.distance <= best.known.length / 2
+    ? best.known
+    : undefined;
+}
+
+/**
+ * The setting whose name is one edit away, or differs as `RETRY` and `RETRIES`
+ * do; `undefined` when there is none, and for a setting's own name.
+ */
+export function nearMiss(written: string): SettingName | undefined {
+  if (Object.hasOwn(SETTINGS, written)) return undefined;
+  const singular = (name: string) => name.replace(/IES$/, "Y");
+  return SETTING_NAMES.find((name) =>
+    // Shorter names are a letter away from foreign ones: `POST`, `HOSTS`.
+    name.length >= 6 &&
+    (editDistance(written, name) === 1 || singular(written) === singular(name))
+  );
+}
+
+/** Letters to add, drop, change or swap to get from one word to another. */
+function editDistance(a: string, b: string): number {
+  const rows = [Array.from({ length: b.length + 1 }, (_, j) => j)];
+  const at = (i: number, j: number) => rows[i]![j]!;
+  for (let i = 1; i <= a.length; i++) {
+    rows.push([i]);
+    for (let j = 1; j <= b.length; j++) {
+      const change = at(i - 1, j - 1) + (a[i - 1] === b[j - 1] ? 0 : 1);
+      const swapped = i > 1 && j > 1 && a[i - 1] === b[j - 2] &&
+        a[i - 2] === b[j - 1];
+      rows[i]!.push(Math.min(
+        at(i - 1, j) + 1,
+        at(i, j - 1) + 1,
+        change,
+        swapped ? at(i - 2, j - 2) + 1 : Infinity,
+      ));
+    }
+  }
+  return at(a.length, b.length);
+}

@@ -1,0 +1,240 @@
+/**
+ * Bodies that Sluice has to look at on their way: to replay one, to count it,
+ * or to know how it ended. All others go through untouched, as the runtime's
+ * own streams; reading one in JavaScript halves the requests a second.
+ *
+ * @module
+ */
+
+import type { Clock } from "../runtime/clock.ts";
+
+/** A piece of a body, as both runtimes' streams give it. */
+export type Chunk = Uint8Array<ArrayBuffer>;
+
+/** What {@linkcode gather} found. */
+export type Gathered =
+  /** All of it. */
+  | { kind: "whole"; bytes: Chunk }
+  /** It comes in pieces, or late: what is here, and where the rest comes from. */
+  | {
+    kind: "rest";
+    read: () => Promise<Chunk | undefined>;
+    cancel: (why: unknown) => void;
+  };
+
+/**
+ * Reads a body of declared `length` that is expected to be here already. Gives
+ * up on having it whole when its first piece is not all of it, or when `waitMs`
+ * have passed, so that what dribbles is passed on as it dribbles.
+ *
+ * @throws Whatever the stream fails with before that, or {@linkcode CutShort}.
+ */
+export async function gather(
+  stream: ReadableStream<Chunk>,
+  length: number,
+  { clock, waitMs }: { clock: Clock; waitMs: number },
+): Promise<Gathered> {
+  const reader = stream.getReader();
+  const first = reader.read();
+  let ring: (() => void) | undefined;
+  const timer = clock.setTimeout(() => ring?.(), waitMs);
+  let result: ReadableStreamReadResult<Chunk> | undefined;
+  try {
+    result = await Promise.race([
+      first,
+      new Promise<undefined>((resolve) => ring = () => resolve(undefined)),
+    ]);
+  } finally {
+    clock.clear(timer);
+  }
+  if (result !== undefined) {
+    const size = result.done ? 0 : result.value.byteLength;
+    if (size >= length) {
+      return { kind: "whole", bytes: result.value ?? new Uint8Array() };
+    }
+    if (result.done) throw new CutShort();
+  } else {
+    // It may still fail before anybody reads on, which is no fault of ours.
+    first.catch(() => {});
+  }
+  let pending: Promise<ReadableStreamReadResult<Chunk>> | undefined = first;
+  const read = async () => {
+    const { done, value } = await (pending ?? reader.read());
+    pending = undefined;
+    return done ? undefined : value;
+  };
+  return { kind: "rest", read, cancel: canceller(reader) };
+}
+
+/** Cancels a reader; what it is cancelled with interests nobody behind it. */
+function canceller(
+  reader: ReadableStreamDefaultReader<Chunk>,
+): (why: unknown) => void {
+  return (why) => void reader.cancel(why).catch(() => {});
+}
+
+/** A body ended before its declared length. */
+export class CutShort extends Error {
+  override readonly name = "CutShort";
+  constructor() {
+    super("Cannot read the body: it ended before its declared length");
+  }
+}
+
+/** Who hears how a followed body goes. */
+export interface Follower {
+  /** Bytes went by. */
+  progress(bytes: number): void;
+  /** It ended: whole, broken by its source, or left by its reader. */
+  ended(how: "whole" | "broken" | "left", error?: unknown): void;
+}
+
+/** Reads the pieces of a stream, one call a piece. */
+export function reading(
+  stream: ReadableStream<Chunk>,
+): { read: () => Promise<Chunk | undefined>; cancel: (why: unknown) => void } {
+  const reader = stream.getReader();
+  return {
+    read: async () => {
+      const result = await reader.read();
+      return result.done ? undefined : result.value;
+    },
+    cancel: canceller(reader),
+  };
+}
+
+/**
+ * A stream that hands on what `read` gives and tells `follower` about it. A
+ * piece is asked for when the reader has room for one, so that a reader that
+ * stops also stops the source.
+ */
+export function followed(
+  read: () => Promise<Chunk | undefined>,
+  cancel: (why: unknown) => void,
+  follower: Follower,
+): ReadableStream<Chunk> {
+  let over = false;
+  return new ReadableStream<Chunk>({
+    async pull(controller) {
+      let piece: Chunk | undefined;
+      try {
+        piece = await read();
+      } catch (error) {
+        if (over) return;
+        over = true;
+        follower.ended("broken", error);
+        // Both runtimes cut the connection then: it never looks whole.
+        controller.error(error);
+        return;
+      }
+      // A cancel may come while a piece is awaited; both runtimes throw then.
+      if (over) return;
+      if (piece === undefined) {
+        over = true;
+        follower.ended("whole");
+        controller.close();
+        return;
+      }
+      follower.progress(piece.byteLength);
+      controller.enqueue(piece);
+    },
+    cancel(why) {
+      if (over) return;
+      over = true;
+      follower.ended("left");
+      cancel(why);
+    },
+  }, { highWaterMark: 0 });
+}
+
+/**
+ * A body of unknown length that can be begun anew as long as nothing of it was
+ * sent: what `fetch` has pulled before it found nobody to send it to is kept
+ * for the next attempt. Deno pulls about two pieces before it connects; they
+ * would be missing from the next attempt without anybody noticing, since a
+ * chunked body that lacks its beginning looks whole.
+ */
+export class Remembering {
+  readonly #read: () => Promise<Chunk | undefined>;
+  readonly #cancel: (why: unknown) => void;
+  #kept: Chunk[] | undefined = [];
+  #keptBytes = 0;
+  #attempt = 0;
+  #pending: Promise<Chunk | undefined> | undefined;
+
+  constructor(
+    read: () => Promise<Chunk | undefined>,
+    cancel: (why: unknown) => void,
+  ) {
+    this.#read = read;
+    this.#cancel = cancel;
+  }
+
+  /** Whether {@linkcode stream} would begin at the beginning. */
+  get whole(): boolean {
+    return this.#kept !== undefined;
+  }
+
+  /** Whether the client is being waited for, and not the backend. */
+  get waiting(): boolean {
+    return this.#pending !== undefined;
+  }
+
+  /** The body from its beginning; a stream given out before is dead then. */
+  stream(): ReadableStream<Chunk> {
+    const attempt = ++this.#attempt;
+    let at = 0;
+    return new ReadableStream<Chunk>({
+      pull: async (controller) => {
+        const kept = this.#kept?.[at];
+        if (kept !== undefined) {
+          at++;
+          controller.enqueue(kept);
+          return;
+        }
+        // One read is under way at most, whichever attempt asked for it.
+        this.#pending ??= this.#next();
+        const piece = await this.#pending;
+        if (attempt !== this.#attempt) return;
+        if (piece === undefined) {
+          controller.close();
+          return;
+        }
+        at++;
+        controller.enqueue(piece);
+      },
+      cancel: (why) => {
+        if (attempt === this.#attempt && this.#kept === undefined) {
+          this.#cancel(why);
+        }
+      },
+    }, { highWaterMark: 0 });
+  }
+
+  /** Nothing need be kept any more: the body has begun to be sent. */
+  forget(): void {
+    this.#kept = undefined;
+  }
+
+  async #next(): Promise<Chunk | undefined> {
+    try {
+      const piece = await this.#read();
+      // Kept before the next read can begin, or two attempts could swap pieces.
+      if (piece !== undefined) this.#keep(piece);
+      return piece;
+    } finally {
+      this.#pending = undefined;
+    }
+  }
+
+  #keep(piece: Chunk): void {
+    if (this.#kept === undefined) return;
+    this.#keptBytes += piece.byteLength;
+    // More than `fetch` pulls ahead means that it is being sent.
+    if (this.#keptBytes > MOST_KEPT) this.#kept = undefined;
+    else this.#kept.push(piece);
+  }
+}
+
+/** Bytes of a streamed body that are kept before its header is answered. */
+const MOST_KEPT = 512 * 1024;

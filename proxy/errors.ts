@@ -1,0 +1,103 @@
+/**
+ * What went wrong, told apart by the error types of RFC 9209, and the answers
+ * that Sluice gives by itself.
+ *
+ * @module
+ */
+
+/**
+ * Status of each error type, as RFC 9209 §2.3 recommends it. The last group has
+ * no type of its own there and uses the nearest, see {@linkcode answer}.
+ */
+export const STATUS = {
+  destination_unavailable: 503,
+  connection_limit_reached: 503,
+  connection_refused: 502,
+  connection_terminated: 502,
+  connection_timeout: 504,
+  dns_error: 502,
+  destination_ip_unroutable: 502,
+  tls_protocol_error: 502,
+  tls_certificate_error: 502,
+  http_response_incomplete: 502,
+  http_response_timeout: 504,
+  http_protocol_error: 502,
+  http_request_error: 400,
+  http_request_denied: 403,
+  proxy_loop_detected: 508,
+  proxy_internal_error: 500,
+} as const;
+
+/** An error type of RFC 9209 §2.3. */
+export type ErrorType = keyof typeof STATUS;
+
+/** Why a request could not be answered by a backend. */
+export class ProxyError extends Error {
+  override readonly name = "ProxyError";
+  /** The type, which code may branch on. */
+  readonly type: ErrorType;
+  /** The status that a client is told. */
+  readonly status: number;
+
+  constructor(
+    type: ErrorType,
+    message: string,
+    options: ErrorOptions & { status?: number } = {},
+  ) {
+    super(message, options);
+    this.type = type;
+    this.status = options.status ?? STATUS[type];
+  }
+}
+
+/**
+ * Sentences for the statuses that Sluice answers with. They name no backend, no
+ * file and no state: what a client could learn from them, an attacker could.
+ */
+const SENTENCES: Readonly<Record<number, string>> = {
+  400: "Bad request: the request could not be understood.",
+  403: "Forbidden.",
+  405: "Method not allowed.",
+  408: "Request timeout: the request did not arrive in time.",
+  413: "Content too large: the request body is over the limit.",
+  417: "Expectation failed.",
+  500: "Internal error.",
+  501: "Not implemented: this method or coding is not forwarded.",
+  502: "Bad gateway: the backend gave no valid answer.",
+  503: "Service unavailable: no backend can take this request now.",
+  504: "Gateway timeout: the backend did not answer in time.",
+  508: "Loop detected: this request has been through here before.",
+};
+
+/** Extras of an {@linkcode answer}. */
+export interface AnswerOptions {
+  /** What was wrong, when it can be said without naming anything inside. */
+  sentence?: string | undefined;
+  /** Further fields. */
+  fields?: Readonly<Record<string, string>>;
+  /** Whether the request was a HEAD, whose answer has no body. */
+  head?: boolean;
+}
+
+/**
+ * An answer of Sluice's own: short plain text and a `Proxy-Status` that says it
+ * came from here, and why (RFC 9209 §2).
+ */
+export function answer(
+  status: number,
+  type: ErrorType,
+  { sentence, fields, head = false }: AnswerOptions = {},
+): Response {
+  const text = `${sentence ?? SENTENCES[status] ?? "Error."}\n`;
+  return new Response(head ? null : text, {
+    status,
+    headers: {
+      "content-type": "text/plain; charset=utf-8",
+      "content-length": String(text.length),
+      // An outage must not be remembered by a cache past its end.
+      "cache-control": "no-store",
+      "proxy-status": `sluice; error=${type}`,
+      ...fields,
+    },
+  });
+}

@@ -1,0 +1,958 @@
+/**
+ * One request's way: guard, admit, pick, say it on, send, judge, answer, settle.
+ *
+ * Each step is a short call in {@linkcode Forwarder}; what decides is pure and
+ * lives in its own file (`guard`, `headers`, `retry`). A request that meets
+ * nothing unusual allocates its fields, one {@linkcode Exchange} and one
+ * `AbortController`, starts no timer, and its body is the runtime's own stream
+ * from the backend's socket to the client's.
+ *
+ * @module
+ */
+
+import type { Backend, Pool } from "../balancer.ts";
+import type { Clock } from "../runtime/clock.ts";
+import { plainAddress } from "./addresses.ts";
+import {
+  type Chunk,
+  CutShort,
+  followed,
+  type Follower,
+  gather,
+  reading,
+  Remembering,
+} from "./body.ts";
+import { answer, type ErrorType, STATUS } from "./errors.ts";
+import {
+  CLIMBING,
+  impliedHost,
+  isRefusal,
+  type Refusal,
+  refuseAsterisk,
+  refuseFraming,
+  refuseHost,
+  refuseMethod,
+  type Target,
+  targetOf,
+} from "./guard.ts";
+import { type Fields, type RequestRules, responseFields } from "./headers.ts";
+import { type InFlight, Swept } from "./in_flight.ts";
+import { decide, isIdempotent, type RetryBudget } from "./retry.ts";
+import type { Failure, Payload, Transport } from "./transport.ts";
+
+/** Bytes of a declared body that are kept so that it can be sent again. */
+const KEPT_BODY = 64 * 1024;
+
+/** Milliseconds that a small answer may take before its header goes ahead. */
+const ANSWER_PATIENCE_MS = 10;
+
+/** Bytes of a declared answer that is read whole when it is looked at. */
+const SMALL_ANSWER = 64 * 1024;
+
+/**
+ * Whole answers in a row after which a backend's bodies are no longer looked
+ * at, but for one in {@linkcode SAMPLED}. To see a body end is to read it here,
+ * which costs half of the requests a second (measured: 0.53 of the native hand
+ * over on Deno, 0.55 on Bun). A backend that is new or has failed is watched
+ * closely, so that one that cuts its bodies is ejected after as many as the
+ * setting says; one that is known to be good is watched from time to time.
+ */
+const PROVEN = 64;
+/** One in so many bodies of a proven backend is looked at; a power of two. */
+const SAMPLED = 64;
+
+/** What ended an attempt from this side; given to `abort()` as its reason. */
+const CLIENT_LEFT = new Error("Cannot answer: the client has left");
+const TIMED_OUT = new Error("Cannot answer: the time limit has run out");
+const IDLE = new Error("Cannot go on: no byte within the idle limit");
+const TOO_LARGE = new Error("Cannot forward: the body is over the limit");
+
+/** Failures that are found here and not by the runtime. */
+const BAD_STATUS: Failure = {
+  type: "http_protocol_error",
+  sent: true,
+  fault: "backend",
+  reason: "an invalid status",
+};
+const TRUNCATED: Failure = {
+  type: "http_response_incomplete",
+  sent: true,
+  fault: "backend",
+  reason: "a truncated body",
+};
+const SLOW: Failure = {
+  type: "http_response_timeout",
+  sent: true,
+  fault: "backend",
+  reason: "no answer within the time limit",
+};
+const LEFT: Failure = {
+  type: "http_request_error",
+  sent: true,
+  fault: "client",
+  reason: "the client left",
+};
+const DAWDLED: Failure = {
+  type: "http_request_error",
+  sent: true,
+  fault: "client",
+  reason: "the client did not send its body in time",
+};
+const THREW: Failure = {
+  type: "connection_terminated",
+  sent: true,
+  fault: "backend",
+  reason: "the function threw",
+};
+
+/** One attempt at answering a request, as the log tells it. */
+export interface Attempt {
+  /** Whom it went to. */
+  backend: Backend;
+  /** When it began. */
+  startedAt: number;
+  /** Milliseconds to its end or to the response header. */
+  ms: number;
+  /** Its status, or why it failed. */
+  outcome: string;
+}
+
+/** What the outside may know of a request once it is over. */
+export interface Settled {
+  /** The client's address, or `-`. */
+  client: string;
+  /** Method as sent. */
+  method: string;
+  /** Target as sent. */
+  target: string;
+  /** Status that the client was told; 499 when it had left. */
+  status: number;
+  /** Bytes of the answer's body, as far as they were seen. */
+  bytes: number;
+  /** Milliseconds from the request to the end of its answer. */
+  ms: number;
+  /** Who answered, if anybody did. */
+  backend: Backend | undefined;
+  /** Each attempt. */
+  attempts: readonly Attempt[];
+  /** The request's id, if it has one. */
+  requestId: string | undefined;
+  /** The request, for what else may be wanted of it. */
+  request: Request;
+}
+
+/** Options for {@linkcode Forwarder}; the values are checked by its caller. */
+export interface ForwarderOptions {
+  /** The backends. */
+  pool: Pool;
+  /** The runtime. */
+  transport: Transport;
+  /** Time and timers. */
+  clock: Clock;
+  /** What becomes of the request's fields. */
+  rules: RequestRules;
+  /** The requests under way. */
+  inFlight: InFlight;
+  /** What `Host` says to a backend. */
+  hostHeader: "auto" | "preserve" | "backend";
+  /** Most retries of a request. */
+  retries: number;
+  /** What retries are taken from. */
+  budget: RetryBudget;
+  /** Milliseconds until the response header, all attempts together. */
+  timeoutMs: number;
+  /** Milliseconds between two pieces of a body; none for no limit. */
+  idleTimeoutMs: number | undefined;
+  /** Bytes of a request body. */
+  maxBodyBytes: number;
+  /** Requests at once. */
+  maxInFlight: number;
+  /** Whether every body must be followed to its end. */
+  exact: boolean;
+  /** Whether requests get an id. */
+  requestId: boolean;
+  /** Takes each outcome. */
+  outcome: (
+    backend: Backend,
+    good: boolean,
+    startedAt: number,
+    reason: string,
+  ) => void;
+  /** Takes each request that is over; none spares the work. */
+  settled: ((settled: Settled) => void) | undefined;
+  /** What the pool's policy hashes; none when it hashes nothing. */
+  keyOf: ((facts: KeyFacts) => string | undefined) | undefined;
+  /** Whether answers should now end their connections. */
+  closing: () => boolean;
+  /** Takes a line for the log. */
+  log: (line: string) => void;
+}
+
+/** What a policy may take its key from. */
+export interface KeyFacts {
+  /** The client's address. */
+  client: string;
+  /** Path and query. */
+  target: string;
+  /** The request's fields. */
+  headers: Headers;
+}
+
+/** An upload, as it is handed on. */
+interface Body {
+  /** The length that was declared. */
+  length: number | undefined;
+  /** The client's own stream; none when the exchange reads it. */
+  stream: ReadableStream<Chunk> | undefined;
+}
+
+/** How an answer's body was begun; `undefined` leaves it to the runtime. */
+type Begun = Chunk | ReadableStream<Chunk> | null | undefined;
+
+/** One request on its way. */
+class Exchange extends Swept implements Follower {
+  /** Ends the attempt that is under way. */
+  readonly controller = new AbortController();
+  /** Why it was ended from this side, if it was. */
+  cause: Error | undefined;
+  /** Whether an answer's header has come, or is being made here. */
+  answered = false;
+  /** Whether the request is over. */
+  over = false;
+  /** Whom the current attempt goes to. */
+  backend: Backend | undefined;
+  /** Whoever was tried already; made at the first failure. */
+  tried: Backend[] | undefined;
+  /** For the log; made when there is a log. */
+  attempts: Attempt[] | undefined;
+  /** When the current attempt began. */
+  attemptAt: number;
+  /** Status that the client is told. */
+  status = 0;
+  /** Bytes of the answer's body that were seen. */
+  bytes = 0;
+  /** Whether the runtime alone knows when the answer's body ends. */
+  watched = false;
+  /** When the last piece of a body went by, if that is limited. */
+  movedAt = Infinity;
+  requestId: string | undefined;
+  /** What policies that hash take their key from. */
+  key: string | undefined;
+  /** The upload, if it is read here. */
+  upload: Remembering | undefined;
+  /** Whether a piece of the upload failed to come, which is the client's doing. */
+  uploadBroke = false;
+  readonly #forwarder: Forwarder;
+  #seen = false;
+
+  constructor(
+    forwarder: Forwarder,
+    readonly request: Request,
+    readonly connection: unknown,
+    readonly method: string,
+    readonly target: Target,
+    readonly host: string,
+    readonly scheme: string,
+    readonly peer: string | undefined,
+    readonly startedAt: number,
+  ) {
+    super();
+    this.#forwarder = forwarder;
+    this.attemptAt = startedAt;
+  }
+
+  /** Whether its body may still be on the way in. */
+  get uploading(): boolean {
+    return !this.answered &&
+      (this.upload !== undefined || !BODILESS.has(this.method));
+  }
+
+  override sweep(now: number): void {
+    if (!this.#seen) {
+      this.#seen = true;
+      this.#forwarder.lasting(this);
+    }
+    this.#forwarder.look(this, now);
+  }
+
+  /** Ends what is under way, for a reason of this side's. */
+  end(cause: Error): void {
+    if (this.over || this.cause !== undefined) return;
+    this.cause = cause;
+    this.controller.abort(cause);
+  }
+
+  progress(bytes: number): void {
+    this.bytes += bytes;
+    if (this.movedAt !== Infinity) this.movedAt = this.#forwarder.now();
+  }
+
+  ended(how: "whole" | "broken" | "left"): void {
+    this.#forwarder.bodyEnded(this, how);
+  }
+}
+
+/** Takes requests through all steps. */
+export class Forwarder {
+  readonly #options: ForwarderOptions;
+  #started = 0;
+
+  /** Makes a forwarder; it holds nothing that must be ended. */
+  constructor(options: ForwarderOptions) {
+    this.#options = options;
+  }
+
+  /** Answers a request. Never rejects. */
+  handle(request: Request, connection?: unknown): Response | Promise<Response> {
+    const { transport, inFlight, rules, clock } = this.#options;
+    const method = request.method;
+    const headers = request.headers;
+    const url = request.url;
+    const startedAt = clock.now();
+    this.#started++;
+
+    // 1. Guard.
+    const host = headers.get("host") ??
+      impliedHost(url, peerOf(transport, request, connection) !== undefined);
+    const refusal = refuseMethod(method, transport.sendsMethod) ??
+      refuseHost(host);
+    if (refusal !== undefined) return this.#refuse(refusal, request, startedAt);
+    const target = targetOf(url, host);
+    if (isRefusal(target)) return this.#refuse(target, request, startedAt);
+    const length = headers.get("content-length");
+    const odd = refuseAsterisk(method, target.text) ??
+      refuseFraming(method, length, headers.get("transfer-encoding"));
+    if (odd !== undefined) return this.#refuse(odd, request, startedAt);
+    if (rules.loops(headers)) {
+      return this.#own(508, "proxy_loop_detected", request, startedAt);
+    }
+    if (method === "OPTIONS" && headers.get("max-forwards") === "0") {
+      // RFC 9110 §7.6.2: meant for whoever is reached first, which is us.
+      return new Response(null, { status: 204, headers: { allow: ALLOW } });
+    }
+
+    // 2. Admit.
+    if (inFlight.size >= this.#options.maxInFlight) {
+      return this.#own(503, "connection_limit_reached", request, startedAt);
+    }
+    if (length !== null && Number(length) > this.#options.maxBodyBytes) {
+      return this.#own(413, "http_request_denied", request, startedAt);
+    }
+
+    const exchange = new Exchange(
+      this,
+      request,
+      connection,
+      method,
+      target,
+      host!,
+      url.charCodeAt(4) === 58 ? "http" : "https",
+      peerOf(transport, request, connection),
+      startedAt,
+    );
+    inFlight.add(exchange);
+    this.#options.budget.request(startedAt);
+    if (this.#options.requestId) exchange.requestId = requestIdOf(headers);
+    if (this.#options.keyOf !== undefined) {
+      exchange.key = this.#options.keyOf({
+        client: rules.clientAddress(headers, exchange.peer),
+        target: target.text,
+        headers,
+      });
+    }
+    return this.#run(exchange, length);
+  }
+
+  /** Requests that have come in so far. */
+  get started(): number {
+    return this.#started;
+  }
+
+  /** The time, for exchanges. */
+  now(): number {
+    return this.#options.clock.now();
+  }
+
+  /** Whether an upload is being read that has not been answered yet. */
+  get uploading(): boolean {
+    for (const x of this.#options.inFlight) {
+      if ((x as Exchange).uploading) return true;
+    }
+    return false;
+  }
+
+  /** A request has lasted past a tick: now it is worth watching its client. */
+  lasting(x: Exchange): void {
+    // Bun closes a connection that is quiet for long, and cannot know that we
+    // wait for a backend.
+    this.#options.transport.unhurried?.(x.request, x.connection);
+    // A request made in code ends by its own signal as well.
+    const { signal } = x.request;
+    const left = () => x.end(CLIENT_LEFT);
+    // On Bun a signal that fired before anybody listened stays silent.
+    if (signal.aborted) left();
+    else signal.addEventListener("abort", left, { once: true });
+  }
+
+  /** What is due for one request at a tick. */
+  look(x: Exchange, now: number): void {
+    const { timeoutMs, idleTimeoutMs, transport } = this.#options;
+    if (!x.answered) {
+      if (now - x.startedAt >= timeoutMs) x.end(TIMED_OUT);
+    } else if (
+      x.watched && transport.gone?.(x.request, x.connection) === true
+    ) {
+      this.#settle(x);
+    }
+    if (idleTimeoutMs !== undefined && now - x.movedAt >= idleTimeoutMs) {
+      x.end(IDLE);
+    }
+  }
+
+  /** A followed body has ended. */
+  bodyEnded(x: Exchange, how: "whole" | "broken" | "left"): void {
+    const backend = x.backend!;
+    if (how === "whole") {
+      backend.proven++;
+      this.#judge(x, x.status);
+    } else if (how === "broken" && x.cause === undefined) {
+      backend.proven = 0;
+      this.#options.outcome(backend, false, x.attemptAt, "a truncated body");
+    } else if (x.cause === undefined) {
+      x.status = 499;
+    }
+    this.#settle(x);
+  }
+
+  /** Steps 3 to 7, until there is an answer. */
+  async #run(x: Exchange, length: string | null): Promise<Response> {
+    try {
+      return await this.#attempts(x, length);
+    } catch (error) {
+      // A fault of ours. The client gets an answer and the process goes on.
+      this.#options.log(`cannot forward a request: ${String(error)}`);
+      this.#leave(x);
+      return this.#end(x, 500, "proxy_internal_error");
+    }
+  }
+
+  async #attempts(x: Exchange, length: string | null): Promise<Response> {
+    const { pool, clock } = this.#options;
+    const body = this.#bodyOf(x, length);
+    let failure: Failure | undefined;
+    let retries = 0;
+    let refusals = 0;
+    for (;;) {
+      // 3. Pick.
+      const backend = pool.pick(x.key, x.tried);
+      if (backend === undefined) return this.#nobody(x, failure);
+      if (x.target.climbs && backend.basePath !== "") {
+        x.answered = true;
+        return this.#end(x, CLIMBING.status, CLIMBING.type, CLIMBING);
+      }
+      x.backend = backend;
+      backend.inFlight++;
+      backend.requests++;
+      if (failure !== undefined) x.attemptAt = clock.now();
+      let response: Response | undefined;
+      let thrown: unknown;
+      try {
+        // 4. Say it on, and 5. send. Not awaited further than the header.
+        response = await this.#send(x, backend, body);
+      } catch (error) {
+        thrown = error;
+      }
+      // 6. Judge.
+      if (response !== undefined && x.cause === undefined) {
+        if (response.status > 599 || response.status < 200) {
+          response.body?.cancel().catch(() => {});
+          failure = BAD_STATUS;
+        } else {
+          x.status = response.status;
+          // Not awaited when there is nothing to wait for: a turn of the event
+          // loop for each request would be felt.
+          const begun = this.#passes(x, backend, response)
+            ? undefined
+            : await this.#begin(x, response);
+          if (!(begun instanceof CutShort) && x.cause === undefined) {
+            x.upload?.forget();
+            this.#note(x, String(response.status));
+            return this.#answer(x, backend, response, begun);
+          }
+          failure = x.cause === undefined
+            ? TRUNCATED
+            : this.#failureOf(x, undefined);
+        }
+      } else {
+        response?.body?.cancel().catch(() => {});
+        failure = this.#failureOf(x, thrown);
+      }
+      this.#note(x, failure.reason);
+      if (failure.fault === "backend") {
+        backend.proven = 0;
+        this.#options.outcome(backend, false, x.attemptAt, failure.reason);
+      }
+      this.#leave(x);
+      const decision = decide({
+        clientGone: failure.fault === "client" || x.cause === CLIENT_LEFT,
+        timedOut: x.cause !== undefined,
+        sent: failure.sent,
+        idempotent: isIdempotent(x.method),
+        replayable: body === undefined ||
+          (x.upload !== undefined
+            ? x.upload.whole && (!failure.sent || body.length! <= KEPT_BODY)
+            : !failure.sent),
+        retries,
+        refusals,
+        maxRetries: this.#options.retries,
+        budget: () => this.#options.budget.take(clock.now()),
+      });
+      if (decision !== "retry") return this.#failed(x, failure);
+      if (failure.sent) retries++;
+      else refusals++;
+      (x.tried ??= []).push(backend);
+    }
+  }
+
+  /** The upload, by what can be done with it. */
+  #bodyOf(x: Exchange, length: string | null): Body | undefined {
+    const { request, method } = x;
+    const { transport, maxBodyBytes, idleTimeoutMs } = this.#options;
+    if (BODILESS.has(method)) return undefined;
+    const declared = length === null ? undefined : Number(length);
+    if (declared === 0) return undefined;
+    if (
+      declared === undefined &&
+      request.headers.get("transfer-encoding") === null
+    ) {
+      // From a socket of HTTP/1.1 that means none, though Deno has a stream all
+      // the same, which would go out as chunked. HTTP/2 frames bodies without
+      // either field, and so do requests that were made in code.
+      if (x.peer !== undefined && request.headers.get("host") !== null) {
+        return undefined;
+      }
+      if (request.body === null) return undefined;
+    }
+    const stream = request.body as ReadableStream<Chunk> | null;
+    if (stream === null) return undefined;
+    const limited = declared === undefined && maxBodyBytes !== Infinity;
+    const replay = isIdempotent(method) && declared !== undefined &&
+      declared <= KEPT_BODY;
+    if (
+      transport.survivesRefusal && !replay && !limited &&
+      idleTimeoutMs === undefined
+    ) {
+      return { length: declared, stream };
+    }
+    const { read, cancel } = reading(stream);
+    if (idleTimeoutMs !== undefined) x.movedAt = this.now();
+    let size = 0;
+    x.upload = new Remembering(async () => {
+      let piece: Chunk | undefined;
+      try {
+        piece = await read();
+      } catch (error) {
+        x.uploadBroke = true;
+        throw error;
+      }
+      if (x.movedAt !== Infinity) x.movedAt = this.now();
+      if (piece === undefined) return undefined;
+      size += piece.byteLength;
+      if (size > maxBodyBytes) {
+        x.end(TOO_LARGE);
+        throw TOO_LARGE;
+      }
+      return piece;
+    }, cancel);
+    return { length: declared, stream: undefined };
+  }
+
+  /** Makes one attempt. */
+  #send(
+    x: Exchange,
+    backend: Backend,
+    body: Body | undefined,
+  ): Promise<Response> {
+    const { rules, hostHeader, transport } = this.#options;
+    const preserve = hostHeader === "preserve" ||
+      (hostHeader === "auto" && !backend.origin.startsWith("https:"));
+    const fields = rules.fields(x.request.headers, {
+      peer: x.peer,
+      host: x.host,
+      scheme: x.scheme,
+      backendHost: preserve ? x.host : backend.authority,
+    });
+    if (x.requestId !== undefined) {
+      setField(fields, "x-request-id", x.requestId);
+    }
+    if (x.method === "OPTIONS") countDown(fields);
+    let payload: Payload;
+    if (body !== undefined) {
+      payload = {
+        stream: body.stream ?? x.upload!.stream(),
+        length: body.length,
+      };
+    }
+    if (backend.answer !== undefined) {
+      return call(backend.answer, x, fields, payload);
+    }
+    return transport.send({
+      backend,
+      url: backend.origin + backend.basePath + x.target.text,
+      method: x.method,
+      fields,
+      payload,
+      once: !isIdempotent(x.method),
+      signal: x.controller.signal,
+    });
+  }
+
+  /**
+   * Whether an answer's body is left to the runtime. It is when nobody needs to
+   * know how it ends, and when its end can be seen without reading it.
+   */
+  #passes(x: Exchange, backend: Backend, response: Response): boolean {
+    if (
+      this.#options.exact || backend.proven < PROVEN ||
+      (backend.requests & (SAMPLED - 1)) === 0
+    ) return false;
+    const length = Number(response.headers.get("content-length") ?? NaN);
+    if (length <= SMALL_ANSWER) return true;
+    return x.watched = this.#options.transport.watch(
+      x.connection,
+      () => this.#settle(x),
+    );
+  }
+
+  /** Takes an answer's body in hand. */
+  async #begin(
+    x: Exchange,
+    response: Response,
+  ): Promise<Exclude<Begun, undefined> | CutShort> {
+    const { transport, clock, idleTimeoutMs } = this.#options;
+    if (x.method === "HEAD" || NO_BODY.has(response.status)) return null;
+    const stream = response.body as ReadableStream<Chunk> | null;
+    if (stream === null) return null;
+    const length = Number(response.headers.get("content-length") ?? NaN);
+    if (length <= transport.wholeUpTo && idleTimeoutMs === undefined) {
+      try {
+        const gathered = await gather(stream, length, {
+          clock,
+          waitMs: ANSWER_PATIENCE_MS,
+        });
+        if (gathered.kind === "whole") {
+          x.bytes = length;
+          return gathered.bytes;
+        }
+        return followed(gathered.read, gathered.cancel, x);
+      } catch {
+        // Nothing of it was passed on yet: as good as no answer at all.
+        return new CutShort();
+      }
+    }
+    if (idleTimeoutMs !== undefined) x.movedAt = this.now();
+    const { read, cancel } = reading(stream);
+    return followed(read, cancel, x);
+  }
+
+  /** Step 7. */
+  #answer(
+    x: Exchange,
+    backend: Backend,
+    response: Response,
+    begun: Exclude<Begun, CutShort>,
+  ): Response {
+    x.answered = true;
+    const { transport } = this.#options;
+    const fields = responseFields(response.headers, {
+      origin: backend.origin,
+      basePath: backend.basePath,
+      clientScheme: x.scheme,
+      clientHost: x.host,
+      added: this.#added(x),
+    });
+    const answered = transport.respond(
+      response,
+      fields,
+      begun,
+      x.method === "HEAD",
+    );
+    // 8. Settle: now, unless the body is followed or watched.
+    if (begun instanceof ReadableStream) return answered;
+    this.#judge(x, response.status);
+    if (begun !== undefined) {
+      if (begun !== null) backend.proven++;
+      this.#settle(x);
+    } else if (!x.watched) {
+      this.#settle(x);
+    }
+    return answered;
+  }
+
+  /** Fields that an answer gets from us, if any. */
+  #added(x: Exchange): Fields | undefined {
+    const closing = this.#options.closing();
+    if (!closing && x.requestId === undefined) return undefined;
+    const added: Fields = [];
+    if (closing) added.push(["connection", "close"]);
+    if (x.requestId !== undefined) added.push(["x-request-id", x.requestId]);
+    return added;
+  }
+
+  /** Passes on what an answer shows of its backend. */
+  #judge(x: Exchange, status: number): void {
+    const bad = status === 502 || status === 503 || status === 504;
+    const backend = x.backend!;
+    // A function is judged by whether it throws and by nothing else.
+    if (bad && backend.answer !== undefined) return;
+    this.#options.outcome(
+      backend,
+      !bad,
+      x.attemptAt,
+      bad ? `status ${status}` : "",
+    );
+  }
+
+  /** The attempt is over, though the request may go on. */
+  #leave(x: Exchange): void {
+    if (x.backend === undefined) return;
+    x.backend.inFlight--;
+    x.backend = undefined;
+  }
+
+  /** Step 8: the request is over. */
+  #settle(x: Exchange): void {
+    if (x.over) return;
+    x.over = true;
+    const { inFlight, settled } = this.#options;
+    const backend = x.backend;
+    this.#leave(x);
+    inFlight.remove(x);
+    if (settled !== undefined) this.#report(x, backend);
+  }
+
+  #report(x: Exchange, backend: Backend | undefined): void {
+    const { settled, rules } = this.#options;
+    settled!({
+      client: rules.clientAddress(x.request.headers, x.peer),
+      method: x.method,
+      target: x.target.text,
+      status: x.cause === CLIENT_LEFT ? 499 : x.status,
+      bytes: x.bytes,
+      ms: this.now() - x.startedAt,
+      backend,
+      attempts: x.attempts ?? [],
+      requestId: x.requestId,
+      request: x.request,
+    });
+  }
+
+  /** Notes an attempt, when somebody will want to know. */
+  #note(x: Exchange, outcome: string): void {
+    if (this.#options.settled === undefined) return;
+    (x.attempts ??= []).push({
+      backend: x.backend!,
+      startedAt: x.attemptAt,
+      ms: this.now() - x.attemptAt,
+      outcome,
+    });
+  }
+
+  /** What a failed attempt means. */
+  #failureOf(x: Exchange, error: unknown): Failure {
+    if (x.cause === CLIENT_LEFT || x.uploadBroke || x.cause === TOO_LARGE) {
+      return LEFT;
+    }
+    if (x.cause !== undefined) {
+      // Who sent its body too slowly is not the backend's failure.
+      return x.upload?.waiting === true ? DAWDLED : SLOW;
+    }
+    const { transport } = this.#options;
+    if (transport.left?.(x.request) === true) return LEFT;
+    if (x.backend?.answer !== undefined) return THREW;
+    return transport.classify(error);
+  }
+
+  /** No backend can take the request, or none that has not been tried. */
+  #nobody(x: Exchange, failure: Failure | undefined): Promise<Response> {
+    if (failure !== undefined) return this.#failed(x, failure);
+    x.answered = true;
+    return Promise.resolve(this.#end(x, 503, "destination_unavailable"));
+  }
+
+  /** The last attempt has failed. */
+  #failed(x: Exchange, failure: Failure): Promise<Response> {
+    x.answered = true;
+    if (x.cause === TOO_LARGE) {
+      return Promise.resolve(this.#end(x, 413, "http_request_denied"));
+    }
+    if (failure === DAWDLED) {
+      return Promise.resolve(this.#end(x, 408, failure.type));
+    }
+    if (failure.fault === "client") {
+      // Said to nobody; the number is the one that nginx gave this end.
+      return Promise.resolve(this.#end(x, 499, "http_request_error"));
+    }
+    const status = failure.fault === "proxy" ? 503 : STATUS[failure.type];
+    return Promise.resolve(this.#end(x, status, failure.type));
+  }
+
+  /** Ends an exchange with an answer of our own. */
+  #end(
+    x: Exchange,
+    status: number,
+    type: ErrorType,
+    refusal?: Refusal,
+  ): Response {
+    x.status = status;
+    x.answered = true;
+    const response = answer(status, type, {
+      sentence: refusal?.sentence,
+      fields: this.#fieldsOf(status, x.requestId),
+      head: x.method === "HEAD",
+    });
+    this.#settle(x);
+    return response;
+  }
+
+  /** Answers a request that never became an exchange. */
+  #own(
+    status: number,
+    type: ErrorType,
+    request: Request,
+    startedAt: number,
+    refusal?: Refusal,
+  ): Response {
+    const { settled } = this.#options;
+    if (settled !== undefined) {
+      settled({
+        client: "-",
+        method: request.method,
+        target: request.url,
+        status,
+        bytes: 0,
+        ms: this.now() - startedAt,
+        backend: undefined,
+        attempts: [],
+        requestId: undefined,
+        request,
+      });
+    }
+    return answer(status, type, {
+      sentence: refusal?.sentence,
+      fields: { ...this.#fieldsOf(status, undefined), ...refusal?.fields },
+      head: request.method === "HEAD",
+    });
+  }
+
+  #refuse(refusal: Refusal, request: Request, startedAt: number): Response {
+    return this.#own(
+      refusal.status,
+      refusal.type,
+      request,
+      startedAt,
+      refusal,
+    );
+  }
+
+  #fieldsOf(
+    status: number,
+    requestId: string | undefined,
+  ): Record<string, string> {
+    const fields: Record<string, string> = {};
+    if (status === 503) fields["retry-after"] = "1";
+    if (requestId !== undefined) fields["x-request-id"] = requestId;
+    // After a request that was not understood, or whose body was not read,
+    // nothing more can be trusted to begin where we think it does.
+    if (
+      status === 400 || status === 408 || status === 413 ||
+      this.#options.closing()
+    ) {
+      fields["connection"] = "close";
+    }
+    return fields;
+  }
+}
+
+/** Methods whose requests have no body that `fetch` could send. */
+const BODILESS: ReadonlySet<string> = new Set(["GET", "HEAD"]);
+
+/** Said in `Allow` where an answer of ours wants one. */
+const ALLOW = "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS";
+
+/** Statuses that never have a body (RFC 9110 §6.4.1). */
+const NO_BODY: ReadonlySet<number> = new Set([204, 205, 304]);
+
+/** The peer's address in its plain form, from a server or from the caller. */
+function peerOf(
+  transport: Transport,
+  request: Request,
+  connection: unknown,
+): string | undefined {
+  if (connection === undefined || connection === null) return undefined;
+  const address = transport.peerOf(request, connection) ??
+    (connection as { clientAddress?: string }).clientAddress;
+  return address !== undefined && address.startsWith("::")
+    ? plainAddress(address)
+    : address;
+}
+
+/** The request's own id if it is usable, or a new one. */
+function requestIdOf(headers: Headers): string {
+  const id = headers.get("x-request-id");
+  return id !== null && /^[!#$%&'*+.^_`|~0-9A-Za-z-]{8,128}$/.test(id)
+    ? id
+    : crypto.randomUUID();
+}
+
+function setField(fields: Fields, name: string, value: string): void {
+  const at = fields.findIndex(([known]) => known === name);
+  if (at >= 0) fields.splice(at, 1);
+  fields.push([name, value]);
+}
+
+/** One hop less (RFC 9110 §7.6.2). What is no number is passed on. */
+function countDown(fields: Fields): void {
+  for (const field of fields) {
+    if (field[0] === "max-forwards" && /^\d{1,9}$/.test(field[1])) {
+      field[1] = String(Math.max(0, Number(field[1]) - 1));
+    }
+  }
+}
+
+/**
+ * Hands a request to a function backend, as a server behind us would see it but
+ * for the `Accept-Encoding` that is there for our own `fetch`.
+ */
+async function call(
+  answerer: (request: Request) => Response | Promise<Response>,
+  x: Exchange,
+  fields: Fields,
+  payload: Payload,
+): Promise<Response> {
+  const headers = new Headers();
+  let own = x.request.headers.get("accept-encoding");
+  for (const [name, value] of fields) {
+    if (name !== "accept-encoding") {
+      headers.append(name, value);
+    } else if (own !== null) {
+      headers.append(name, own);
+      own = null;
+    }
+  }
+  const init: RequestInit = {
+    method: x.method,
+    headers,
+    signal: x.controller.signal,
+  };
+  if (payload !== undefined) {
+    init.body = payload.stream;
+    // Asked for by the standard; neither runtime minds its absence.
+    (init as { duplex?: string }).duplex = "half";
+    if (payload.length !== undefined) {
+      headers.set("content-length", String(payload.length));
+    }
+  }
+  const url = `${x.scheme}://${x.host}${x.target.text}`;
+  return await answerer(new Request(url, init));
+}

@@ -1,0 +1,269 @@
+/**
+ * The first look at a request, before anything parses it: method, `Host` and
+ * target. What passes here means the same to every parser behind.
+ *
+ * @module
+ */
+
+import type { ErrorType } from "./errors.ts";
+
+/** Why a request is not forwarded. */
+export interface Refusal {
+  /** Status of the answer. */
+  status: number;
+  /** Type for `Proxy-Status`. */
+  type: ErrorType;
+  /** Said to the client. */
+  sentence: string;
+  /** Fields that this status wants. */
+  fields?: Readonly<Record<string, string>>;
+}
+
+/** Makes a refusal of a malformed request. */
+function bad(sentence: string): Refusal {
+  return { status: 400, type: "http_request_error", sentence };
+}
+
+const NO_HOST = bad("Bad request: the Host field is missing.");
+const BAD_HOST = bad("Bad request: the Host field is not a host and port.");
+const BAD_TARGET = bad(
+  "Bad request: the target has characters that must be percent-encoded.",
+);
+const NO_ASTERISK = bad(
+  'Bad request: a request for "*" concerns one server and is not forwarded.',
+);
+const BODY_ON_GET = bad(
+  "Bad request: a GET or HEAD with a body cannot be forwarded.",
+);
+const BAD_LENGTH = bad("Bad request: the Content-Length is not a number.");
+const UNKNOWN_CODING: Refusal = {
+  status: 501,
+  type: "http_request_error",
+  sentence: "Not implemented: the only transfer coding taken is chunked.",
+};
+const CLIMBS = bad("Bad request: the path climbs with encoded separators.");
+
+/** TRACE would show a client what was added behind it (RFC 9110 §9.3.8). */
+const TRACE: Refusal = {
+  status: 405,
+  type: "http_request_denied",
+  sentence: "Method not allowed: TRACE is not forwarded.",
+  fields: {
+    allow: "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS",
+  },
+};
+
+const UNKNOWN_METHOD: Refusal = {
+  status: 501,
+  type: "http_request_error",
+  sentence: "Not implemented: this method is not forwarded.",
+};
+
+/**
+ * Methods that `fetch` sends as they are on both runtimes. Any other is asked
+ * about with {@linkcode refuseMethod}: Bun's `fetch` would turn it into a GET.
+ */
+const COMMON: ReadonlySet<string> = new Set([
+  "GET",
+  "HEAD",
+  "POST",
+  "PUT",
+  "PATCH",
+  "DELETE",
+  "OPTIONS",
+]);
+
+/**
+ * Says whether a method cannot be forwarded. `sends` is the runtime's word on a
+ * method that is not one of the common ones.
+ */
+export function refuseMethod(
+  method: string,
+  sends: (method: string) => boolean,
+): Refusal | undefined {
+  if (COMMON.has(method)) return undefined;
+  if (method === "TRACE") return TRACE;
+  return sends(method) ? undefined : UNKNOWN_METHOD;
+}
+
+/**
+ * RFC 9110 §7.2 with the characters of RFC 3986 §3.2.2 that a name on the
+ * network can have. Narrower than the grammar on purpose: `/ # ? @ ,` in a
+ * `Host` are pasted into the request's URL by Deno, and would move its path.
+ */
+const HOST =
+  /^(?:[A-Za-z0-9](?:[A-Za-z0-9._~-]|%[0-9A-Fa-f]{2})*|_[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(?::(\d{0,5}))?$/;
+
+/** Says what is wrong with a `Host` field, if anything. */
+export function refuseHost(host: string | null): Refusal | undefined {
+  if (host === null || host === "") return NO_HOST;
+  const match = HOST.exec(host);
+  if (match === null) return BAD_HOST;
+  return match[1] !== undefined && Number(match[1]) > 65535
+    ? BAD_HOST
+    : undefined;
+}
+
+/** A target that can be sent on, or the reason why it cannot. */
+export interface Target {
+  /** Path and query, starting with a slash. */
+  text: string;
+  /**
+   * Whether a backend that decodes separators could leave its base path by it,
+   * as with `/..%2fadmin`. Matters only to backends with a base path.
+   */
+  climbs: boolean;
+}
+
+/**
+ * What makes a target worth a closer look: a byte that is not visible ASCII, a
+ * backslash, a fragment, or the start of a dot segment in any spelling. Nearly
+ * no target has one, so nearly every request pays for this test alone.
+ */
+const ODD = /[^!-~]|[\\#]|\/\.|\.\.|%2e|%5c|%252e/i;
+
+/**
+ * Takes path and query out of a request's URL without parsing it.
+ *
+ * The URL is the runtime's: on Deno it is scheme, `Host` and the target pasted
+ * together, or the target itself when it was in absolute form; on Bun it has
+ * been through a URL parser. `host` must have passed {@linkcode refuseHost}.
+ */
+export function targetOf(
+  url: string,
+  host: string | null,
+): Target | Refusal {
+  // The usual case: the URL is what `Host` says and then the path.
+  const schemeEnd = url.charCodeAt(4) === 58 ? 7 : 8;
+  let start = schemeEnd + (host === null ? 0 : host.length);
+  if (
+    host === null || url.charCodeAt(start) !== 47 ||
+    !url.startsWith(host, schemeEnd)
+  ) {
+    // Absolute form, or an authority that Bun has spelt anew. Whatever host it
+    // names is ignored: it is ours to choose where a request goes.
+    const authority = /^https?:\/\/[^/?#\\]*/i.exec(url);
+    if (authority === null) return BAD_TARGET;
+    start = authority[0].length;
+  }
+  const text = url.slice(start);
+  if (text.charCodeAt(0) !== 47) {
+    // `http://host?x` has no path; RFC 9112 §3.2.1 asks for a slash then.
+    return text === "" || text.charCodeAt(0) === 63
+      ? targetOf(`http://h/${text}`, "h")
+      : BAD_TARGET;
+  }
+  if (!ODD.test(text)) return { text, climbs: false };
+  return oddTarget(text);
+}
+
+/**
+ * Host of a request that has no `Host` field: a request made in code, or one of
+ * HTTP/2, where the authority is only in the URL. Deno takes HTTP/1.1 requests
+ * without a `Host` too and invents `localhost` or its own address for them;
+ * RFC 9112 §3.2 wants them refused, so such a name does not count.
+ */
+export function impliedHost(url: string, fromSocket: boolean): string | null {
+  const [, scheme, authority] = /^(https?):\/\/([^/?#]*)/.exec(url) ?? [];
+  if (authority === undefined) return null;
+  const invented = fromSocket && scheme === "http" &&
+    /^localhost(?::\d*)?$/.test(authority);
+  return invented ? null : authority;
+}
+
+/**
+ * Says what is wrong with how a request's body is framed, if anything.
+ *
+ * A coding before `chunked` would be passed on undone (RFC 9112 §6.1 asks for
+ * 501), and a body on GET or HEAD cannot be sent by `fetch`: refused in words,
+ * since dropping it in silence would make it another request (RFC 9110 §9.3.1).
+ */
+export function refuseFraming(
+  method: string,
+  length: string | null,
+  transferEncoding: string | null,
+): Refusal | undefined {
+  if (
+    transferEncoding !== null && transferEncoding.toLowerCase() !== "chunked"
+  ) return UNKNOWN_CODING;
+  if (
+    (method === "GET" || method === "HEAD") &&
+    (transferEncoding !== null || (length !== null && !/^0+$/.test(length)))
+  ) return BODY_ON_GET;
+  return length === null || /^\d+$/.test(length) ? undefined : BAD_LENGTH;
+}
+
+/** Whether a target was refused. */
+export function isRefusal(value: Target | Refusal): value is Refusal {
+  return "status" in value;
+}
+
+/** `OPTIONS *` arrives as the path `/*`, which `fetch` could only send as such. */
+export function refuseAsterisk(
+  method: string,
+  target: string,
+): Refusal | undefined {
+  return method === "OPTIONS" && target === "/*" ? NO_ASTERISK : undefined;
+}
+
+/** The answer to a target that would leave a backend's base path. */
+export const CLIMBING: Refusal = CLIMBS;
+
+/** A target with something unusual in it. */
+function oddTarget(text: string): Target | Refusal {
+  // A raw byte past ASCII, a control, a space, a backslash or a fragment is no
+  // target at all (RFC 9112 §3.2), and `fetch` would respell or drop it.
+  if (/[^!-~]|[\\#]/.test(text)) return BAD_TARGET;
+  const question = text.indexOf("?");
+  const path = question < 0 ? text : text.slice(0, question);
+  const query = question < 0 ? "" : text.slice(question);
+  const plain = withoutDotSegments(path);
+  return { text: plain + query, climbs: climbs(plain) };
+}
+
+/** A segment that is `.` or `..`, in each way that RFC 3986 lets it be written. */
+const DOT = /^(?:\.|%2e)$/i;
+const DOT_DOT = /^(?:\.|%2e){2}$/i;
+
+/**
+ * Removes dot segments as the URL standard does (and RFC 3986 §5.2.4, save that
+ * `%2e` counts as a dot). `fetch` would do it in any case and Bun has done it
+ * before we look: done here, what is matched is what is sent, on both.
+ */
+function withoutDotSegments(path: string): string {
+  const kept: string[] = [];
+  const segments = path.split("/");
+  for (let i = 1; i < segments.length; i++) {
+    const segment = segments[i]!;
+    const last = i === segments.length - 1;
+    if (DOT_DOT.test(segment)) {
+      kept.pop();
+      if (last) kept.push("");
+    } else if (DOT.test(segment)) {
+      if (last) kept.push("");
+    } else {
+      kept.push(segment);
+    }
+  }
+  return `/${kept.join("/")}`;
+}
+
+/**
+ * Whether decoding a path, even twice, brings a `..` between separators to
+ * light: `..%2f`, `%2e%2e%5c`, `%252e%252e%252f`, and Tomcat's `..;`.
+ */
+function climbs(path: string): boolean {
+  let text = path;
+  for (let round = 0; round < 3; round++) {
+    const decoded = text
+      .replace(/%2e/gi, ".")
+      .replace(/%2f/gi, "/")
+      .replace(/%5c/gi, "/")
+      .replace(/%3b/gi, ";")
+      .replace(/%25/g, "%");
+    if (/(?:^|\/)\.\.(?:;[^/]*)?(?:\/|$)/.test(decoded)) return true;
+    if (decoded === text) return false;
+    text = decoded;
+  }
+  return false;
+}

@@ -1,0 +1,110 @@
+/**
+ * What the request's way needs of a runtime, as types alone: `runtime/` has one
+ * implementation for Deno and one for Bun, and tests pass their own.
+ *
+ * @module
+ */
+
+import type { Backend } from "../balancer.ts";
+import type { ProbeResult } from "../health.ts";
+import type { Chunk } from "./body.ts";
+import type { ErrorType } from "./errors.ts";
+import type { Fields } from "./headers.ts";
+
+/** A request body, on its way from the client. */
+export type Payload = {
+  /** Its bytes. */
+  readonly stream: ReadableStream<Chunk>;
+  /** The length that the client declared, if it did. */
+  readonly length: number | undefined;
+} | undefined;
+
+/** One attempt, ready to be sent. */
+export interface Outgoing {
+  /** Whom it goes to. */
+  backend: Backend;
+  /** Scheme, authority, path and query. */
+  url: string;
+  /** Method, as the client sent it. */
+  method: string;
+  /** Field lines; `content-length` is not among them. */
+  fields: Fields;
+  /** Body, if there is one. */
+  payload: Payload;
+  /** Whether the backend must not get it twice, whatever happens on the way. */
+  once: boolean;
+  /** Ends the attempt. */
+  signal: AbortSignal;
+}
+
+/** A failed attempt, by what it means. */
+export interface Failure {
+  /** Type for `Proxy-Status`, the most specific that is certain. */
+  type: ErrorType;
+  /** Whether anything of the request may have reached the backend. */
+  sent: boolean;
+  /**
+   * Whose fault it is. Only a backend's counts as an outcome: a client that
+   * cuts its upload, or this machine running out of sockets, blames nobody.
+   */
+  fault: "backend" | "client" | "proxy";
+  /** For the log, in a few words. */
+  reason: string;
+}
+
+/** What a runtime does for the proxy. */
+export interface Transport {
+  /**
+   * Value that must stand first among the `Accept-Encoding` lines, so that the
+   * runtime's `fetch` hands bodies over as they came; none where it has an
+   * option for that.
+   */
+  readonly firstEncoding: string | undefined;
+  /**
+   * Whether a client's stream can be given to `fetch` again after a refused
+   * connection, because nothing is read from it before the connection stands.
+   */
+  readonly survivesRefusal: boolean;
+  /**
+   * Bytes up to which an answer of declared length that has to be looked at is
+   * better read whole than piece by piece.
+   */
+  readonly wholeUpTo: number;
+  /** Whether `fetch` sends this method as it is. Asked of uncommon ones only. */
+  sendsMethod(method: string): boolean;
+  /** Address of a request's peer, if it came from this runtime's server. */
+  peerOf(request: Request, connection: unknown): string | undefined;
+  /** Makes one attempt; resolves with the response header. */
+  send(outgoing: Outgoing): Promise<Response>;
+  /** Says what an error of {@linkcode send} means. */
+  classify(error: unknown): Failure;
+  /** Whether a client's own leaving explains an error of {@linkcode send}. */
+  left?(request: Request): boolean;
+  /**
+   * Makes the answer to a client: `body` in place of the backend's, which stays
+   * if it is `undefined`, and `fields` in place of the backend's, likewise.
+   */
+  respond(
+    response: Response,
+    fields: Fields | undefined,
+    body: Chunk | ReadableStream<Chunk> | null | undefined,
+    head: boolean,
+  ): Response;
+  /**
+   * Has `ended` called when an answer has left or was cut, if the runtime can
+   * tell without its body being read here.
+   */
+  watch(connection: unknown, ended: () => void): boolean;
+  /** Whether such an answer is over, for a runtime that has to be asked. */
+  gone?(request: Request, connection: unknown): boolean;
+  /** Says that a request will take long, so that no idle limit may cut it. */
+  unhurried?(request: Request, connection: unknown): void;
+  /** Asks a backend for its health, on a connection of its own. */
+  probe(
+    backend: Backend,
+    path: string,
+    signal: AbortSignal,
+  ): Promise<ProbeResult>;
+  /** Ends what the transport holds. */
+  close(): void;
+}

@@ -1,0 +1,254 @@
+/**
+ * Bun's part: how one attempt is sent, and what its quirks ask for. Measured on
+ * 1.4.5. Bun's types are not Deno's, so what is used of them is written here.
+ *
+ * @module
+ */
+
+import type { Backend } from "../balancer.ts";
+import type { ProbeResult } from "../health.ts";
+import type { Chunk } from "../proxy/body.ts";
+import type { Fields } from "../proxy/headers.ts";
+import type { Failure, Outgoing, Transport } from "../proxy/transport.ts";
+import { bunFailure } from "./failures.ts";
+import type { Handler, Listener, ListenOptions } from "./listener.ts";
+import type { TransportOptions } from "./transport_options.ts";
+
+/** What Bun's `fetch` takes besides the Web's options. */
+interface BunInit extends RequestInit {
+  decompress: boolean;
+  timeout: false;
+  unix?: string;
+  keepalive?: boolean;
+  tls?: { ca?: string; cert?: string; key?: string };
+}
+
+/** What is used of Bun's server, the second argument of a handler. */
+export interface BunServerLike {
+  /** Address of a request's peer; nothing once the request has ended. */
+  requestIP(request: Request): { address: string } | null;
+  /** Idle limit of one request's connection, in seconds. */
+  timeout(request: Request, seconds: number): void;
+}
+
+/** Methods that Bun's `fetch` sends as they are; it turns others into GET. */
+const METHODS: ReadonlySet<string> = new Set([
+  "ACL",
+  "BIND",
+  "CHECKOUT",
+  "COPY",
+  "LINK",
+  "LOCK",
+  "M-SEARCH",
+  "MERGE",
+  "MKACTIVITY",
+  "MKCALENDAR",
+  "MKCOL",
+  "MOVE",
+  "NOTIFY",
+  "PROPFIND",
+  "PROPPATCH",
+  "PURGE",
+  "QUERY",
+  "REBIND",
+  "REPORT",
+  "SEARCH",
+  "SOURCE",
+  "SUBSCRIBE",
+  "UNBIND",
+  "UNLINK",
+  "UNLOCK",
+  "UNSUBSCRIBE",
+]);
+
+/** Sends attempts with Bun's `fetch`. */
+export class BunTransport implements Transport {
+  // `decompress: false` does it.
+  readonly firstEncoding = undefined;
+  readonly survivesRefusal = true;
+  // A complete body goes out with its length; a stream would lose it.
+  readonly wholeUpTo = 256 * 1024;
+  readonly #tls: BunInit["tls"];
+  readonly #userAgent: string;
+
+  constructor(options: TransportOptions = {}) {
+    const { ca, cert, key } = options.tls ?? {};
+    if (ca !== undefined || cert !== undefined) {
+      this.#tls = {
+        ...(ca === undefined ? {} : { ca }),
+        ...(cert === undefined ? {} : { cert }),
+        ...(key === undefined ? {} : { key }),
+      };
+    }
+    this.#userAgent = options.userAgent ?? "sluice";
+  }
+
+  sendsMethod(method: string): boolean {
+    return METHODS.has(method);
+  }
+
+  peerOf(request: Request, connection: unknown): string | undefined {
+    return (connection as Partial<BunServerLike> | undefined)
+      ?.requestIP?.(request)?.address;
+  }
+
+  send(outgoing: Outgoing): Promise<Response> {
+    const { backend, payload, method, fields, signal } = outgoing;
+    const init = this.#init(backend);
+    init.method = method;
+    init.headers = fields;
+    init.signal = signal;
+    if (payload !== undefined) {
+      init.body = payload.stream;
+      // A stream goes out chunked unless its length is said here.
+      if (payload.length !== undefined) {
+        fields.push(["content-length", String(payload.length)]);
+      }
+    }
+    return fetch(outgoing.url, init);
+  }
+
+  classify(error: unknown): Failure {
+    return bunFailure(error);
+  }
+
+  left(request: Request): boolean {
+    // An upload that the client cut makes `fetch` fail like a lost backend.
+    return request.signal.aborted;
+  }
+
+  respond(
+    response: Response,
+    fields: Fields | undefined,
+    body: Chunk | ReadableStream<Chunk> | null | undefined,
+    head: boolean,
+  ): Response {
+    const { status, headers } = response;
+    if (head && !headers.has("content-length")) {
+      // Without either field Bun would say a length of 0.
+      fields ??= [...headers];
+      fields.push(["transfer-encoding", "chunked"]);
+    } else if (fields === undefined && (body === undefined || body === null)) {
+      return response;
+    }
+    let given = body === undefined ? response.body : body;
+    if (given instanceof Uint8Array && !headers.has("content-type")) {
+      given = untyped(given);
+    }
+    return new Response(given, { status, headers: fields ?? headers });
+  }
+
+  watch(connection: unknown, _ended: () => void): boolean {
+    // Nothing tells the end of an answer; `gone` asks for it.
+    return (connection as Partial<BunServerLike> | undefined)?.requestIP !==
+      undefined;
+  }
+
+  gone(request: Request, connection: unknown): boolean {
+    // The address is known as long as the request is.
+    return (connection as Partial<BunServerLike> | undefined)
+      ?.requestIP?.(request) === null;
+  }
+
+  async probe(
+    backend: Backend,
+    path: string,
+    signal: AbortSignal,
+  ): Promise<ProbeResult> {
+    const init = this.#init(backend);
+    init.signal = signal;
+    // A connection of its own: a probe asks whether new ones are taken.
+    init.keepalive = false;
+    init.headers = [
+      ["host", backend.authority],
+      ["user-agent", this.#userAgent],
+    ];
+    try {
+      const response = await fetch(
+        `${backend.origin}${backend.basePath}${path}`,
+        init,
+      );
+      response.body?.cancel().catch(() => {});
+      return { status: response.status };
+    } catch (error) {
+      return { error: bunFailure(error).reason };
+    }
+  }
+
+  unhurried(request: Request, connection: unknown): void {
+    (connection as Partial<BunServerLike> | undefined)?.timeout?.(request, 0);
+  }
+
+  close(): void {}
+
+  #init(backend: Backend): BunInit {
+    const init: BunInit = {
+      redirect: "manual",
+      // Bodies as they come, and no `Accept-Encoding` of Bun's own.
+      decompress: false,
+      // Bun would end any request after six minutes.
+      timeout: false,
+    };
+    if (backend.socketPath !== undefined) init.unix = backend.socketPath;
+    if (this.#tls !== undefined) init.tls = this.#tls;
+    return init;
+  }
+}
+
+/**
+ * Bytes as a stream that is over at once: Bun sends it with its length, if its
+ * high-water mark lets it be buffered whole, and does not call it
+ * `application/octet-stream` where nobody has named a type.
+ */
+function untyped(bytes: Chunk): ReadableStream<Chunk> {
+  return new ReadableStream({
+    start(controller) {
+      controller.enqueue(bytes);
+      controller.close();
+    },
+  }, { highWaterMark: bytes.byteLength + 1 });
+}
+
+/** Bun's server, as far as it is used here. */
+interface BunServer extends BunServerLike {
+  readonly port: number;
+  stop(closeActive?: boolean): Promise<void>;
+}
+
+/** The part of Bun's global that is used here. */
+interface BunGlobal {
+  serve(options: Record<string, unknown>): BunServer;
+}
+
+/**
+ * Seconds that a connection may be idle between requests, or take to send a
+ * request's head: the longest that Bun can count. A request that lasts has its
+ * connection taken out of the limit, see {@linkcode BunTransport.unhurried}.
+ */
+const IDLE_S = 255;
+
+/** Listens with `Bun.serve`. */
+export function listenBun(
+  handler: Handler,
+  { port, host, tls }: ListenOptions,
+): Listener {
+  const { Bun } = globalThis as unknown as { Bun: BunGlobal };
+  const server = Bun.serve({
+    port,
+    hostname: host,
+    idleTimeout: IDLE_S,
+    // Bun's own limit is 128 MB; ours is `MAX_BODY`.
+    maxRequestBodySize: Number.MAX_SAFE_INTEGER,
+    // Otherwise a fault is answered with a page that shows this program.
+    development: false,
+    error: () => new Response("Internal error.\n", { status: 500 }),
+    fetch: handler,
+    ...(tls === undefined ? {} : { tls }),
+  });
+  return {
+    port: server.port,
+    cutsUploads: false,
+    close: () => server.stop(),
+    kill: () => void server.stop(true),
+  };
+}

@@ -1,0 +1,48 @@
+/**
+ * A transport over a `fetch` that was handed in: a test's fake, or a wrapper.
+ *
+ * @module
+ */
+
+import type { Transport } from "../proxy/transport.ts";
+
+/**
+ * Has attempts and probes made by `send`, a `fetch`, and all else done by the
+ * runtime's own transport.
+ */
+export function customTransport(
+  own: Transport,
+  send: typeof globalThis.fetch,
+): Transport {
+  const custom: Transport = Object.create(own);
+  return Object.assign(
+    custom,
+    {
+      send: (outgoing) => {
+        const { url, method, fields, payload, signal } = outgoing;
+        const init: RequestInit = {
+          method,
+          headers: fields,
+          redirect: "manual",
+          signal,
+        };
+        if (payload !== undefined) {
+          init.body = payload.stream;
+          // Asked for by the standard when a body is a stream.
+          (init as { duplex?: string }).duplex = "half";
+        }
+        return send(url, init);
+      },
+      probe: async (backend, path, signal) => {
+        try {
+          const url = `${backend.origin}${backend.basePath}${path}`;
+          const response = await send(url, { redirect: "manual", signal });
+          response.body?.cancel().catch(() => {});
+          return { status: response.status };
+        } catch (error) {
+          return { error: own.classify(error).reason };
+        }
+      },
+    } satisfies Partial<Transport>,
+  );
+}

@@ -1,0 +1,273 @@
+/**
+ * Deno's part: how one attempt is sent, and what its quirks ask for. Measured
+ * on 2.9.6.
+ *
+ * @module
+ */
+
+import type { Backend } from "../balancer.ts";
+import type { ProbeResult } from "../health.ts";
+import type { Chunk } from "../proxy/body.ts";
+import type { Fields } from "../proxy/headers.ts";
+import type { Failure, Outgoing, Transport } from "../proxy/transport.ts";
+import { denoFailure } from "./failures.ts";
+import type { Handler, Listener, ListenOptions } from "./listener.ts";
+import type { TransportOptions } from "./transport_options.ts";
+
+/** How `fetch` takes a client; not part of the Web's `RequestInit`. */
+interface DenoInit extends RequestInit {
+  client?: Deno.HttpClient;
+}
+
+/** Sends attempts with Deno's `fetch`. */
+export class DenoTransport implements Transport {
+  // `fetch` hands the body over as it came only if the first line of
+  // `Accept-Encoding` is exactly this; it then goes out as a line of its own.
+  readonly firstEncoding = "identity";
+  // A client's stream cannot be handed to `fetch` twice: the first attempt takes
+  // the underlying resource with it, even when the connection was refused.
+  readonly survivesRefusal = false;
+  readonly wholeUpTo = 64 * 1024;
+  readonly #options: TransportOptions;
+  #pooled: Deno.HttpClient | undefined;
+  #single: Deno.HttpClient | undefined;
+  readonly #sockets = new Map<string, Deno.HttpClient>();
+
+  constructor(options: TransportOptions = {}) {
+    this.#options = options;
+  }
+
+  sendsMethod(method: string): boolean {
+    // `fetch` upper-cases the methods that the standard names, so `get` would
+    // leave as `GET`; all others go out letter by letter. TRACK it forbids.
+    return method !== "CONNECT" && method !== "TRACK" &&
+      method === method.toUpperCase();
+  }
+
+  peerOf(_request: Request, connection: unknown): string | undefined {
+    const address = (connection as Partial<Deno.ServeHandlerInfo> | undefined)
+      ?.remoteAddr;
+    return (address as Deno.NetAddr | undefined)?.hostname;
+  }
+
+  send(outgoing: Outgoing): Promise<Response> {
+    const { backend, payload, once, method, fields, signal } = outgoing;
+    let body: BodyInit | undefined;
+    let client = this.#client(backend);
+    if (payload !== undefined) {
+      const { stream, length } = payload;
+      body = length === undefined ? stream : new Sized(stream, length);
+    } else if (once) {
+      // `fetch` repeats a request by itself when a kept connection dies under
+      // it, unless its body is a stream; and an empty stream would go out as
+      // chunked. On a connection of its own there is nothing to repeat.
+      client = this.#clientOnce(backend);
+    }
+    const init: DenoInit = {
+      method,
+      headers: fields,
+      redirect: "manual",
+      signal,
+      client,
+    };
+    if (body !== undefined) init.body = body;
+    return fetch(outgoing.url, init);
+  }
+
+  classify(error: unknown): Failure {
+    return denoFailure(error);
+  }
+
+  respond(
+    response: Response,
+    fields: Fields | undefined,
+    body: Chunk | ReadableStream<Chunk> | null | undefined,
+    head: boolean,
+  ): Response {
+    const { status, headers } = response;
+    if (head && !headers.has("content-length")) {
+      // A null body would be given a length of 0, which the answer to a GET may
+      // not have. A stream that is empty gets no length at all.
+      body = new ReadableStream({ pull: (controller) => controller.close() });
+    } else if (fields === undefined && (body === undefined || body === null)) {
+      return response;
+    }
+    return new Response(body === undefined ? response.body : body, {
+      status,
+      headers: fields ?? headers,
+    });
+  }
+
+  watch(connection: unknown, ended: () => void): boolean {
+    // Resolves at the end in every way, also when the client has vanished or
+    // the backend cut the body; it does not say which. About 10 µs a request.
+    const completed = (connection as Partial<Deno.ServeHandlerInfo> | undefined)
+      ?.completed;
+    if (completed === undefined) return false;
+    completed.then(ended, ended);
+    return true;
+  }
+
+  async probe(
+    backend: Backend,
+    path: string,
+    signal: AbortSignal,
+  ): Promise<ProbeResult> {
+    const init: DenoInit = {
+      redirect: "manual",
+      signal,
+      // A connection of its own: a probe asks whether new ones are taken.
+      client: this.#clientOnce(backend),
+      headers: [
+        ["host", backend.authority],
+        ["accept-encoding", "identity"],
+        ["user-agent", this.#options.userAgent ?? "sluice"],
+      ],
+    };
+    try {
+      const response = await fetch(
+        `${backend.origin}${backend.basePath}${path}`,
+        init,
+      );
+      response.body?.cancel().catch(() => {});
+      return { status: response.status };
+    } catch (error) {
+      return { error: denoFailure(error).reason };
+    }
+  }
+
+  close(): void {
+    this.#pooled?.close();
+    this.#single?.close();
+    for (const client of this.#sockets.values()) client.close();
+    this.#sockets.clear();
+    this.#pooled = this.#single = undefined;
+  }
+
+  #client(backend: Backend): Deno.HttpClient {
+    if (backend.socketPath !== undefined) {
+      return this.#socketClient(backend.socketPath, undefined);
+    }
+    return this.#pooled ??= this.#make({});
+  }
+
+  #clientOnce(backend: Backend): Deno.HttpClient {
+    if (backend.socketPath !== undefined) {
+      return this.#socketClient(backend.socketPath, 0);
+    }
+    return this.#single ??= this.#make({ poolMaxIdlePerHost: 0 });
+  }
+
+  #socketClient(path: string, idle: 0 | undefined): Deno.HttpClient {
+    const key = `${idle ?? ""} ${path}`;
+    let client = this.#sockets.get(key);
+    if (client === undefined) {
+      client = this.#make({
+        proxy: { transport: "unix", path },
+        ...(idle === undefined ? {} : { poolMaxIdlePerHost: idle }),
+      });
+      this.#sockets.set(key, client);
+    }
+    return client;
+  }
+
+  #make(
+    more: Partial<Deno.CreateHttpClientOptions>,
+  ): Deno.HttpClient {
+    const { ca, cert, key } = this.#options.tls ?? {};
+    return Deno.createHttpClient({
+      // Without it a `host` field is ignored without a word.
+      allowHost: true,
+      // One request, one connection at a time: what a kept connection does when
+      // it dies is only known of HTTP/1.1, and Bun speaks no other by default.
+      http2: false,
+      ...(ca === undefined ? {} : { caCerts: [ca] }),
+      ...(cert === undefined || key === undefined ? {} : { cert, key }),
+      ...more,
+    });
+  }
+}
+
+/**
+ * A body of known length that is read as it is sent. `fetch` takes length and
+ * stream from anything that is a `Blob`; given the stream alone it would send
+ * it as chunked. It never repeats such a request by itself, and refuses to end
+ * one whose stream ends early. Measured on 2.9.6 from 1 byte to 10 MB.
+ */
+class Sized extends Blob {
+  readonly #stream: ReadableStream<Chunk>;
+  readonly #size: number;
+
+  constructor(stream: ReadableStream<Chunk>, size: number) {
+    super();
+    this.#stream = stream;
+    this.#size = size;
+  }
+
+  override get size(): number {
+    return this.#size;
+  }
+
+  override stream(): ReadableStream<Chunk> {
+    return this.#stream;
+  }
+}
+
+/** Milliseconds before listening is tried again. */
+const RELISTEN_MS = 50;
+
+/** Listens with `Deno.serve`. */
+export function listenDeno(
+  handler: Handler,
+  { port, host, tls, log }: ListenOptions,
+): Listener {
+  let closed = false;
+  const killed = new AbortController();
+  let server = open(port);
+  const bound = (server.addr as Deno.NetAddr).port;
+
+  function open(on: number): Deno.HttpServer {
+    const opened = Deno.serve({
+      port: on,
+      hostname: host,
+      // Said once by the program, when everything is ready.
+      onListen() {},
+      signal: killed.signal,
+      onError: () => new Response("Internal error.\n", { status: 500 }),
+      ...(tls ?? {}),
+    }, handler);
+    // Running out of descriptors ends a server for good, and an uncaught
+    // rejection would end the process too. What it serves already goes on, and
+    // descriptors come back: listen anew.
+    opened.finished.catch((error: unknown) => {
+      if (closed) return;
+      log(`cannot accept connections (${String(error)}): listening anew`);
+      reopen();
+    });
+    return opened;
+  }
+
+  function reopen(): void {
+    setTimeout(() => {
+      if (closed) return;
+      try {
+        server = open(bound);
+      } catch {
+        reopen();
+      }
+    }, RELISTEN_MS);
+  }
+
+  return {
+    port: bound,
+    cutsUploads: true,
+    close() {
+      closed = true;
+      return server.shutdown();
+    },
+    kill() {
+      closed = true;
+      killed.abort();
+    },
+  };
+}

@@ -1,0 +1,142 @@
+/**
+ * The process around the program: arguments, environment, files, signals, output
+ * and exit, in the `node:` form that both runtimes have.
+ *
+ * @module
+ */
+
+import { readFileSync, writeSync } from "node:fs";
+import process from "node:process";
+
+/** The program's arguments. */
+export function args(): string[] {
+  return process.argv.slice(2);
+}
+
+/** The part of Deno's global that tells what may be read. */
+interface DenoPermissions {
+  permissions?: {
+    querySync(descriptor: { name: "env"; variable?: string }): {
+      state: string;
+    };
+  };
+}
+
+/** Whether a variable (or, without one, all of them) may be read. */
+function mayRead(variable?: string): boolean {
+  const { Deno } = globalThis as { Deno?: DenoPermissions };
+  if (Deno?.permissions === undefined) return true;
+  const name = variable === undefined ? {} : { variable };
+  return Deno.permissions.querySync({ name: "env", ...name }).state ===
+    "granted";
+}
+
+/** An environment variable; without permission it is as if it were not set. */
+export function env(name: string): string | undefined {
+  // Asked first: reading without permission would throw, or ask a person.
+  return mayRead(name) ? process.env[name] : undefined;
+}
+
+/** Names of all variables, if they may be listed. */
+export function envNames(): string[] | undefined {
+  return mayRead() ? Object.keys(process.env) : undefined;
+}
+
+/** A file as text. */
+export function readText(path: string): string {
+  return readFileSync(path, "utf8");
+}
+
+/**
+ * Writes a line to standard output or error. Control characters become `?`: what
+ * a client or a backend has sent may stand in a line, and must not end it.
+ */
+export function writeLine(to: "out" | "err", line: string): void {
+  // deno-lint-ignore no-control-regex -- they are what is looked for
+  const text = line.replace(/[\x00-\x1f\x7f-\x9f\u2028\u2029]/g, "?");
+  writeText(to, `${text}\n`);
+}
+
+/** Writes text as it is. */
+export function writeText(to: "out" | "err", text: string): void {
+  try {
+    writeSync(to === "out" ? 1 : 2, text);
+  } catch {
+    // Closed, or a full pipe that nobody reads: a proxy goes on without a log.
+  }
+}
+
+/** Calls `listener` for each signal of that name. */
+export function onSignal(
+  name: "SIGTERM" | "SIGINT" | "SIGHUP",
+  listener: () => void,
+): void {
+  process.on(name, listener);
+}
+
+/** Ends the process. */
+export function exit(code: number): never {
+  process.exit(code);
+}
+
+/**
+ * Keeps a rejection that nobody took from ending the process: both runtimes
+ * would, and a proxy must outlive a fault in the answer to one request.
+ */
+export function surviveRejections(log: (line: string) => void): void {
+  process.on("unhandledRejection", (reason) => {
+    log(`an error was not handled: ${String(reason)}`);
+  });
+}
+
+/** Requests at once that Bun's `fetch` can be set to at most. */
+const BUN_MOST = "65535";
+
+/**
+ * On Bun, starts the program again with a limit of requests at once that does
+ * not let one hung backend starve all others: the default is 256 in a process,
+ * probes included, and only the environment at start can say otherwise. The
+ * process stays the same one, by id and by its open files.
+ */
+export function liftBunLimit(log: (line: string) => void): void {
+  if (!("Bun" in globalThis)) return;
+  const variable = "BUN_CONFIG_MAX_HTTP_REQUESTS";
+  if (process.env[variable] !== undefined) return;
+  const { execve } = process as {
+    execve?: (
+      file: string,
+      args: readonly string[],
+      env: Record<string, string | undefined>,
+    ) => void;
+  };
+  const advice =
+    `start it with ${variable}=${BUN_MOST} so that a backend that hangs cannot take them all`;
+  if (execve === undefined) {
+    log(`Bun sends at most 256 requests at once: ${advice}`);
+    return;
+  }
+  try {
+    execve.call(process, process.execPath, [
+      process.execPath,
+      ...process.execArgv,
+      ...process.argv.slice(1),
+    ], { ...process.env, [variable]: BUN_MOST });
+  } catch (error) {
+    log(`Bun sends at most 256 requests at once (${String(error)}): ${advice}`);
+  }
+}
+
+/**
+ * Keeps Deno's remark about `request.signal` out of the log. It is about
+ * handlers that act on the signal after they have answered; this one listens to
+ * nobody by then, and only the program, which owns its console, may say so.
+ */
+export function hushSignalRemark(): void {
+  const { warn } = console;
+  console.warn = (...data: unknown[]) => {
+    const [first] = data;
+    const remark = typeof first === "string" &&
+      first.startsWith("Deno.serve: request.signal aborts on successful");
+    if (!remark) warn(...data);
+  };
+}

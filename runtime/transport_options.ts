@@ -1,0 +1,17 @@
+/**
+ * What both runtimes' transports are made with.
+ *
+ * @module
+ */
+
+/** Options of a transport. */
+export interface TransportOptions {
+  /** TLS towards `https:` backends, as PEM text. */
+  tls?: {
+    ca?: string | undefined;
+    cert?: string | undefined;
+    key?: string | undefined;
+  } | undefined;
+  /** What probes say they are. */
+  userAgent?: string;
+}
