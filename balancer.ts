@@ -9,7 +9,10 @@
  * @module
  */
 
-/** Answers a request in this process, in place of a server. */
+/**
+ * A backend that is a function: a maintenance page, a static fallback, another
+ * proxy. It is not probed, and only a throw from it is a bad outcome.
+ */
 export type BackendFunction = (
   request: Request,
 ) => Response | Promise<Response>;
@@ -70,6 +73,7 @@ export class Backend {
   /** Smooth round robin's running count. */
   turn = 0;
 
+  /** Makes a backend that is up and has no past. */
   constructor(init: BackendInit) {
     const { weight = 1, backup = false, maxConns = Infinity } = init;
     this.url = init.url;
@@ -206,6 +210,7 @@ export class Pool implements Iterable<Backend> {
     return this.#backends;
   }
 
+  /** Each backend, in the order of {@linkcode backends}. */
   [Symbol.iterator](): IterableIterator<Backend> {
     return this.#backends[Symbol.iterator]();
   }

@@ -42,7 +42,7 @@ import { Forwarder } from "./proxy/forward.ts";
 import { RequestRules } from "./proxy/headers.ts";
 import { InFlight } from "./proxy/in_flight.ts";
 import { RetryBudget } from "./proxy/retry.ts";
-import { systemClock } from "./runtime/clock.ts";
+import { type Clock, systemClock } from "./runtime/clock.ts";
 import {
   args,
   env,
@@ -72,7 +72,13 @@ export type {
   ServeOptions,
   TlsOptions,
 } from "./config/options.ts";
-export type { Backend, Pool, PoolEvent } from "./balancer.ts";
+export type {
+  Backend,
+  BackendInit as PoolBackendInit,
+  Pool,
+  PoolEvent,
+} from "./balancer.ts";
+export type { Clock, TimerHandle } from "./runtime/clock.ts";
 
 /** Version of this module. */
 export const VERSION = "0.1.0";
@@ -122,6 +128,7 @@ export function createProxy(options: ProxyOptions): Proxy {
     via = true,
     requestId = false,
     random = Math.random,
+    clock = systemClock,
     log = (line) => writeLine("err", `sluice: ${line}`),
   } = options;
   const retries = checkedNumber("retries", options.retries, {
@@ -168,7 +175,6 @@ export function createProxy(options: ProxyOptions): Proxy {
   if (options.backends.length === 0) {
     throw new TypeError("Cannot make a proxy: backends is empty");
   }
-  const clock = systemClock;
   const pool = new Pool(options.backends.map(poolInit), policyOf(policy));
   const own = transportOf({
     tls: options.backendTls,
@@ -177,11 +183,12 @@ export function createProxy(options: ProxyOptions): Proxy {
   const transport = options.fetch === undefined
     ? own
     : customTransport(own, options.fetch);
-  const ejector = ejectorOf(options, pool, random, log);
+  const ejector = ejectorOf(options, pool, clock, random, log);
   const prober = proberOf(
     options,
     pool,
     (backend, path, signal) => transport.probe(backend, path, signal),
+    clock,
     random,
     log,
   );
@@ -204,6 +211,7 @@ export function createProxy(options: ProxyOptions): Proxy {
     idleTimeoutMs: idleTimeoutMs === Infinity ? undefined : idleTimeoutMs,
     maxBodyBytes,
     maxInFlight,
+    resume: options.resume === true,
     exact: policy !== "round_robin" || maxInFlight !== Infinity ||
       idleTimeoutMs !== Infinity ||
       pool.backends.some((backend) => backend.maxConns !== Infinity),
@@ -221,6 +229,7 @@ export function createProxy(options: ProxyOptions): Proxy {
     stopped ??= (async () => {
       prober?.stop();
       ejector?.stop();
+      inFlight.rest();
       await Promise.resolve();
       own.close();
     })();
@@ -300,6 +309,7 @@ const NAMED_BLOCKS: Readonly<Record<string, readonly string[]>> = {
 function ejectorOf(
   { eject }: ProxyOptions,
   pool: Pool,
+  clock: Clock,
   random: () => number,
   log: (line: string) => void,
 ): Ejector | undefined {
@@ -315,7 +325,7 @@ function ejectorOf(
       min: 1,
       max: 300_000,
     }),
-    clock: systemClock,
+    clock,
     random,
     log,
   });
@@ -325,6 +335,7 @@ function proberOf(
   { health }: ProxyOptions,
   pool: Pool,
   probe: Probe,
+  clock: Clock,
   random: () => number,
   log: (line: string) => void,
 ): Prober | undefined {
@@ -370,7 +381,7 @@ function proberOf(
       otherwise: 3,
       ...times,
     }),
-    clock: systemClock,
+    clock,
     random,
     log,
   });

@@ -9,6 +9,11 @@
  * @module
  */
 
+import type { BackendFunction } from "../balancer.ts";
+import type { Clock } from "../runtime/clock.ts";
+
+export type { BackendFunction } from "../balancer.ts";
+
 /** One backend as an object: where it is, and its share of the requests. */
 export interface BackendOptions {
   /**
@@ -42,14 +47,6 @@ export interface BackendOptions {
   /** What logs and metrics call it. Default: its URL. */
   readonly name?: string | undefined;
 }
-
-/**
- * A backend that is a function: a maintenance page, a static fallback, another
- * proxy. It is not probed, and only a throw from it is a bad outcome.
- */
-export type BackendFunction = (
-  request: Request,
-) => Response | Promise<Response>;
 
 /** A backend as it may be written: a URL, an object, or a function. */
 export type BackendInit = string | BackendOptions | BackendFunction;
@@ -226,10 +223,15 @@ export interface ProxyOptions {
   readonly backendTls?: BackendTlsOptions | undefined;
   /** How a request is sent. Default: the global `fetch`; tests pass a fake. */
   readonly fetch?: typeof globalThis.fetch | undefined;
-  /** Where a line of the access log goes. Default: standard output. */
+  /**
+   * Takes each line of the log: a verdict that changed, an ejection, a warning.
+   * Default: standard error, with `sluice: ` in front.
+   */
   readonly log?: ((line: string) => void) | undefined;
   /** Numbers from 0 up to 1, as `Math.random`, which is the default. */
   readonly random?: (() => number) | undefined;
+  /** Time and timers. Default: the machine's; tests pass one that they move. */
+  readonly clock?: Clock | undefined;
 }
 
 /** A server's certificate, as PEM text. */

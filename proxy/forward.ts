@@ -37,6 +37,7 @@ import {
 } from "./guard.ts";
 import { type Fields, type RequestRules, responseFields } from "./headers.ts";
 import { type InFlight, Swept } from "./in_flight.ts";
+import { type Carried, carriedOf } from "./resume.ts";
 import { decide, isIdempotent, type RetryBudget } from "./retry.ts";
 import type { Failure, Payload, Transport } from "./transport.ts";
 
@@ -45,6 +46,9 @@ const KEPT_BODY = 64 * 1024;
 
 /** Milliseconds that a small answer may take before its header goes ahead. */
 const ANSWER_PATIENCE_MS = 10;
+
+/** Milliseconds before all backends are asked again to carry an answer on. */
+const TAKE_UP_MS = 100;
 
 /** Bytes of a declared answer that is read whole when it is looked at. */
 const SMALL_ANSWER = 64 * 1024;
@@ -167,6 +171,8 @@ export interface ForwarderOptions {
   maxBodyBytes: number;
   /** Requests at once. */
   maxInFlight: number;
+  /** Whether a broken answer is carried on from another backend. */
+  resume: boolean;
   /** Whether every body must be followed to its end. */
   exact: boolean;
   /** Whether requests get an id. */
@@ -206,6 +212,12 @@ interface Body {
   stream: ReadableStream<Chunk> | undefined;
 }
 
+/** Where a body's pieces come from. */
+interface Source {
+  read: () => Promise<Chunk | undefined>;
+  cancel: (why: unknown) => void;
+}
+
 /** How an answer's body was begun; `undefined` leaves it to the runtime. */
 type Begun = Chunk | ReadableStream<Chunk> | null | undefined;
 
@@ -227,6 +239,8 @@ class Exchange extends Swept implements Follower {
   attempts: Attempt[] | undefined;
   /** When the current attempt began. */
   attemptAt: number;
+  /** When the wait for a header began, which is limited. */
+  waitsFrom: number;
   /** Status that the client is told. */
   status = 0;
   /** Bytes of the answer's body that were seen. */
@@ -258,7 +272,7 @@ class Exchange extends Swept implements Follower {
   ) {
     super();
     this.#forwarder = forwarder;
-    this.attemptAt = startedAt;
+    this.attemptAt = this.waitsFrom = startedAt;
   }
 
   /** Whether its body may still be on the way in. */
@@ -398,7 +412,7 @@ export class Forwarder {
   look(x: Exchange, now: number): void {
     const { timeoutMs, idleTimeoutMs, transport } = this.#options;
     if (!x.answered) {
-      if (now - x.startedAt >= timeoutMs) x.end(TIMED_OUT);
+      if (now - x.waitsFrom >= timeoutMs) x.end(TIMED_OUT);
     } else if (
       x.watched && transport.gone?.(x.request, x.connection) === true
     ) {
@@ -411,7 +425,10 @@ export class Forwarder {
 
   /** A followed body has ended. */
   bodyEnded(x: Exchange, how: "whole" | "broken" | "left"): void {
-    const backend = x.backend!;
+    const { backend } = x;
+    // Nobody's any more: it could not be carried on, and whoever broke it off
+    // has been told already.
+    if (backend === undefined) return this.#settle(x);
     if (how === "whole") {
       backend.proven++;
       this.#judge(x, x.status);
@@ -572,6 +589,7 @@ export class Forwarder {
     x: Exchange,
     backend: Backend,
     body: Body | undefined,
+    more?: Fields,
   ): Promise<Response> {
     const { rules, hostHeader, transport } = this.#options;
     const preserve = hostHeader === "preserve" ||
@@ -586,6 +604,9 @@ export class Forwarder {
       setField(fields, "x-request-id", x.requestId);
     }
     if (x.method === "OPTIONS") countDown(fields);
+    if (more !== undefined) {
+      for (const [name, value] of more) setField(fields, name, value);
+    }
     let payload: Payload;
     if (body !== undefined) {
       payload = {
@@ -613,7 +634,7 @@ export class Forwarder {
    */
   #passes(x: Exchange, backend: Backend, response: Response): boolean {
     if (
-      this.#options.exact || backend.proven < PROVEN ||
+      this.#options.resume || this.#options.exact || backend.proven < PROVEN ||
       (backend.requests & (SAMPLED - 1)) === 0
     ) return false;
     const length = Number(response.headers.get("content-length") ?? NaN);
@@ -644,15 +665,122 @@ export class Forwarder {
           x.bytes = length;
           return gathered.bytes;
         }
-        return followed(gathered.read, gathered.cancel, x);
+        return this.#follow(x, response, gathered);
       } catch {
         // Nothing of it was passed on yet: as good as no answer at all.
         return new CutShort();
       }
     }
-    if (idleTimeoutMs !== undefined) x.movedAt = this.now();
-    const { read, cancel } = reading(stream);
-    return followed(read, cancel, x);
+    return this.#follow(x, response, reading(stream));
+  }
+
+  /** Hands a body on while it is looked at, and carries it on if it breaks. */
+  #follow(
+    x: Exchange,
+    response: Response,
+    source: Source,
+  ): ReadableStream<Chunk> {
+    if (this.#options.idleTimeoutMs !== undefined) x.movedAt = this.now();
+    const carried = this.#options.resume
+      ? carriedOf(x.method, x.request.headers, response)
+      : undefined;
+    return carried === undefined
+      ? followed(source.read, source.cancel, x)
+      : this.#carry(x, source, carried);
+  }
+
+  /** Hands on a body that another backend can go on with. */
+  #carry(
+    x: Exchange,
+    first: Source,
+    carried: Carried,
+  ): ReadableStream<Chunk> {
+    let source = first;
+    let last = false;
+    const read = async (): Promise<Chunk | undefined> => {
+      while (!last) {
+        try {
+          const piece = await source.read();
+          if (piece === undefined && !carried.mayEnd()) throw new CutShort();
+          last = piece === undefined;
+          const out = last ? carried.rest() : carried.take(piece!);
+          if (out.byteLength > 0) return out;
+        } catch (error) {
+          const next = await this.#takeUp(x, carried);
+          if (next === undefined) throw error;
+          source = next;
+        }
+      }
+      return undefined;
+    };
+    return followed(read, (why) => {
+      source.cancel(why);
+      x.end(CLIENT_LEFT);
+    }, x);
+  }
+
+  /**
+   * Finds a backend that goes on where one has broken off. All are asked, also
+   * more than once while the time limit lasts: a backend that restarts is back
+   * within seconds, and the client has only this one chance. One that has
+   * answered with something else is not asked again.
+   */
+  async #takeUp(x: Exchange, carried: Carried): Promise<Source | undefined> {
+    const { pool, clock, outcome } = this.#options;
+    const broken = x.backend;
+    if (broken === undefined || x.cause !== undefined) return undefined;
+    broken.proven = 0;
+    outcome(broken, false, x.attemptAt, TRUNCATED.reason);
+    this.#note(x, TRUNCATED.reason);
+    this.#leave(x);
+    // From here the time limit counts anew, as for a request.
+    x.waitsFrom = clock.now();
+    x.answered = false;
+    const unfit: Backend[] = [];
+    let tried: Backend[] = [broken];
+    try {
+      while (x.cause === undefined) {
+        const fields = carried.fields();
+        if (fields === undefined) return undefined;
+        const backend = pool.pick(x.key, tried);
+        if (backend === undefined) {
+          if (unfit.length > 0 && unfit.length >= pool.size) return undefined;
+          tried = [...unfit];
+          await new Promise<void>((r) => clock.setTimeout(r, TAKE_UP_MS));
+          continue;
+        }
+        tried.push(backend);
+        this.#take(x, backend);
+        try {
+          const response = await this.#send(x, backend, undefined, fields);
+          if (carried.accepts(response) && response.body !== null) {
+            return reading(response.body as ReadableStream<Chunk>);
+          }
+          response.body?.cancel().catch(() => {});
+          this.#note(x, `status ${response.status} in place of the rest`);
+          this.#judge(x, response.status);
+          if (response.status < 500) unfit.push(backend);
+        } catch (error) {
+          const failure = this.#failureOf(x, error);
+          this.#note(x, failure.reason);
+          if (failure.fault === "backend") {
+            outcome(backend, false, x.attemptAt, failure.reason);
+          }
+        }
+        this.#leave(x);
+      }
+      return undefined;
+    } finally {
+      x.answered = true;
+    }
+  }
+
+  /** A backend is given a request. */
+  #take(x: Exchange, backend: Backend): void {
+    x.backend = backend;
+    x.attemptAt = this.now();
+    backend.inFlight++;
+    backend.requests++;
   }
 
   /** Step 7. */

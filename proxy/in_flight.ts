@@ -70,6 +70,13 @@ export class InFlight {
     }
   }
 
+  /** Ends the timer now and not at its next tick, if there is nothing to do. */
+  rest(): void {
+    if (this.#size > 0) return;
+    this.#clock.clear(this.#timer);
+    this.#ticking = false;
+  }
+
   /** Resolves when nothing is under way. */
   empty(): Promise<void> {
     if (this.#size === 0) return Promise.resolve();

@@ -1,0 +1,200 @@
+import assert from "node:assert/strict";
+import type { Chunk } from "./body.ts";
+import { type Carried, carriedOf } from "./resume.ts";
+
+const utf8 = new TextEncoder();
+const bytes = (text: string): Chunk => utf8.encode(text);
+const text = (chunk: Chunk) => new TextDecoder().decode(chunk);
+
+function answer(fields: Record<string, string>, status = 200): Response {
+  return new Response("", { status, headers: fields });
+}
+
+const FILE = { etag: '"v1"', "content-length": "10" };
+
+function download(): Carried {
+  const carried = carriedOf("GET", new Headers(), answer(FILE));
+  assert.ok(carried !== undefined);
+  return carried;
+}
+
+const EVENTS = new Headers({ accept: "text/event-stream" });
+
+function events(): Carried {
+  const carried = carriedOf(
+    "GET",
+    EVENTS,
+    answer({ "content-type": "text/event-stream; charset=utf-8" }),
+  );
+  assert.ok(carried !== undefined);
+  return carried;
+}
+
+for (
+  const [why, method, request, fields, status] of [
+    ["a POST", "POST", {}, FILE, 200],
+    ["a part that was asked for", "GET", { range: "bytes=1-" }, FILE, 200],
+    ["a part as the answer", "GET", {}, FILE, 206],
+    ["no ETag", "GET", {}, { "content-length": "10" }, 200],
+    ["a weak ETag", "GET", {}, { ...FILE, etag: 'W/"v1"' }, 200],
+    ["an ETag without quotes", "GET", {}, { ...FILE, etag: "v1" }, 200],
+    ["an unknown length", "GET", {}, { etag: '"v1"' }, 200],
+    [
+      "events that were not asked for",
+      "GET",
+      { accept: "*/*" },
+      { "content-type": "text/event-stream" },
+      200,
+    ],
+    [
+      "coded events",
+      "GET",
+      { accept: "text/event-stream" },
+      { "content-type": "text/event-stream", "content-encoding": "gzip" },
+      200,
+    ],
+  ] as const
+) {
+  Deno.test(`carriedOf() leaves alone ${why}`, () => {
+    const carried = carriedOf(
+      method,
+      new Headers(request as Record<string, string>),
+      answer({ ...fields } as Record<string, string>, status),
+    );
+    assert.equal(carried, undefined);
+  });
+}
+
+Deno.test("a download is asked for from its first missing byte", () => {
+  const carried = download();
+  assert.equal(text(carried.take(bytes("abc"))), "abc");
+  assert.deepEqual(carried.fields(), [
+    ["range", "bytes=3-"],
+    ["if-range", '"v1"'],
+  ]);
+});
+
+Deno.test("a download may end only where its length says", () => {
+  const carried = download();
+  carried.take(bytes("012345678"));
+  assert.equal(carried.mayEnd(), false);
+  carried.take(bytes("9"));
+  assert.equal(carried.mayEnd(), true);
+});
+
+const REST = { etag: '"v1"', "content-range": "bytes 3-9/10" };
+
+for (
+  const [what, fields, status, fits] of [
+    ["the rest", REST, 206, true],
+    ["the whole again", FILE, 200, false],
+    ["another version's rest", { ...REST, etag: '"v2"' }, 206, false],
+    ["a weakly named rest", { ...REST, etag: 'W/"v1"' }, 206, false],
+    ["another part", { ...REST, "content-range": "bytes 4-9/10" }, 206, false],
+    [
+      "a shorter part",
+      { ...REST, "content-range": "bytes 3-8/10" },
+      206,
+      false,
+    ],
+    [
+      "another length",
+      { ...REST, "content-range": "bytes 3-9/11" },
+      206,
+      false,
+    ],
+    ["no range at all", { etag: '"v1"' }, 206, false],
+    ["a coded rest", { ...REST, "content-encoding": "gzip" }, 206, false],
+    ["a refusal", REST, 416, false],
+  ] as const
+) {
+  Deno.test(`a download ${fits ? "takes" : "refuses"} ${what}`, () => {
+    const carried = download();
+    carried.take(bytes("abc"));
+    const response = answer({ ...fields } as Record<string, string>, status);
+    assert.equal(carried.accepts(response), fits);
+  });
+}
+
+Deno.test("an event stream hands on whole events and holds back the rest", () => {
+  const carried = events();
+  assert.equal(
+    text(carried.take(bytes("id: 1\ndata: a\n\nid: 2\nda"))),
+    "id: 1\ndata: a\n\n",
+  );
+  assert.equal(text(carried.take(bytes("ta: b\n"))), "");
+  assert.equal(text(carried.take(bytes("\n"))), "id: 2\ndata: b\n\n");
+});
+
+for (const end of ["\n", "\r\n", "\r"]) {
+  Deno.test(`an event stream finds boundaries made of ${JSON.stringify(end)}, byte by byte`, () => {
+    const carried = events();
+    const source =
+      `id: 7${end}data: x${end}${end}id: 8${end}data: y${end}${end}`;
+    let out = "";
+    for (const byte of bytes(source)) {
+      out += text(carried.take(new Uint8Array([byte])));
+    }
+    assert.equal(out, source);
+    assert.deepEqual(carried.fields(), [["last-event-id", "8"]]);
+  });
+}
+
+Deno.test("an event stream goes on after its last whole event", () => {
+  const carried = events();
+  carried.take(bytes("id: 1\ndata: a\n\nid: 2\ndata: half"));
+  assert.deepEqual(carried.fields(), [["last-event-id", "1"]]);
+  // The half that was held back comes again from the next backend.
+  assert.equal(
+    text(carried.take(bytes("id: 2\ndata: half of it\n\n"))),
+    "id: 2\ndata: half of it\n\n",
+  );
+});
+
+for (
+  const [what, stream] of [
+    ["its events have no ids", "data: a\n\n"],
+    ["its last event has no id", "id: 1\ndata: a\n\ndata: b\n\n"],
+    ["its id was taken back", "id: 1\ndata: a\n\nid:\ndata: b\n\n"],
+    ["its id is no field value", "id: a\tb\ndata: b\n\n"],
+  ] as const
+) {
+  Deno.test(`an event stream is not gone on with when ${what}`, () => {
+    const carried = events();
+    carried.take(bytes(stream));
+    assert.equal(carried.fields(), undefined);
+  });
+}
+
+Deno.test("an event stream of which nothing has come is asked for once more", () => {
+  const carried = events();
+  carried.take(bytes("id: 1\nda"));
+  assert.deepEqual(carried.fields(), []);
+});
+
+Deno.test("an event stream may be gone on with past comments", () => {
+  const carried = events();
+  carried.take(bytes("id: 1\ndata: a\n\n: still here\n\nretry: 100\n\n"));
+  assert.deepEqual(carried.fields(), [["last-event-id", "1"]]);
+});
+
+Deno.test("an event stream keeps the bytes of an id", () => {
+  const carried = events();
+  carried.take(bytes("id: é\ndata: a\n\n"));
+  assert.deepEqual(carried.fields(), [["last-event-id", "\u00c3\u00a9"]]);
+});
+
+Deno.test("an event that is too long is handed on, and not gone on with", () => {
+  const carried = events();
+  carried.take(bytes("id: 1\ndata: a\n\n"));
+  const long = bytes(`data: ${"x".repeat(1024 * 1024)}`);
+  assert.equal(carried.take(long).byteLength, long.byteLength);
+  assert.equal(carried.fields(), undefined);
+});
+
+Deno.test("an event stream that ends hands on what it held back", () => {
+  const carried = events();
+  carried.take(bytes("id: 1\ndata: a"));
+  assert.equal(carried.mayEnd(), true);
+  assert.equal(text(carried.rest()), "id: 1\ndata: a");
+});
