@@ -36,10 +36,21 @@ import {
   targetOf,
 } from "./guard.ts";
 import { type Fields, type RequestRules, responseFields } from "./headers.ts";
-import { type InFlight, Swept } from "./in_flight.ts";
+import { type InFlight, Swept, TICK_MS } from "./in_flight.ts";
 import { type Carried, carriedOf } from "./resume.ts";
+import type { KeyOf } from "./keys.ts";
 import { decide, isIdempotent, type RetryBudget } from "./retry.ts";
+import type { Sticky } from "./sticky.ts";
+import { newSpanId, setSpan, type Trace, traceOf } from "./trace.ts";
 import type { Failure, Payload, Transport } from "./transport.ts";
+import {
+  Bridge,
+  HandshakeFailed,
+  handshakeFailure,
+  handshakeOf,
+  type Opened,
+  shakeHands,
+} from "./websocket.ts";
 
 /** Bytes of a declared body that are kept so that it can be sent again. */
 const KEPT_BODY = 64 * 1024;
@@ -54,22 +65,27 @@ const TAKE_UP_MS = 100;
 const SMALL_ANSWER = 64 * 1024;
 
 /**
- * Whole answers in a row after which a backend's bodies are no longer looked
- * at, but for one in {@linkcode SAMPLED}. To see a body end is to read it here,
- * which costs half of the requests a second (measured: 0.53 of the native hand
- * over on Deno, 0.55 on Bun). A backend that is new or has failed is watched
- * closely, so that one that cuts its bodies is ejected after as many as the
- * setting says; one that is known to be good is watched from time to time.
+ * Whole answers in a row after which not every body of a backend is looked at any
+ * more. To see a body end is to read it here, which costs half of the requests a
+ * second (measured: 0.53 of the native hand-over on Deno, 0.55 on Bun). A backend
+ * that is new or has failed is watched closely, so that one that cuts its bodies
+ * is ejected after as many as the setting says.
  */
 const PROVEN = 64;
-/** One in so many bodies of a proven backend is looked at; a power of two. */
-const SAMPLED = 64;
+/**
+ * Milliseconds between two looks at the bodies of a proven backend: a busy one
+ * is looked at ten times a second, which costs nothing that can be measured, and
+ * of one with less to do than that nothing escapes.
+ */
+const LOOK_MS = 100;
 
 /** What ended an attempt from this side; given to `abort()` as its reason. */
 const CLIENT_LEFT = new Error("Cannot answer: the client has left");
 const TIMED_OUT = new Error("Cannot answer: the time limit has run out");
 const IDLE = new Error("Cannot go on: no byte within the idle limit");
 const TOO_LARGE = new Error("Cannot forward: the body is over the limit");
+
+const STOPPED = new Error("Cannot go on: the proxy is being stopped");
 
 /** Failures that are found here and not by the runtime. */
 const BAD_STATUS: Failure = {
@@ -89,6 +105,12 @@ const SLOW: Failure = {
   sent: true,
   fault: "backend",
   reason: "no answer within the time limit",
+};
+const ENDED: Failure = {
+  type: "destination_unavailable",
+  sent: true,
+  fault: "proxy",
+  reason: "the proxy was stopped",
 };
 const LEFT: Failure = {
   type: "http_request_error",
@@ -119,6 +141,8 @@ export interface Attempt {
   ms: number;
   /** Its status, or why it failed. */
   outcome: string;
+  /** Its span, when requests are traced. */
+  spanId: string | undefined;
 }
 
 /** What the outside may know of a request once it is over. */
@@ -141,8 +165,30 @@ export interface Settled {
   attempts: readonly Attempt[];
   /** The request's id, if it has one. */
   requestId: string | undefined;
+  /** The trace that it belongs to, when requests are traced. */
+  traceId: string | undefined;
   /** The request, for what else may be wanted of it. */
   request: Request;
+}
+
+/** Counts, while somebody wants figures. Called often: must not throw. */
+export interface Meter {
+  /** A request is over, `ms` after it came. */
+  request(status: number, ms: number): void;
+  /** A backend has sent a response header, `ms` after it was asked. */
+  answered(backend: Backend, status: number, ms: number): void;
+  /** An attempt has failed, and not by the client's doing. */
+  failed(backend: Backend, type: ErrorType): void;
+  /** A request is sent once more. */
+  retried(): void;
+}
+
+/** Tells a client that may know it how its request was answered. */
+export interface Explainer {
+  /** Whether the client may know; `asked` is what its `Sluice-Debug` says. */
+  allows(asked: string, peer: string | undefined): boolean;
+  /** The value of a `Server-Timing`. */
+  text(attempts: readonly Attempt[], ms: number): string;
 }
 
 /** Options for {@linkcode Forwarder}; the values are checked by its caller. */
@@ -177,6 +223,8 @@ export interface ForwarderOptions {
   exact: boolean;
   /** Whether requests get an id. */
   requestId: boolean;
+  /** Whether requests are traced. */
+  trace: boolean;
   /** Takes each outcome. */
   outcome: (
     backend: Backend,
@@ -187,21 +235,15 @@ export interface ForwarderOptions {
   /** Takes each request that is over; none spares the work. */
   settled: ((settled: Settled) => void) | undefined;
   /** What the pool's policy hashes; none when it hashes nothing. */
-  keyOf: ((facts: KeyFacts) => string | undefined) | undefined;
+  keyOf: KeyOf | undefined;
+  /** The cookies of a policy that sticks; none when it does not. */
+  sticky: Sticky | undefined;
+  /** Whether the pool's policy goes by latencies. */
+  timed: boolean;
   /** Whether answers should now end their connections. */
   closing: () => boolean;
   /** Takes a line for the log. */
   log: (line: string) => void;
-}
-
-/** What a policy may take its key from. */
-export interface KeyFacts {
-  /** The client's address. */
-  client: string;
-  /** Path and query. */
-  target: string;
-  /** The request's fields. */
-  headers: Headers;
 }
 
 /** An upload, as it is handed on. */
@@ -250,12 +292,24 @@ class Exchange extends Swept implements Follower {
   /** When the last piece of a body went by, if that is limited. */
   movedAt = Infinity;
   requestId: string | undefined;
+  /** The trace that it belongs to. */
+  trace: Trace | undefined;
+  /** The current attempt's span in it. */
+  spanId: string | undefined;
+  /** Whether its client is told how it was answered. */
+  explained = false;
   /** What policies that hash take their key from. */
   key: string | undefined;
   /** The upload, if it is read here. */
   upload: Remembering | undefined;
   /** Whether a piece of the upload failed to come, which is the client's doing. */
   uploadBroke = false;
+  /** Whether it asks for a WebSocket. */
+  upgrades = false;
+  /** A backend that has granted it. */
+  opened: Opened | undefined;
+  /** What joins the two, once the client has been told. */
+  bridge: Bridge | undefined;
   readonly #forwarder: Forwarder;
   #seen = false;
 
@@ -282,7 +336,10 @@ class Exchange extends Swept implements Follower {
   }
 
   override sweep(now: number): void {
-    if (!this.#seen) {
+    if (this.bridge !== undefined) return this.bridge.look(now);
+    // Not at the first tick, which may come right after the start: under load a
+    // quarter of all requests would be hooked that are answered soon.
+    if (!this.#seen && now - this.startedAt >= TICK_MS) {
       this.#seen = true;
       this.#forwarder.lasting(this);
     }
@@ -292,6 +349,11 @@ class Exchange extends Swept implements Follower {
   /** Ends what is under way, for a reason of this side's. */
   end(cause: Error): void {
     if (this.over || this.cause !== undefined) return;
+    if (this.bridge !== undefined) {
+      // The request's own signal fires on Deno as soon as it is upgraded.
+      if (cause === STOPPED) this.bridge.abandon();
+      return;
+    }
     this.cause = cause;
     this.controller.abort(cause);
   }
@@ -310,6 +372,10 @@ class Exchange extends Swept implements Follower {
 export class Forwarder {
   readonly #options: ForwarderOptions;
   #started = 0;
+  /** Counts; none until somebody wants figures. */
+  meter: Meter | undefined;
+  /** Explains; none while nobody may know. */
+  explainer: Explainer | undefined;
 
   /** Makes a forwarder; it holds nothing that must be ended. */
   constructor(options: ForwarderOptions) {
@@ -330,27 +396,56 @@ export class Forwarder {
       impliedHost(url, peerOf(transport, request, connection) !== undefined);
     const refusal = refuseMethod(method, transport.sendsMethod) ??
       refuseHost(host);
-    if (refusal !== undefined) return this.#refuse(refusal, request, startedAt);
+    if (refusal !== undefined) {
+      return this.#refuse(refusal, request, connection, startedAt);
+    }
     const target = targetOf(url, host);
-    if (isRefusal(target)) return this.#refuse(target, request, startedAt);
+    if (isRefusal(target)) {
+      return this.#refuse(target, request, connection, startedAt);
+    }
     const length = headers.get("content-length");
     const odd = refuseAsterisk(method, target.text) ??
       refuseFraming(method, length, headers.get("transfer-encoding"));
-    if (odd !== undefined) return this.#refuse(odd, request, startedAt);
+    if (odd !== undefined) {
+      return this.#refuse(odd, request, connection, startedAt);
+    }
     if (rules.loops(headers)) {
-      return this.#own(508, "proxy_loop_detected", request, startedAt);
+      return this.#own(
+        508,
+        "proxy_loop_detected",
+        request,
+        connection,
+        startedAt,
+      );
+    }
+    const upgrades = method === "GET" && handshakeOf(headers);
+    if (typeof upgrades === "object") {
+      return this.#refuse(upgrades, request, connection, startedAt);
     }
     if (method === "OPTIONS" && headers.get("max-forwards") === "0") {
       // RFC 9110 §7.6.2: meant for whoever is reached first, which is us.
+      this.#tell(204, 0, request, connection, startedAt);
       return new Response(null, { status: 204, headers: { allow: ALLOW } });
     }
 
     // 2. Admit.
     if (inFlight.size >= this.#options.maxInFlight) {
-      return this.#own(503, "connection_limit_reached", request, startedAt);
+      return this.#own(
+        503,
+        "connection_limit_reached",
+        request,
+        connection,
+        startedAt,
+      );
     }
     if (length !== null && Number(length) > this.#options.maxBodyBytes) {
-      return this.#own(413, "http_request_denied", request, startedAt);
+      return this.#own(
+        413,
+        "http_request_denied",
+        request,
+        connection,
+        startedAt,
+      );
     }
 
     const exchange = new Exchange(
@@ -364,15 +459,27 @@ export class Forwarder {
       peerOf(transport, request, connection),
       startedAt,
     );
+    exchange.upgrades = upgrades;
     inFlight.add(exchange);
     this.#options.budget.request(startedAt);
     if (this.#options.requestId) exchange.requestId = requestIdOf(headers);
+    if (this.#options.trace) {
+      exchange.trace = traceOf(headers.get("traceparent"));
+    }
+    if (this.explainer !== undefined) {
+      const asked = headers.get("sluice-debug");
+      exchange.explained = asked !== null &&
+        this.explainer.allows(asked, exchange.peer);
+    }
     if (this.#options.keyOf !== undefined) {
       exchange.key = this.#options.keyOf({
         client: rules.clientAddress(headers, exchange.peer),
         target: target.text,
         headers,
       });
+    }
+    if (this.#options.sticky !== undefined) {
+      exchange.key = this.#options.sticky.keyOf(headers);
     }
     return this.#run(exchange, length);
   }
@@ -393,6 +500,25 @@ export class Forwarder {
       if ((x as Exchange).uploading) return true;
     }
     return false;
+  }
+
+  /** WebSockets that are open. */
+  get bridged(): number {
+    let count = 0;
+    for (const x of this.#options.inFlight) {
+      if ((x as Exchange).bridge !== undefined) count++;
+    }
+    return count;
+  }
+
+  /** Closes all WebSockets, on both sides, since this process ends. */
+  goAway(): void {
+    for (const x of this.#options.inFlight) (x as Exchange).bridge?.goAway();
+  }
+
+  /** Ends whatever is under way: with an answer where there is none yet. */
+  cut(): void {
+    for (const x of this.#options.inFlight) (x as Exchange).end(STOPPED);
   }
 
   /** A request has lasted past a tick: now it is worth watching its client. */
@@ -475,17 +601,32 @@ export class Forwarder {
       let thrown: unknown;
       try {
         // 4. Say it on, and 5. send. Not awaited further than the header.
-        response = await this.#send(x, backend, body);
+        response = await (x.upgrades && backend.answer === undefined
+          ? this.#shake(x, backend)
+          : this.#send(x, backend, body));
       } catch (error) {
         thrown = error;
       }
       // 6. Judge.
+      if (x.opened !== undefined) {
+        if (x.cause === undefined) return this.#join(x, backend, x.opened);
+        x.opened.socket.destroy();
+        x.opened = undefined;
+      }
       if (response !== undefined && x.cause === undefined) {
         if (response.status > 599 || response.status < 200) {
           response.body?.cancel().catch(() => {});
           failure = BAD_STATUS;
         } else {
           x.status = response.status;
+          if (this.#options.timed) {
+            this.#time(x, backend, body, x.status >= 500);
+          }
+          this.meter?.answered(
+            backend,
+            response.status,
+            clock.now() - x.attemptAt,
+          );
           // Not awaited when there is nothing to wait for: a turn of the event
           // loop for each request would be felt.
           const begun = this.#passes(x, backend, response)
@@ -505,7 +646,9 @@ export class Forwarder {
         failure = this.#failureOf(x, thrown);
       }
       this.#note(x, failure.reason);
+      if (failure.fault !== "client") this.meter?.failed(backend, failure.type);
       if (failure.fault === "backend") {
+        if (this.#options.timed) this.#time(x, backend, body, true);
         backend.proven = 0;
         this.#options.outcome(backend, false, x.attemptAt, failure.reason);
       }
@@ -525,6 +668,7 @@ export class Forwarder {
         budget: () => this.#options.budget.take(clock.now()),
       });
       if (decision !== "retry") return this.#failed(x, failure);
+      this.meter?.retried();
       if (failure.sent) retries++;
       else refusals++;
       (x.tried ??= []).push(backend);
@@ -591,22 +735,8 @@ export class Forwarder {
     body: Body | undefined,
     more?: Fields,
   ): Promise<Response> {
-    const { rules, hostHeader, transport } = this.#options;
-    const preserve = hostHeader === "preserve" ||
-      (hostHeader === "auto" && !backend.origin.startsWith("https:"));
-    const fields = rules.fields(x.request.headers, {
-      peer: x.peer,
-      host: x.host,
-      scheme: x.scheme,
-      backendHost: preserve ? x.host : backend.authority,
-    });
-    if (x.requestId !== undefined) {
-      setField(fields, "x-request-id", x.requestId);
-    }
-    if (x.method === "OPTIONS") countDown(fields);
-    if (more !== undefined) {
-      for (const [name, value] of more) setField(fields, name, value);
-    }
+    const { transport } = this.#options;
+    const fields = this.#fields(x, backend, more);
     let payload: Payload;
     if (body !== undefined) {
       payload = {
@@ -628,18 +758,125 @@ export class Forwarder {
     });
   }
 
+  /** Step 4. */
+  #fields(x: Exchange, backend: Backend, more?: Fields): Fields {
+    const { rules, hostHeader } = this.#options;
+    const preserve = hostHeader === "preserve" ||
+      (hostHeader === "auto" && !backend.origin.startsWith("https:"));
+    const fields = rules.fields(x.request.headers, {
+      peer: x.peer,
+      host: x.host,
+      scheme: x.scheme,
+      backendHost: preserve ? x.host : backend.authority,
+    });
+    if (x.requestId !== undefined) {
+      setField(fields, "x-request-id", x.requestId);
+    }
+    if (x.trace !== undefined) {
+      setSpan(fields, x.trace, x.spanId = newSpanId());
+    }
+    if (x.method === "OPTIONS") countDown(fields);
+    if (more !== undefined) {
+      for (const [name, value] of more) setField(fields, name, value);
+    }
+    return fields;
+  }
+
+  /**
+   * Asks a backend for a WebSocket, on a connection of its own. What it answers
+   * is the response, unless it grants it: then that is `x.opened`.
+   */
+  async #shake(x: Exchange, backend: Backend): Promise<Response | undefined> {
+    const { transport } = this.#options;
+    const { signal } = x.controller;
+    const socket = await transport.dial(backend, signal).catch((error) => {
+      throw new HandshakeFailed(transport.undialled(error));
+    });
+    const left = () => socket.destroy();
+    signal.addEventListener("abort", left, { once: true });
+    const fields = this.#fields(x, backend);
+    // Meant for our own `fetch`, which has no part in this.
+    if (transport.firstEncoding !== undefined) {
+      fields.splice(fields.findIndex(([n]) => n === "accept-encoding"), 1);
+    }
+    try {
+      const answer = await shakeHands(
+        socket,
+        backend.basePath + x.target.text,
+        fields,
+      );
+      if (answer instanceof Response) return answer;
+      signal.removeEventListener("abort", left);
+      x.opened = answer;
+      return undefined;
+    } catch (error) {
+      socket.destroy();
+      throw new HandshakeFailed(handshakeFailure(error));
+    }
+  }
+
+  /** Step 7 for a WebSocket: the client gets its 101, and the two are joined. */
+  #join(x: Exchange, backend: Backend, opened: Opened): Response {
+    const { transport, clock, log } = this.#options;
+    x.answered = true;
+    x.status = 101;
+    this.meter?.answered(backend, 101, clock.now() - x.attemptAt);
+    this.#note(x, "101");
+    this.#judge(x, 101);
+    const bridge = x.bridge = new Bridge(opened, {
+      now: () => clock.now(),
+      log,
+      over: () => {
+        x.bytes = bridge.bytes;
+        this.#settle(x);
+      },
+    });
+    const fields = responseFields(new Headers(opened.fields), {
+      origin: backend.origin,
+      basePath: backend.basePath,
+      clientScheme: x.scheme,
+      clientHost: x.host,
+      added: x.requestId === undefined
+        ? undefined
+        : [["x-request-id", x.requestId]],
+    });
+    try {
+      return transport.accept(x.request, x.connection, {
+        protocol: opened.protocol,
+        fields: fields ?? opened.fields,
+      }, bridge);
+    } catch (error) {
+      const gone = transport.left?.(x.request) === true;
+      if (!gone) log(`cannot upgrade a request: ${String(error)}`);
+      const answered = this.#end(
+        x,
+        gone ? 499 : 501,
+        gone ? "http_request_error" : "proxy_internal_error",
+      );
+      bridge.abandon();
+      return answered;
+    }
+  }
+
   /**
    * Whether an answer's body is left to the runtime. It is when nobody needs to
    * know how it ends, and when its end can be seen without reading it.
    */
   #passes(x: Exchange, backend: Backend, response: Response): boolean {
+    const { transport } = this.#options;
+    // A stream of our own would go out without its length on Bun.
+    if (x.upgrades) return false;
     if (
-      this.#options.resume || this.#options.exact || backend.proven < PROVEN ||
-      (backend.requests & (SAMPLED - 1)) === 0
+      this.#options.resume || this.#options.exact ||
+      backend.maxConns !== Infinity || backend.proven < PROVEN
     ) return false;
+    if (x.attemptAt - backend.lookedAt >= LOOK_MS) {
+      backend.lookedAt = x.attemptAt;
+      return false;
+    }
     const length = Number(response.headers.get("content-length") ?? NaN);
-    if (length <= SMALL_ANSWER) return true;
-    return x.watched = this.#options.transport.watch(
+    if (length <= SMALL_ANSWER) return !(length > transport.nativeUpTo);
+    return x.watched = transport.watch(
       x.connection,
       () => this.#settle(x),
     );
@@ -793,11 +1030,11 @@ export class Forwarder {
     x.answered = true;
     const { transport } = this.#options;
     const fields = responseFields(response.headers, {
-      origin: backend.origin,
+      origin: backend.ownOrigin,
       basePath: backend.basePath,
       clientScheme: x.scheme,
       clientHost: x.host,
-      added: this.#added(x),
+      added: this.#added(x, backend),
     });
     const answered = transport.respond(
       response,
@@ -818,13 +1055,42 @@ export class Forwarder {
   }
 
   /** Fields that an answer gets from us, if any. */
-  #added(x: Exchange): Fields | undefined {
-    const closing = this.#options.closing();
-    if (!closing && x.requestId === undefined) return undefined;
+  #added(x: Exchange, backend: Backend): Fields | undefined {
+    const { sticky, rules, closing: closes } = this.#options;
+    const closing = closes();
+    const cookie = sticky?.cookie(
+      backend,
+      x.key,
+      rules.clientScheme(x.request.headers, x.peer, x.scheme) === "https",
+    );
+    if (
+      !closing && x.requestId === undefined && !x.explained &&
+      cookie === undefined
+    ) return undefined;
     const added: Fields = [];
+    if (cookie !== undefined) added.push(["set-cookie", cookie]);
+    if (x.explained) added.push(["server-timing", this.#explanation(x)]);
     if (closing) added.push(["connection", "close"]);
     if (x.requestId !== undefined) added.push(["x-request-id", x.requestId]);
     return added;
+  }
+
+  /** Takes how long a backend took to a header, or to its failure. */
+  #time(
+    x: Exchange,
+    backend: Backend,
+    body: Body | undefined,
+    failed: boolean,
+  ): void {
+    // How long a large upload took is the client's doing.
+    if (body !== undefined && !(body.length! <= KEPT_BODY)) return;
+    const now = this.now();
+    const ms = now - x.attemptAt;
+    // Who fails fast must not look fast, or it would draw everybody's requests.
+    backend.observed(
+      failed && backend.latencyMs > ms ? backend.latencyMs : ms,
+      now,
+    );
   }
 
   /** Passes on what an answer shows of its backend. */
@@ -856,7 +1122,13 @@ export class Forwarder {
     const backend = x.backend;
     this.#leave(x);
     inFlight.remove(x);
+    this.meter?.request(statusOf(x), this.now() - x.startedAt);
     if (settled !== undefined) this.#report(x, backend);
+  }
+
+  /** How a request was answered, for a client that may know. */
+  #explanation(x: Exchange): string {
+    return this.explainer!.text(x.attempts ?? [], this.now() - x.startedAt);
   }
 
   #report(x: Exchange, backend: Backend | undefined): void {
@@ -865,24 +1137,26 @@ export class Forwarder {
       client: rules.clientAddress(x.request.headers, x.peer),
       method: x.method,
       target: x.target.text,
-      status: x.cause === CLIENT_LEFT ? 499 : x.status,
+      status: statusOf(x),
       bytes: x.bytes,
       ms: this.now() - x.startedAt,
       backend,
       attempts: x.attempts ?? [],
       requestId: x.requestId,
+      traceId: x.trace?.id,
       request: x.request,
     });
   }
 
   /** Notes an attempt, when somebody will want to know. */
   #note(x: Exchange, outcome: string): void {
-    if (this.#options.settled === undefined) return;
+    if (this.#options.settled === undefined && !x.explained) return;
     (x.attempts ??= []).push({
       backend: x.backend!,
       startedAt: x.attemptAt,
       ms: this.now() - x.attemptAt,
       outcome,
+      spanId: x.spanId,
     });
   }
 
@@ -891,6 +1165,7 @@ export class Forwarder {
     if (x.cause === CLIENT_LEFT || x.uploadBroke || x.cause === TOO_LARGE) {
       return LEFT;
     }
+    if (x.cause === STOPPED) return ENDED;
     if (x.cause !== undefined) {
       // Who sent its body too slowly is not the backend's failure.
       return x.upload?.waiting === true ? DAWDLED : SLOW;
@@ -898,6 +1173,7 @@ export class Forwarder {
     const { transport } = this.#options;
     if (transport.left?.(x.request) === true) return LEFT;
     if (x.backend?.answer !== undefined) return THREW;
+    if (error instanceof HandshakeFailed) return error.failure;
     return transport.classify(error);
   }
 
@@ -934,11 +1210,14 @@ export class Forwarder {
   ): Response {
     x.status = status;
     x.answered = true;
+    const fields = this.#fieldsOf(status, x.requestId);
+    if (x.explained) fields["server-timing"] = this.#explanation(x);
     const response = answer(status, type, {
       sentence: refusal?.sentence,
-      fields: this.#fieldsOf(status, x.requestId),
+      fields,
       head: x.method === "HEAD",
     });
+    x.bytes = bytesOf(response, x.method);
     this.#settle(x);
     return response;
   }
@@ -948,36 +1227,60 @@ export class Forwarder {
     status: number,
     type: ErrorType,
     request: Request,
+    connection: unknown,
     startedAt: number,
     refusal?: Refusal,
   ): Response {
-    const { settled } = this.#options;
-    if (settled !== undefined) {
-      settled({
-        client: "-",
-        method: request.method,
-        target: request.url,
-        status,
-        bytes: 0,
-        ms: this.now() - startedAt,
-        backend: undefined,
-        attempts: [],
-        requestId: undefined,
-        request,
-      });
-    }
-    return answer(status, type, {
+    const response = answer(status, type, {
       sentence: refusal?.sentence,
       fields: { ...this.#fieldsOf(status, undefined), ...refusal?.fields },
       head: request.method === "HEAD",
     });
+    const bytes = bytesOf(response, request.method);
+    this.#tell(status, bytes, request, connection, startedAt);
+    return response;
   }
 
-  #refuse(refusal: Refusal, request: Request, startedAt: number): Response {
+  /** Step 8 for a request that never became an exchange. */
+  #tell(
+    status: number,
+    bytes: number,
+    request: Request,
+    connection: unknown,
+    startedAt: number,
+  ): void {
+    const { settled, rules, transport } = this.#options;
+    const ms = this.now() - startedAt;
+    this.meter?.request(status, ms);
+    settled?.({
+      client: rules.clientAddress(
+        request.headers,
+        peerOf(transport, request, connection),
+      ),
+      method: request.method,
+      target: request.url,
+      status,
+      bytes,
+      ms,
+      backend: undefined,
+      attempts: [],
+      requestId: undefined,
+      traceId: undefined,
+      request,
+    });
+  }
+
+  #refuse(
+    refusal: Refusal,
+    request: Request,
+    connection: unknown,
+    startedAt: number,
+  ): Response {
     return this.#own(
       refusal.status,
       refusal.type,
       request,
+      connection,
       startedAt,
       refusal,
     );
@@ -1010,6 +1313,16 @@ const ALLOW = "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS";
 
 /** Statuses that never have a body (RFC 9110 §6.4.1). */
 const NO_BODY: ReadonlySet<number> = new Set([204, 205, 304]);
+
+/** Status that a client was told; 499 when it had left (nginx's number). */
+function statusOf(x: Exchange): number {
+  return x.cause === CLIENT_LEFT ? 499 : x.status;
+}
+
+/** Bytes of the body of an answer of our own. */
+function bytesOf(response: Response, method: string): number {
+  return method === "HEAD" ? 0 : Number(response.headers.get("content-length"));
+}
 
 /** The peer's address in its plain form, from a server or from the caller. */
 function peerOf(

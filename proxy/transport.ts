@@ -10,6 +10,7 @@ import type { ProbeResult } from "../health.ts";
 import type { Chunk } from "./body.ts";
 import type { ErrorType } from "./errors.ts";
 import type { Fields } from "./headers.ts";
+import type { Acceptance, ClientEvents, Socket } from "./socket.ts";
 
 /** A request body, on its way from the client. */
 export type Payload = {
@@ -70,6 +71,11 @@ export interface Transport {
    * better read whole than piece by piece.
    */
   readonly wholeUpTo: number;
+  /**
+   * Bytes up to which a small answer goes through faster natively than read
+   * whole; `Infinity` if it always does.
+   */
+  readonly nativeUpTo: number;
   /** Whether `fetch` sends this method as it is. Asked of uncommon ones only. */
   sendsMethod(method: string): boolean;
   /** Address of a request's peer, if it came from this runtime's server. */
@@ -105,6 +111,21 @@ export interface Transport {
     path: string,
     signal: AbortSignal,
   ): Promise<ProbeResult>;
+  /** Opens a connection to a backend, for bytes; it is paused. */
+  dial(backend: Backend, signal: AbortSignal): Promise<Socket>;
+  /** Says what an error of {@linkcode dial} means. */
+  undialled(error: unknown): Failure;
+  /**
+   * Makes a WebSocket of a request; what it returns has to be answered with.
+   *
+   * @throws If the request does not come from a server that can do it.
+   */
+  accept(
+    request: Request,
+    connection: unknown,
+    acceptance: Acceptance,
+    events: ClientEvents,
+  ): Response;
   /** Ends what the transport holds. */
   close(): void;
 }

@@ -10,9 +10,12 @@ import type { ProbeResult } from "../health.ts";
 import type { Chunk } from "../proxy/body.ts";
 import type { Fields } from "../proxy/headers.ts";
 import type { Failure, Outgoing, Transport } from "../proxy/transport.ts";
-import { bunFailure } from "./failures.ts";
+import type { Acceptance, ClientEvents, Socket } from "../proxy/socket.ts";
+import { dial } from "./dial.ts";
+import { bunFailure, socketFailure } from "./failures.ts";
 import type { Handler, Listener, ListenOptions } from "./listener.ts";
 import type { TransportOptions } from "./transport_options.ts";
+import { acceptBun, bunWebSocket } from "./websocket_bun.ts";
 
 /** What Bun's `fetch` takes besides the Web's options. */
 interface BunInit extends RequestInit {
@@ -20,7 +23,7 @@ interface BunInit extends RequestInit {
   timeout: false;
   unix?: string;
   keepalive?: boolean;
-  tls?: { ca?: string; cert?: string; key?: string };
+  tls?: { ca?: string; cert?: string; key?: string; servername?: string };
 }
 
 /** What is used of Bun's server, the second argument of a handler. */
@@ -68,6 +71,9 @@ export class BunTransport implements Transport {
   readonly survivesRefusal = true;
   // A complete body goes out with its length; a stream would lose it.
   readonly wholeUpTo = 256 * 1024;
+  // Past that Bun streams in small pieces: at 16 KB reading first and answering
+  // then does 1.25 times the requests a second, at 64 KB 1.35 times.
+  readonly nativeUpTo = 8 * 1024;
   readonly #tls: BunInit["tls"];
   readonly #userAgent: string;
 
@@ -93,12 +99,19 @@ export class BunTransport implements Transport {
   }
 
   send(outgoing: Outgoing): Promise<Response> {
-    const { backend, payload, method, fields, signal } = outgoing;
+    const { backend, payload, method, fields, signal, once } = outgoing;
     const init = this.#init(backend);
     init.method = method;
     init.headers = fields;
     init.signal = signal;
-    if (payload !== undefined) {
+    if (payload === undefined) {
+      // Bun repeats QUERY by itself when a kept connection dies under it, up to
+      // three times, as it does those that may be repeated; POST and PATCH it
+      // does not, nor anything with a stream for a body. Of 31 methods measured.
+      if (once && method !== "POST" && method !== "PATCH") {
+        init.keepalive = false;
+      }
+    } else {
       init.body = payload.stream;
       // A stream goes out chunked unless its length is said here.
       if (payload.length !== undefined) {
@@ -179,6 +192,23 @@ export class BunTransport implements Transport {
     (connection as Partial<BunServerLike> | undefined)?.timeout?.(request, 0);
   }
 
+  dial(backend: Backend, signal: AbortSignal): Promise<Socket> {
+    return dial(backend, signal, this.#tls);
+  }
+
+  undialled(error: unknown): Failure {
+    return socketFailure(error);
+  }
+
+  accept(
+    request: Request,
+    connection: unknown,
+    acceptance: Acceptance,
+    events: ClientEvents,
+  ): Response {
+    return acceptBun(request, connection, acceptance, events);
+  }
+
   close(): void {}
 
   #init(backend: Backend): BunInit {
@@ -191,6 +221,13 @@ export class BunTransport implements Transport {
     };
     if (backend.socketPath !== undefined) init.unix = backend.socketPath;
     if (this.#tls !== undefined) init.tls = this.#tls;
+    if (
+      backend.ownOrigin !== backend.origin && backend.origin.startsWith("https")
+    ) {
+      // Its URL has an address; its certificate has the name.
+      const servername = backend.authority.replace(/:\d+$/, "");
+      init.tls = { ...this.#tls, servername };
+    }
     return init;
   }
 }
@@ -243,6 +280,7 @@ export function listenBun(
     development: false,
     error: () => new Response("Internal error.\n", { status: 500 }),
     fetch: handler,
+    websocket: bunWebSocket,
     ...(tls === undefined ? {} : { tls }),
   });
   return {

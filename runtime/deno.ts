@@ -10,9 +10,12 @@ import type { ProbeResult } from "../health.ts";
 import type { Chunk } from "../proxy/body.ts";
 import type { Fields } from "../proxy/headers.ts";
 import type { Failure, Outgoing, Transport } from "../proxy/transport.ts";
-import { denoFailure } from "./failures.ts";
+import type { Acceptance, ClientEvents, Socket } from "../proxy/socket.ts";
+import { dial } from "./dial.ts";
+import { denoFailure, socketFailure } from "./failures.ts";
 import type { Handler, Listener, ListenOptions } from "./listener.ts";
 import type { TransportOptions } from "./transport_options.ts";
+import { acceptDeno } from "./websocket_deno.ts";
 
 /** How `fetch` takes a client; not part of the Web's `RequestInit`. */
 interface DenoInit extends RequestInit {
@@ -28,6 +31,7 @@ export class DenoTransport implements Transport {
   // the underlying resource with it, even when the connection was refused.
   readonly survivesRefusal = false;
   readonly wholeUpTo = 64 * 1024;
+  readonly nativeUpTo = Infinity;
   readonly #options: TransportOptions;
   #pooled: Deno.HttpClient | undefined;
   #single: Deno.HttpClient | undefined;
@@ -136,6 +140,23 @@ export class DenoTransport implements Transport {
     }
   }
 
+  dial(backend: Backend, signal: AbortSignal): Promise<Socket> {
+    return dial(backend, signal, this.#options.tls);
+  }
+
+  undialled(error: unknown): Failure {
+    return socketFailure(error);
+  }
+
+  accept(
+    request: Request,
+    _connection: unknown,
+    acceptance: Acceptance,
+    events: ClientEvents,
+  ): Response {
+    return acceptDeno(request, acceptance, events);
+  }
+
   close(): void {
     this.#pooled?.close();
     this.#single?.close();
@@ -222,6 +243,7 @@ export function listenDeno(
   { port, host, tls, log }: ListenOptions,
 ): Listener {
   let closed = false;
+  let shutting = false;
   const killed = new AbortController();
   let server = open(port);
   const bound = (server.addr as Deno.NetAddr).port;
@@ -262,12 +284,14 @@ export function listenDeno(
     port: bound,
     cutsUploads: true,
     close() {
-      closed = true;
+      closed = shutting = true;
       return server.shutdown();
     },
     kill() {
       closed = true;
-      killed.abort();
+      // A server that is shutting down is no longer there to be aborted: the
+      // attempt ends the process with an uncaught `BadResource`.
+      if (!shutting) killed.abort();
     },
   };
 }

@@ -196,6 +196,17 @@ export function denoFailure(error: unknown): Failure {
     unknown(error);
 }
 
+/**
+ * Reads an error of `node:net` or `node:tls`, before a connection stands. Bun has
+ * Node's codes; Deno has them too, but for TLS, where it has its own words.
+ */
+export function socketFailure(error: unknown): Failure {
+  const { code, message } = error as { code?: unknown; message?: unknown };
+  const failure = lookUp(BUN, String(code ?? "")) ??
+    lookUp(DENO, `(Connect) ${message}`) ?? unknown(error);
+  return { ...failure, sent: false };
+}
+
 /** Reads the code of an error of Bun's. */
 export function bunFailure(error: unknown): Failure {
   const { code, name } = error as { code?: unknown; name?: unknown };

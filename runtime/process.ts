@@ -52,9 +52,13 @@ export function readText(path: string): string {
  * a client or a backend has sent may stand in a line, and must not end it.
  */
 export function writeLine(to: "out" | "err", line: string): void {
+  writeText(to, `${plainLine(line)}\n`);
+}
+
+/** A line in which nothing can end it or move a terminal's cursor. */
+export function plainLine(line: string): string {
   // deno-lint-ignore no-control-regex -- they are what is looked for
-  const text = line.replace(/[\x00-\x1f\x7f-\x9f\u2028\u2029]/g, "?");
-  writeText(to, `${text}\n`);
+  return line.replace(/[\x00-\x1f\x7f-\x9f\u2028\u2029]/g, "?");
 }
 
 /** Writes text as it is. */
@@ -72,6 +76,26 @@ export function onSignal(
   listener: () => void,
 ): void {
   process.on(name, listener);
+}
+
+/** What this process is and uses. */
+export function processFacts(): {
+  runtime: string;
+  runtimeVersion: string;
+  memoryBytes: number;
+  cpuSeconds: number;
+  startedSeconds: number;
+} {
+  const runtime = "Bun" in globalThis ? "bun" : "deno";
+  const versions: Record<string, string | undefined> = process.versions;
+  const { user, system } = process.cpuUsage();
+  return {
+    runtime,
+    runtimeVersion: versions[runtime] ?? "unknown",
+    memoryBytes: process.memoryUsage().rss,
+    cpuSeconds: (user + system) / 1e6,
+    startedSeconds: performance.timeOrigin / 1000,
+  };
 }
 
 /** Ends the process. */

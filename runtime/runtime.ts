@@ -12,6 +12,12 @@ import type { TransportOptions } from "./transport_options.ts";
 
 const onBun = "Bun" in globalThis;
 
+/**
+ * Whether `fetch` can be told to connect to an address and to ask there for the
+ * certificate of a name. Deno's cannot: it takes one host for both.
+ */
+export const sendsServerName: boolean = onBun;
+
 /** Makes the transport of this runtime. */
 export function transport(options: TransportOptions): Transport {
   return onBun ? new BunTransport(options) : new DenoTransport(options);

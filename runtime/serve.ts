@@ -15,6 +15,12 @@ export interface Drainable {
   readonly uploading: boolean;
   /** Requests that have come in so far. */
   readonly started: number;
+  /** WebSockets that are open. */
+  readonly bridged: number;
+  /** Closes them, on both sides. */
+  goAway(): void;
+  /** Ends the requests that are under way. */
+  cut(): void;
   /** Ends its timers and connections. */
   stop(): Promise<void>;
 }
@@ -69,10 +75,20 @@ export async function drain(
   while (
     listener.cutsUploads && proxy.uploading && clock.now() - began < timeoutMs
   ) await wait(LOOK_MS);
+  // After that, so that no WebSocket is opened behind it.
+  proxy.goAway();
+  while (proxy.bridged > 0 && clock.now() - began < timeoutMs) {
+    await wait(LOOK_MS);
+  }
   let done = false;
   const closing = listener.close().catch(() => {}).then(() => done = true);
   const left = Math.max(0, timeoutMs - (clock.now() - began));
   await Promise.race([closing, wait(left)]);
+  if (!done) {
+    // From the backends' side, so that who waits for a header gets an answer.
+    proxy.cut();
+    await Promise.race([closing, wait(QUIET_MS)]);
+  }
   if (!done) listener.kill();
   await proxy.stop();
 }

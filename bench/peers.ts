@@ -1,0 +1,198 @@
+// Other proxies, at pinned versions from npm or from the system's packages. They
+// are fetched into a folder that git ignores and are measured, never imported.
+
+import { bunPath, denoPath, inPath, npmTool } from "../testing/tools.ts";
+
+/** Another proxy. */
+export interface Peer {
+  name: string;
+  /** The five-liner of its runtime, where it runs on one of ours. */
+  against?: string;
+  /** The command that starts it. */
+  command(
+    port: number,
+    backends: readonly string[],
+  ): Promise<{ command: string; args: string[] }>;
+}
+
+/** Writes a program beside the package that it imports, and gives its path. */
+async function program(modules: string, text: string): Promise<string> {
+  const file = `${modules}/../sluice-bench.mjs`;
+  await Deno.writeTextFile(file, text);
+  return file;
+}
+
+/** Turns between the backends, as text in front of each program. */
+const PICK = `
+const [port, ...backends] = process.argv.slice(2);
+let turn = 0;
+const pick = () => backends[turn++ % backends.length];
+`;
+
+const HONO = `
+import process from "node:process";
+import { Hono } from "hono";
+import { proxy } from "hono/proxy";
+${PICK}
+const app = new Hono();
+app.all("*", (c) => {
+  const url = c.req.url;
+  return proxy(pick() + url.slice(url.indexOf("/", 8)), c.req);
+});
+const options = { port: Number(port), hostname: "127.0.0.1" };
+if (globalThis.Bun) Bun.serve({ ...options, fetch: app.fetch });
+else Deno.serve({ ...options, onListen() {} }, app.fetch);
+`;
+
+const HTTPXY = `
+import process from "node:process";
+import http from "node:http";
+import { createProxyServer } from "httpxy";
+${PICK}
+const agent = new http.Agent({ keepAlive: true });
+const proxy = createProxyServer({ agent });
+http.createServer((req, res) =>
+  proxy.web(req, res, { target: pick() }).catch(() => res.writeHead(502).end())
+).listen(Number(port), "127.0.0.1");
+`;
+
+const HTTP_PROXY_3 = `
+import process from "node:process";
+import http from "node:http";
+import { createProxyServer } from "http-proxy-3";
+${PICK}
+const agent = new http.Agent({ keepAlive: true });
+const proxy = createProxyServer({ agent });
+http.createServer((req, res) =>
+  proxy.web(req, res, { target: pick() }, () => res.writeHead(502).end())
+).listen(Number(port), "127.0.0.1");
+`;
+
+const FASTIFY = `
+import process from "node:process";
+import Fastify from "fastify";
+import httpProxy from "@fastify/http-proxy";
+${PICK}
+const app = Fastify();
+app.register(httpProxy, {
+  upstream: "",
+  replyOptions: { getUpstream: pick },
+});
+app.listen({ port: Number(port), host: "127.0.0.1" });
+`;
+
+function onRuntime(
+  runtime: "deno" | "bun" | "node",
+  label: string,
+  [name, version]: [string, string],
+  text: string,
+): Peer {
+  return {
+    name: `${label}, ${runtime}`,
+    ...(runtime === "node" ? {} : { against: `five-liner, ${runtime}` }),
+    async command(port, backends) {
+      const { modules } = await npmTool(name, version);
+      const rest = [await program(modules, text), String(port), ...backends];
+      if (runtime === "deno") {
+        return {
+          command: await denoPath(),
+          args: [
+            "run",
+            "-A",
+            "--no-config",
+            "--node-modules-dir=manual",
+            ...rest,
+          ],
+        };
+      }
+      if (runtime === "bun") {
+        return { command: await bunPath(), args: ["run", ...rest] };
+      }
+      return { command: "node", args: rest };
+    },
+  };
+}
+
+/** A server from the system's packages, with a configuration written for it. */
+function system(
+  name: string,
+  configuration: (
+    port: number,
+    authorities: string[],
+    folder: string,
+  ) => string,
+  args: (file: string) => string[],
+): Peer {
+  return {
+    name,
+    async command(port, backends) {
+      const command = inPath(name);
+      if (command === undefined) throw new Error(`${name} is not installed`);
+      const folder = await Deno.makeTempDir({
+        prefix: `sluice-bench-${name}-`,
+      });
+      const file = `${folder}/conf`;
+      const authorities = backends.map((url) => new URL(url).host);
+      await Deno.writeTextFile(file, configuration(port, authorities, folder));
+      return { command, args: args(file) };
+    },
+  };
+}
+
+const NGINX = system(
+  "nginx",
+  (port, authorities, folder) =>
+    `daemon off; master_process off; worker_processes 1; pid ${folder}/pid;
+     error_log ${folder}/error.log;
+     events { worker_connections 16384; }
+     http { access_log off; keepalive_requests 100000000;
+     ${
+      ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"].map((name) =>
+        `${name}_temp_path ${folder}/${name};`
+      ).join(" ")
+    }
+     upstream pool { ${
+      authorities.map((a) => `server ${a};`).join(" ")
+    } keepalive 64; keepalive_requests 100000000; }
+     server { listen 127.0.0.1:${port}; location / {
+     proxy_pass http://pool; proxy_http_version 1.1;
+     proxy_set_header Connection ""; } } }`,
+  (file) => ["-c", file],
+);
+
+const HAPROXY = system(
+  "haproxy",
+  (port, authorities) =>
+    `global
+  nbthread 1
+defaults
+  mode http
+  timeout connect 5s
+  timeout client 30s
+  timeout server 30s
+  http-reuse always
+frontend f
+  bind 127.0.0.1:${port}
+  default_backend b
+backend b
+${authorities.map((a, i) => `  server s${i} ${a}`).join("\n")}
+`,
+  (file) => ["-f", file],
+);
+
+/** All of them; those that cannot be had are left out and named. */
+export const PEERS: readonly Peer[] = [
+  onRuntime("deno", "hono/proxy", ["hono", "4.13.19"], HONO),
+  onRuntime("bun", "hono/proxy", ["hono", "4.13.19"], HONO),
+  onRuntime("bun", "httpxy", ["httpxy", "0.5.6"], HTTPXY),
+  onRuntime("node", "httpxy", ["httpxy", "0.5.6"], HTTPXY),
+  onRuntime("node", "http-proxy-3", ["http-proxy-3", "2.0.1"], HTTP_PROXY_3),
+  onRuntime(
+    "node",
+    "@fastify/http-proxy",
+    ["@fastify/http-proxy", "11.6.3"],
+    FASTIFY,
+  ),
+  NGINX,
+  HAPROXY,
+];

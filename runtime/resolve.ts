@@ -1,0 +1,268 @@
+/**
+ * Backends by name: their addresses are looked up again and again, and each
+ * address is a backend of the pool.
+ *
+ * Names are asked for as the runtimes' own `fetch` does, with `getaddrinfo`, so
+ * that `/etc/hosts` and search domains count (in Kubernetes and Docker most names
+ * need them). That tells no time to live; a second question to the name server
+ * does, where it can be asked.
+ *
+ * @module
+ */
+
+import dns from "node:dns/promises";
+import type { Backend, BackendInit, Pool } from "../balancer.ts";
+import type { Clock, TimerHandle } from "./clock.ts";
+
+/** What a look-up has found. */
+export interface Looked {
+  /** IPv4 and IPv6 addresses. */
+  addresses: readonly string[];
+  /** How long that holds, if it was told. */
+  ttlMs?: number | undefined;
+}
+
+/** Looks a host name up, or rejects. */
+export type Lookup = (host: string) => Promise<Looked>;
+
+/** Milliseconds that a time to live may be late for, before it is not awaited. */
+const TTL_PATIENCE_MS = 500;
+
+/** Looks a name up with the system's resolver. */
+export const systemLookup: Lookup = async (host) => {
+  const ttl = ttlOf(host);
+  const found = await dns.lookup(host, { all: true });
+  return {
+    addresses: found.map(({ address }) => address),
+    ttlMs: await ttl,
+  };
+};
+
+/** The shortest time to live of a name's addresses. */
+function ttlOf(host: string): Promise<number | undefined> {
+  const asked = [dns.resolve4, dns.resolve6].map((resolve) =>
+    // Both runtimes throw here and now when something is not permitted.
+    Promise.resolve().then(() => resolve(host, { ttl: true })).catch(() => [])
+  );
+  let timer: ReturnType<typeof setTimeout>;
+  return Promise.race([
+    Promise.all(asked).then((answers) => {
+      const ttls = answers.flat().map(({ ttl }) => ttl * 1000);
+      return ttls.length > 0 ? Math.min(...ttls) : undefined;
+    }),
+    new Promise<undefined>((resolve) => {
+      timer = setTimeout(() => resolve(undefined), TTL_PATIENCE_MS);
+    }),
+  ]).finally(() => clearTimeout(timer));
+}
+
+/** Milliseconds between two look-ups of a name, if no answer says less. */
+const EVERY_MS = 10_000;
+/** No time to live is taken to be shorter: name servers are to be spared. */
+const SHORTEST_MS = 1_000;
+/** Milliseconds that the first look-up is waited for. */
+const FIRST_MS = 5_000;
+
+/** Options for {@linkcode Resolver}. */
+export interface ResolverOptions {
+  /** Looks a name up. */
+  lookup: Lookup;
+  /** Resolves once each backend of the pool has been probed. */
+  settled: () => Promise<void>;
+  /** Time and timers. */
+  clock: Clock;
+  /** Takes a line for the log. */
+  log: (line: string) => void;
+}
+
+/** A name that is followed. */
+interface Followed {
+  init: BackendInit;
+  /** Its backends by URL, also those that are draining. */
+  readonly backends: Map<string, Backend>;
+  dueAt: number;
+  asking: boolean;
+  /** Why the last look-up failed, if it did; so that it is told once. */
+  failure: string | undefined;
+}
+
+/** Keeps one backend in the pool for each address of each name. */
+export class Resolver {
+  readonly #pool: Pool;
+  readonly #options: ResolverOptions;
+  readonly #names = new Map<string, Followed>();
+  /** Those whose address is no longer among their name's. */
+  readonly #vanished = new WeakSet<Backend>();
+  #timer: TimerHandle;
+  #stopped = false;
+
+  /** Makes a resolver that follows no name yet. */
+  constructor(pool: Pool, options: ResolverOptions) {
+    this.#pool = pool;
+    this.#options = options;
+  }
+
+  /** Whether a backend is here for a name. */
+  owns(backend: Backend): boolean {
+    for (const { backends } of this.#names.values()) {
+      if (backends.get(backend.url) === backend) return true;
+    }
+    return false;
+  }
+
+  /**
+   * Follows these names, each a backend as it was configured, besides those that
+   * it follows already. Resolves once each new one was looked up, or five seconds
+   * have passed.
+   */
+  follow(inits: readonly BackendInit[]): Promise<void> {
+    const { clock, log } = this.#options;
+    const first: Promise<void>[] = [];
+    for (const init of inits) {
+      const followed = this.#names.get(init.url);
+      if (followed !== undefined) {
+        followed.init = init;
+        this.#update(followed);
+        continue;
+      }
+      const fresh: Followed = {
+        init,
+        backends: new Map(),
+        dueAt: 0,
+        asking: false,
+        failure: undefined,
+      };
+      this.#names.set(init.url, fresh);
+      first.push(this.#ask(fresh));
+    }
+    if (this.#names.size > 0 && !this.#stopped) {
+      this.#timer ??= clock.setInterval(() => this.#tick(), SHORTEST_MS);
+    }
+    if (first.length === 0) return Promise.resolve();
+    return new Promise((resolve) => {
+      const late = clock.setTimeout(() => {
+        log("a name is still being looked up: going on without it");
+        resolve();
+      }, FIRST_MS);
+      Promise.all(first).then(() => {
+        clock.clear(late);
+        resolve();
+      });
+    });
+  }
+
+  /** Follows no names but these; the backends of others leave the pool. */
+  forget(others: readonly BackendInit[]): void {
+    const urls = new Set(others.map(({ url }) => url));
+    for (const [url, { backends }] of this.#names) {
+      if (urls.has(url)) continue;
+      this.#names.delete(url);
+      for (const backend of backends.values()) this.#pool.remove(backend);
+    }
+  }
+
+  /** Ends looking up; the backends stay as they are. */
+  stop(): void {
+    this.#stopped = true;
+    this.#options.clock.clear(this.#timer);
+  }
+
+  #tick(): void {
+    const now = this.#options.clock.now();
+    for (const followed of this.#names.values()) {
+      if (!followed.asking && followed.dueAt <= now) this.#ask(followed);
+      for (const [url, backend] of followed.backends) {
+        // What it was answering is done: nothing is lost with it.
+        if (!this.#vanished.has(backend) || backend.inFlight > 0) continue;
+        followed.backends.delete(url);
+        this.#pool.remove(backend);
+      }
+    }
+  }
+
+  async #ask(followed: Followed): Promise<void> {
+    const { lookup, clock, log } = this.#options;
+    const { hostname } = new URL(followed.init.url);
+    followed.asking = true;
+    followed.dueAt = clock.now() + EVERY_MS;
+    try {
+      const { addresses, ttlMs = EVERY_MS } = await lookup(hostname);
+      if (this.#gone(followed)) return;
+      const waitMs = Math.min(EVERY_MS, Math.max(SHORTEST_MS, ttlMs));
+      followed.dueAt = clock.now() + waitMs;
+      if (addresses.length === 0) throw new Error("it has no address");
+      if (followed.failure !== undefined) log(`${hostname} resolves again`);
+      followed.failure = undefined;
+      await this.#settle(followed, addresses);
+    } catch (error) {
+      // What is known stays: a name server that is down ends no backend.
+      const failure = error instanceof Error ? error.message : String(error);
+      if (this.#gone(followed) || followed.failure === failure) return;
+      followed.failure = failure;
+      const count = followed.backends.size;
+      log(
+        `${hostname} does not resolve (${failure}): ` +
+          (count > 0 ? `its ${count} known addresses are kept` : "no backend"),
+      );
+    } finally {
+      followed.asking = false;
+    }
+  }
+
+  /** Whether it is followed no more. */
+  #gone(followed: Followed): boolean {
+    return this.#stopped || this.#names.get(followed.init.url) !== followed;
+  }
+
+  async #settle(
+    followed: Followed,
+    addresses: readonly string[],
+  ): Promise<void> {
+    const { init, backends } = followed;
+    const { log } = this.#options;
+    const { hostname } = new URL(init.url);
+    const urls = new Set(
+      addresses
+        // A link-local address with its zone cannot stand in a URL.
+        .filter((address) => !address.includes("%"))
+        .map((address) => urlAt(init.url, address)),
+    );
+    for (const url of urls) {
+      const known = backends.get(url);
+      if (known !== undefined) {
+        // It was on its way out, and its address has come back.
+        if (this.#vanished.delete(known)) this.#pool.drain(known, false);
+        continue;
+      }
+      // Two names for one address, or an address that is listed by itself.
+      if (this.#pool.get(url) !== undefined) continue;
+      const [, authority = ""] = /^https?:\/\/([^/]+)/.exec(init.url) ?? [];
+      log(`${hostname} has a new address: ${url}`);
+      backends.set(url, this.#pool.add({ ...init, url, authority }));
+    }
+    // When all addresses change at once, the new ones are to be proved first.
+    await this.#options.settled();
+    for (const [url, backend] of backends) {
+      if (urls.has(url) || this.#vanished.has(backend)) continue;
+      log(`${hostname} has lost an address: ${url} is draining`);
+      this.#vanished.add(backend);
+      this.#pool.drain(backend);
+    }
+  }
+
+  /** Gives a name's backends the weight and the limits of its entry. */
+  #update({ init, backends }: Followed): void {
+    for (const backend of backends.values()) {
+      this.#pool.change(backend, init);
+    }
+  }
+}
+
+/** A URL with an address in place of its host. */
+function urlAt(url: string, address: string): string {
+  const host = address.includes(":") ? `[${address}]` : address;
+  return url.replace(
+    /^(https?:\/\/)[^/:]+/,
+    (_, scheme: string) => scheme + host,
+  );
+}
