@@ -1,5 +1,5 @@
 /**
- * The pool of backends, and the policies that pick one of them.
+ * The pool of backends, which one of them is picked, and who may be picked.
  *
  * Everything here is pure: no socket, no timer, no clock. Health, the admin API
  * and the proxy write what they learn into a {@linkcode Backend}, and a
@@ -9,163 +9,25 @@
  * @module
  */
 
-/**
- * A backend that is a function: a maintenance page, a static fallback, another
- * proxy. It is not probed, and only a throw from it is a bad outcome.
- */
-export type BackendFunction = (
-  request: Request,
-) => Response | Promise<Response>;
+import {
+  Backend,
+  type BackendFunction,
+  type BackendInit,
+} from "./balancer/backend.ts";
+import { type Accepts, type Policy, roundRobin } from "./balancer/policies.ts";
 
-/** What a {@linkcode Backend} is made from. */
-export interface BackendInit {
-  /**
-   * Where it is: `http://host:port/base`, `https://…` or `unix:/path`, in the
-   * normal form that `config/backends.ts` gives. For a function, its name.
-   */
-  url: string;
-  /** Its share beside the others, 0 to 1000; 0 gets nothing. @default {1} */
-  weight?: number | undefined;
-  /** Gets requests only while no other is available. @default {false} */
-  backup?: boolean | undefined;
-  /** Most requests at once. @default {Infinity} */
-  maxConns?: number | undefined;
-  /** Answers in this process; such a backend is never probed. */
-  answer?: BackendFunction | undefined;
-}
-
-/** A server, or a function, that requests are sent on to. */
-export class Backend {
-  /** Names it in the admin API and in metrics; stable for one URL. */
-  readonly id: string;
-  /** As configured, in normal form. */
-  readonly url: string;
-  /** Scheme and authority: what a target is appended to. */
-  readonly origin: string;
-  /** `host:port`, for the `Host` field when it is the backend's own. */
-  readonly authority: string;
-  /** Path in front of every target, without a slash at its end. */
-  readonly basePath: string;
-  /** Path of a Unix domain socket, when it listens on one. */
-  readonly socketPath: string | undefined;
-  /** A function backend's function. */
-  readonly answer: BackendFunction | undefined;
-  /** Gets requests only while no other is available. */
-  readonly backup: boolean;
-  /** Most requests at once. */
-  maxConns: number;
-  /** Its share beside the others. */
-  weight: number;
-  /** The probes' verdict: a fact. */
-  up = true;
-  /** Out for a while because of outcomes: a guess. */
-  ejected = false;
-  /** Finishing what it has, given nothing new. */
-  draining = false;
-  /** Requests that it is answering now, until their bodies have ended. */
-  inFlight = 0;
-  /** Requests that it was ever given, retries included. */
-  requests = 0;
-  /** Whole answers in a row; what is proven need not be watched closely. */
-  proven = 0;
-  /** Share of its weight that it gets while it warms up, 0 to 1. */
-  ramp = 1;
-  /** Smooth round robin's running count. */
-  turn = 0;
-
-  /** Makes a backend that is up and has no past. */
-  constructor(init: BackendInit) {
-    const { weight = 1, backup = false, maxConns = Infinity } = init;
-    this.url = init.url;
-    this.answer = init.answer;
-    this.weight = weight;
-    this.backup = backup;
-    this.maxConns = maxConns;
-    this.id = idOf(init.url);
-    if (init.answer !== undefined) {
-      this.origin = "http://function.invalid";
-      this.authority = "function.invalid";
-      this.basePath = "";
-      this.socketPath = undefined;
-    } else if (init.url.startsWith("unix:")) {
-      // A name is needed for the `Host` field and for `fetch`; RFC 2606 keeps
-      // "localhost" from ever meaning another machine.
-      this.origin = "http://localhost";
-      this.authority = "localhost";
-      this.basePath = "";
-      this.socketPath = init.url.slice("unix:".length);
-    } else {
-      const [, origin = "", authority = "", basePath = ""] =
-        /^(https?:\/\/([^/]+))(.*)$/.exec(init.url) ?? [];
-      this.origin = origin;
-      this.authority = authority;
-      this.basePath = basePath.replace(/\/+$/, "");
-      this.socketPath = undefined;
-    }
-  }
-}
-
-/**
- * A short name that is the same in every process and after every restart, so
- * that a dashboard's link and a metric's label survive a reload: FNV-1a over
- * the URL, 32 bits, since a pool is small.
- */
-function idOf(url: string): string {
-  let hash = 0x811c9dc5;
-  for (let i = 0; i < url.length; i++) {
-    hash = Math.imul(hash ^ url.charCodeAt(i), 0x01000193);
-  }
-  return (hash >>> 0).toString(16).padStart(8, "0");
-}
-
-/** Says whether a backend may be picked. */
-export type Accepts = (backend: Backend) => boolean;
-
-/**
- * Picks one backend of those that `accepts` lets through, or none when it lets
- * none through. `key` is what the hashing policies hash; others ignore it.
- */
-export type Policy = (
-  backends: readonly Backend[],
-  accepts: Accepts,
-  key?: string,
-) => Backend | undefined;
-
-/**
- * Smooth weighted round robin, as in nginx: each accepted backend gains its
- * weight, the one with most is picked and pays the sum of all. With weights 5,
- * 1, 1 that gives a a b a c a a instead of five in a row.
- *
- * A backend that is passed over takes no part in the round, so its share falls
- * to all others by weight and never to its neighbour alone. One pass, nothing
- * allocated; linear, since every weight must be looked at.
- */
-export function roundRobin(): Policy {
-  return (backends, accepts) => {
-    let best: Backend | undefined;
-    let total = 0;
-    for (let i = 0; i < backends.length; i++) {
-      const backend = backends[i]!;
-      if (!accepts(backend)) continue;
-      const weight = backend.weight * backend.ramp;
-      backend.turn += weight;
-      total += weight;
-      if (best === undefined || backend.turn > best.turn) best = backend;
-    }
-    if (best !== undefined) best.turn -= total;
-    return best;
-  };
-}
-
-/**
- * The policy of a setting's name.
- *
- * @throws {RangeError} If there is none of this name.
- */
-export function policyOf(name: string): Policy {
-  if (name === "round_robin") return roundRobin();
-  throw new RangeError(`Cannot pick by "${name}": there is no such policy`);
-}
+export {
+  Backend,
+  type BackendFunction,
+  type BackendInit,
+} from "./balancer/backend.ts";
+export {
+  type Accepts,
+  type Policy,
+  policyOf,
+  type PolicyOptions,
+  roundRobin,
+} from "./balancer/policies.ts";
 
 /** Something that changed in a pool. */
 export interface PoolEvent {
@@ -187,17 +49,39 @@ export interface PoolEvent {
   reason?: string;
 }
 
+/** A backend as it may be given: a URL, what it is made from, or a function. */
+export type Given = string | BackendInit | BackendFunction;
+
+/** What {@linkcode Pool.replace} has done. */
+export interface Replaced {
+  /** How many have joined. */
+  added: number;
+  /** How many have left. */
+  removed: number;
+  /** How many stay with other settings than before. */
+  changed: number;
+}
+
 /** The backends, and what is known of each right now. */
 export class Pool implements Iterable<Backend> {
   #backends: readonly Backend[] = [];
-  #policy: Policy;
+  readonly #policy: Policy;
+  readonly #read: (given: Given) => BackendInit;
   #listeners: readonly ((event: PoolEvent) => void)[] = [];
   #panicking = false;
 
-  /** Makes a pool that picks by `policy`. */
-  constructor(backends: Iterable<BackendInit>, policy: Policy = roundRobin()) {
+  /**
+   * Makes a pool that picks by `policy`. `read` checks each backend that is
+   * given and brings it into its normal form, or throws.
+   */
+  constructor(
+    backends: Iterable<Given>,
+    policy: Policy = roundRobin(),
+    read: (given: Given) => BackendInit = plain,
+  ) {
     this.#policy = policy;
-    for (const init of backends) this.add(init);
+    this.#read = read;
+    for (const given of backends) this.add(given);
   }
 
   /** How many backends there are, whatever their state. */
@@ -221,14 +105,21 @@ export class Pool implements Iterable<Backend> {
   }
 
   /**
-   * Adds a backend, which may be picked at once.
+   * Adds a backend: at once, or after its first passing probe where there are
+   * probes.
    *
-   * @throws {RangeError} If one with this URL is here already.
+   * @throws {TypeError | RangeError} If it cannot be used, or one with this URL
+   * is here already.
    */
-  add(init: BackendInit): Backend {
+  add(given: Given): Backend {
+    const init = this.#read(given);
     if (this.get(init.url) !== undefined) {
       throw new RangeError(`Cannot add "${init.url}": it is in the pool`);
     }
+    return this.#join(init);
+  }
+
+  #join(init: BackendInit): Backend {
     const backend = new Backend(init);
     this.#backends = [...this.#backends, backend];
     this.emit({ type: "added", backend });
@@ -266,6 +157,55 @@ export class Pool implements Iterable<Backend> {
     this.emit({ type: "changed", backend });
   }
 
+  /**
+   * Makes the pool hold what is given and nothing else, but for those of which
+   * `keeps` says that they are somebody else's business. Whoever stays keeps its
+   * state and what it is answering; its weight and limits become the given ones.
+   *
+   * @throws {TypeError | RangeError} If one cannot be used; nothing has changed
+   * then.
+   */
+  replace(
+    givens: Iterable<Given>,
+    keeps: (backend: Backend) => boolean = () => false,
+  ): Replaced {
+    const replaced: Replaced = { added: 0, removed: 0, changed: 0 };
+    const inits = Array.from(givens, (given) => this.#read(given));
+    const urls = new Set(inits.map(({ url }) => url));
+    for (const init of inits) {
+      const backend = this.get(init.url);
+      if (backend === undefined) {
+        this.#join(init);
+        replaced.added++;
+      } else if (this.change(backend, init)) {
+        replaced.changed++;
+      }
+    }
+    for (const backend of this.#backends) {
+      if (urls.has(backend.url) || keeps(backend)) continue;
+      this.remove(backend);
+      replaced.removed++;
+    }
+    return replaced;
+  }
+
+  /** Gives a backend these settings, as if made with them; says if any is new. */
+  change(
+    backend: Backend,
+    settings: Pick<BackendInit, "weight" | "backup" | "maxConns">,
+  ): boolean {
+    const { weight = 1, backup = false, maxConns = Infinity } = settings;
+    if (
+      backend.weight === weight && backend.backup === backup &&
+      backend.maxConns === maxConns
+    ) return false;
+    backend.weight = weight;
+    backend.backup = backup;
+    backend.maxConns = maxConns;
+    this.emit({ type: "changed", backend });
+    return true;
+  }
+
   /** Calls `listener` at each change until the returned function is called. */
   subscribe(listener: (event: PoolEvent) => void): () => void {
     this.#listeners = [...this.#listeners, listener];
@@ -276,7 +216,15 @@ export class Pool implements Iterable<Backend> {
 
   /** Tells the listeners of a change. */
   emit(event: PoolEvent): void {
-    for (const listener of this.#listeners) listener(event);
+    for (const listener of this.#listeners) {
+      try {
+        listener(event);
+      } catch (error) {
+        // Whoever has made the change must go on with it: a probe that meets a
+        // broken listener would never ask again. So it surfaces by itself.
+        Promise.reject(error);
+      }
+    }
   }
 
   /**
@@ -288,36 +236,46 @@ export class Pool implements Iterable<Backend> {
    * is never picked.
    */
   pick(key?: string, tried?: readonly Backend[]): Backend | undefined {
-    const fresh = tried === undefined || tried.length === 0;
+    // Apart, since a closure in here would cost every pick an allocation.
+    if (tried !== undefined && tried.length > 0) {
+      return this.#pickUntried(key, tried);
+    }
     const backends = this.#backends;
-    const found = this.#policy(
-      backends,
-      fresh
-        ? availablePrimary
-        : (b) => availablePrimary(b) && !tried.includes(b),
-      key,
-    );
+    const policy = this.#policy;
+    const found = policy(backends, availablePrimary, key);
     if (found !== undefined) {
       this.#panicking = false;
       return found;
     }
-    const spare = this.#policy(
-      backends,
-      (b) => availableBackup(b) && (fresh || !tried.includes(b)),
-      key,
-    );
+    const spare = policy(backends, availableBackup, key);
     if (spare !== undefined) return spare;
-    const ejected = this.#policy(
-      backends,
-      (b) => b.ejected && takes(b) && (fresh || !tried.includes(b)),
-      key,
-    );
-    if (ejected !== undefined && fresh && !this.#panicking) {
+    const ejected = policy(backends, ejectedOnly, key);
+    if (ejected !== undefined && !this.#panicking) {
       this.#panicking = true;
       this.emit({ type: "panic", reason: "all that is left is ejected" });
     }
     return ejected;
   }
+
+  #pickUntried(
+    key: string | undefined,
+    tried: readonly Backend[],
+  ): Backend | undefined {
+    const pick = (accepts: Accepts) =>
+      this.#policy(
+        this.#backends,
+        (backend) => accepts(backend) && !tried.includes(backend),
+        key,
+      );
+    return pick(availablePrimary) ?? pick(availableBackup) ?? pick(ejectedOnly);
+  }
+}
+
+/** A backend that is given as it should be. */
+function plain(given: Given): BackendInit {
+  if (typeof given === "string") return { url: given };
+  if (typeof given !== "function") return given;
+  return { url: `function:${given.name || "anonymous"}`, answer: given };
 }
 
 /** Whether a backend takes a request at all, ejected or not. */
@@ -334,4 +292,9 @@ function availablePrimary(backend: Backend): boolean {
 /** Whether a backup may be picked once no other backend can be. */
 function availableBackup(backend: Backend): boolean {
   return backend.backup && !backend.ejected && takes(backend);
+}
+
+/** Whether a backend may be picked once no other is left. */
+function ejectedOnly(backend: Backend): boolean {
+  return backend.ejected && takes(backend);
 }

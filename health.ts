@@ -101,6 +101,8 @@ export interface ProberOptions extends Thresholds {
   intervalMs?: number;
   /** Milliseconds until a probe has failed. @default {2_000} */
   timeoutMs?: number;
+  /** Told of each probe that has ended. */
+  probed?: (backend: Backend, passed: boolean, report: ProbeReport) => void;
   /** Time and timers. */
   clock: Clock;
   /** Evenly from 0 to 1. @default {Math.random} */
@@ -145,6 +147,7 @@ export class Prober {
       intervalMs: 5_000,
       timeoutMs: 2_000,
       random: Math.random,
+      probed: () => {},
       log: () => {},
       ...options,
     };
@@ -164,12 +167,18 @@ export class Prober {
         if (event.backend.answer === undefined) event.backend.up = false;
         this.#watch(event.backend);
       } else if (event.type === "removed") {
+        this.#watches.get(event.backend)?.first.resolve();
         this.#watches.delete(event.backend);
       }
     });
     // One timer for all: it looks who is due. A timer for each backend could
     // not be moved by jitter without being made anew each time.
     this.#timer = clock.setInterval(() => this.#tick(), intervalMs / TICKS);
+    return this.settled();
+  }
+
+  /** Resolves once each backend of now was probed, or has timed out. */
+  settled(): Promise<void> {
     return Promise.all([...this.#watches.values()].map((w) => w.first.promise))
       .then(() => {});
   }
@@ -280,6 +289,7 @@ export class Prober {
     if (!passed) report.failed++;
     report.last = result;
     report.health = observe(before, passed, this.#options);
+    this.#options.probed(backend, passed, report);
     const up = report.health.up;
     // Against what the pool holds and not against `before`: one that joined
     // unproved is down there until its first result.

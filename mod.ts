@@ -19,29 +19,50 @@
  * @module
  */
 
-import { type BackendInit as PoolInit, policyOf, Pool } from "./balancer.ts";
+import { type Backend, type Given, policyOf, Pool } from "./balancer.ts";
 import { holds, parseAddress, parseCidr } from "./config/address.ts";
 import { parseBackend, parseBackendUrl } from "./config/backends.ts";
+import { leadsTo } from "./config/listener.ts";
 import { checkedNumber, checkedText } from "./config/check.ts";
-import { readSettings } from "./config/config.ts";
+import { readBackends, readSettings } from "./config/config.ts";
 import {
   addressList,
   path as pathGrammar,
   policy as policyGrammar,
   statusList,
 } from "./config/grammar.ts";
+import { proxyVariableFault } from "./config/no_proxy.ts";
 import type {
+  AdminOptions,
   BackendInit,
+  BackendOptions,
   ProxyOptions,
   ServeOptions,
 } from "./config/options.ts";
 import { helpText } from "./config/settings.ts";
-import { Ejector, type Probe, Prober } from "./health.ts";
+import {
+  Ejector,
+  type Probe,
+  Prober,
+  type ProbeReport,
+  type ProberOptions,
+} from "./health.ts";
+import { Admin } from "./observe/admin.ts";
+import { explainer } from "./observe/explain.ts";
+import { accessLine } from "./observe/log.ts";
+import { Metrics } from "./observe/metrics.ts";
+import { ProbeHistory } from "./observe/probes.ts";
+import { prometheusText } from "./observe/prometheus.ts";
+import { tokenCheck } from "./observe/token.ts";
 import { type AddressMatcher, remembered } from "./proxy/addresses.ts";
 import { Forwarder } from "./proxy/forward.ts";
 import { RequestRules } from "./proxy/headers.ts";
 import { InFlight } from "./proxy/in_flight.ts";
+import { keyOf } from "./proxy/keys.ts";
 import { RetryBudget } from "./proxy/retry.ts";
+import { SlowStart } from "./proxy/slow_start.ts";
+import { Sticky } from "./proxy/sticky.ts";
+import { BackendsFile } from "./runtime/backends_file.ts";
 import { type Clock, systemClock } from "./runtime/clock.ts";
 import {
   args,
@@ -51,14 +72,28 @@ import {
   hushSignalRemark,
   liftBunLimit,
   onSignal,
+  plainLine,
+  processFacts,
   readText,
   surviveRejections,
   writeLine,
   writeText,
 } from "./runtime/process.ts";
-import { listen, transport as transportOf } from "./runtime/runtime.ts";
+import { LineWriter, standard } from "./runtime/lines.ts";
+import type { Listener } from "./runtime/listener.ts";
+import { apart, type Entry, Membership } from "./runtime/membership.ts";
+import { Resolver, systemLookup } from "./runtime/resolve.ts";
+import {
+  listen,
+  sendsServerName,
+  transport as transportOf,
+} from "./runtime/runtime.ts";
 import { drain } from "./runtime/serve.ts";
 import { customTransport } from "./runtime/custom.ts";
+import {
+  bunWebSocket,
+  type BunWebSocketHandlers,
+} from "./runtime/websocket_bun.ts";
 
 export type {
   AdminOptions,
@@ -75,9 +110,12 @@ export type {
 export type {
   Backend,
   BackendInit as PoolBackendInit,
+  Given,
   Pool,
   PoolEvent,
+  Replaced,
 } from "./balancer.ts";
+export type { Looked, Lookup } from "./runtime/resolve.ts";
 export type { Clock, TimerHandle } from "./runtime/clock.ts";
 
 /** Version of this module. */
@@ -86,6 +124,12 @@ export const VERSION = "0.1.0";
 /** A day, past which no limit makes sense any more. */
 const DAY_MS = 24 * 60 * 60 * 1000;
 const HOUR_MS = 60 * 60 * 1000;
+
+/** Milliseconds that answers on the admin port may still take at the end. */
+const ADMIN_END_MS = 500;
+
+/** Milliseconds that the log has at most to be written at the end. */
+const FLUSH_MS = 1_000;
 
 /** A proxy: a handler, and the pool behind it. */
 export interface Proxy extends AsyncDisposable {
@@ -100,10 +144,20 @@ export interface Proxy extends AsyncDisposable {
     request: Request,
     connection?: unknown,
   ) => Response | Promise<Response>;
+  /**
+   * For whoever calls `Bun.serve` with {@linkcode Proxy.fetch}: without it Bun
+   * upgrades no connection. Of no use on Deno, and none needed there.
+   */
+  readonly websocket: BunWebSocketHandlers;
   /** The backends, and what is known of each right now. */
   readonly pool: Pool;
   /** Resolves once every backend has been probed, or timed out. */
   readonly ready: Promise<void>;
+  /**
+   * The metrics in Prometheus' text format. Counting begins with the first call,
+   * or with an admin port: call it once at the start.
+   */
+  metrics(): string;
   /** Ends probes and timers; may be called twice. What runs goes to its end. */
   stop(): Promise<void>;
 }
@@ -111,7 +165,15 @@ export interface Proxy extends AsyncDisposable {
 /** What {@linkcode serve} needs besides, and users do not. */
 interface Inside {
   forwarder: Forwarder;
+  members: Membership;
   drain(): void;
+  readonly draining: boolean;
+  /** Begins to count, and to remember probes. */
+  observe(): { metrics: Metrics; probes: ProbeHistory };
+  report: (backend: Backend) => ProbeReport | undefined;
+  policy: string;
+  trusts: AddressMatcher | undefined;
+  log: (line: string) => void;
 }
 
 const insides = new WeakMap<Proxy, Inside>();
@@ -129,8 +191,21 @@ export function createProxy(options: ProxyOptions): Proxy {
     requestId = false,
     random = Math.random,
     clock = systemClock,
-    log = (line) => writeLine("err", `sluice: ${line}`),
+    stickySecret,
+    accessLog = false,
   } = options;
+  const errors = new LineWriter(standard("err"), { clock: systemClock });
+  const log = options.log ??
+    ((line) => errors.line(plainLine(`sluice: ${line}`)));
+  const lines = new LineWriter(standard("out"), {
+    clock: systemClock,
+    onLoss: () => log("lines of the access log are lost: nobody reads them"),
+  });
+  const logAccess = options.logAccess ?? ((line) => lines.line(line));
+  const logFormat = {
+    format: accessLog || "json",
+    query: options.logQuery ?? true,
+  } as const;
   const retries = checkedNumber("retries", options.retries, {
     otherwise: 2,
     min: 0,
@@ -175,7 +250,19 @@ export function createProxy(options: ProxyOptions): Proxy {
   if (options.backends.length === 0) {
     throw new TypeError("Cannot make a proxy: backends is empty");
   }
-  const pool = new Pool(options.backends.map(poolInit), policyOf(policy));
+  const slowStartMs = checkedNumber("slowStartMs", options.slowStartMs, {
+    otherwise: 0,
+    min: 1,
+    max: HOUR_MS,
+  });
+  const { fixed, named } = apart(
+    options.backends.map((init, index) =>
+      entryOf(init, `backends[${index}]`, index)
+    ),
+  );
+  let given = options.backends.length;
+  const picks = policyOf(policy, { random, now: () => clock.now() });
+  const pool = new Pool(fixed, picks, (init) => entryToAdd(init, given++));
   const own = transportOf({
     tls: options.backendTls,
     userAgent: `sluice/${VERSION}`,
@@ -188,65 +275,150 @@ export function createProxy(options: ProxyOptions): Proxy {
     options,
     pool,
     (backend, path, signal) => transport.probe(backend, path, signal),
+    (backend, passed, report) => probes?.add(backend, passed, report),
     clock,
     random,
     log,
   );
   const inFlight = new InFlight(clock);
+  const budget = new RetryBudget(share);
+  const trusts = matcherOf(options.trustedProxies);
   let draining = false;
+  let metrics: Metrics | undefined;
+  let probes: ProbeHistory | undefined;
   const forwarder = new Forwarder({
     pool,
     transport,
     clock,
     rules: new RequestRules({
-      trusts: matcherOf(options.trustedProxies),
+      trusts,
       pseudonym: via ? `sluice-${crypto.randomUUID().slice(0, 8)}` : undefined,
       firstEncoding: transport.firstEncoding,
     }),
     inFlight,
     hostHeader,
     retries,
-    budget: new RetryBudget(share),
+    budget,
     timeoutMs,
     idleTimeoutMs: idleTimeoutMs === Infinity ? undefined : idleTimeoutMs,
     maxBodyBytes,
     maxInFlight,
     resume: options.resume === true,
-    exact: policy !== "round_robin" || maxInFlight !== Infinity ||
-      idleTimeoutMs !== Infinity ||
-      pool.backends.some((backend) => backend.maxConns !== Infinity),
+    exact: accessLog !== false || picks.needs !== undefined ||
+      maxInFlight !== Infinity || idleTimeoutMs !== Infinity,
+    timed: picks.needs === "latency",
     requestId,
-    outcome: (backend, good, startedAt, reason) =>
-      ejector?.outcome(backend, good, startedAt, reason),
-    settled: undefined,
-    keyOf: undefined,
+    trace: options.trace === true,
+    outcome: (backend, good, startedAt, reason) => {
+      metrics?.outcome(backend, good);
+      ejector?.outcome(backend, good, startedAt, reason);
+    },
+    settled: accessLog === false
+      ? undefined
+      : (settled) => logAccess(accessLine(settled, Date.now(), logFormat)),
+    keyOf: keyOf(policy),
+    sticky: policy.startsWith("sticky:")
+      ? new Sticky(pool, policy.slice("sticky:".length), stickySecret)
+      : undefined,
     closing: () => draining,
     log,
   });
-  const ready = prober?.start() ?? Promise.resolve();
+  if (trusts !== undefined) {
+    forwarder.explainer = explainer({ pool, policy, trusts, knows: undefined });
+  }
+  const observe = () => {
+    probes ??= new ProbeHistory(pool);
+    metrics ??= forwarder.meter = new Metrics(pool, {
+      inFlight: () => inFlight.size,
+      retriesRefused: () => budget.refused,
+      linesLost: () => lines.dropped,
+    });
+    return { metrics, probes };
+  };
+  const report = (backend: Backend) => prober?.report(backend);
+  const resolver = new Resolver(pool, {
+    lookup: options.lookup ?? systemLookup,
+    settled: () => prober?.settled() ?? Promise.resolve(),
+    clock,
+    log,
+  });
+  const members = new Membership(
+    pool,
+    resolver,
+    () => prober?.settled() ?? Promise.resolve(),
+  );
+  let slowStart: SlowStart | undefined;
   let stopped: Promise<void> | undefined;
+  // Who is there at the start is not new: neither unproved nor slow to start.
+  const start = () => {
+    if (stopped !== undefined) return Promise.resolve();
+    if (slowStartMs > 0) slowStart = new SlowStart(pool, slowStartMs, clock);
+    return prober?.start() ?? Promise.resolve();
+  };
+  const ready = named.length === 0
+    ? start()
+    : resolver.follow(named).then(start);
   const stop = () =>
     stopped ??= (async () => {
+      resolver.stop();
+      slowStart?.stop();
       prober?.stop();
       ejector?.stop();
       inFlight.rest();
       await Promise.resolve();
       own.close();
+      metrics?.stop();
+      probes?.stop();
+      await Promise.all([lines.flush(FLUSH_MS), errors.flush(FLUSH_MS)]);
     })();
   const proxy: Proxy = {
     fetch: (request, connection) => forwarder.handle(request, connection),
+    websocket: bunWebSocket,
     pool,
     ready,
+    metrics: () =>
+      prometheusText(observe().metrics.snapshot(), {
+        backends: pool,
+        report,
+        draining,
+        version: VERSION,
+        process: processFacts(),
+      }),
     stop,
     [Symbol.asyncDispose]: stop,
   };
-  insides.set(proxy, { forwarder, drain: () => draining = true });
+  insides.set(proxy, {
+    forwarder,
+    members,
+    drain: () => draining = true,
+    get draining() {
+      return draining;
+    },
+    observe,
+    report,
+    policy,
+    trusts,
+    log,
+  });
   return proxy;
 }
 
-/** A backend as the pool takes it, checked. */
-function poolInit(init: BackendInit, index: number): PoolInit {
-  const name = `backends[${index}]`;
+/** A backend that is added to the pool, checked. */
+function entryToAdd(given: Given, index: number): Entry {
+  if (typeof given === "object" && given.answer !== undefined) return given;
+  const { resolve, ...entry } = entryOf(given, "backend", index);
+  if (resolve === true) {
+    throw new TypeError(
+      "Cannot add a backend: resolve is for the list that a proxy starts with",
+    );
+  }
+  return typeof given === "object" && given.authority !== undefined
+    ? { ...entry, authority: given.authority }
+    : entry;
+}
+
+/** A backend of the list, checked. */
+function entryOf(init: BackendInit, name: string, index: number): Entry {
   if (typeof init === "function") {
     // Functions have names of their own, which need not differ.
     return {
@@ -257,20 +429,44 @@ function poolInit(init: BackendInit, index: number): PoolInit {
   const backend = typeof init === "string"
     ? checkedText(name, init, parseBackend)
     : init;
+  const url = checkedText(name, backend.url, parseBackendUrl);
+  const resolve = backend.resolve === true;
+  if (resolve && !("value" in parseBackend(`${url} resolve`))) {
+    throw new TypeError(
+      `Cannot make a proxy: ${name} "${url}" has resolve without a name to look up`,
+    );
+  }
+  const fault = resolveFault(url, resolve);
+  if (fault !== undefined) {
+    throw new TypeError(`Cannot make a proxy: ${name} ${fault}`);
+  }
   return {
-    url: checkedText(name, backend.url, parseBackendUrl),
+    resolve,
+    url,
     weight: checkedNumber(`${name}.weight`, backend.weight, {
       otherwise: 1,
       min: 0,
       max: 1000,
     }),
     backup: backend.backup,
-    maxConns: checkedNumber(`${name}.maxConns`, backend.maxConns, {
+    // What was checked once says Infinity for no limit.
+    maxConns: backend.maxConns === Infinity ? Infinity : checkedNumber(`${name}.maxConns`, backend.maxConns, {
       otherwise: Infinity,
       min: 1,
       max: 1_000_000,
     }),
   };
+}
+
+/** What keeps this runtime from looking a backend's name up, if anything does. */
+function resolveFault(
+  url: string,
+  resolve: boolean | undefined,
+): string | undefined {
+  return resolve === true && url.startsWith("https:") && !sendsServerName
+    ? `"${url}" has resolve, but Deno's fetch cannot ask an address for the ` +
+      "certificate of a name: leave resolve out, or use Bun"
+    : undefined;
 }
 
 /** Whose forwarding fields are believed; none when nobody's are. */
@@ -335,6 +531,7 @@ function proberOf(
   { health }: ProxyOptions,
   pool: Pool,
   probe: Probe,
+  probed: NonNullable<ProberOptions["probed"]>,
   clock: Clock,
   random: () => number,
   log: (line: string) => void,
@@ -358,6 +555,7 @@ function proberOf(
   const times = { min: 1, max: 100 };
   return new Prober(pool, {
     probe,
+    probed,
     path: checkedText(
       "health.path",
       health?.path ?? "/health",
@@ -400,6 +598,8 @@ export interface Server extends AsyncDisposable {
   readonly port: number;
   /** Where it listens, as a URL. */
   readonly url: string;
+  /** Where the dashboard is, as a URL, if there is an admin port. */
+  readonly adminUrl: string | undefined;
   /**
    * Drains and stops, the proxy included. May be called twice.
    */
@@ -444,6 +644,18 @@ export function serve(proxy: Proxy, options: ServeOptions = {}): Server {
     log: (line) => writeLine("err", `sluice: ${line}`),
   });
   const { forwarder } = inside;
+  let admin: AdminServer | undefined;
+  try {
+    if (options.admin) {
+      admin = serveAdmin(proxy, inside, options.admin, {
+        host,
+        port: listener.port,
+      });
+    }
+  } catch (error) {
+    listener.kill();
+    throw error;
+  }
   let stopping: Promise<void> | undefined;
   const { promise: finished, resolve } = Promise.withResolvers<void>();
   const stop = () =>
@@ -455,15 +667,101 @@ export function serve(proxy: Proxy, options: ServeOptions = {}): Server {
       get started() {
         return forwarder.started;
       },
+      get bridged() {
+        return forwarder.bridged;
+      },
+      goAway: () => forwarder.goAway(),
+      cut: () => forwarder.cut(),
       stop: proxy.stop,
-    }, drainOptions).then(resolve);
+    }, drainOptions).then(() => admin?.stop()).then(resolve);
   const shown = host.includes(":") ? `[${host}]` : host;
   return {
     port: listener.port,
     url: `${tls === undefined ? "http" : "https"}://${shown}:${listener.port}`,
+    adminUrl: admin?.url,
     stop,
     finished,
     [Symbol.asyncDispose]: stop,
+  };
+}
+
+/** The admin listener. */
+interface AdminServer {
+  url: string;
+  stop(): Promise<void>;
+}
+
+/** Listens for the dashboard, the metrics and the admin API. */
+function serveAdmin(
+  proxy: Proxy,
+  inside: Inside,
+  options: AdminOptions,
+  own: { host: string; port: number },
+): AdminServer {
+  const { host = "127.0.0.1", token } = options;
+  const { forwarder, report, policy, trusts, log } = inside;
+  const { pool } = proxy;
+  const { metrics, probes } = inside.observe();
+  if (token !== undefined) {
+    if (!/^[\x21-\x7e]{16,512}$/.test(token)) {
+      throw new TypeError(
+        "Cannot serve: admin.token is not 16 to 512 visible ASCII characters",
+      );
+    }
+    const knows = tokenCheck(token);
+    forwarder.explainer = explainer({ pool, policy, trusts, knows });
+  }
+  const handler = new Admin({
+    pool,
+    report,
+    probes,
+    snapshot: () => metrics.snapshot(),
+    checkUrl: (url) => {
+      const result = parseBackendUrl(url);
+      if ("wanted" in result) return result;
+      if (leadsTo(result.value, own)) return { wanted: "is this proxy" };
+      const diverted = proxyVariableFault([result.value], env);
+      return diverted === undefined
+        ? result
+        : { wanted: `cannot be reached: ${diverted}` };
+    },
+    draining: () => inside.draining,
+    process: processFacts,
+    version: VERSION,
+    policy,
+    token,
+    host,
+    clock: systemClock,
+    log,
+  });
+  let listener: Listener;
+  try {
+    listener = listen((request) => handler.handle(request), {
+      port: checkedNumber("admin.port", options.port, {
+        otherwise: 0,
+        min: 0,
+        max: 65535,
+      }),
+      host,
+      log,
+    });
+  } catch (error) {
+    handler.stop();
+    throw error;
+  }
+  const shown = host.includes(":") ? `[${host}]` : host;
+  return {
+    url: `http://${shown}:${listener.port}`,
+    stop: async () => {
+      handler.stop();
+      // Who reads here must not hold up the end.
+      const closing = listener.close().catch(() => {});
+      await Promise.race([
+        closing,
+        new Promise<void>((r) => systemClock.setTimeout(r, ADMIN_END_MS)),
+      ]);
+      listener.kill();
+    },
   };
 }
 
@@ -472,9 +770,40 @@ function say(line: string): void {
   writeLine("err", `sluice: ${line}`);
 }
 
+/** Takes a new text of `BACKENDS_FILE`, or says why it cannot. */
+async function reload(
+  proxy: Proxy,
+  text: string,
+  serve: ServeOptions,
+): Promise<void> {
+  const { backends, faults } = readBackends("BACKENDS_FILE", text, serve, env);
+  const all = faults.concat(
+    backends.flatMap(({ url, resolve }) => resolveFault(url, resolve) ?? [])
+      .map((fault) => `BACKENDS_FILE: ${fault}`),
+  );
+  if (all.length > 0) {
+    for (const fault of all) say(fault);
+    say("BACKENDS_FILE is not used: the backends stay as they are");
+    return;
+  }
+  const entries = backends.map((init, i) => entryOf(init, "backend", i));
+  const { added, removed, changed } = await insides.get(proxy)!.members
+    .become(entries);
+  const { size } = proxy.pool;
+  say(
+    `BACKENDS_FILE read: ${size} ${size === 1 ? "backend" : "backends"} ` +
+      `(${added} added, ${removed} removed, ${changed} changed)`,
+  );
+}
+
 /** The program: settings in, a server up, signals obeyed. */
 async function main(): Promise<void> {
-  const config = readSettings(args(), env, envNames(), readText);
+  const texts = new Map<string, string>();
+  const config = readSettings(args(), env, envNames(), (path) => {
+    const text = readText(path);
+    texts.set(path, text);
+    return text;
+  });
   if (config.kind === "faults") {
     for (const fault of config.faults) writeLine("err", fault);
     return exit(2);
@@ -483,6 +812,17 @@ async function main(): Promise<void> {
     const help = config.kind === "help";
     writeText("out", help ? helpText(VERSION) : `sluice ${VERSION}\n`);
     return exit(0);
+  }
+  const listed: readonly BackendOptions[] = config.proxy.backends;
+  const unresolved = listed.flatMap(({ url, resolve }) =>
+    resolveFault(url, resolve) ?? []
+  );
+  if (unresolved.length > 0) {
+    const name = config.backendsFile === undefined
+      ? "BACKENDS"
+      : "BACKENDS_FILE";
+    for (const fault of unresolved) writeLine("err", `${name}: ${fault}`);
+    return exit(2);
   }
   liftBunLimit(say);
   surviveRejections(say);
@@ -497,15 +837,26 @@ async function main(): Promise<void> {
   };
   onSignal("SIGTERM", end);
   onSignal("SIGINT", end);
+  const path = config.backendsFile;
+  const file = path === undefined ? undefined : new BackendsFile({
+    path,
+    text: texts.get(path) ?? "",
+    changed: (text) => reload(proxy, text, config.serve),
+    log: say,
+    clock: systemClock,
+  });
   onSignal("SIGHUP", () => {
-    say("SIGHUP changes nothing: the backends come from BACKENDS");
+    if (file !== undefined) file.reload();
+    else say("SIGHUP changes nothing: the backends come from BACKENDS");
   });
   await proxy.ready;
   if (signals > 0) return;
   try {
     server = serve(proxy, config.serve);
   } catch (error) {
-    say(`cannot listen: ${error instanceof Error ? error.message : error}`);
+    const { HOST, PORT } = config.values;
+    const reason = error instanceof Error ? error.message : String(error);
+    say(`cannot listen on ${HOST}:${PORT}: ${reason}`);
     exit(1);
   }
   const count = proxy.pool.size;
@@ -514,6 +865,7 @@ async function main(): Promise<void> {
     `sluice ${VERSION} listening on ${server.url} ` +
       `(${count} ${count === 1 ? "backend" : "backends"})`,
   );
+  if (server.adminUrl !== undefined) say(`dashboard at ${server.adminUrl}/`);
 }
 
 if (import.meta.main) await main();

@@ -11,6 +11,7 @@
 
 import type { BackendFunction } from "../balancer.ts";
 import type { Clock } from "../runtime/clock.ts";
+import type { Lookup } from "../runtime/resolve.ts";
 
 export type { BackendFunction } from "../balancer.ts";
 
@@ -219,6 +220,8 @@ export interface ProxyOptions {
    * @default {true}
    */
   readonly logQuery?: boolean | undefined;
+  /** Takes each line of the access log. Default: standard output. */
+  readonly logAccess?: ((line: string) => void) | undefined;
   /** TLS towards `https:` backends. Default: the runtime's own. */
   readonly backendTls?: BackendTlsOptions | undefined;
   /** How a request is sent. Default: the global `fetch`; tests pass a fake. */
@@ -230,6 +233,13 @@ export interface ProxyOptions {
   readonly log?: ((line: string) => void) | undefined;
   /** Numbers from 0 up to 1, as `Math.random`, which is the default. */
   readonly random?: (() => number) | undefined;
+  /**
+   * What the cookies of `sticky:NAME` are signed with: the same text in all
+   * replicas, at least 16 characters. Default: random, for this proxy alone.
+   */
+  readonly stickySecret?: string | undefined;
+  /** How names with `resolve` are looked up. Default: as the system does. */
+  readonly lookup?: Lookup | undefined;
   /** Time and timers. Default: the machine's; tests pass one that they move. */
   readonly clock?: Clock | undefined;
 }

@@ -31,6 +31,8 @@ const REQUEST_DROPPED: ReadonlySet<string> = new Set([
   "expect",
   // RFC 7540 §3.2.1: goes with `Upgrade: h2c`, which is dropped.
   "http2-settings",
+  // Addressed to this proxy, and may hold the admin token.
+  "sluice-debug",
   // CVE-2016-5385 ("httpoxy"): CGI makes HTTP_PROXY of it.
   "proxy",
   "host",
@@ -189,6 +191,19 @@ export class RequestRules {
     );
     if (via !== undefined) fields.push(["via", via]);
     return fields;
+  }
+
+  /**
+   * Scheme under which the client came: the connection's, or what a trusted
+   * proxy says of it.
+   */
+  clientScheme(
+    headers: Headers,
+    peer: string | undefined,
+    scheme: string,
+  ): string {
+    if (peer === undefined || this.#trusts?.(peer) !== true) return scheme;
+    return headers.get("x-forwarded-proto") ?? scheme;
   }
 
   /**

@@ -1,0 +1,155 @@
+/**
+ * One backend: where it is, and what is known of it right now.
+ *
+ * @module
+ */
+
+/**
+ * A backend that is a function: a maintenance page, a static fallback, another
+ * proxy. It is not probed, and only a throw from it is a bad outcome.
+ */
+export type BackendFunction = (
+  request: Request,
+) => Response | Promise<Response>;
+
+/** What a {@linkcode Backend} is made from. */
+export interface BackendInit {
+  /**
+   * Where it is: `http://host:port/base`, `https://…` or `unix:/path`, in the
+   * normal form that `config/backends.ts` gives. For a function, its name.
+   */
+  url: string;
+  /** Its share beside the others, 0 to 1000; 0 gets nothing. @default {1} */
+  weight?: number | undefined;
+  /** Gets requests only while no other is available. @default {false} */
+  backup?: boolean | undefined;
+  /** Most requests at once. @default {Infinity} */
+  maxConns?: number | undefined;
+  /** Answers in this process; such a backend is never probed. */
+  answer?: BackendFunction | undefined;
+  /**
+   * `name:port` that it goes by, when its URL has an address that the name was
+   * looked up to. Default: what stands in the URL.
+   */
+  authority?: string | undefined;
+}
+
+/** Milliseconds after which a latency has lost most (63 %) of its say. */
+export const LATENCY_DECAY_MS = 10_000;
+
+/** A server, or a function, that requests are sent on to. */
+export class Backend {
+  /** Names it in the admin API and in metrics; stable for one URL. */
+  readonly id: string;
+  /** The number behind {@linkcode id}, which hashing policies mix with a key. */
+  readonly seed: number;
+  /** As configured, in normal form. */
+  readonly url: string;
+  /** Scheme and authority: what a target is appended to. */
+  readonly origin: string;
+  /** `host:port`, for the `Host` field when it is the backend's own. */
+  readonly authority: string;
+  /** Scheme and {@linkcode authority}: what it calls itself in a `Location`. */
+  readonly ownOrigin: string;
+  /** Path in front of every target, without a slash at its end. */
+  readonly basePath: string;
+  /** Path of a Unix domain socket, when it listens on one. */
+  readonly socketPath: string | undefined;
+  /** A function backend's function. */
+  readonly answer: BackendFunction | undefined;
+  /** Gets requests only while no other is available. */
+  backup: boolean;
+  /** Most requests at once. */
+  maxConns: number;
+  /** Its share beside the others. */
+  weight: number;
+  /** The probes' verdict: a fact. */
+  up = true;
+  /** Out for a while because of outcomes: a guess. */
+  ejected = false;
+  /** Finishing what it has, given nothing new. */
+  draining = false;
+  /** Requests that it is answering now, until their bodies have ended. */
+  inFlight = 0;
+  /** Requests that it was ever given, retries included. */
+  requests = 0;
+  /** Whole answers in a row; what is proven need not be watched closely. */
+  proven = 0;
+  /** When a body of its was looked at last, on the clock of the proxy. */
+  lookedAt: number = -Infinity;
+  /** Part of its weight that counts while it warms up, 0 to 1. */
+  ramp = 1;
+  /** What smooth round robin owes it, in requests. */
+  turn = 0;
+  /** Peak EWMA of the milliseconds to a header; `NaN` before the first. */
+  latencyMs: number = NaN;
+  /** When {@linkcode latencyMs} was last written. */
+  observedAt = 0;
+
+  /** Makes a backend that is up and has no past. */
+  constructor(init: BackendInit) {
+    const { weight = 1, backup = false, maxConns = Infinity } = init;
+    this.url = init.url;
+    this.answer = init.answer;
+    this.weight = weight;
+    this.backup = backup;
+    this.maxConns = maxConns;
+    this.seed = hash(init.url);
+    this.id = this.seed.toString(16).padStart(8, "0");
+    if (init.answer !== undefined) {
+      this.origin = "http://function.invalid";
+      this.authority = "function.invalid";
+      this.ownOrigin = this.origin;
+      this.basePath = "";
+      this.socketPath = undefined;
+    } else if (init.url.startsWith("unix:")) {
+      // A name is needed for the `Host` field and for `fetch`; RFC 2606 keeps
+      // "localhost" from ever meaning another machine.
+      this.origin = "http://localhost";
+      this.authority = "localhost";
+      this.ownOrigin = this.origin;
+      this.basePath = "";
+      this.socketPath = init.url.slice("unix:".length);
+    } else {
+      const [, scheme = "", authority = "", basePath = ""] =
+        /^(https?:\/\/)([^/]+)(.*)$/.exec(init.url) ?? [];
+      this.origin = scheme + authority;
+      this.authority = init.authority ?? authority;
+      this.ownOrigin = scheme + this.authority;
+      this.basePath = basePath.replace(/\/+$/, "");
+      this.socketPath = undefined;
+    }
+  }
+
+  /** What counts of its weight right now. */
+  get share(): number {
+    return this.weight * this.ramp;
+  }
+
+  /**
+   * Takes how long it took to a header. A peak counts at once and is lived down
+   * over {@linkcode LATENCY_DECAY_MS}: who has become slow should be avoided by
+   * the next request and not after a row of them (as in Finagle's Peak EWMA).
+   * Weighted by time and not by count, so that a burst is one experience.
+   */
+  observed(ms: number, now: number): void {
+    const known = this.latencyMs;
+    this.latencyMs = known > ms
+      ? ms + (known - ms) * Math.exp((this.observedAt - now) / LATENCY_DECAY_MS)
+      : ms;
+    this.observedAt = now;
+  }
+}
+
+/**
+ * FNV-1a, 32 bits. Of a backend's URL it is a short name that is the same in
+ * every process and after every restart, so that a dashboard's link and a
+ * metric's label survive a reload, and replicas hash a key to the same backend.
+ */
+export function hash(text: string): number {
+  let state = 0x811c9dc5;
+  for (let i = 0; i < text.length; i++) {
+    state = Math.imul(state ^ text.charCodeAt(i), 0x01000193);
+  }
+  return state >>> 0;
+}

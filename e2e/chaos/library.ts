@@ -1,0 +1,34 @@
+/**
+ * A program that uses Sluice as a library: its own handler, which also tells the
+ * counters of the pool, in front of `proxy.fetch`.
+ *
+ * @module
+ */
+
+import process from "node:process";
+import { createProxy, type Proxy, serve } from "../../mod.ts";
+
+/** Requests that the pool holds to be under way, and resident bytes. */
+export interface Counters {
+  /** Of all backends together. */
+  inFlight: number;
+}
+
+if (import.meta.main) {
+  const proxy: Proxy = createProxy({
+    backends: process.env["BACKENDS"]!.split(","),
+    health: { intervalMs: 1_000, timeoutMs: 900 },
+  });
+  await proxy.ready;
+  const server = serve(proxy, { port: 0, host: "127.0.0.1" });
+  // A second one, so that no counter is asked for by way of the proxy.
+  const counters = createProxy({
+    backends: [() =>
+      Response.json({
+        inFlight: proxy.pool.backends.reduce((n, b) => n + b.inFlight, 0),
+      })],
+  });
+  const beside = serve(counters, { port: 0, host: "127.0.0.1" });
+  console.error(`counters on ${beside.port}`);
+  console.error(`listening on ${server.url}`);
+}

@@ -1,0 +1,204 @@
+/**
+ * Probes of the real program: who is taken out, when, and who comes back.
+ *
+ * @module
+ */
+
+import assert from "node:assert/strict";
+import { type RawBackend, rawBackend } from "./harness/backend.ts";
+import { rawRequest, requestText } from "./harness/client.ts";
+import { type ProxyProcess, startProxy } from "./harness/proxy.ts";
+import { forBoth } from "./harness/suite.ts";
+import { until } from "./harness/wait.ts";
+
+// Quick enough to wait for; slow enough that on a busy machine no probe, let
+// alone three in a row, is late by itself.
+const QUICK = {
+  HEALTH_INTERVAL: "300ms",
+  HEALTH_TIMEOUT: "290ms",
+  HEALTH_RISE: "2",
+  HEALTH_FALL: "3",
+};
+
+/** Sends `count` requests, all of which must be answered; gives each's share. */
+async function shares(
+  proxy: ProxyProcess,
+  backends: readonly RawBackend[],
+  count: number,
+): Promise<number[]> {
+  const before = backends.map(({ requests }) => requests.length);
+  for (let i = 0; i < count; i++) {
+    const { status } = await rawRequest(proxy.port, requestText("GET", "/"));
+    assert.equal(status, 200, proxy.log);
+  }
+  return backends.map(({ requests }, i) => requests.length - before[i]!);
+}
+
+/** Lines about one backend's verdict. */
+function verdicts(proxy: ProxyProcess, backend: RawBackend): string[] {
+  return proxy.stderr.filter((line) =>
+    line.includes(`${backend.url} is down`) ||
+    line.includes(`${backend.url} is up`)
+  );
+}
+
+forBoth(
+  "a backend gets nothing after fall failed probes, and again after rise",
+  async (runtime) => {
+    await using a = await rawBackend();
+    await using b = await rawBackend();
+    await using proxy = await startProxy(runtime, {
+      env: {
+        ...QUICK,
+        BACKENDS: `${a.url},${b.url}`,
+      },
+    });
+    assert.deepEqual(await shares(proxy, [a, b], 10), [5, 5]);
+
+    // Two failures and a pass, twice: fewer in a row than it takes.
+    const script = [500, 500, 200, 500, 500, 200];
+    b.health = async (conn) =>
+      await conn.reply({ status: script.shift() ?? 200 });
+    await until(() => script.length === 0, { timeoutMs: 10_000 });
+    const probes = b.probes.length;
+    await until(() => b.probes.length > probes);
+    assert.deepEqual(verdicts(proxy, b), []);
+    assert.deepEqual(await shares(proxy, [a, b], 10), [5, 5]);
+
+    let failed = 0;
+    b.health = async (conn) => {
+      failed++;
+      await conn.reply({ status: 500 });
+    };
+    await proxy.waitForLine(/ is down /);
+    assert.ok(failed >= 3, String(failed));
+    assert.deepEqual(await shares(proxy, [a, b], 10), [10, 0]);
+
+    // One pass is not enough, and one line was enough.
+    const again = [200, 500, 200, 500];
+    b.health = async (conn) =>
+      await conn.reply({ status: again.shift() ?? 500 });
+    await until(() => again.length === 0, { timeoutMs: 10_000 });
+    assert.deepEqual(await shares(proxy, [a, b], 10), [10, 0]);
+    assert.equal(verdicts(proxy, b).length, 1, proxy.log);
+
+    b.health = 200;
+    await proxy.waitForLine(/ is up /);
+    assert.deepEqual(await shares(proxy, [a, b], 10), [5, 5]);
+    assert.equal(verdicts(proxy, b).length, 2, proxy.log);
+  },
+);
+
+forBoth("a backend that dies and comes back costs no client an error", async (
+  runtime,
+) => {
+  await using a = await rawBackend();
+  await using b = await rawBackend();
+  await using proxy = await startProxy(runtime, {
+    env: { ...QUICK, BACKENDS: `${a.url},${b.url}`, EJECT_TIME: "100ms" },
+  });
+  await shares(proxy, [a, b], 10);
+  await b.kill();
+  assert.deepEqual(await shares(proxy, [a, b], 10), [10, 0]);
+  await proxy.waitForLine(/ is down /);
+  assert.deepEqual(await shares(proxy, [a, b], 10), [10, 0]);
+  await b.restart();
+  await proxy.waitForLine(/ is up /);
+  await until(async () => (await shares(proxy, [a, b], 10))[1] === 5, {
+    timeoutMs: 10_000,
+  });
+});
+
+forBoth("all down is 503 until one is up", async (runtime) => {
+  await using backend = await rawBackend(undefined, { health: 503 });
+  await using proxy = await startProxy(runtime, {
+    env: { ...QUICK, BACKENDS: backend.url },
+  });
+  const response = await rawRequest(proxy.port, requestText("GET", "/"));
+  assert.equal(response.status, 503);
+  assert.equal(response.header("retry-after"), "1");
+  assert.equal(
+    response.header("proxy-status"),
+    "sluice; error=destination_unavailable",
+  );
+  assert.equal(backend.requests.length, 0);
+  backend.health = 200;
+  await proxy.waitForLine(/ is up /);
+  assert.deepEqual(await shares(proxy, [backend], 3), [3]);
+});
+
+forBoth(
+  "a probe that is never answered holds up neither probes nor requests",
+  async (
+    runtime,
+  ) => {
+    await using good = await rawBackend();
+    await using hung = await rawBackend();
+    await using proxy = await startProxy(runtime, {
+      env: { ...QUICK, BACKENDS: `${good.url},${hung.url}` },
+    });
+    hung.health = "hang";
+    await proxy.waitForLine(
+      / is down \(probe of \/health: no answer within 290 ms\)/,
+    );
+    const probes = good.probes.length;
+    await until(() => good.probes.length >= probes + 3);
+    assert.deepEqual(await shares(proxy, [good, hung], 10), [10, 0]);
+    // Each is ended at its time limit: never two at once.
+    await until(() => hung.open <= 2);
+  },
+);
+
+forBoth(
+  "a probe says who it is, follows no redirect, and asks anew each time",
+  async (
+    runtime,
+  ) => {
+    await using backend = await rawBackend(undefined, {
+      health: async (conn) =>
+        await conn.reply({ status: 302, headers: { Location: "/elsewhere" } }),
+    });
+    await using proxy = await startProxy(runtime, {
+      env: { ...QUICK, BACKENDS: backend.url },
+    });
+    await until(() => backend.probes.length >= 3);
+    assert.equal(backend.requests.length, 0);
+    assert.deepEqual(verdicts(proxy, backend), []);
+    for (const probe of backend.probes) {
+      assert.equal(probe.method, "GET");
+      assert.equal(probe.target, "/health");
+      assert.equal(probe.header("host"), backend.authority);
+      assert.match(probe.header("user-agent") ?? "", /^sluice\/\d+\.\d+\.\d+$/);
+    }
+    // On a connection of its own, since it asks whether new ones are taken.
+    const used = new Set(backend.probes.map(({ conn }) => conn.index));
+    assert.equal(used.size, backend.probes.length);
+  },
+);
+
+forBoth("a 404 on the default path is up, with one warning", async (
+  runtime,
+) => {
+  await using backend = await rawBackend(undefined, { health: 404 });
+  await using proxy = await startProxy(runtime, {
+    env: { ...QUICK, BACKENDS: backend.url },
+  });
+  await until(() => backend.probes.length >= 4);
+  assert.deepEqual(await shares(proxy, [backend], 2), [2]);
+  const warnings = proxy.stderr.filter((line) => line.includes("404"));
+  assert.equal(warnings.length, 1, proxy.log);
+  assert.match(warnings[0]!, /set HEALTH_PATH/);
+});
+
+forBoth("a 404 on a path that was asked for is down", async (runtime) => {
+  await using backend = await rawBackend(undefined, {
+    health: 404,
+    healthPath: "/base/alive",
+  });
+  await using proxy = await startProxy(runtime, {
+    env: { ...QUICK, BACKENDS: `${backend.url}/base`, HEALTH_PATH: "/alive" },
+  });
+  assert.equal(backend.probes[0]!.target, "/base/alive");
+  const response = await rawRequest(proxy.port, requestText("GET", "/"));
+  assert.equal(response.status, 503);
+});

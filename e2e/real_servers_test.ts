@@ -1,0 +1,323 @@
+/**
+ * In front of servers that nobody here wrote, with a client that nobody here
+ * wrote: nginx and Python's `http.server`, asked by curl.
+ *
+ * @module
+ */
+
+import assert from "node:assert/strict";
+import { inPath } from "../testing/tools.ts";
+import { ended, opened } from "./harness/cleanup.ts";
+import { rawRequest, requestText } from "./harness/client.ts";
+import { deadPort } from "./harness/backend.ts";
+import { startProxy } from "./harness/proxy.ts";
+import { forBoth, skippedWithout } from "./harness/suite.ts";
+import { until, within } from "./harness/wait.ts";
+
+const MB = 1024 ** 2;
+const GB = 1024 ** 3;
+
+/** A folder that is removed at the end. */
+async function folder(): Promise<AsyncDisposable & { path: string }> {
+  const path = await Deno.makeTempDir({ prefix: "sluice-" });
+  return {
+    path,
+    [Symbol.asyncDispose]: () => Deno.remove(path, { recursive: true }),
+  };
+}
+
+/** Some server's process. */
+class Server implements AsyncDisposable {
+  readonly label: string;
+  readonly #child: Deno.ChildProcess;
+
+  constructor(program: string, args: string[], cwd: string) {
+    this.label = program;
+    this.#child = new Deno.Command(inPath(program)!, {
+      args,
+      cwd,
+      stdin: "null",
+      stdout: "null",
+      stderr: "null",
+    }).spawn();
+    opened(this);
+  }
+
+  /** Ends it and waits for that. */
+  async stop(signal: Deno.Signal): Promise<void> {
+    ended(this);
+    try {
+      this.#child.kill(signal);
+    } catch {
+      // It has ended already.
+    }
+    await within(this.#child.status, 60_000, `the end of ${this.label}`);
+  }
+
+  abandon(): Promise<void> {
+    // nginx passes SIGTERM on to its workers; SIGKILL would orphan them.
+    return this.stop("SIGTERM");
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.abandon();
+  }
+}
+
+/** Waits until something answers on a port. */
+async function answers(port: number): Promise<void> {
+  await until(async () => {
+    try {
+      return (await rawRequest(port, requestText("GET", "/"))).status > 0;
+    } catch {
+      return false;
+    }
+  }, { timeoutMs: 20_000, what: `an answer on port ${port}` });
+}
+
+/**
+ * Starts nginx with one `server` block a port. Without `gzip_proxied` it would
+ * compress nothing that comes with a `Via`.
+ */
+async function nginx(
+  work: string,
+  ports: readonly number[],
+  server: string,
+): Promise<Server> {
+  const name = `${work}/nginx-${crypto.randomUUID().slice(0, 8)}`;
+  const paths = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"]
+    .map((kind) => `${kind}_temp_path ${work}/tmp;`).join("\n");
+  await Deno.writeTextFile(
+    `${name}.conf`,
+    `${Deno.uid() === 0 ? "user root;" : ""}
+    daemon off; worker_processes 1; pid ${name}.pid; error_log ${name}.log;
+    events { worker_connections 256; }
+    http {
+      types { text/html html; text/css css; }
+      access_log off; ${paths}
+      gzip on; gzip_min_length 1; gzip_types text/css; gzip_proxied any;
+      client_max_body_size 0;
+      ${
+      ports.map((port) => `server { listen 127.0.0.1:${port}; ${server} }`)
+        .join("\n")
+    }
+    }`,
+  );
+  const process = new Server("nginx", ["-p", work, "-c", `${name}.conf`], work);
+  for (const port of ports) await answers(port);
+  return process;
+}
+
+/** A file of `size` bytes that is mostly holes, and the same in no two places. */
+async function largeFile(path: string, size: number): Promise<string> {
+  using file = await Deno.open(path, { write: true, create: true });
+  await file.truncate(size);
+  for (let at = 0; at < size; at += MB) {
+    await file.seek(at, Deno.SeekMode.Start);
+    await file.write(new TextEncoder().encode(`megabyte ${at / MB}\n`));
+  }
+  return await shell(`sha256sum < ${path}`);
+}
+
+/** Runs a line in a shell, which must succeed; gives what it printed. */
+async function shell(line: string): Promise<string> {
+  const { success, stdout, stderr } = await new Deno.Command("bash", {
+    args: ["-c", `set -euo pipefail; ${line}`],
+    stdin: "null",
+    stdout: "piped",
+    stderr: "piped",
+  }).output();
+  assert.ok(success, `${line}: ${new TextDecoder().decode(stderr)}`);
+  return new TextDecoder().decode(stdout);
+}
+
+/** What curl wrote to a file, and the header it got. */
+async function curl(
+  work: string,
+  url: string,
+  ...args: string[]
+): Promise<{ head: string; body: Uint8Array }> {
+  const file = `${work}/${crypto.randomUUID()}`;
+  const { success, stderr } = await new Deno.Command("curl", {
+    args: ["-fsS", "-D", `${file}.head`, "-o", file, ...args, url],
+    stdin: "null",
+    stdout: "null",
+    stderr: "piped",
+  }).output();
+  assert.ok(success, `${url}: ${new TextDecoder().decode(stderr)}`);
+  return {
+    head: await Deno.readTextFile(`${file}.head`),
+    body: await Deno.readFile(file),
+  };
+}
+
+const options = {
+  timeoutMs: 240_000,
+  ...skippedWithout("nginx", "python3", "curl", "bash", "sha256sum"),
+};
+
+forBoth("nginx and Python serve a site through it, to curl", options, async (
+  runtime,
+) => {
+  await using temp = await folder();
+  const work = temp.path;
+  const site = `${work}/site`;
+  await Deno.mkdir(site);
+  const files: Record<string, Uint8Array> = {
+    "index.html": new TextEncoder().encode("<!doctype html><p>A site\n"),
+    "style.css": new TextEncoder().encode(
+      Array.from({ length: 4_000 }, (_, i) => `.c${i} { top: ${i}px }\n`)
+        .join(""),
+    ),
+    "image.bin": crypto.getRandomValues(new Uint8Array(60_000)),
+  };
+  for (const [name, bytes] of Object.entries(files)) {
+    await Deno.writeFile(`${site}/${name}`, bytes);
+  }
+  const sum = await largeFile(`${site}/large.bin`, GB);
+
+  const ports = [await deadPort(), await deadPort()] as const;
+  const block = `root ${site};`;
+  let first = await nginx(work, [ports[0]], block);
+  await using _second = new Server(
+    "python3",
+    ["-m", "http.server", String(ports[1]), "--bind", "127.0.0.1"],
+    site,
+  );
+  await answers(ports[1]);
+  await using proxy = await startProxy(runtime, {
+    env: {
+      BACKENDS: ports.map((port) => `http://127.0.0.1:${port}`).join(),
+      HEALTH_PATH: "/",
+      HEALTH_INTERVAL: "1s",
+      HEALTH_TIMEOUT: "900ms",
+      HEALTH_RISE: "1",
+      EJECT_TIME: "500ms",
+    },
+  });
+  try {
+    // Each file from each server, byte for byte.
+    for (const [name, bytes] of Object.entries(files)) {
+      const servers = new Set<string>();
+      for (let i = 0; i < 2; i++) {
+        const { head, body } = await curl(work, `${proxy.url}/${name}`);
+        assert.deepEqual(body, bytes, name);
+        assert.match(head, /^content-type: \S/im);
+        servers.add(/^server: (\w+)/im.exec(head)![1]!);
+      }
+      assert.deepEqual([...servers].sort(), ["SimpleHTTP", "nginx"]);
+    }
+
+    // Compressed by nginx, by nobody on the way, and only for who asks.
+    let compressed = 0;
+    for (const args of [["--compressed"], []]) {
+      for (let i = 0; i < 2; i++) {
+        const url = `${proxy.url}/style.css`;
+        const { head, body } = await curl(work, url, ...args);
+        assert.deepEqual(body, files["style.css"]);
+        if (!/^content-encoding: gzip/im.test(head)) continue;
+        assert.deepEqual(args, ["--compressed"]);
+        compressed++;
+      }
+    }
+    // Deno's `fetch` hands a body over as it came only when it is told so by a
+    // line of `Accept-Encoding` that stands before the client's, and nginx reads
+    // the first line alone. Others take both.
+    assert.equal(compressed, runtime === "deno" ? 0 : 1);
+
+    // nginx answers ranges with 206; Python's server knows none.
+    const statuses = new Set<string>();
+    for (let i = 0; i < 4; i++) {
+      const { head, body } = await curl(
+        work,
+        `${proxy.url}/image.bin`,
+        "-r",
+        "1000-1999",
+      );
+      const status = /^HTTP\/1\.1 (\d+)/.exec(head)![1]!;
+      statuses.add(status);
+      assert.deepEqual(
+        body,
+        status === "206"
+          ? files["image.bin"]!.slice(1_000, 2_000)
+          : files["image.bin"],
+      );
+    }
+    assert.deepEqual([...statuses].sort(), ["200", "206"]);
+
+    // 1 GB from each, while others ask for small files all the time, and while
+    // nginx is told to finish, is gone for a while, and is started again.
+    let running = true;
+    const seen: string[] = [];
+    const visitor = async () => {
+      while (running) {
+        const response = await rawRequest(
+          proxy.port,
+          requestText("GET", "/style.css"),
+        );
+        assert.equal(response.status, 200, proxy.log);
+        assert.equal(response.complete, true);
+        assert.equal(response.body.length, files["style.css"]!.length);
+        seen.push(response.header("server") ?? "");
+      }
+    };
+    const visitors = Promise.all([visitor(), visitor()]);
+    const downloads = Promise.all(
+      [1, 2].map(() => shell(`curl -fsS ${proxy.url}/large.bin | sha256sum`)),
+    );
+    const restart = (async () => {
+      const url = `http://127.0.0.1:${ports[0]}`;
+      await first.stop("SIGQUIT");
+      await proxy.waitForLine(new RegExp(`${url} is down`), 30_000);
+      const at = seen.length;
+      first = await nginx(work, [ports[0]], block);
+      await proxy.waitForLine(new RegExp(`${url} is up`), 30_000);
+      await until(() => seen.slice(at).some((name) => /nginx/.test(name)), {
+        timeoutMs: 30_000,
+        what: "nginx to get requests again",
+      });
+    })().finally(() => running = false);
+    const [sums] = await Promise.all([downloads, visitors, restart]);
+    assert.deepEqual(sums, [sum, sum]);
+  } finally {
+    await first.stop("SIGTERM");
+  }
+});
+
+/** Whether this nginx can store what is put. */
+function takesUploads(): boolean {
+  const program = inPath("nginx");
+  if (program === undefined) return true; // skipped for another reason
+  const { stderr } = new Deno.Command(program, { args: ["-V"] }).outputSync();
+  return new TextDecoder().decode(stderr).includes("http_dav_module");
+}
+
+forBoth("nginx stores 200 MB that curl uploads through it", {
+  ...options,
+  ...(takesUploads() ? {} : { skip: "nginx without its dav module" }),
+}, async (runtime) => {
+  await using temp = await folder();
+  const work = temp.path;
+  const sum = await largeFile(`${work}/upload.bin`, 200 * MB);
+  const ports = [await deadPort(), await deadPort()];
+  for (const port of ports) await Deno.mkdir(`${work}/${port}`);
+  await using _servers = await nginx(
+    work,
+    ports,
+    `root ${work}/$server_port; dav_methods PUT;`,
+  );
+  await using proxy = await startProxy(runtime, {
+    env: { BACKENDS: ports.map((port) => `http://127.0.0.1:${port}`).join() },
+  });
+  // With its length declared, and in chunks.
+  await shell(
+    `curl -fsS -T ${work}/upload.bin ${proxy.url}/declared.bin`,
+  );
+  await shell(
+    `cat ${work}/upload.bin | curl -fsS -T - ${proxy.url}/chunked.bin`,
+  );
+  for (const name of ["declared.bin", "chunked.bin"]) {
+    const stored = await shell(`sha256sum < $(ls ${work}/*/${name})`);
+    assert.equal(stored, sum, name);
+  }
+});

@@ -1,0 +1,343 @@
+/**
+ * The program as a whole: it starts by the README's commands, by URL and as one
+ * bundled file, says what it has to say, and ends as it should.
+ *
+ * @module
+ */
+
+import assert from "node:assert/strict";
+import { denoPath, ROOT } from "../testing/tools.ts";
+import { deadPort, rawBackend } from "./harness/backend.ts";
+import { rawRequest, requestText } from "./harness/client.ts";
+import { runProgram, startProxy } from "./harness/proxy.ts";
+import { forBoth, forOnce } from "./harness/suite.ts";
+import { until } from "./harness/wait.ts";
+
+/** The README's command of a runtime, as words. */
+function readmeCommand(runtime: string): string[] {
+  const readme = Deno.readTextFileSync(`${ROOT}/README.md`);
+  const line = new RegExp(`^BACKENDS=\\S+ (${runtime} run .*mod\\.ts)$`, "m")
+    .exec(readme);
+  assert.ok(line, `the README has a command for ${runtime}`);
+  return line[1]!.split(" ");
+}
+
+forBoth("the README's command starts it, with one line", async (runtime) => {
+  const words = readmeCommand(runtime);
+  await using backend = await rawBackend();
+  await using proxy = await startProxy(runtime, {
+    env: { BACKENDS: backend.url },
+    denoFlags: words.slice(2, -1),
+    entry: words.at(-1)!,
+  });
+  const response = await rawRequest(proxy.port, requestText("GET", "/"));
+  assert.equal(response.status, 200);
+  assert.equal(response.text, "ok");
+  assert.equal(backend.probes.length, 1);
+  assert.equal(proxy.stderr.length, 1, proxy.log);
+  assert.match(
+    proxy.log,
+    /^sluice \d+\.\d+\.\d+ listening on http:\/\/127\.0\.0\.1:\d+ \(1 backend\)$/,
+  );
+  assert.deepEqual(proxy.stdout, []);
+});
+
+forBoth("flags do what variables do, and win over them", async (runtime) => {
+  await using backend = await rawBackend();
+  const dead = await deadPort();
+  await using proxy = await startProxy(runtime, {
+    env: { BACKENDS: `http://127.0.0.1:${dead}`, HEALTH_PATH: "/never" },
+    args: ["--backends", backend.url, "--health-path=/health"],
+  });
+  const response = await rawRequest(proxy.port, requestText("GET", "/"));
+  assert.equal(response.text, "ok");
+  assert.equal(backend.probes.length, 1);
+});
+
+for (
+  const [flag, wanted] of [
+    ["--help", /^Sluice \d+\.\d+\.\d+: [\s\S]*--health-path [\s\S]*--check /],
+    ["--version", /^sluice \d+\.\d+\.\d+\n$/],
+  ] as const
+) {
+  forBoth(`${flag} prints and ends with 0, whatever else is set`, async (
+    runtime,
+  ) => {
+    const { code, stdout, stderr } = await runProgram(runtime, {
+      env: { BACKENDS: "nonsense" },
+      args: [flag],
+    });
+    assert.equal(code, 0);
+    assert.match(stdout, wanted);
+    assert.equal(stderr, "");
+  });
+}
+
+forBoth("it listens once every backend was probed or timed out", async (
+  runtime,
+) => {
+  await using good = await rawBackend();
+  await using hung = await rawBackend(undefined, { health: "hang" });
+  const dead = await deadPort();
+  await using proxy = await startProxy(runtime, {
+    env: {
+      BACKENDS: `${good.url},${hung.url},http://127.0.0.1:${dead}`,
+      HEALTH_TIMEOUT: "300ms",
+    },
+  });
+  // The verdicts stand before the first request can come.
+  const lines = proxy.stderr.filter((line) => line.includes(" is down "));
+  assert.equal(lines.length, 2, proxy.log);
+  assert.match(proxy.stderr.at(-1)!, /listening on .* \(3 backends\)$/);
+  for (let i = 0; i < 6; i++) {
+    const response = await rawRequest(proxy.port, requestText("GET", "/"));
+    assert.equal(response.status, 200);
+  }
+  assert.equal(good.requests.length, 6);
+});
+
+forBoth("a port in use ends it with 1 and a sentence", async (runtime) => {
+  await using backend = await rawBackend();
+  await using taken = await rawBackend();
+  const { code, stderr, stdout } = await runProgram(runtime, {
+    env: { BACKENDS: backend.url, PORT: String(taken.port) },
+  });
+  assert.equal(code, 1);
+  assert.equal(stdout, "");
+  const lines = stderr.trimEnd().split("\n");
+  assert.equal(lines.length, 1, stderr);
+  assert.match(
+    lines[0]!,
+    /^sluice: cannot listen on 127\.0\.0\.1:\d+: .*in use/i,
+  );
+  assert.ok(lines[0]!.includes(String(taken.port)), stderr);
+});
+
+for (const signal of ["SIGTERM", "SIGINT"] as const) {
+  forBoth(`${signal} ends an idle program with 0`, async (runtime) => {
+    await using backend = await rawBackend();
+    await using proxy = await startProxy(runtime, {
+      env: { BACKENDS: backend.url },
+    });
+    proxy.signal(signal);
+    assert.deepEqual(await proxy.waitForExit(), { code: 0, signal: null });
+    await assert.rejects(rawRequest(proxy.port, requestText("GET", "/")));
+  });
+}
+
+forBoth("SIGTERM before it listens ends it with 0", async (runtime) => {
+  await using backend = await rawBackend(undefined, { health: "hang" });
+  const running = runProgram(runtime, {
+    env: {
+      BACKENDS: backend.url,
+      HEALTH_INTERVAL: "20s",
+      HEALTH_TIMEOUT: "15s",
+    },
+  });
+  // The probe is the sign that it has come so far; the process has no handle
+  // here, so it is found by who asked.
+  await until(() => backend.probes.length === 1, { timeoutMs: 15_000 });
+  const pid = await childOf(Deno.pid, "mod.ts", backend.url);
+  Deno.kill(pid, "SIGTERM");
+  const { code, stderr } = await running;
+  assert.equal(code, 0, stderr);
+  assert.doesNotMatch(stderr, /listening/);
+});
+
+/** A child process by what stands in its arguments and environment. */
+async function childOf(
+  parent: number,
+  argument: string,
+  variable: string,
+): Promise<number> {
+  const text = await Deno.readTextFile(
+    `/proc/${parent}/task/${parent}/children`,
+  );
+  const threads = [text];
+  for await (const { name } of Deno.readDir(`/proc/${parent}/task`)) {
+    threads.push(
+      await Deno.readTextFile(`/proc/${parent}/task/${name}/children`)
+        .catch(() => ""),
+    );
+  }
+  for (const pid of new Set(threads.join(" ").trim().split(/\s+/))) {
+    const args = await Deno.readTextFile(`/proc/${pid}/cmdline`)
+      .catch(() => "");
+    const env = await Deno.readTextFile(`/proc/${pid}/environ`)
+      .catch(() => "");
+    if (args.includes(argument) && env.includes(variable)) return Number(pid);
+  }
+  throw new Error(`No child of ${parent} runs "${argument}"`);
+}
+
+forBoth("SIGHUP changes nothing and says so", async (runtime) => {
+  await using backend = await rawBackend();
+  await using proxy = await startProxy(runtime, {
+    env: { BACKENDS: backend.url },
+  });
+  proxy.signal("SIGHUP");
+  await proxy.waitForLine(/^sluice: SIGHUP changes nothing/);
+  const response = await rawRequest(proxy.port, requestText("GET", "/"));
+  assert.equal(response.status, 200);
+});
+
+// Bun imports nothing from a URL.
+forBoth(
+  "it runs by URL, from files that are published and no others",
+  { runtimes: ["deno"] },
+  async (runtime) => {
+    const asked: string[] = [];
+    await using server = fileServer(asked);
+    await using backend = await rawBackend();
+    const cache = await Deno.makeTempDir();
+    try {
+      await using proxy = await startProxy(runtime, {
+        entry: `${server.url}/mod.ts`,
+        denoFlags: ["--no-prompt", "--allow-net", "--allow-env"],
+        env: { BACKENDS: backend.url, DENO_DIR: cache, NO_COLOR: "1" },
+        cwd: cache,
+      });
+      const response = await rawRequest(proxy.port, requestText("GET", "/"));
+      assert.equal(response.text, "ok");
+    } finally {
+      await Deno.remove(cache, { recursive: true });
+    }
+    const { publish } = JSON.parse(
+      await Deno.readTextFile(`${ROOT}/deno.json`),
+    );
+    assert.ok(asked.includes("/mod.ts") && asked.length > 10);
+    for (const path of asked) {
+      assert.ok(
+        publish.include.some((entry: string) => path.startsWith(`/${entry}`)) &&
+          !path.endsWith("_test.ts"),
+        `${path} is not published`,
+      );
+    }
+  },
+);
+
+/** Serves the checkout as a plain file server would. */
+function fileServer(asked: string[]): AsyncDisposable & { url: string } {
+  const server = Deno.serve(
+    { hostname: "127.0.0.1", port: 0, onListen() {} },
+    async (request) => {
+      const { pathname } = new URL(request.url);
+      asked.push(pathname);
+      try {
+        return new Response(await Deno.readTextFile(`${ROOT}${pathname}`), {
+          headers: { "content-type": "application/typescript" },
+        });
+      } catch {
+        return new Response("not found", { status: 404 });
+      }
+    },
+  );
+  return {
+    url: `http://127.0.0.1:${server.addr.port}`,
+    [Symbol.asyncDispose]: () => server.shutdown(),
+  };
+}
+
+/** Makes the bundle as `deno task bundle` does, but somewhere else. */
+async function bundled(folder: string): Promise<string> {
+  const { tasks } = JSON.parse(await Deno.readTextFile(`${ROOT}/deno.json`));
+  const words = (tasks.bundle.command as string).split(" ");
+  const out = words.indexOf("-o") + 1;
+  assert.equal(words[0], "deno");
+  assert.equal(words[out], "dist/sluice.js");
+  words[out] = `${folder}/sluice.js`;
+  const { success, stderr } = await new Deno.Command(await denoPath(), {
+    args: words.slice(1),
+    cwd: ROOT,
+    stdin: "null",
+    stdout: "piped",
+    stderr: "piped",
+  }).output();
+  assert.ok(success, new TextDecoder().decode(stderr));
+  return words[out]!;
+}
+
+// The bundler itself comes from npm the first time.
+forBoth("the bundle runs as one file", { timeoutMs: 120_000 }, async (
+  runtime,
+) => {
+  const folder = await Deno.makeTempDir();
+  try {
+    const entry = await bundled(folder);
+    await using backend = await rawBackend();
+    await using proxy = await startProxy(runtime, {
+      entry,
+      cwd: folder,
+      env: { BACKENDS: backend.url },
+    });
+    const response = await rawRequest(proxy.port, requestText("GET", "/"));
+    assert.equal(response.text, "ok");
+    proxy.signal("SIGTERM");
+    assert.equal((await proxy.waitForExit()).code, 0);
+  } finally {
+    await Deno.remove(folder, { recursive: true });
+  }
+});
+
+// Why mod.ts has no default export: a program that listens by itself and has
+// one listens twice under both runtimes' own servers, or is taken for one that
+// was meant to.
+forOnce("a program that also exports a handler is served twice", {
+  timeoutMs: 60_000,
+}, async () => {
+  const folder = await Deno.makeTempDir();
+  try {
+    await Deno.writeTextFile(
+      `${folder}/both.ts`,
+      `console.log("main", import.meta.main);
+       export default { port: 0, fetch: () => new Response("x") };
+       if (import.meta.main) setTimeout(() => process.exit(0), 100);`,
+    );
+    const run = async (args: string[]) => {
+      const { stdout, stderr } = await new Deno.Command(await denoPath(), {
+        args: [...args, `${folder}/both.ts`],
+        env: { NO_COLOR: "1" },
+        stdin: "null",
+        stdout: "piped",
+        stderr: "piped",
+      }).output();
+      const decoder = new TextDecoder();
+      return decoder.decode(stdout) + decoder.decode(stderr);
+    };
+    // Deno warns at each `deno run`, and `deno serve` runs the main part too.
+    assert.match(await run(["run", "-A"]), /deno serve/);
+    const served = await run(["serve", "-A", "--port=0"]);
+    assert.match(served, /main true/);
+    assert.match(served, /Listening on/);
+  } finally {
+    await Deno.remove(folder, { recursive: true });
+  }
+});
+
+forBoth(
+  "Bun serves a program's default export besides",
+  { runtimes: ["bun"] },
+  async (runtime) => {
+    const folder = await Deno.makeTempDir();
+    try {
+      await Deno.writeTextFile(
+        `${folder}/both.ts`,
+        `let calls = 0;
+         const { serve } = Bun;
+         Bun.serve = (options) => {
+           console.log("served", ++calls);
+           return serve({ ...options, port: 0 });
+         };
+         Bun.serve({ fetch: () => new Response("main") });
+         export default { port: 0, fetch: () => new Response("default") };
+         setTimeout(() => process.exit(0), 200);`,
+      );
+      const { stdout } = await runProgram(runtime, {
+        entry: `${folder}/both.ts`,
+      });
+      assert.deepEqual(stdout.match(/served \d/g), ["served 1", "served 2"]);
+    } finally {
+      await Deno.remove(folder, { recursive: true });
+    }
+  },
+);

@@ -1,0 +1,4 @@
+import { bodies } from "./bodies.ts";
+import { wireTests } from "./tests.ts";
+
+wireTests(bodies);

@@ -1,0 +1,4 @@
+import { broken } from "./broken.ts";
+import { wireTests } from "./tests.ts";
+
+wireTests(broken);

@@ -1,0 +1,4 @@
+import { methods } from "./methods.ts";
+import { wireTests } from "./tests.ts";
+
+wireTests(methods);

@@ -1,0 +1,4 @@
+import { smuggling } from "./smuggling.ts";
+import { wireTests } from "./tests.ts";
+
+wireTests(smuggling);

@@ -1,0 +1,5 @@
+import { basePath, target } from "./target.ts";
+import { wireTests } from "./tests.ts";
+
+wireTests(target);
+wireTests(basePath);

@@ -1,0 +1,399 @@
+import assert from "node:assert/strict";
+import { Pool } from "./balancer.ts";
+import {
+  type Health,
+  observe,
+  type Probe,
+  Prober,
+  type ProbeResult,
+  type ProberOptions,
+  UNKNOWN,
+} from "./health.ts";
+import { FakeClock, settle } from "./testing/clock.ts";
+
+const A = "http://10.0.0.1:3000";
+const B = "http://10.0.0.2:3000";
+
+// ── observe() ───────────────────────────────────────────────────────────────
+
+/** Folds results, `+` a pass and `-` a failure, into the verdicts after each. */
+function verdicts(results: string, thresholds = {}): string {
+  let health: Health = UNKNOWN;
+  return [...results].map((result) => {
+    health = observe(health, result === "+", thresholds);
+    return health.up ? "u" : "d";
+  }).join("");
+}
+
+const FOLDS: [results: string, verdicts: string, thresholds?: object][] = [
+  // The first result decides alone.
+  ["+", "u"],
+  ["-", "d"],
+  // By default three failures take it down and two passes bring it back.
+  ["+---", "uuud"],
+  ["+--+--+---", "uuuuuuuuud"],
+  ["-++", "ddu"],
+  ["-+-+-++", "ddddddu"],
+  ["+----++---", "uuuddduuud"],
+  // One is enough where it is said to be.
+  ["+-+-", "udud", { rise: 1, fall: 1 }],
+  ["-+++", "dddu", { rise: 3 }],
+];
+
+for (const [results, wanted, thresholds] of FOLDS) {
+  const given = thresholds === undefined ? "" : JSON.stringify(thresholds);
+  Deno.test(`observe() takes ${results} for ${wanted} ${given}`, () => {
+    assert.equal(verdicts(results, thresholds), wanted);
+  });
+}
+
+Deno.test("observe() takes what is unknown to be up", () => {
+  assert.equal(UNKNOWN.up, true);
+  assert.equal(UNKNOWN.known, false);
+  assert.equal(observe(UNKNOWN, true).known, true);
+});
+
+Deno.test("observe() makes nothing new where nothing changes", () => {
+  const up = observe(UNKNOWN, true);
+  assert.equal(observe(up, true), up);
+});
+
+// ── Prober ──────────────────────────────────────────────────────────────────
+
+interface Asked {
+  url: string;
+  path: string;
+  at: number;
+  signal: AbortSignal;
+  /** Ends the probe, if it does not end by itself. */
+  end: (result: ProbeResult) => void;
+}
+
+interface World {
+  clock: FakeClock;
+  pool: Pool;
+  prober: Prober;
+  asked: Asked[];
+  log: string[];
+  events: string[];
+  /** What each probe hears; `hang` leaves it open. */
+  hear: (url: string) => ProbeResult | Error | "hang";
+  of(url: string): Asked[];
+}
+
+function world(
+  options: Partial<ProberOptions> = {},
+  urls: readonly string[] = [A],
+): World {
+  const clock = new FakeClock(500);
+  const pool = new Pool(urls.map((url) => ({ url })));
+  const asked: Asked[] = [];
+  const log: string[] = [];
+  const events: string[] = [];
+  pool.subscribe(({ type, backend }) => events.push(`${type} ${backend?.url}`));
+  const probe: Probe = (backend, path, signal) => {
+    const { promise, resolve } = Promise.withResolvers<ProbeResult>();
+    const { url } = backend;
+    asked.push({ url, path, at: clock.now(), signal, end: resolve });
+    const heard = w.hear(url);
+    if (heard instanceof Error) return Promise.reject(heard);
+    if (heard !== "hang") resolve(heard);
+    return promise;
+  };
+  const w: World = {
+    clock,
+    pool,
+    asked,
+    log,
+    events,
+    hear: () => ({ status: 200 }),
+    of: (url) => asked.filter((one) => one.url === url),
+    prober: new Prober(pool, {
+      probe,
+      clock,
+      intervalMs: 1_000,
+      timeoutMs: 400,
+      random: () => 0.5,
+      log: (line) => log.push(line),
+      ...options,
+    }),
+  };
+  return w;
+}
+
+Deno.test("Prober does nothing until start()", async () => {
+  const w = world();
+  await w.clock.advance(10_000);
+  assert.equal(w.asked.length, 0);
+  assert.equal(w.clock.pending, 0);
+});
+
+Deno.test("start() asks every backend at once, and resolves when all are known", async () => {
+  const w = world({ path: "/alive" }, [A, B]);
+  w.hear = (url) => url === A ? { status: 200 } : "hang";
+  let known = false;
+  const ready = w.prober.start().then(() => known = true);
+  assert.deepEqual(w.asked.map(({ url, path, at }) => [url, path, at]), [
+    [A, "/alive", 500],
+    [B, "/alive", 500],
+  ]);
+  await w.clock.advance(399);
+  assert.equal(known, false);
+  // The one that hangs has run into its time limit.
+  await w.clock.advance(1);
+  await ready;
+  assert.equal(w.pool.get(A)!.up, true);
+  assert.equal(w.pool.get(B)!.up, false);
+  w.prober.stop();
+});
+
+Deno.test("the first verdict stands alone, and a first pass is no news", async () => {
+  const w = world({ fall: 3 }, [A, B]);
+  w.hear = (url) => ({ status: url === A ? 500 : 200 });
+  await w.prober.start();
+  assert.equal(w.pool.get(A)!.up, false);
+  assert.equal(w.pool.get(B)!.up, true);
+  assert.deepEqual(w.log, [
+    `backend ${A} is down (probe of /health: status 500)`,
+  ]);
+  assert.deepEqual(w.events, [`down ${A}`]);
+  w.prober.stop();
+});
+
+Deno.test("a change of verdict is one line, and nothing else is any", async () => {
+  const w = world();
+  await w.prober.start();
+  const until = async (count: number) => {
+    while (w.asked.length < count) await w.clock.advance(10);
+    await settle();
+  };
+  await until(5);
+  w.hear = () => ({ status: 503 });
+  await until(7);
+  assert.deepEqual(w.log, []);
+  await until(20);
+  assert.equal(w.log.length, 1);
+  w.hear = () => new Error("no way");
+  await until(25);
+  assert.equal(w.log.length, 1);
+  w.hear = () => ({ status: 204 });
+  await until(40);
+  assert.deepEqual(w.log, [
+    `backend ${A} is down (probe of /health: status 503)`,
+    `backend ${A} is up (status 204)`,
+  ]);
+  assert.deepEqual(w.events, [`down ${A}`, `up ${A}`]);
+  w.prober.stop();
+});
+
+Deno.test("a probe that throws has failed, and says why", async () => {
+  const w = world();
+  w.hear = () => new Error("refused");
+  await w.prober.start();
+  assert.match(w.log[0]!, /is down \(probe of \/health: Error: refused\)$/);
+  w.prober.stop();
+});
+
+Deno.test("probes of a backend are an interval apart, give or take 15 %", async () => {
+  for (
+    const [random, gap] of [[0, 850], [0.5, 1_000], [0.999, 1_150]] as const
+  ) {
+    const w = world({ random: () => random });
+    w.prober.start();
+    await w.clock.advance(20_000);
+    const times = w.asked.map(({ at }) => at);
+    // The first gap is spread wider, see below.
+    for (let i = 2; i < times.length; i++) {
+      const found = times[i]! - times[i - 1]!;
+      // To the tick of the timer that looks who is due.
+      assert.ok(found >= gap - 1 && found <= gap + 50, `${found} for ${gap}`);
+    }
+    assert.ok(times.length > 15);
+    w.prober.stop();
+  }
+});
+
+Deno.test("the second round is spread over an interval", async () => {
+  for (const [random, gap] of [[0, 150], [0.999, 1_000]] as const) {
+    const w = world({ random: () => random });
+    w.prober.start();
+    await w.clock.advance(1_100);
+    const found = w.asked[1]!.at - w.asked[0]!.at;
+    assert.ok(found >= gap - 1 && found <= gap + 50, `${found} for ${gap}`);
+    w.prober.stop();
+  }
+});
+
+Deno.test("two probes of one backend never overlap, whatever they do", async () => {
+  // This one ignores that it was aborted, and ends when it likes.
+  const w = world({ timeoutMs: 990 }, [A, B]);
+  w.hear = (url) => url === A ? "hang" : { status: 200 };
+  w.prober.start();
+  let open = 0;
+  for (let i = 0; i < 1_000; i++) {
+    await w.clock.advance(10);
+    open = w.of(A).filter(({ signal }) => !signal.aborted).length;
+    assert.ok(open <= 1, `${open} at once`);
+  }
+  // The neighbour is asked all the same.
+  assert.ok(w.of(B).length >= 9);
+  assert.ok(w.of(A).length >= 5);
+  w.prober.stop();
+});
+
+Deno.test("a probe is ended at its time limit and has failed", async () => {
+  const w = world();
+  w.hear = () => "hang";
+  const ready = w.prober.start();
+  await w.clock.advance(399);
+  assert.equal(w.asked[0]!.signal.aborted, false);
+  await w.clock.advance(1);
+  await ready;
+  assert.equal(w.asked[0]!.signal.aborted, true);
+  assert.deepEqual(w.log, [
+    `backend ${A} is down (probe of /health: no answer within 400 ms)`,
+  ]);
+  // What it says later is not heard.
+  w.asked[0]!.end({ status: 200 });
+  await settle();
+  assert.equal(w.prober.report(w.pool.get(A)!)!.made, 1);
+  w.prober.stop();
+});
+
+Deno.test("a redirect is a pass by its status alone", async () => {
+  const w = world();
+  w.hear = () => ({ status: 302 });
+  await w.prober.start();
+  assert.equal(w.pool.get(A)!.up, true);
+  assert.equal(w.asked.length, 1);
+  w.prober.stop();
+});
+
+Deno.test("which statuses pass is asked of `passes`", async () => {
+  const w = world({ passes: (status) => status === 418 });
+  w.hear = () => ({ status: 200 });
+  await w.prober.start();
+  assert.equal(w.pool.get(A)!.up, false);
+  w.prober.stop();
+});
+
+Deno.test("while lenient a 404 is a pass, with one warning a backend", async () => {
+  const w = world({ lenient: true }, [A, B]);
+  w.hear = () => ({ status: 404 });
+  await w.prober.start();
+  await w.clock.advance(10_000);
+  assert.equal(w.pool.get(A)!.up && w.pool.get(B)!.up, true);
+  assert.equal(w.log.length, 2);
+  for (const [i, url] of [A, B].entries()) {
+    assert.equal(
+      w.log[i],
+      `backend ${url} answers 404 on /health, which counts as up: ` +
+        "set HEALTH_PATH to a path that tells its health, or to off",
+    );
+  }
+  w.prober.stop();
+});
+
+Deno.test("when not lenient a 404 is a failure", async () => {
+  const w = world({ lenient: false });
+  w.hear = () => ({ status: 404 });
+  await w.prober.start();
+  assert.equal(w.pool.get(A)!.up, false);
+  w.prober.stop();
+});
+
+Deno.test("a backend that joins is unproved until its first probe has passed", async () => {
+  const w = world();
+  await w.prober.start();
+  w.hear = (url) => url === B ? "hang" : { status: 200 };
+  const added = w.pool.add({ url: B });
+  assert.equal(added.up, false);
+  // Asked at once and not at the next tick.
+  assert.equal(w.of(B).length, 1);
+  w.of(B)[0]!.end({ status: 200 });
+  await settle();
+  assert.equal(added.up, true);
+  // Its first pass is no news for the log, but is for who shows the pool.
+  assert.deepEqual(w.log, []);
+  assert.deepEqual(w.events, [`added ${B}`, `up ${B}`]);
+  w.prober.stop();
+});
+
+Deno.test("a backend that joins and fails stays down until rise", async () => {
+  const w = world({ rise: 2 });
+  await w.prober.start();
+  w.hear = (url) => ({ status: url === B ? 500 : 200 });
+  const added = w.pool.add({ url: B });
+  await settle();
+  assert.equal(added.up, false);
+  w.hear = () => ({ status: 200 });
+  while (w.of(B).length < 2) await w.clock.advance(10);
+  assert.equal(added.up, false);
+  while (w.of(B).length < 3) await w.clock.advance(10);
+  assert.equal(added.up, true);
+  w.prober.stop();
+});
+
+Deno.test("a backend that leaves is not asked any more, nor heard", async () => {
+  const w = world({}, [A, B]);
+  await w.prober.start();
+  w.hear = (url) => url === B ? "hang" : { status: 200 };
+  while (w.of(B).length < 2) await w.clock.advance(10);
+  const gone = w.pool.get(B)!;
+  w.pool.remove(gone);
+  w.of(B)[1]!.end({ status: 500 });
+  await w.clock.advance(5_000);
+  assert.equal(w.of(B).length, 2);
+  assert.equal(gone.up, true);
+  assert.deepEqual(w.log, []);
+  assert.equal(w.prober.report(gone), undefined);
+  w.prober.stop();
+});
+
+Deno.test("a function is not asked, and is up", async () => {
+  const w = world({}, []);
+  const backend = w.pool.add({
+    url: "function:x",
+    answer: () => new Response(),
+  });
+  await w.prober.start();
+  const late = w.pool.add({ url: "function:y", answer: () => new Response() });
+  await w.clock.advance(10_000);
+  assert.equal(w.asked.length, 0);
+  assert.equal(backend.up && late.up, true);
+  w.prober.stop();
+});
+
+Deno.test("stop() ends the timer and what is under way, and start() resolves", async () => {
+  const w = world();
+  w.hear = () => "hang";
+  const ready = w.prober.start();
+  await w.clock.advance(10);
+  w.prober.stop();
+  await ready;
+  assert.equal(w.asked[0]!.signal.aborted, true);
+  assert.equal(w.clock.pending, 0);
+  // Nothing was learned by that.
+  assert.equal(w.pool.get(A)!.up, true);
+  assert.deepEqual(w.log, []);
+  w.pool.add({ url: B });
+  await w.clock.advance(10_000);
+  assert.equal(w.asked.length, 1);
+  w.prober.stop();
+});
+
+Deno.test("report() tells how many probes there were, and of the last", async () => {
+  const w = world();
+  w.hear = () => "hang";
+  w.prober.start();
+  await w.clock.advance(120);
+  w.asked[0]!.end({ status: 500 });
+  await settle();
+  const report = w.prober.report(w.pool.get(A)!)!;
+  assert.deepEqual(
+    [report.made, report.failed, report.lastMs, report.last],
+    [1, 1, 120, { status: 500 }],
+  );
+  assert.deepEqual(report.health, { up: false, streak: 0, known: true });
+  w.prober.stop();
+});

@@ -1,0 +1,293 @@
+/**
+ * Metrics in Prometheus' text format, version 0.0.4.
+ *
+ * @module
+ */
+
+import type { Backend } from "../balancer.ts";
+import type { ProbeReport } from "../health.ts";
+import { boundOf, type HistogramSnapshot, type Snapshot } from "./metrics.ts";
+
+/** The media type of the format. */
+export const PROMETHEUS_TYPE = "text/plain; version=0.0.4; charset=utf-8";
+
+/** What is known besides the counters, at the moment of asking. */
+export interface State {
+  /** The backends. */
+  backends: Iterable<Backend>;
+  /** What is known of a backend's probes. */
+  report: (backend: Backend) => ProbeReport | undefined;
+  /** Whether the proxy is draining. */
+  draining: boolean;
+  /** Version of this program. */
+  version: string;
+  /** The process around it. */
+  process: ProcessFacts;
+}
+
+/** What is told of the process. */
+export interface ProcessFacts {
+  /** `deno` or `bun`. */
+  runtime: string;
+  /** Its version. */
+  runtimeVersion: string;
+  /** Bytes of memory that are resident. */
+  memoryBytes: number;
+  /** Seconds of CPU time used. */
+  cpuSeconds: number;
+  /** When it began, in seconds since 1970. */
+  startedSeconds: number;
+}
+
+type Labels = Readonly<Record<string, string>>;
+
+/** Writes all metrics. */
+export function prometheusText(snapshot: Snapshot, state: State): string {
+  const page = new Page();
+  const backends = [...state.backends].map((backend) => ({
+    backend,
+    labels: { backend: backend.url },
+    counts: snapshot.backends[backend.id],
+    report: state.report(backend),
+  }));
+
+  page.head("sluice_requests_total", "counter", "Requests, by the status told");
+  for (const [code, count] of Object.entries(snapshot.requests)) {
+    page.value(count, { code });
+  }
+  page.head(
+    "sluice_request_duration_seconds",
+    "histogram",
+    "Time from a request to the end of its answer, or to its header where nobody follows the body",
+  );
+  page.histogram(snapshot.duration);
+  page.single(
+    "sluice_requests_in_flight",
+    "gauge",
+    "Requests under way",
+    snapshot.inFlight,
+  );
+
+  page.head(
+    "sluice_backend_requests_total",
+    "counter",
+    "Attempts that a backend answered, by status",
+  );
+  for (const { labels, counts } of backends) {
+    for (const [code, count] of Object.entries(counts?.answers ?? {})) {
+      page.value(count, { ...labels, code });
+    }
+  }
+  page.head(
+    "sluice_backend_failures_total",
+    "counter",
+    "Attempts that a backend did not answer, by error type of RFC 9209",
+  );
+  for (const { labels, counts } of backends) {
+    for (const [error, count] of Object.entries(counts?.failures ?? {})) {
+      page.value(count, { ...labels, error });
+    }
+  }
+  page.head(
+    "sluice_backend_outcomes_total",
+    "counter",
+    "What attempts have shown of a backend",
+  );
+  for (const { labels, counts } of backends) {
+    const { good, bad } = counts?.outcomes ?? { good: 0, bad: 0 };
+    page.value(good, { ...labels, outcome: "good" });
+    page.value(bad, { ...labels, outcome: "bad" });
+  }
+  page.head(
+    "sluice_backend_header_seconds",
+    "summary",
+    "Time from an attempt to its response header",
+  );
+  for (const { labels, counts } of backends) {
+    const answers = Object.values(counts?.answers ?? {});
+    page.value((counts?.answerMs ?? 0) / 1000, labels, "_sum");
+    page.value(answers.reduce((a, b) => a + b, 0), labels, "_count");
+  }
+  page.head(
+    "sluice_backend_ejections_total",
+    "counter",
+    "Times that a backend was ejected",
+  );
+  for (const { labels, counts } of backends) {
+    page.value(counts?.ejections ?? 0, labels);
+  }
+  page.head(
+    "sluice_backend_in_flight",
+    "gauge",
+    "Requests that a backend is answering",
+  );
+  for (const { labels, counts } of backends) {
+    page.value(counts?.inFlight ?? 0, labels);
+  }
+  const states: [string, string, (backend: Backend) => number][] = [
+    ["up", "Whether the probes find it up", (b) => Number(b.up)],
+    [
+      "ejected",
+      "Whether it is out for a while because of outcomes",
+      (b) => Number(b.ejected),
+    ],
+    [
+      "draining",
+      "Whether it is given nothing new",
+      (b) => Number(b.draining),
+    ],
+    ["weight", "Its share beside the others", (b) => b.weight],
+  ];
+  for (const [name, help, value] of states) {
+    page.head(`sluice_backend_${name}`, "gauge", help);
+    for (const { backend, labels } of backends) {
+      page.value(value(backend), labels);
+    }
+  }
+
+  page.head(
+    "sluice_probe_duration_seconds",
+    "gauge",
+    "Time that the last probe took",
+  );
+  for (const { labels, report } of backends) {
+    if (report?.lastMs !== undefined) page.value(report.lastMs / 1000, labels);
+  }
+  page.head("sluice_probes_total", "counter", "Probes, by whether they passed");
+  for (const { labels, report } of backends) {
+    if (report === undefined) continue;
+    page.value(report.made - report.failed, { ...labels, result: "passed" });
+    page.value(report.failed, { ...labels, result: "failed" });
+  }
+
+  const { process } = state;
+  const singles: [string, "counter" | "gauge", string, number][] = [
+    [
+      "sluice_retries_total",
+      "counter",
+      "Attempts after the first",
+      snapshot.retries,
+    ],
+    [
+      "sluice_retry_budget_refusals_total",
+      "counter",
+      "Retries that the budget refused",
+      snapshot.retriesRefused,
+    ],
+    [
+      "sluice_panics_total",
+      "counter",
+      "Times that all that was left was ejected, and used",
+      snapshot.panics,
+    ],
+    [
+      "sluice_websockets_total",
+      "counter",
+      "WebSocket connections that were bridged",
+      snapshot.webSockets,
+    ],
+    [
+      "sluice_websockets_open",
+      "gauge",
+      "WebSocket connections that are open",
+      snapshot.webSocketsOpen,
+    ],
+    [
+      "sluice_log_lines_lost_total",
+      "counter",
+      "Lines of the access log that standard output did not take",
+      snapshot.linesLost,
+    ],
+    [
+      "sluice_draining",
+      "gauge",
+      "Whether this proxy is about to stop",
+      Number(state.draining),
+    ],
+    [
+      "process_resident_memory_bytes",
+      "gauge",
+      "Resident memory",
+      process.memoryBytes,
+    ],
+    [
+      "process_cpu_seconds_total",
+      "counter",
+      "User and system CPU time",
+      process.cpuSeconds,
+    ],
+    [
+      "process_start_time_seconds",
+      "gauge",
+      "Start of the process since 1970",
+      process.startedSeconds,
+    ],
+  ];
+  for (const [name, type, help, value] of singles) {
+    page.single(name, type, help, value);
+  }
+  page.head("sluice_build_info", "gauge", "What runs here; always 1");
+  page.value(1, {
+    version: state.version,
+    runtime: process.runtime,
+    runtime_version: process.runtimeVersion,
+  });
+  return page.text;
+}
+
+/** The text while it grows. */
+class Page {
+  #lines: string[] = [];
+  #name = "";
+
+  get text(): string {
+    return `${this.#lines.join("\n")}\n`;
+  }
+
+  /** Begins a metric. */
+  head(name: string, type: string, help: string): void {
+    this.#name = name;
+    this.#lines.push(`# HELP ${name} ${help}.`, `# TYPE ${name} ${type}`);
+  }
+
+  /** Adds a value to the metric that was begun. */
+  value(value: number, labels: Labels = {}, suffix = ""): void {
+    const inner = Object.entries(labels)
+      .map(([name, text]) => `${name}="${escaped(text)}"`).join(",");
+    const shown = inner === "" ? "" : `{${inner}}`;
+    this.#lines.push(`${this.#name}${suffix}${shown} ${number(value)}`);
+  }
+
+  single(name: string, type: string, help: string, value: number): void {
+    this.head(name, type, help);
+    this.value(value);
+  }
+
+  /** Every fourth bound, which is a power of two; the rest is for the eye. */
+  histogram({ counts, sum }: HistogramSnapshot): void {
+    let seen = 0;
+    counts.forEach((count, bucket) => {
+      seen += count;
+      const bound = boundOf(bucket);
+      const shown = bound === Infinity ||
+        (Number.isInteger(Math.log2(bound)) && bound >= 0.5 && bound <= 65536);
+      if (shown) {
+        this.value(seen, { le: number(bound / 1000) }, "_bucket");
+      }
+    });
+    this.value(sum / 1000, {}, "_sum");
+    this.value(seen, {}, "_count");
+  }
+}
+
+function number(value: number): string {
+  return value === Infinity ? "+Inf" : String(value);
+}
+
+/** A label's value: the format escapes three characters and knows no other. */
+function escaped(text: string): string {
+  return text.toWellFormed()
+    // deno-lint-ignore no-control-regex -- they are what is looked for
+    .replace(/[\x00-\x1f\x7f-\x9f\u2028\u2029]/g, "?")
+    .replace(/["\\]/g, "\\$&");
+}
