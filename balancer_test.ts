@@ -455,6 +455,19 @@ Deno.test("Pool#pick() holds every policy to up, draining, weight, limits and ba
   }
 });
 
+Deno.test("Pool begins its rounds where `random` says, and keeps them fair", () => {
+  const urls = backendsOf(1, 1, 1, 1, 1).map(({ url }) => url);
+  const firsts = new Set<string>();
+  for (let seed = 1; seed <= 40; seed++) {
+    const pool = new Pool(urls, roundRobin(), { random: seeded(seed) });
+    const word = Array.from({ length: 15 }, () => nameOf(pool.pick())).join("");
+    firsts.add(word[0]!);
+    assert.match(word, /^(.....)\1\1$/);
+    assert.equal(new Set(word).size, 5);
+  }
+  assert.equal(firsts.size, 5);
+});
+
 Deno.test("Pool#replace() keeps who stays, with its state", () => {
   const pool = new Pool(["http://a", "http://b", { url: "http://c" }]);
   const [a, b, c] = pool.backends as Backend[];
@@ -487,7 +500,7 @@ Deno.test("Pool checks what it is given, and changes nothing when that is wrong"
     if (given === "wrong") throw new TypeError("wrong");
     return { url: `http://${given}` };
   };
-  const pool = new Pool(["a", "b"], roundRobin(), read);
+  const pool = new Pool(["a", "b"], roundRobin(), { read });
   assert.throws(() => pool.add("wrong"), TypeError);
   assert.throws(() => pool.add("a"), RangeError);
   assert.throws(() => pool.replace(["c", "wrong"]), TypeError);

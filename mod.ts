@@ -19,12 +19,16 @@
  * @module
  */
 
-import { type Backend, type Given, policyOf, Pool } from "./balancer.ts";
+import { Backend, type Given, policyOf, Pool } from "./balancer.ts";
 import { holds, parseAddress, parseCidr } from "./config/address.ts";
 import { parseBackend, parseBackendUrl } from "./config/backends.ts";
 import { leadsTo } from "./config/listener.ts";
 import { checkedNumber, checkedText } from "./config/check.ts";
-import { readBackends, readSettings } from "./config/config.ts";
+import {
+  readBackends,
+  readSettings,
+  type UsableConfig,
+} from "./config/config.ts";
 import {
   addressList,
   path as pathGrammar,
@@ -39,7 +43,7 @@ import type {
   ProxyOptions,
   ServeOptions,
 } from "./config/options.ts";
-import { helpText } from "./config/settings.ts";
+import { helpText, SETTING_NAMES } from "./config/settings.ts";
 import {
   Ejector,
   type Probe,
@@ -48,6 +52,12 @@ import {
   type ProberOptions,
 } from "./health.ts";
 import { Admin } from "./observe/admin.ts";
+import {
+  type CheckRules,
+  checkText,
+  isWell,
+  permissionFlags,
+} from "./observe/check.ts";
 import { explainer } from "./observe/explain.ts";
 import { accessLine } from "./observe/log.ts";
 import { Metrics } from "./observe/metrics.ts";
@@ -80,6 +90,7 @@ import {
   writeText,
 } from "./runtime/process.ts";
 import { LineWriter, standard } from "./runtime/lines.ts";
+import { findingOf } from "./runtime/finding.ts";
 import type { Listener } from "./runtime/listener.ts";
 import { apart, type Entry, Membership } from "./runtime/membership.ts";
 import { Resolver, systemLookup } from "./runtime/resolve.ts";
@@ -98,6 +109,7 @@ import {
 export type {
   AdminOptions,
   BackendFunction,
+  BackendFunctionOptions,
   BackendInit,
   BackendOptions,
   BackendTlsOptions,
@@ -113,9 +125,11 @@ export type {
   Given,
   Pool,
   PoolEvent,
+  PoolOptions,
   Replaced,
 } from "./balancer.ts";
 export type { Looked, Lookup } from "./runtime/resolve.ts";
+export type { BunWebSocketHandlers } from "./runtime/websocket_bun.ts";
 export type { Clock, TimerHandle } from "./runtime/clock.ts";
 
 /** Version of this module. */
@@ -262,7 +276,10 @@ export function createProxy(options: ProxyOptions): Proxy {
   );
   let given = options.backends.length;
   const picks = policyOf(policy, { random, now: () => clock.now() });
-  const pool = new Pool(fixed, picks, (init) => entryToAdd(init, given++));
+  const pool = new Pool(fixed, picks, {
+    read: (init) => entryToAdd(init, given++),
+    random,
+  });
   const own = transportOf({
     tls: options.backendTls,
     userAgent: `sluice/${VERSION}`,
@@ -293,7 +310,6 @@ export function createProxy(options: ProxyOptions): Proxy {
     rules: new RequestRules({
       trusts,
       pseudonym: via ? `sluice-${crypto.randomUUID().slice(0, 8)}` : undefined,
-      firstEncoding: transport.firstEncoding,
     }),
     inFlight,
     hostHeader,
@@ -419,18 +435,36 @@ function entryToAdd(given: Given, index: number): Entry {
 
 /** A backend of the list, checked. */
 function entryOf(init: BackendInit, name: string, index: number): Entry {
-  if (typeof init === "function") {
-    // Functions have names of their own, which need not differ.
-    return {
-      url: `function:${init.name || "anonymous"}-${index}`,
-      answer: init,
-    };
-  }
   const backend = typeof init === "string"
     ? checkedText(name, init, parseBackend)
+    : typeof init === "function"
+    ? { answer: init }
     : init;
-  const url = checkedText(name, backend.url, parseBackendUrl);
-  const resolve = backend.resolve === true;
+  const share = {
+    weight: checkedNumber(`${name}.weight`, backend.weight, {
+      otherwise: 1,
+      min: 0,
+      max: 1000,
+    }),
+    backup: backend.backup,
+    // What was checked once says Infinity for no limit.
+    maxConns: backend.maxConns === Infinity
+      ? Infinity
+      : checkedNumber(`${name}.maxConns`, backend.maxConns, {
+        otherwise: Infinity,
+        min: 1,
+        max: 1_000_000,
+      }),
+  };
+  if ("answer" in backend && backend.answer !== undefined) {
+    const { answer } = backend;
+    // Functions have names of their own, which need not differ.
+    const called = backend.name ?? (answer.name || "anonymous");
+    return { ...share, url: `function:${called}-${index}`, answer };
+  }
+  const { url: written, resolve: again } = backend as BackendOptions;
+  const url = checkedText(name, written, parseBackendUrl);
+  const resolve = again === true;
   if (resolve && !("value" in parseBackend(`${url} resolve`))) {
     throw new TypeError(
       `Cannot make a proxy: ${name} "${url}" has resolve without a name to look up`,
@@ -440,22 +474,7 @@ function entryOf(init: BackendInit, name: string, index: number): Entry {
   if (fault !== undefined) {
     throw new TypeError(`Cannot make a proxy: ${name} ${fault}`);
   }
-  return {
-    resolve,
-    url,
-    weight: checkedNumber(`${name}.weight`, backend.weight, {
-      otherwise: 1,
-      min: 0,
-      max: 1000,
-    }),
-    backup: backend.backup,
-    // What was checked once says Infinity for no limit.
-    maxConns: backend.maxConns === Infinity ? Infinity : checkedNumber(`${name}.maxConns`, backend.maxConns, {
-      otherwise: Infinity,
-      min: 1,
-      max: 1_000_000,
-    }),
-  };
+  return { ...share, resolve, url };
 }
 
 /** What keeps this runtime from looking a backend's name up, if anything does. */
@@ -796,6 +815,68 @@ async function reload(
   );
 }
 
+/** `--check`: asks each backend once and says what it heard; the exit code. */
+async function check(
+  { proxy, serve, values }: UsableConfig,
+  files: readonly string[],
+): Promise<0 | 1> {
+  const health = proxy.health || {};
+  const rules: CheckRules = {
+    path: proxy.health === false ? "/" : health.path ?? "/health",
+    probes: proxy.health !== false,
+    passes: statusMatcher(health.status ?? "200-399"),
+    lenient: health.path === undefined,
+  };
+  const transport = transportOf({
+    tls: proxy.backendTls,
+    userAgent: `sluice/${VERSION}`,
+  });
+  const listed: readonly BackendOptions[] = proxy.backends;
+  const backends = listed.map((init) => new Backend(init));
+  const findings = await Promise.all(
+    backends.map((backend) =>
+      findingOf(backend, {
+        transport,
+        lookup: systemLookup,
+        path: rules.path,
+        timeoutMs: health.timeoutMs ?? 2_000,
+        userAgent: `sluice/${VERSION}`,
+      })
+    ),
+  );
+  transport.close();
+  writeText("out", checkText(findings, rules));
+  const diverting = PROXY_VARIABLES.filter((name) => env(name));
+  if (diverting.length > 0) {
+    const names = diverting.join(", ");
+    writeLine("out", `${names}: is set; NO_PROXY keeps these backends from it`);
+  }
+  const at = (host = "", port = "") =>
+    `${host.includes(":") ? `[${host}]` : host}:${port}`;
+  const listens = [at(values.HOST, values.PORT)];
+  if (serve.admin) listens.push(at(values.ADMIN_HOST, values.ADMIN_PORT));
+  const variables = [...SETTING_NAMES, "NO_PROXY", "no_proxy"];
+  const flags = permissionFlags({
+    listens,
+    backends,
+    // What a name will stand for cannot be said now.
+    anywhere: listed.some(({ resolve }) => resolve === true),
+    variables: variables.filter((name) => env(name)),
+    files,
+  });
+  writeText(
+    "out",
+    `\nThe narrowest permissions on Deno:\ndeno run ${
+      flags.join(" ")
+    } mod.ts\n`,
+  );
+  return findings.every((one) => isWell(one, rules)) ? 0 : 1;
+}
+
+/** Variables that would divert requests, see `config/no_proxy.ts`. */
+const PROXY_VARIABLES = ["HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"]
+  .flatMap((name) => [name, name.toLowerCase()]);
+
 /** The program: settings in, a server up, signals obeyed. */
 async function main(): Promise<void> {
   const texts = new Map<string, string>();
@@ -812,6 +893,9 @@ async function main(): Promise<void> {
     const help = config.kind === "help";
     writeText("out", help ? helpText(VERSION) : `sluice ${VERSION}\n`);
     return exit(0);
+  }
+  if (config.kind === "check") {
+    return exit(await check(config, [...texts.keys()]));
   }
   const listed: readonly BackendOptions[] = config.proxy.backends;
   const unresolved = listed.flatMap(({ url, resolve }) =>

@@ -507,17 +507,25 @@ Deno.test("a function's own 503 is an answer and no outcome", async () => {
   assert.equal(statuses.filter((status) => status === 503).length, 10);
 });
 
-Deno.test("a maintenance page stands in when all backends are down", async () => {
-  await using front = world({}, undefined, refuse);
-  await front.proxy.ready;
-  const handler = async (request: Request) => {
-    const response = await front.proxy.fetch(request);
-    return response.status === 503
-      ? new Response("back soon", { status: 503 })
-      : response;
-  };
-  const response = await handler(new Request("http://sluice.test/"));
-  assert.equal(await response.text(), "back soon");
+Deno.test("a function as a backup is a maintenance page", async () => {
+  const page = () => new Response("back soon", { status: 503 });
+  let status = 200;
+  await using w = world(
+    {
+      backends: [A, { answer: page, backup: true }],
+      health: { path: "/health", rise: 1, fall: 1 },
+    },
+    undefined,
+    () => new Response(null, { status }),
+  );
+  await w.proxy.ready;
+  assert.equal((await w.ask()).text, "ok");
+  status = 500;
+  while (w.proxy.pool.get(A)!.up) await w.clock.advance(100);
+  assert.equal((await w.ask()).text, "back soon");
+  status = 200;
+  while (!w.proxy.pool.get(A)!.up) await w.clock.advance(100);
+  assert.equal((await w.ask()).text, "ok");
 });
 
 Deno.test("a proxy is a backend of another", async () => {
@@ -723,6 +731,9 @@ const WRONG: [string, Partial<ProxyOptions>][] = [
   ["backends[0].weight", { backends: [{ url: A, weight: -1 }] }],
   ["backends[0].weight", { backends: [{ url: A, weight: 1001 }] }],
   ["backends[0].maxConns", { backends: [{ url: A, maxConns: 0 }] }],
+  ["backends[0].weight", {
+    backends: [{ answer: () => new Response(), weight: -1 }],
+  }],
   ["policy", { policy: "fastest" }],
   ["health.path", { health: { path: "health" } }],
   ["health.status", { health: { status: "2xx" } }],

@@ -39,7 +39,6 @@ const response = new Headers([
 const rules = new RequestRules({
   trusts: undefined,
   pseudonym: "sluice-bench",
-  firstEncoding: "identity",
 });
 
 Deno.bench("guard: method, host, target, framing", () => {

@@ -49,8 +49,34 @@ export interface BackendOptions {
   readonly name?: string | undefined;
 }
 
+/** A function as a backend, and its share of the requests. */
+export interface BackendFunctionOptions {
+  /** Answers the requests. */
+  readonly answer: BackendFunction;
+  /** What logs and metrics call it. Default: the function's own name. */
+  readonly name?: string | undefined;
+  /**
+   * Share of the requests relative to the other backends' weights.
+   *
+   * @default {1}
+   */
+  readonly weight?: number | undefined;
+  /**
+   * Used only while no other backend is available: a maintenance page.
+   *
+   * @default {false}
+   */
+  readonly backup?: boolean | undefined;
+  /** Requests at once on this backend, 1 or more. Default: no limit. */
+  readonly maxConns?: number | undefined;
+}
+
 /** A backend as it may be written: a URL, an object, or a function. */
-export type BackendInit = string | BackendOptions | BackendFunction;
+export type BackendInit =
+  | string
+  | BackendOptions
+  | BackendFunction
+  | BackendFunctionOptions;
 
 /** How backends are probed. */
 export interface HealthOptions {

@@ -175,7 +175,7 @@ forBoth("an event stream is taken up after its last event", async (runtime) => {
   const never = Promise.withResolvers<void>();
   await using two = await eventSource(4, { until: never.promise });
   await using proxy = await startProxy(runtime, {
-    env: { ...ON, BACKENDS: `${one.url},${two.url}` },
+    env: { ...ON, BACKENDS: `${one.url},${two.url} backup` },
   });
   const client = await RawConnection.connect(proxy.port);
   await client.write(EVENTS);

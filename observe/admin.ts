@@ -101,7 +101,8 @@ export class Admin {
     this.#figures = new FigureKeeper({
       snapshot,
       clock,
-      tick: (figures) => this.#events.figures(figures),
+      tick: (figures) =>
+        this.#events.figures({ ...figures, probes: options.probes.fresh() }),
     });
     this.#figures.start();
     this.#routes = {

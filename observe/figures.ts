@@ -31,7 +31,7 @@ export interface BackendFigures {
 }
 
 /** Seconds of which figures are kept. */
-export const KEPT_S = 90;
+export const KEPT_S = 60;
 /** Seconds over which percentiles are taken: one second holds too few values. */
 const WINDOW_S = 10;
 

@@ -20,10 +20,13 @@ export interface Probed {
 
 /** Probes that are kept of each backend. */
 const KEPT = 30;
+/** Probes that wait to be told. */
+const MOST_FRESH = 4096;
 
 /** Remembers the last probes of each backend of a pool. */
 export class ProbeHistory {
   readonly #probes = new Map<Backend, Probed[]>();
+  #fresh: (Probed & { id: string })[] = [];
   readonly #unsubscribe: () => void;
 
   /** Begins to remember. */
@@ -46,12 +49,22 @@ export class ProbeHistory {
     if (probes === undefined) this.#probes.set(backend, probes = []);
     if (probes.length >= KEPT) probes.shift();
     const { status, error } = report.last ?? {};
-    probes.push({
+    const probed = {
       at: Date.now(),
       ms: report.lastMs ?? 0,
       passed,
       heard: error ?? `status ${status}`,
-    });
+    };
+    probes.push(probed);
+    // Bounded, since a library's user may never ask for them.
+    if (this.#fresh.length < MOST_FRESH) {
+      this.#fresh.push({ id: backend.id, ...probed });
+    }
+  }
+
+  /** The probes that have ended since this was last asked. */
+  fresh(): readonly (Probed & { id: string })[] {
+    return this.#fresh.splice(0);
   }
 
   /** The last probes of a backend, oldest first. */

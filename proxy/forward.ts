@@ -795,10 +795,6 @@ export class Forwarder {
     const left = () => socket.destroy();
     signal.addEventListener("abort", left, { once: true });
     const fields = this.#fields(x, backend);
-    // Meant for our own `fetch`, which has no part in this.
-    if (transport.firstEncoding !== undefined) {
-      fields.splice(fields.findIndex(([n]) => n === "accept-encoding"), 1);
-    }
     try {
       const answer = await shakeHands(
         socket,
@@ -868,7 +864,8 @@ export class Forwarder {
     if (x.upgrades) return false;
     if (
       this.#options.resume || this.#options.exact ||
-      backend.maxConns !== Infinity || backend.proven < PROVEN
+      backend.maxConns !== Infinity || backend.proven < PROVEN ||
+      transport.handsOver?.(response) === false
     ) return false;
     if (x.attemptAt - backend.lookedAt >= LOOK_MS) {
       backend.lookedAt = x.attemptAt;
@@ -1029,16 +1026,19 @@ export class Forwarder {
   ): Response {
     x.answered = true;
     const { transport } = this.#options;
-    const fields = responseFields(response.headers, {
-      origin: backend.ownOrigin,
-      basePath: backend.basePath,
-      clientScheme: x.scheme,
-      clientHost: x.host,
-      added: this.#added(x, backend),
-    });
-    const answered = transport.respond(
+    const added = this.#added(x, backend);
+    // The usual answer goes out as it came, less what concerned its connection.
+    const asItIs = begun === undefined && added === undefined &&
+      backend.answer === undefined && transport.strip?.(response) === true;
+    const answered = asItIs ? response : transport.respond(
       response,
-      fields,
+      responseFields(response.headers, {
+        origin: backend.ownOrigin,
+        basePath: backend.basePath,
+        clientScheme: x.scheme,
+        clientHost: x.host,
+        added,
+      }),
       begun,
       x.method === "HEAD",
     );
@@ -1361,26 +1361,14 @@ function countDown(fields: Fields): void {
   }
 }
 
-/**
- * Hands a request to a function backend, as a server behind us would see it but
- * for the `Accept-Encoding` that is there for our own `fetch`.
- */
+/** Hands a request to a function backend, as a server behind us would see it. */
 async function call(
   answerer: (request: Request) => Response | Promise<Response>,
   x: Exchange,
   fields: Fields,
   payload: Payload,
 ): Promise<Response> {
-  const headers = new Headers();
-  let own = x.request.headers.get("accept-encoding");
-  for (const [name, value] of fields) {
-    if (name !== "accept-encoding") {
-      headers.append(name, value);
-    } else if (own !== null) {
-      headers.append(name, own);
-      own = null;
-    }
-  }
+  const headers = new Headers(fields);
   const init: RequestInit = {
     method: x.method,
     headers,

@@ -42,7 +42,7 @@ const REQUEST_DROPPED: ReadonlySet<string> = new Set([
 ]);
 
 /** Never passed back to a client: RFC 9110 §7.6.1 and trailers again. */
-const RESPONSE_DROPPED: ReadonlySet<string> = new Set([
+export const RESPONSE_DROPPED: ReadonlySet<string> = new Set([
   "connection",
   "keep-alive",
   "proxy-connection",
@@ -103,11 +103,6 @@ export interface RequestRulesOptions {
   trusts: AddressMatcher | undefined;
   /** Name for `Via`, or none for no `Via`. */
   pseudonym: string | undefined;
-  /**
-   * What stands before the client's own `Accept-Encoding`. Deno's `fetch` hands
-   * the body over undecoded if the first such line is exactly `identity`.
-   */
-  firstEncoding: string | undefined;
 }
 
 /** The request's rules, with what is the same for all requests settled once. */
@@ -115,14 +110,12 @@ export class RequestRules {
   readonly #trusts: AddressMatcher | undefined;
   readonly #via: string | undefined;
   readonly #pseudonym: string | undefined;
-  readonly #firstEncoding: string | undefined;
 
   /** Settles the options once. */
   constructor(options: RequestRulesOptions) {
     this.#trusts = options.trusts;
     this.#pseudonym = options.pseudonym;
     this.#via = options.pseudonym && `1.1 ${options.pseudonym}`;
-    this.#firstEncoding = options.firstEncoding;
   }
 
   /**
@@ -141,9 +134,6 @@ export class RequestRules {
     const trusted = this.#trusts !== undefined && peer !== undefined &&
       this.#trusts(peer);
     const fields: Fields = [["host", backendHost]];
-    if (this.#firstEncoding !== undefined) {
-      fields.push(["accept-encoding", this.#firstEncoding]);
-    }
     let forwardedFor = peer;
     let forwardedHost = host;
     let forwardedProto = scheme;
@@ -258,11 +248,13 @@ export function responseFields(
   const removed = named(headers.get("connection"));
   const fields: Fields = [];
   let changed = facts.added !== undefined;
+  let coded = false;
   headers.forEach((value, name) => {
     if (
       RESPONSE_DROPPED.has(name) || (removed !== undefined && removed.has(name))
     ) {
       changed = true;
+      if (name === "transfer-encoding") coded = true;
     } else if (name === "location") {
       const location = rewrittenLocation(value, facts);
       if (location !== value) changed = true;
@@ -272,6 +264,12 @@ export function responseFields(
     }
   });
   if (!changed) return undefined;
+  if (coded) {
+    // RFC 9112 §6.3: beside a transfer coding a length means nothing, and Deno's
+    // `fetch` shows both. Passed on, it would cut or stretch what was read.
+    const at = fields.findIndex(([name]) => name === "content-length");
+    if (at >= 0) fields.splice(at, 1);
+  }
   if (facts.added !== undefined) fields.push(...facts.added);
   return fields;
 }

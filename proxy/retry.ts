@@ -119,7 +119,7 @@ export class RetryBudget {
       requests += this.#requests[i]!;
       retries += this.#retries[i]!;
     }
-    if (retries >= requests * this.#share + FREE) {
+    if (retries + 1 > requests * this.#share + FREE) {
       this.#refused++;
       return false;
     }

@@ -56,12 +56,6 @@ export interface Failure {
 /** What a runtime does for the proxy. */
 export interface Transport {
   /**
-   * Value that must stand first among the `Accept-Encoding` lines, so that the
-   * runtime's `fetch` hands bodies over as they came; none where it has an
-   * option for that.
-   */
-  readonly firstEncoding: string | undefined;
-  /**
    * Whether a client's stream can be given to `fetch` again after a refused
    * connection, because nothing is read from it before the connection stands.
    */
@@ -76,6 +70,13 @@ export interface Transport {
    * whole; `Infinity` if it always does.
    */
   readonly nativeUpTo: number;
+  /**
+   * Whether an answer can be handed over without its body being looked at. Asked
+   * of a backend whose bodies are trusted; none means always.
+   */
+  handsOver?(response: Response): boolean;
+  /** The fields, with what keeps `fetch` from adding its own and from decoding. */
+  forFetch(fields: Fields): Fields;
   /** Whether `fetch` sends this method as it is. Asked of uncommon ones only. */
   sendsMethod(method: string): boolean;
   /** Address of a request's peer, if it came from this runtime's server. */
@@ -86,6 +87,12 @@ export interface Transport {
   classify(error: unknown): Failure;
   /** Whether a client's own leaving explains an error of {@linkcode send}. */
   left?(request: Request): boolean;
+  /**
+   * Takes the fields that concern one connection out of an answer in place, and
+   * says whether it may go out as it is then. What needs more than that (a
+   * `Location`, an unusual `Connection`) is left untouched, and copied.
+   */
+  strip?(response: Response): boolean;
   /**
    * Makes the answer to a client: `body` in place of the backend's, which stays
    * if it is `undefined`, and `fields` in place of the backend's, likewise.

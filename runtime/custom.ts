@@ -22,7 +22,7 @@ export function customTransport(
         const { url, method, fields, payload, signal } = outgoing;
         const init: RequestInit = {
           method,
-          headers: fields,
+          headers: own.forFetch(fields),
           redirect: "manual",
           signal,
         };

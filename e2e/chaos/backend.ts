@@ -40,6 +40,8 @@ if (import.meta.main) {
     port: Number(port),
     hostname: "127.0.0.1",
     onListen: () => console.log("ready"),
+    // An upload that its client has cut.
+    onError: () => new Response("cut", { status: 400 }),
   }, async (request) => {
     const { pathname } = new URL(request.url);
     if (pathname === "/health") {

@@ -48,15 +48,10 @@ export class Client implements Disposable {
     try {
       if (this.#conn === undefined) {
         result.problem = "refused";
-        this.#conn = await Deno.connect({
-          hostname: "127.0.0.1",
-          port: this.port,
-        });
-        this.#conn.setNoDelay(true);
-        this.#buffer = "";
+        await this.#connect();
       }
       result.problem = "cut";
-      const conn = this.#conn;
+      const conn = this.#conn!;
       // A server may answer before it has read all of a request.
       const writing = write(conn, data).catch(() => {});
       const { status, text, close } = await this.#answer(conn);
@@ -72,8 +67,9 @@ export class Client implements Disposable {
     return result;
   }
 
-  /** Sends a request and leaves after `ms`, answered or not. */
+  /** Sends a request and leaves `ms` after it, answered or not. */
   async abort(bytes: Uint8Array | string, ms: number): Promise<void> {
+    await this.#connect();
     const timer = setTimeout(() => this.close(), ms);
     await this.request(bytes);
     clearTimeout(timer);
@@ -93,6 +89,13 @@ export class Client implements Disposable {
 
   [Symbol.dispose](): void {
     this.close();
+  }
+
+  async #connect(): Promise<void> {
+    const { port } = this;
+    this.#conn = await Deno.connect({ hostname: "127.0.0.1", port });
+    this.#conn.setNoDelay(true);
+    this.#buffer = "";
   }
 
   async #more(conn: Deno.TcpConn): Promise<void> {

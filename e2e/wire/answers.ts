@@ -8,6 +8,7 @@ import assert from "node:assert/strict";
 import { brotliCompressSync, deflateSync, gzipSync } from "node:zlib";
 import type { Handler, Reply } from "../harness/backend.ts";
 import { requestText } from "../harness/client.ts";
+import { delay } from "../harness/wait.ts";
 import { toLatin1 } from "../harness/wire.ts";
 import type { Group, Round, WireCase } from "./case.ts";
 
@@ -58,15 +59,15 @@ function keepsLength(promise: string, size: number, slow: boolean): WireCase {
     async run(round) {
       const body = large(size);
       const answer = await round.get("/", [], async (conn) => {
-        const head =
-          `HTTP/1.1 200 OK\r\nContent-Type: a/b\r\nContent-Length: ${size}\r\n\r\n`;
-        await conn.send(head);
-        if (slow) {
-          // Half of it is at the client before the rest is sent.
-          await conn.send(body.subarray(0, size / 2));
-          await new Promise((resolve) => setTimeout(resolve, 60));
-          await conn.send(body.subarray(size / 2));
-        } else await conn.send(body);
+        const headers = { "Content-Type": "a/b" };
+        if (!slow) return conn.reply({ headers, body });
+        await conn.send(
+          `HTTP/1.1 200 OK\r\nContent-Type: a/b\r\nContent-Length: ${size}\r\n\r\n`,
+        );
+        // Half of it is at the client before the rest is sent.
+        await conn.send(body.subarray(0, size / 2));
+        await delay(100);
+        await conn.send(body.subarray(size / 2));
       });
       assert.equal(answer.complete, true);
       assert.equal(answer.body.length, size);
@@ -170,23 +171,28 @@ function asItIs(value: string): [() => string, () => string] {
   return [() => value, () => value];
 }
 
+const ABC = "HTTP/1.0 200 OK\r\nContent-Length: 3\r\n\r\nabc";
+const EARLY_HINTS =
+  "HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
+const WITH_TRAILERS =
+  "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nTrailer: X-T\r\n\r\n2\r\nok\r\n0\r\nX-T: 1\r\n\r\n";
+
 /** Raw bytes as a backend might send them, and what the client must see. */
 const ODD: [promise: string, bytes: string, status: number, text: string][] = [
   ["an HTTP/1.0 answer ended by its close (RFC 9112 §6.3)", "HTTP/1.0 200 OK\r\nContent-Type: a/b\r\n\r\nuntil the end", 200, "until the end"],
-  ["an HTTP/1.0 answer with a length", "HTTP/1.0 200 OK\r\nContent-Length: 3\r\n\r\nabc", 200, "abc"],
+  ["an HTTP/1.0 answer with a length", ABC, 200, "abc"],
   ["an HTTP/1.1 answer ended by its close", "HTTP/1.1 200 OK\r\nContent-Type: a/b\r\n\r\nuntil the end", 200, "until the end"],
   ["a reason of several words", "HTTP/1.1 200 All Is Well\r\nContent-Length: 2\r\n\r\nok", 200, "ok"],
   ["a reason with obs-text", "HTTP/1.1 200 Sch\xf6n\r\nContent-Length: 2\r\n\r\nok", 200, "ok"],
   ["an empty reason (RFC 9112 §4)", "HTTP/1.1 200 \r\nContent-Length: 2\r\n\r\nok", 200, "ok"],
   ["no space after the status", "HTTP/1.1 200\r\nContent-Length: 2\r\n\r\nok", 200, "ok"],
   ["a 100 before the answer (RFC 9110 §15.2)", "HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok", 200, "ok"],
-  ["a 103 before the answer (RFC 8297)", "HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok", 200, "ok"],
+  ["a 103 before the answer (RFC 8297)", EARLY_HINTS, 200, "ok"],
   ["a 102 and a 103 before the answer", "HTTP/1.1 102 P\r\n\r\nHTTP/1.1 103 E\r\nX: y\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok", 200, "ok"],
   ["chunks of one byte", "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n1\r\na\r\n1\r\nb\r\n0\r\n\r\n", 200, "ab"],
   ["chunk extensions, dropped (RFC 9112 §7.1.1)", 'HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2;a="b;c"\r\nok\r\n0;x\r\n\r\n', 200, "ok"],
-  ["trailers, dropped without harm (RFC 9110 §6.5)", "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nTrailer: X-T\r\n\r\n2\r\nok\r\n0\r\nX-T: 1\r\n\r\n", 200, "ok"],
+  ["trailers, dropped without harm (RFC 9110 §6.5)", WITH_TRAILERS, 200, "ok"],
   ["an empty chunked body", "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", 200, ""],
-  ["205 (RFC 9110 §15.3.6)", "HTTP/1.1 205 Reset Content\r\nContent-Length: 0\r\n\r\n", 205, ""],
   ["a length twice the same (RFC 9110 §8.6)", "HTTP/1.1 200 OK\r\nContent-Length: 2\r\nContent-Length: 2\r\n\r\nok", 200, "ok"],
   ["field names in odd cases", "HTTP/1.1 200 OK\r\ncOnTeNt-LeNgTh: 2\r\n\r\nok", 200, "ok"],
   ["no space after colons", "HTTP/1.1 200 OK\r\nContent-Length:2\r\nX-A:b\r\n\r\nok", 200, "ok"],
@@ -216,6 +222,19 @@ export const answers: Group = {
   name: "answers",
   cases: [
     ...STATUSES.map(comesBack),
+    {
+      name: "answer: 205 comes back, and its end is certain (RFC 9110 §15.3.6)",
+      on: "proven",
+      async run(round) {
+        const answer = await round.get(
+          "/",
+          [],
+          (conn) => conn.reply({ status: 205 }),
+        );
+        assert.equal(answer.complete, true);
+        assert.equal(answer.status, 205);
+      },
+    },
     ...EMPTY.map((status): WireCase => ({
       name: `answer: ${status} comes back without a body`,
       on: "proven",
@@ -228,7 +247,7 @@ export const answers: Group = {
         assert.equal(answer.status, status);
         assert.equal(answer.header("transfer-encoding"), undefined);
         // The next answer on this connection is the next request's.
-        assert.equal((await round.get("/", [], raw(ODD[1]![1]))).text, "abc");
+        assert.equal((await round.get("/", [], raw(ABC))).text, "abc");
       },
     })),
     {
@@ -239,6 +258,8 @@ export const answers: Group = {
           conn.reply({ status: Number(path.slice(1)), body: "b" });
         const wrong: number[] = [];
         for (let status = 200; status <= 599; status++) {
+          // A case of its own.
+          if (status === 205) continue;
           const answer = await round.get(`/${status}`);
           if (answer.status !== status) wrong.push(status);
         }
@@ -271,7 +292,7 @@ export const answers: Group = {
     {
       name: "answer: 103 Early Hints comes back before the answer (RFC 8297)",
       async run(round) {
-        const answer = await round.get("/", [], raw(ODD[8]![1]));
+        const answer = await round.get("/", [], raw(EARLY_HINTS));
         assert.deepEqual(answer.interim.map(({ status }) => status), [103]);
       },
     },
@@ -280,18 +301,17 @@ export const answers: Group = {
       async run(round) {
         const { trailers } = await round.ask(
           requestText("GET", "/", { headers: { "TE": "trailers" } }),
-          raw(ODD[12]![1]),
+          raw(WITH_TRAILERS),
         );
         assert.deepEqual(trailers, [["X-T", "1"]]);
       },
     },
-    keepsLength("a small answer", 100, false),
-    keepsLength("an answer of 60 KB", 60_000, false),
-    keepsLength("an answer of 250 KB", 250_000, false),
+    keepsLength("an answer of 100 bytes", 100, false),
+    keepsLength("an answer of 8 KB", 8_192, false),
     keepsLength("an answer of 1 MB", 1_000_000, false),
     keepsLength("an answer of 10 MB", 10_000_000, false),
-    keepsLength("a small answer that comes in two pieces", 1_000, true),
-    keepsLength("an answer of 1 MB that comes in two pieces", 1_000_000, true),
+    keepsLength("an answer of 1 KB that dribbles", 1_000, true),
+    keepsLength("an answer of 1 MB that dribbles", 1_000_000, true),
     {
       name: "answer: a chunked answer stays chunked",
       on: "proven",
@@ -334,7 +354,7 @@ export const answers: Group = {
         assert.equal(answer.status, reply.status ?? 200);
         assert.equal(answer.header("content-length"), length);
         // Nothing of a body is left on the connection.
-        const next = await round.get("/", [], raw(ODD[1]![1]));
+        const next = await round.get("/", [], raw(ABC));
         assert.equal(next.text, "abc");
       },
     })),
@@ -435,7 +455,7 @@ export const answers: Group = {
         });
         assert.equal(answer.text, "abc");
         assert.equal(answer.header("connection") ?? "keep-alive", "keep-alive");
-        assert.equal((await round.get("/", [], raw(ODD[1]![1]))).text, "abc");
+        assert.equal((await round.get("/", [], raw(ABC))).text, "abc");
       },
     },
     locates("at the backend's origin points through us", (own) => `http://${own}/a?b#c`, () => "http://Front.test:81/a?b#c"),

@@ -27,7 +27,6 @@ import {
   type Runtime,
   startProxy,
 } from "../harness/proxy.ts";
-import { until } from "../harness/wait.ts";
 import { PeerGone } from "../harness/wire.ts";
 
 /**
@@ -163,8 +162,13 @@ export class Round {
   }
 
   /** Another connection; closed after the round. */
-  async connect(): Promise<RawConnection> {
-    const connection = await RawConnection.connect(this.proxy.port);
+  connect(): Promise<RawConnection> {
+    return this.connectTo(this.proxy.port);
+  }
+
+  /** A connection to another server; closed after the round. */
+  async connectTo(port: number): Promise<RawConnection> {
+    const connection = await RawConnection.connect(port);
     this.#more.push(connection);
     return connection;
   }
@@ -206,10 +210,5 @@ export class Round {
     const answer = await connection.request(requestText("GET", "/after"));
     assert.equal(answer.status, 200, "the next request is answered");
     assert.equal(answer.text, "still fine", "with its own answer");
-  }
-
-  /** Waits until the backend has no connection but idle ones. */
-  async settled(): Promise<void> {
-    await until(() => this.requests.every(({ complete }) => complete));
   }
 }

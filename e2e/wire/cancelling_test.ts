@@ -1,0 +1,4 @@
+import { cancelling } from "./cancelling.ts";
+import { wireTests } from "./tests.ts";
+
+wireTests(cancelling);

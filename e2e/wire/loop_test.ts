@@ -1,0 +1,4 @@
+import { loop } from "./loop.ts";
+import { wireTests } from "./tests.ts";
+
+wireTests(loop);

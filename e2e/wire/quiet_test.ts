@@ -1,0 +1,4 @@
+import { quietStreams } from "./streaming.ts";
+import { wireTests } from "./tests.ts";
+
+wireTests(quietStreams);

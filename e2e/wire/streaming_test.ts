@@ -1,0 +1,4 @@
+import { streaming } from "./streaming.ts";
+import { wireTests } from "./tests.ts";
+
+wireTests(streaming);

@@ -1,0 +1,177 @@
+/**
+ * `--check`: what each backend answers right now, what is odd about it, and what
+ * the program may be confined to.
+ *
+ * Asking is handed in; what is found out is turned into words here, and those
+ * are pure functions of it.
+ *
+ * @module
+ */
+
+import type { Backend } from "../balancer.ts";
+import type { Finding } from "../runtime/finding.ts";
+
+export type { Finding } from "../runtime/finding.ts";
+
+/** What an answer is measured by. */
+export interface CheckRules {
+  /** Path that is asked for; `/` when there are no probes. */
+  path: string;
+  /** Whether probes are made at all: without, any answer is good. */
+  probes: boolean;
+  /** Whether a status is a pass. */
+  passes: (status: number) => boolean;
+  /** Whether a 404 is a pass too, as nobody has named a path. */
+  lenient: boolean;
+}
+
+/** Whether a backend would be taken for up. */
+export function isWell({ answer }: Finding, rules: CheckRules): boolean {
+  if (answer === undefined) return false;
+  return !rules.probes || rules.passes(answer.status) ||
+    (rules.lenient && answer.status === 404);
+}
+
+/** The table, and below it a line for whatever is odd. */
+export function checkText(
+  findings: readonly Finding[],
+  rules: CheckRules,
+): string {
+  const rows = findings.map((finding) => [
+    finding.backend.url,
+    isWell(finding, rules) ? "well" : "not well",
+    finding.error ?? `status ${finding.answer?.status}`,
+    `${finding.ms.toFixed(1)} ms`,
+    finding.addresses.join(" ") || "-",
+  ]);
+  const table = [["Backend", "", "Answer", "Time", "Address"], ...rows];
+  const widths = [0, 1, 2, 3].map((column) =>
+    Math.max(...table.map((row) => row[column]!.length))
+  );
+  const lines = table.map((row) =>
+    row.map((cell, column) => {
+      const width = widths[column] ?? 0;
+      // Numbers line up at their right.
+      return column === 3 ? cell.padStart(width) : cell.padEnd(width);
+    }).join("  ").trimEnd()
+  );
+  const hints = findings.flatMap((finding) =>
+    hintsFor(finding, rules).map((hint) => `${finding.backend.url}: ${hint}`)
+  );
+  return [
+    `GET ${rules.path}`,
+    "",
+    ...lines,
+    ...hints.length ? [""] : [],
+    ...hints,
+  ]
+    .map(plain).join("\n") + "\n";
+}
+
+/** What is odd about a backend, and what to do. */
+export function hintsFor(finding: Finding, rules: CheckRules): string[] {
+  const { backend, answer, addresses } = finding;
+  const hints: string[] = [];
+  if (addresses.length > 1) {
+    hints.push(
+      `resolves to ${addresses.length} addresses, of which connections pick ` +
+        "one: write resolve after it to have each as a backend",
+    );
+  }
+  if (answer === undefined) {
+    hints.push("gives no answer: is it running, and reachable from here?");
+    return hints;
+  }
+  const { status, headers } = answer;
+  if (status === 404 && rules.probes) {
+    hints.push(
+      `answers 404 on ${rules.path}${
+        rules.lenient ? ", which counts as up" : ""
+      }: set HEALTH_PATH to a path that tells its health, or to off`,
+    );
+  } else if (!isWell(finding, rules)) {
+    hints.push(
+      `status ${status} does not pass: mend it, or set HEALTH_STATUS or HEALTH_PATH`,
+    );
+  }
+  const location = headers.get("location");
+  if (status >= 300 && status <= 399 && location !== null) {
+    const elsewhere = leadsElsewhere(location, backend);
+    hints.push(
+      `redirects to ${location}` +
+        (elsewhere
+          ? ", which is not here: clients would go round the proxy. Perhaps it wants its own Host: set HOST_HEADER=backend"
+          : ": a path that answers by itself tells more"),
+    );
+  }
+  const coding = headers.get("content-encoding");
+  if (coding !== null) {
+    hints.push(
+      `compresses its answers (${coding}): they are passed on as they are`,
+    );
+  }
+  if (/(?:^|,)\s*close\s*(?:,|$)/i.test(headers.get("connection") ?? "")) {
+    hints.push(
+      "closes the connection after each answer: keep-alive on it would spare a handshake a request",
+    );
+  }
+  return hints;
+}
+
+/** Whether a redirect names another place than the backend itself. */
+function leadsElsewhere(location: string, backend: Backend): boolean {
+  try {
+    return new URL(location, `${backend.origin}/`).origin !== backend.origin;
+  } catch {
+    return true;
+  }
+}
+
+/** What the program needs to be allowed. */
+export interface Needs {
+  /** Where it listens, as `host:port`. */
+  listens: readonly string[];
+  /** Whom it connects to. */
+  backends: readonly Backend[];
+  /** Whether it will connect to others that are not known yet. */
+  anywhere: boolean;
+  /** Variables that are read. */
+  variables: readonly string[];
+  /** Files that are read. */
+  files: readonly string[];
+}
+
+/** The narrowest permissions, as flags of `deno run`. */
+export function permissionFlags(
+  { listens, backends, anywhere, variables, files }: Needs,
+): string[] {
+  const hosts = [...listens];
+  const sockets: string[] = [];
+  for (const { origin, authority, socketPath } of backends) {
+    if (socketPath !== undefined) sockets.push(socketPath);
+    else if (/:\d+$/.test(authority)) hosts.push(authority);
+    else {
+      hosts.push(`${authority}:${origin.startsWith("https:") ? 443 : 80}`);
+    }
+  }
+  const flag = (name: string, values: readonly string[]) =>
+    values.length === 0 ? [] : [`--allow-${name}=${unique(values).join(",")}`];
+  return [
+    "--no-prompt",
+    ...(anywhere ? ["--allow-net"] : flag("net", hosts)),
+    ...flag("env", variables),
+    // A socket is a file that is read and written.
+    ...flag("read", [...files, ...sockets]),
+    ...flag("write", sockets),
+  ];
+}
+
+function unique(values: readonly string[]): string[] {
+  return [...new Set(values)];
+}
+
+/** A line whatever a backend has put into its header. */
+function plain(line: string): string {
+  // deno-lint-ignore no-control-regex -- they are what is looked for
+  return line.replace(/[\x00-\x1f\x7f-\x9f\u2028\u2029]/g, "?");
+}

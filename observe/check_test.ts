@@ -1,0 +1,109 @@
+import assert from "node:assert/strict"; // built in to both runtimes
+import { Backend } from "../balancer.ts";
+import {
+  type CheckRules,
+  checkText,
+  type Finding,
+  hintsFor,
+  isWell,
+  permissionFlags,
+} from "./check.ts";
+
+const backend = new Backend({ url: "http://app.test:3000" });
+const rules: CheckRules = {
+  path: "/health",
+  probes: true,
+  passes: (status) => status < 400,
+  lenient: false,
+};
+
+function finding(
+  status: number | undefined,
+  headers: HeadersInit = {},
+  more: Partial<Finding> = {},
+): Finding {
+  return {
+    backend,
+    answer: status === undefined
+      ? undefined
+      : { status, headers: new Headers(headers) },
+    error: status === undefined ? "connection refused" : undefined,
+    ms: 1.25,
+    addresses: ["10.0.0.1"],
+    ...more,
+  };
+}
+
+Deno.test("isWell() judges as probes do, and takes any answer where there are none", () => {
+  assert.equal(isWell(finding(200), rules), true);
+  assert.equal(isWell(finding(500), rules), false);
+  assert.equal(isWell(finding(404), rules), false);
+  assert.equal(isWell(finding(404), { ...rules, lenient: true }), true);
+  assert.equal(isWell(finding(500), { ...rules, probes: false }), true);
+  assert.equal(isWell(finding(undefined), { ...rules, probes: false }), false);
+});
+
+Deno.test("hintsFor() says what is odd, and nothing of what is not", () => {
+  const cases: [Finding, RegExp | undefined][] = [
+    [finding(200), undefined],
+    [finding(undefined), /is it running/],
+    [finding(404), /answers 404 on \/health: set HEALTH_PATH/],
+    [finding(503), /status 503 does not pass/],
+    [finding(302, { location: "https://www.test/" }), /not here.*HOST_HEADER/],
+    [finding(302, { location: "/login" }), /redirects to \/login: a path/],
+    [finding(200, { "content-encoding": "gzip" }), /compresses.*\(gzip\)/],
+    [finding(200, { connection: "Close" }), /closes the connection/],
+    [finding(200, { connection: "keep-alive" }), undefined],
+    [
+      finding(200, {}, { addresses: ["10.0.0.1", "10.0.0.2"] }),
+      /resolves to 2 addresses.*resolve/,
+    ],
+  ];
+  for (const [one, hint] of cases) {
+    const hints = hintsFor(one, rules);
+    if (hint === undefined) assert.deepEqual(hints, []);
+    else assert.match(hints.join("\n"), hint);
+  }
+});
+
+Deno.test("checkText() is a table and hints, one line each whatever is in them", () => {
+  assert.equal(
+    checkText([finding(200), finding(undefined)], rules),
+    `GET /health
+
+Backend                         Answer                Time  Address
+http://app.test:3000  well      status 200          1.3 ms  10.0.0.1
+http://app.test:3000  not well  connection refused  1.3 ms  10.0.0.1
+
+http://app.test:3000: gives no answer: is it running, and reachable from here?
+`,
+  );
+  const hostile = finding(301, { location: "\u001b[2J\u0085x" });
+  // deno-lint-ignore no-control-regex -- they are what is looked for
+  assert.doesNotMatch(checkText([hostile], rules), /[\x00-\x09\x0b-\x1f\x85]/);
+});
+
+Deno.test("permissionFlags() names each host, variable and file once, and nothing else", () => {
+  assert.deepEqual(
+    permissionFlags({
+      listens: ["0.0.0.0:8080"],
+      backends: [
+        backend,
+        new Backend({ url: "http://app.test:3000/base" }),
+        new Backend({ url: "https://app.test" }),
+        new Backend({ url: "http://[::1]" }),
+        new Backend({ url: "unix:/run/app.sock" }),
+      ],
+      anywhere: false,
+      variables: ["BACKENDS"],
+      files: ["/etc/ca.pem"],
+    }),
+    [
+      "--no-prompt",
+      "--allow-net=0.0.0.0:8080,app.test:3000,app.test:443,[::1]:80",
+      "--allow-env=BACKENDS",
+      "--allow-read=/etc/ca.pem,/run/app.sock",
+      "--allow-write=/run/app.sock",
+    ],
+  );
+});

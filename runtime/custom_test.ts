@@ -1,0 +1,73 @@
+import assert from "node:assert/strict";
+import { Backend } from "../balancer.ts";
+import type { Transport } from "../proxy/transport.ts";
+import { customTransport } from "./custom.ts";
+import { transport } from "./runtime.ts";
+
+const backend = new Backend({ url: "http://10.0.0.1:3000/base" });
+
+function custom(send: typeof fetch): Transport {
+  return customTransport(transport({}), send);
+}
+
+Deno.test("customTransport() sends attempts with the fetch it is given", async () => {
+  const calls: [string, RequestInit][] = [];
+  const own = custom((input, init) => {
+    calls.push([String(input), init!]);
+    return Promise.resolve(new Response("ok"));
+  });
+  const { signal } = new AbortController();
+  const stream = new Response("body").body!;
+  const response = await own.send({
+    backend,
+    url: "http://10.0.0.1:3000/base/x",
+    method: "PUT",
+    fields: [["x-a", "1"]],
+    payload: { stream, length: 4 },
+    once: false,
+    signal,
+  });
+  assert.equal(await response.text(), "ok");
+  const [url, init] = calls[0]!;
+  assert.equal(url, "http://10.0.0.1:3000/base/x");
+  assert.equal(init.method, "PUT");
+  assert.equal(init.redirect, "manual");
+  assert.equal(init.signal, signal);
+  assert.equal(init.body, stream);
+  assert.deepEqual(init.headers, [["x-a", "1"]]);
+  await stream.cancel();
+});
+
+Deno.test("customTransport() probes with it too, and drops the body", async () => {
+  let cancelled = false;
+  const own = custom((input, init) => {
+    assert.equal(String(input), "http://10.0.0.1:3000/base/health");
+    assert.equal(init?.redirect, "manual");
+    const body = new ReadableStream({ cancel: () => void (cancelled = true) });
+    return Promise.resolve(new Response(body, { status: 503 }));
+  });
+  const { signal } = new AbortController();
+  assert.deepEqual(await own.probe(backend, "/health", signal), {
+    status: 503,
+  });
+  assert.equal(cancelled, true);
+});
+
+Deno.test("customTransport() tells what a probe's error means", async () => {
+  const own = custom(() =>
+    Promise.reject(
+      Object.assign(
+        new TypeError("fetch failed", {
+          cause: new Error(
+            "client error (Connect): tcp connect error: Connection refused",
+          ),
+        }),
+        { code: "ECONNREFUSED" },
+      ),
+    )
+  );
+  const { signal } = new AbortController();
+  assert.deepEqual(await own.probe(backend, "/health", signal), {
+    error: "connection refused",
+  });
+});

@@ -1,0 +1,98 @@
+/**
+ * One look at a backend, for `--check`: as a probe asks, but with an eye on the
+ * whole header.
+ *
+ * @module
+ */
+
+import type { Backend } from "../balancer.ts";
+import type { Transport } from "../proxy/transport.ts";
+import type { Lookup } from "./resolve.ts";
+
+/** What one backend said, or why it said nothing. */
+export interface Finding {
+  /** Whom it is about. */
+  backend: Backend;
+  /** The answer's header, if there was an answer. */
+  answer: { status: number; headers: Headers } | undefined;
+  /** Why there was none, in a few words. */
+  error: string | undefined;
+  /** Milliseconds until then. */
+  ms: number;
+  /** What its name stands for; its path for a socket; nothing if unknown. */
+  addresses: readonly string[];
+}
+
+/** Options for {@linkcode findingOf}. */
+export interface FindingOptions {
+  /** Asks. */
+  transport: Transport;
+  /** Looks names up. */
+  lookup: Lookup;
+  /** Path that is asked for, after the base path. */
+  path: string;
+  /** Milliseconds that it may take. */
+  timeoutMs: number;
+  /** Value of `User-Agent`. */
+  userAgent: string;
+}
+
+/** What one backend has to say for itself. */
+export async function findingOf(
+  backend: Backend,
+  { transport, lookup, path, timeoutMs, userAgent }: FindingOptions,
+): Promise<Finding> {
+  const found: Finding = {
+    backend,
+    answer: undefined,
+    error: undefined,
+    ms: 0,
+    addresses: backend.socketPath === undefined
+      ? await addressesOf(backend, lookup)
+      : [backend.socketPath],
+  };
+  const controller = new AbortController();
+  const timer = setTimeout(() => controller.abort(), timeoutMs);
+  const asked = performance.now();
+  try {
+    const fields: [string, string][] = [
+      ["host", backend.authority],
+      ["user-agent", userAgent],
+      ["accept-encoding", "gzip"],
+    ];
+    const { status, headers, body } = await transport.send({
+      backend,
+      url: backend.origin + backend.basePath + path,
+      method: "GET",
+      fields,
+      payload: undefined,
+      once: true,
+      signal: controller.signal,
+    });
+    found.answer = { status, headers };
+    found.ms = performance.now() - asked;
+    await body?.cancel().catch(() => {});
+  } catch (error) {
+    found.ms = performance.now() - asked;
+    found.error = controller.signal.aborted
+      ? `no answer within ${timeoutMs} ms`
+      : transport.classify(error).reason;
+  } finally {
+    clearTimeout(timer);
+  }
+  return found;
+}
+
+/** What a backend's name stands for; nothing when that cannot be known. */
+async function addressesOf(
+  { authority }: Backend,
+  lookup: Lookup,
+): Promise<string[]> {
+  const host = authority.replace(/:\d+$/, "").replace(/^\[|\]$/g, "");
+  if (host.includes(":") || /^[\d.]+$/.test(host)) return [host];
+  try {
+    return [...new Set((await lookup(host)).addresses)];
+  } catch {
+    return [];
+  }
+}
