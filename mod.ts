@@ -261,6 +261,11 @@ export function createProxy(options: ProxyOptions): Proxy {
     options.policy ?? "round_robin",
     policyGrammar.parse,
   );
+  if (stickySecret !== undefined && stickySecret.length < 16) {
+    throw new TypeError(
+      "Cannot make a proxy: stickySecret has fewer than 16 characters",
+    );
+  }
   if (options.backends.length === 0) {
     throw new TypeError("Cannot make a proxy: backends is empty");
   }
@@ -283,6 +288,7 @@ export function createProxy(options: ProxyOptions): Proxy {
   const own = transportOf({
     tls: options.backendTls,
     userAgent: `sluice/${VERSION}`,
+    backends: () => pool.backends.filter((b) => b.answer === undefined).length,
   });
   const transport = options.fetch === undefined
     ? own
@@ -952,4 +958,11 @@ async function main(): Promise<void> {
   if (server.adminUrl !== undefined) say(`dashboard at ${server.adminUrl}/`);
 }
 
-if (import.meta.main) await main();
+if (import.meta.main) {
+  // What is thrown here would otherwise be taken for one request's fault, and
+  // the program would end, or go on without listening, as if all were well.
+  await main().catch((error) => {
+    say(`cannot start: ${String(error)}`);
+    exit(1);
+  });
+}

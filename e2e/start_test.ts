@@ -85,10 +85,9 @@ forBoth("it listens once every backend was probed or timed out", async (
       HEALTH_TIMEOUT: "300ms",
     },
   });
+  assert.match(proxy.log, /listening on .* \(3 backends\)$/m);
+  await proxy.waitForLines(/ is down /, 2);
   // The verdicts stand before the first request can come.
-  const lines = proxy.stderr.filter((line) => line.includes(" is down "));
-  assert.equal(lines.length, 2, proxy.log);
-  assert.match(proxy.stderr.at(-1)!, /listening on .* \(3 backends\)$/);
   for (let i = 0; i < 6; i++) {
     const response = await rawRequest(proxy.port, requestText("GET", "/"));
     assert.equal(response.status, 200);
@@ -170,6 +169,20 @@ async function childOf(
   throw new Error(`No child of ${parent} runs "${argument}"`);
 }
 
+forBoth("Bun's limit of 256 requests at once is lifted, by the same process", {
+  runtimes: ["bun"],
+}, async (runtime) => {
+  await using backend = await rawBackend();
+  await using proxy = await startProxy(runtime, {
+    env: { BACKENDS: backend.url },
+    args: ["--timeout", "20s"],
+  });
+  const read = (name: string) =>
+    Deno.readTextFileSync(`/proc/${proxy.pid}/${name}`);
+  assert.match(read("environ"), /BUN_CONFIG_MAX_HTTP_REQUESTS=65535\0/);
+  assert.ok(read("cmdline").endsWith("mod.ts\0--timeout\x0020s\0"));
+});
+
 forBoth("SIGHUP changes nothing and says so", async (runtime) => {
   await using backend = await rawBackend();
   await using proxy = await startProxy(runtime, {
@@ -215,6 +228,54 @@ forBoth(
     }
   },
 );
+
+// Bun has no permissions.
+forBoth(
+  "the README's narrow permissions are enough",
+  { runtimes: ["deno"] },
+  async (runtime) => {
+    const readme = await Deno.readTextFile(`${ROOT}/README.md`);
+    const line = /^deno run (.*--allow-net=\S+.*) mod\.ts$/m.exec(readme);
+    assert.ok(line, "the README has a command with narrow permissions");
+    await using a = await rawBackend();
+    await using b = await rawBackend();
+    const port = await deadPort();
+    const flags = line[1]!
+      .replace("0.0.0.0:8080", `127.0.0.1:${port}`)
+      .replace("10.0.0.5:3000", a.authority)
+      .replace("10.0.0.6:3000", b.authority)
+      // Where this test has it listen.
+      .replace("--allow-env=", "--allow-env=PORT,HOST,");
+    await using proxy = await startProxy(runtime, {
+      denoFlags: flags.split(" "),
+      env: { BACKENDS: `${a.url},${b.url}`, PORT: String(port) },
+    });
+    for (let i = 0; i < 2; i++) {
+      const response = await rawRequest(proxy.port, requestText("GET", "/"));
+      assert.equal(response.status, 200, proxy.log);
+    }
+    assert.equal(proxy.stderr.length, 1, proxy.log);
+  },
+);
+
+forBoth("a unix: backend needs the permissions that the README says", {
+  runtimes: ["deno"],
+}, async (runtime) => {
+  const folder = await Deno.makeTempDir();
+  try {
+    await using backend = await rawBackend(undefined, {
+      unix: `${folder}/app.sock`,
+    });
+    await using proxy = await startProxy(runtime, {
+      permissions: ["--allow-read", "--allow-write"],
+      env: { BACKENDS: backend.url },
+    });
+    const response = await rawRequest(proxy.port, requestText("GET", "/"));
+    assert.equal(response.text, "ok", proxy.log);
+  } finally {
+    await Deno.remove(folder, { recursive: true });
+  }
+});
 
 /** Serves the checkout as a plain file server would. */
 function fileServer(asked: string[]): AsyncDisposable & { url: string } {

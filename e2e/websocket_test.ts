@@ -740,3 +740,49 @@ forBoth("WebSocket: 1,000 that are idle give their descriptors back", {
     what: () => `descriptors: ${fds} before, ${proxy.fds()} now`,
   });
 });
+
+forBoth(
+  "WebSocket: Bun.serve with the proxy's `websocket`, as in the example",
+  {
+    runtimes: ["bun"],
+  },
+  async (runtime) => {
+    const { backend, next } = await granting();
+    await using _backend = backend;
+    await using server = await startProxy(runtime, {
+      entry: "examples/bun_websocket.ts",
+      env: { BACKEND: backend.url },
+    });
+    await using asked = await ask(server.port);
+    assert.equal(asked.status, 101);
+    await asked.frames.text("a");
+    assert.equal(await (await next()).shown(), "text a");
+    const own = await rawRequest(server.port, requestText("GET", "/about"));
+    assert.equal(own.text, "answered here\n");
+  },
+);
+
+forBoth("WebSocket: within a handler of one's own", async (runtime) => {
+  const { backend, next } = await granting([["Sec-WebSocket-Protocol", "b"]]);
+  await using _backend = backend;
+  await using server = await startProxy(runtime, {
+    entry: "e2e/websocket/composed.ts",
+    env: { BACKEND: backend.url },
+  });
+  await using asked = await ask(server.port, "/", [
+    // Without a space, which is how npm `ws` says it.
+    ["Sec-WebSocket-Protocol", "a,b"],
+  ]);
+  if (runtime === "deno") {
+    assert.equal(asked.status, 101);
+    assert.equal(asked.header("sec-websocket-protocol"), "b");
+    await server.waitForLine(/answered 101/);
+    await asked.frames.text("a");
+    assert.equal(await (await next()).shown(), "text a");
+  } else {
+    // Bun upgrades nothing without handlers: said, and the backend let go.
+    assert.equal(asked.status, 501);
+    await server.waitForLine(/cannot upgrade a request: .*proxy\.websocket/);
+    assert.equal(await (await next()).shown(), "fin");
+  }
+});

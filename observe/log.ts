@@ -125,7 +125,7 @@ function quoted(text: string, most = MOST): string {
 
 /** A text without quotes around it, where a space would be another field. */
 function bare(text: string): string {
-  return quoted(text).replaceAll(" ", "\\x20") || "-";
+  return quoted(text).replace(/\s/g, "?") || "-";
 }
 
 const MONTHS = "Jan Feb Mar Apr May Jun Jul Aug Sep Oct Nov Dec".split(" ");

@@ -587,7 +587,7 @@ export class Forwarder {
     let refusals = 0;
     for (;;) {
       // 3. Pick.
-      const backend = pool.pick(x.key, x.tried);
+      const backend = this.#pick(x);
       if (backend === undefined) return this.#nobody(x, failure);
       if (x.target.climbs && backend.basePath !== "") {
         x.answered = true;
@@ -672,6 +672,26 @@ export class Forwarder {
       if (failure.sent) retries++;
       else refusals++;
       (x.tried ??= []).push(backend);
+    }
+  }
+
+  /**
+   * Step 3. One that the runtime would let wait is passed over for one that it
+   * would not; when it would for all, it is the policy's choice again.
+   */
+  #pick(x: Exchange): Backend | undefined {
+    const { pool, transport } = this.#options;
+    const first = pool.pick(x.key, x.tried);
+    if (first === undefined || transport.full?.(first) !== true) return first;
+    const passed = [...x.tried ?? [], first];
+    for (;;) {
+      const next = pool.pick(x.key, passed);
+      if (
+        next === undefined || next.backup !== first.backup ||
+        next.ejected !== first.ejected
+      ) return first;
+      if (!transport.full(next)) return next;
+      passed.push(next);
     }
   }
 
@@ -1028,8 +1048,10 @@ export class Forwarder {
     const { transport } = this.#options;
     const added = this.#added(x, backend);
     // The usual answer goes out as it came, less what concerned its connection.
+    // One to HEAD does not: both runtimes would invent a length where it has none.
     const asItIs = begun === undefined && added === undefined &&
-      backend.answer === undefined && transport.strip?.(response) === true;
+      x.method !== "HEAD" && backend.answer === undefined &&
+      transport.strip?.(response) === true;
     const answered = asItIs ? response : transport.respond(
       response,
       responseFields(response.headers, {
@@ -1217,7 +1239,8 @@ export class Forwarder {
       fields,
       head: x.method === "HEAD",
     });
-    x.bytes = bytesOf(response, x.method);
+    // Nobody was there any more to take an answer.
+    x.bytes = status === 499 ? 0 : bytesOf(response, x.method);
     this.#settle(x);
     return response;
   }

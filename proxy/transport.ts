@@ -81,6 +81,8 @@ export interface Transport {
   sendsMethod(method: string): boolean;
   /** Address of a request's peer, if it came from this runtime's server. */
   peerOf(request: Request, connection: unknown): string | undefined;
+  /** Whether one more request to this backend would have to wait its turn. */
+  full?(backend: Backend): boolean;
   /** Makes one attempt; resolves with the response header. */
   send(outgoing: Outgoing): Promise<Response>;
   /** Says what an error of {@linkcode send} means. */

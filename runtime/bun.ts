@@ -15,6 +15,8 @@ import type { Acceptance, ClientEvents, Socket } from "../proxy/socket.ts";
 import { dial } from "./dial.ts";
 import { bunFailure, socketFailure } from "./failures.ts";
 import type { Handler, Listener, ListenOptions } from "./listener.ts";
+import { BUN_DEFAULT, BUN_LIMIT, env } from "./process.ts";
+import { Share } from "./share.ts";
 import type { TransportOptions } from "./transport_options.ts";
 import { acceptBun, bunWebSocket } from "./websocket_bun.ts";
 
@@ -70,6 +72,9 @@ function isUserAgent([name]: Fields[number]): boolean {
   return name === "user-agent";
 }
 
+/** What all transports of this process share, made when the first one is. */
+let share: Share | undefined;
+
 /** Sends attempts with Bun's `fetch`. */
 export class BunTransport implements Transport {
   readonly survivesRefusal = true;
@@ -80,6 +85,7 @@ export class BunTransport implements Transport {
   readonly nativeUpTo = 8 * 1024;
   readonly #tls: BunInit["tls"];
   readonly #userAgent: string;
+  readonly #leave: (() => void) | undefined;
 
   constructor(options: TransportOptions = {}) {
     const { ca, cert, key } = options.tls ?? {};
@@ -91,6 +97,11 @@ export class BunTransport implements Transport {
       };
     }
     this.#userAgent = options.userAgent ?? "sluice";
+    const { backends } = options;
+    if (backends !== undefined && env(BUN_LIMIT) === undefined) {
+      share ??= new Share(BUN_DEFAULT);
+      this.#leave = share.join(backends);
+    }
   }
 
   forFetch(fields: Fields): Fields {
@@ -106,6 +117,10 @@ export class BunTransport implements Transport {
   peerOf(request: Request, connection: unknown): string | undefined {
     return (connection as Partial<BunServerLike> | undefined)
       ?.requestIP?.(request)?.address;
+  }
+
+  full(backend: Backend): boolean {
+    return this.#leave !== undefined && share!.full(backend);
   }
 
   send(outgoing: Outgoing): Promise<Response> {
@@ -128,7 +143,10 @@ export class BunTransport implements Transport {
         fields.push(["content-length", String(payload.length)]);
       }
     }
-    return fetch(outgoing.url, init);
+    const turn = this.#leave && share!.enter(backend, signal);
+    return turn === undefined
+      ? fetch(outgoing.url, init)
+      : turn.then(() => fetch(outgoing.url, init));
   }
 
   classify(error: unknown): Failure {
@@ -239,7 +257,9 @@ export class BunTransport implements Transport {
     return acceptBun(request, connection, acceptance, events);
   }
 
-  close(): void {}
+  close(): void {
+    this.#leave?.();
+  }
 
   #init(backend: Backend): BunInit {
     const init: BunInit = {

@@ -22,6 +22,14 @@ interface DenoInit extends RequestInit {
   client?: Deno.HttpClient;
 }
 
+/**
+ * Milliseconds that a connection to a backend is kept without a request: less
+ * than any usual server keeps it (Node ends it after 5 s), since a request that
+ * meets the end of its connection may have been received, and a POST is lost
+ * then. It also gives back what a burst has opened; the default is 90 s.
+ */
+const IDLE_MS = 4_000;
+
 /** Sends attempts with Deno's `fetch`. */
 export class DenoTransport implements Transport {
   // A client's stream cannot be handed to `fetch` twice: the first attempt takes
@@ -243,6 +251,7 @@ export class DenoTransport implements Transport {
       // One request, one connection at a time: what a kept connection does when
       // it dies is only known of HTTP/1.1, and Bun speaks no other by default.
       http2: false,
+      poolIdleTimeout: IDLE_MS,
       ...(ca === undefined ? {} : { caCerts: [ca] }),
       ...(cert === undefined || key === undefined ? {} : { cert, key }),
       ...more,

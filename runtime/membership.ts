@@ -17,8 +17,8 @@ export function apart(
 ): { fixed: BackendInit[]; named: BackendInit[] } {
   const fixed: BackendInit[] = [];
   const named: BackendInit[] = [];
-  for (const entry of entries) {
-    (entry.resolve === true ? named : fixed).push(entry);
+  for (const { resolve, ...init } of entries) {
+    (resolve === true ? named : fixed).push(init);
   }
   return { fixed, named };
 }

@@ -113,6 +113,11 @@ export function surviveRejections(log: (line: string) => void): void {
   });
 }
 
+/** The variable that says how many requests Bun's `fetch` makes at once. */
+export const BUN_LIMIT = "BUN_CONFIG_MAX_HTTP_REQUESTS";
+/** How many it makes while the variable is not set. */
+export const BUN_DEFAULT = 256;
+
 /** Requests at once that Bun's `fetch` can be set to at most. */
 const BUN_MOST = "65535";
 
@@ -124,7 +129,7 @@ const BUN_MOST = "65535";
  */
 export function liftBunLimit(log: (line: string) => void): void {
   if (!("Bun" in globalThis)) return;
-  const variable = "BUN_CONFIG_MAX_HTTP_REQUESTS";
+  const variable = BUN_LIMIT;
   if (process.env[variable] !== undefined) return;
   const { execve } = process as {
     execve?: (

@@ -38,8 +38,20 @@ export const systemLookup: Lookup = async (host) => {
   };
 };
 
+/** The part of Deno's global that tells whether the name server may be asked. */
+interface DenoPermissions {
+  permissions?: { querySync(descriptor: { name: "net" }): { state: string } };
+}
+
 /** The shortest time to live of a name's addresses. */
 function ttlOf(host: string): Promise<number | undefined> {
+  const { Deno } = globalThis as { Deno?: DenoPermissions };
+  // Where only some hosts are permitted, Deno would ask a person about the name
+  // server; this is not worth it.
+  if (
+    Deno?.permissions !== undefined &&
+    Deno.permissions.querySync({ name: "net" }).state !== "granted"
+  ) return Promise.resolve(undefined);
   const asked = [dns.resolve4, dns.resolve6].map((resolve) =>
     // Both runtimes throw here and now when something is not permitted.
     Promise.resolve().then(() => resolve(host, { ttl: true })).catch(() => [])

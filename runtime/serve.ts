@@ -4,7 +4,7 @@
  * @module
  */
 
-import type { Clock } from "./clock.ts";
+import type { Clock, TimerHandle } from "./clock.ts";
 import type { Listener } from "./listener.ts";
 
 /** What draining needs of a proxy. */
@@ -57,6 +57,14 @@ export async function drain(
 ): Promise<void> {
   const wait = (ms: number) =>
     new Promise<void>((resolve) => clock.setTimeout(resolve, ms));
+  const atMost = async (ms: number, promise: Promise<unknown>) => {
+    let timer: TimerHandle;
+    const late = new Promise<void>((resolve) => {
+      timer = clock.setTimeout(resolve, ms);
+    });
+    await Promise.race([promise, late]);
+    clock.clear(timer);
+  };
   proxy.drain();
   if (delayMs > 0) await wait(delayMs);
   const began = clock.now();
@@ -83,11 +91,11 @@ export async function drain(
   let done = false;
   const closing = listener.close().catch(() => {}).then(() => done = true);
   const left = Math.max(0, timeoutMs - (clock.now() - began));
-  await Promise.race([closing, wait(left)]);
+  await atMost(left, closing);
   if (!done) {
     // From the backends' side, so that who waits for a header gets an answer.
     proxy.cut();
-    await Promise.race([closing, wait(QUIET_MS)]);
+    await atMost(QUIET_MS, closing);
   }
   if (!done) listener.kill();
   await proxy.stop();

@@ -79,6 +79,7 @@ Deno.test("drain() says so, waits for a quiet moment, closes, then stops", async
   await w.clock.advance(1_000);
   await draining;
   assert.deepEqual(w.done, ["0 drain", "100 close", "100 stop"]);
+  assert.equal(w.clock.pending, 0);
 });
 
 Deno.test("drain() goes on listening for the delay", async () => {

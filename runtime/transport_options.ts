@@ -14,4 +14,6 @@ export interface TransportOptions {
   } | undefined;
   /** What probes say they are. */
   userAgent?: string;
+  /** How many backends it sends to, when they have to share its capacity. */
+  backends?: () => number;
 }

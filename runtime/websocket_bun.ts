@@ -90,11 +90,19 @@ export function acceptBun(
   if (server?.upgrade === undefined) {
     throw new TypeError("Cannot upgrade: the handler was given no Bun server");
   }
-  const upgraded = server.upgrade(request, {
-    data: { events },
-    // Empty for "none": left out, Bun chooses the first that was asked for.
-    headers: [["sec-websocket-protocol", protocol ?? ""], ...fields],
-  });
+  let upgraded: boolean;
+  try {
+    upgraded = server.upgrade(request, {
+      data: { events },
+      // Empty for "none": left out, Bun chooses the first that was asked for.
+      headers: [["sec-websocket-protocol", protocol ?? ""], ...fields],
+    });
+  } catch (cause) {
+    throw new TypeError(
+      "Cannot upgrade: hand proxy.websocket to Bun.serve as its `websocket`",
+      { cause },
+    );
+  }
   if (!upgraded) throw new Error("Cannot upgrade: the client has left");
   // The 101 is out, and Bun looks at no answer to this request any more. It is
   // one all the same, for whoever stands between here and the server.

@@ -30,9 +30,13 @@ export function acceptDeno(
 ): Response {
   const { socket, response } = Deno.upgradeWebSocket(request, {
     idleTimeout: IDLE_S,
-    ...(protocol === undefined ? {} : { protocol }),
   });
-  // The head has not left yet, and what is added here goes out with it.
+  // The head has not left yet, and what is added here goes out with it. The
+  // subprotocol too: as an option it is looked for in the request by a rule that
+  // takes `a, b` apart and not `a,b`.
+  if (protocol !== undefined) {
+    response.headers.set("sec-websocket-protocol", protocol);
+  }
   for (const [name, value] of fields) response.headers.append(name, value);
   socket.binaryType = "arraybuffer";
   const end = new DenoEnd(socket, events);

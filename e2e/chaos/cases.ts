@@ -11,12 +11,14 @@ import { hung } from "./hung.ts";
 import { killed } from "./killed.ts";
 import { once } from "./once.ts";
 import { rolling } from "./rolling.ts";
+import { stopped } from "./stopped.ts";
 
 /** All cases. */
 export const CASES: readonly ChaosCase[] = [
   killed,
   once,
   rolling,
+  stopped,
   hung,
   failing,
   refusing,

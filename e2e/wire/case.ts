@@ -167,8 +167,8 @@ export class Round {
   }
 
   /** A connection to another server; closed after the round. */
-  async connectTo(port: number): Promise<RawConnection> {
-    const connection = await RawConnection.connect(port);
+  async connectTo(port: number, host = "127.0.0.1"): Promise<RawConnection> {
+    const connection = await RawConnection.connect(port, { host });
     this.#more.push(connection);
     return connection;
   }

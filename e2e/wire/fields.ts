@@ -7,9 +7,16 @@
  */
 
 import assert from "node:assert/strict";
+import type { Handler } from "../harness/backend.ts";
 import { requestText } from "../harness/client.ts";
 import type { Header } from "../harness/wire.ts";
 import type { Group, WireCase } from "./case.ts";
+
+/** Answers once the upload has been read. */
+const reads: Handler = async (conn, request) => {
+  await request.body();
+  await conn.reply({ body: "ok" });
+};
 
 type Fields = [name: string, value: string][];
 
@@ -223,7 +230,7 @@ export const fields: Group = {
         const { status } = await round.ask(requestText("POST", "/", {
           headers: [["Connection", "Content-Length"]],
           body: "abc",
-        }));
+        }), reads);
         assert.equal(status, 200);
         assert.equal(round.request.length, 3);
         assert.equal(await round.request.text(), "abc");
@@ -238,7 +245,7 @@ export const fields: Group = {
             "chunked",
           ]],
           body: "3\r\nabc\r\n0\r\n\r\n",
-        }));
+        }), reads);
         assert.equal(status, 200);
         assert.equal(round.request.framing, "chunked");
         assert.equal(await round.request.text(), "abc");
@@ -335,7 +342,7 @@ export const fields: Group = {
     {
       name: "field: no Content-Type is invented for a body without one",
       async run(round) {
-        await round.ask(requestText("POST", "/", { body: "abc" }));
+        await round.ask(requestText("POST", "/", { body: "abc" }), reads);
         assert.equal(round.request.header("content-type"), undefined);
       },
     },
@@ -563,11 +570,57 @@ export const trust: Group = {
   cases: TRUSTED,
 };
 
-/** A v4 peer that is trusted by the list's v4-mapped spelling. */
+/** What a v4 peer is on a listener that takes both: v4-mapped, or plain. */
+const ON_BOTH = { HOST: "::" };
+
+/** A v4 peer of a v6 listener is the v4 address, in the list and in what is said. */
 export const trustMapped: Group = {
-  name: "trust of a v4-mapped block",
-  env: () => ({ TRUSTED_PROXIES: "::ffff:127.0.0.0/104" }),
-  cases: [TRUSTED[0]!, TRUSTED[5]!],
+  name: "trust of mapped peers",
+  env: () => ({ ...ON_BOTH, TRUSTED_PROXIES: "::ffff:127.0.0.0/104" }),
+  cases: [
+    trusted(
+      "a v4-mapped peer is named by its v4 address",
+      [["X-Forwarded-For", "1.2.3.4"], ["Forwarded", "for=1.2.3.4"]],
+      {
+        "x-forwarded-for": "1.2.3.4, 127.0.0.1",
+        "forwarded": "for=1.2.3.4, for=127.0.0.1",
+      },
+    ),
+  ],
+};
+
+/** A v6 peer that is trusted. */
+export const trustV6: Group = {
+  name: "trust of v6",
+  env: () => ({ ...ON_BOTH, TRUSTED_PROXIES: "::1" }),
+  cases: [
+    {
+      name: "trust: a v6 peer is believed, and named in quotes in Forwarded (RFC 7239 §6)",
+      on: "fresh",
+      async run(round) {
+        const client = await round.connectTo(round.proxy.port, "::1");
+        const { status } = await client.request(requestText("GET", "/", {
+          headers: {
+            "X-Forwarded-For": "2001:db8::1",
+            "Forwarded": 'for="[2001:db8::1]"',
+          },
+        }));
+        assert.equal(status, 200);
+        const { request } = round;
+        assert.deepEqual(request.headerAll("x-forwarded-for"), [
+          "2001:db8::1, ::1",
+        ]);
+        assert.deepEqual(request.headerAll("forwarded"), [
+          'for="[2001:db8::1]", for="[::1]"',
+        ]);
+      },
+    },
+    trusted(
+      "a v4 peer is a stranger to a list of v6",
+      [["X-Forwarded-For", "1.2.3.4"]],
+      { "x-forwarded-for": "127.0.0.1" },
+    ),
+  ],
 };
 
 /** Another peer than the one that is trusted. */

@@ -1,6 +1,14 @@
-import { fields, trust, trustMapped, trustOfOthers, viaOff } from "./fields.ts";
+import {
+  fields,
+  trust,
+  trustMapped,
+  trustOfOthers,
+  trustV6,
+  viaOff,
+} from "./fields.ts";
 import { wireTests } from "./tests.ts";
 
-for (const group of [fields, trust, trustMapped, trustOfOthers, viaOff]) {
+wireTests(fields);
+for (const group of [trust, trustV6, trustMapped, trustOfOthers, viaOff]) {
   wireTests(group);
 }

@@ -30,27 +30,6 @@ export const loop: Group = {
       },
     },
     {
-      name: "loop: a ring of one ends in 508 at once (RFC 5842 §7.2)",
-      on: "fresh",
-      async run(round) {
-        // The port has to be known before the proxy is.
-        const port = await deadPort();
-        await using ring = await startProxy(round.runtime, {
-          env: {
-            PORT: `${port}`,
-            BACKENDS: `http://127.0.0.1:${port}`,
-            HEALTH_PATH: "off",
-            RETRIES: "0",
-          },
-        });
-        const client = await round.connectTo(ring.port);
-        const began = performance.now();
-        const answer = await client.request(requestText("GET", "/"));
-        assert.equal(answer.status, 508);
-        assert.ok(performance.now() - began < 5_000);
-      },
-    },
-    {
       name: "loop: a ring of two ends in 508 at once (RFC 5842 §7.2)",
       on: "fresh",
       async run(round) {

@@ -34,7 +34,7 @@ function firstByte(promise: string, head: string, chunked: boolean): WireCase {
       backend.handler = async (conn) => {
         await conn.send(head);
         await (chunked ? conn.chunk("a") : conn.send("a"));
-        await seen.promise;
+        await Promise.race([seen.promise, conn.closed]);
         await (chunked ? conn.chunk("b") : conn.send("b"));
         if (chunked) await conn.lastChunk();
         else await conn.end();
@@ -79,10 +79,11 @@ export const streaming: Group = {
         const seen = Promise.withResolvers<void>();
         backend.handler = async (conn) => {
           await conn.send(EVENTS);
-          await seen.promise;
+          await Promise.race([seen.promise, conn.closed]);
           await conn.chunk("a");
           await conn.lastChunk();
         };
+        connection.wire.timeoutMs = 3_000;
         await connection.write(requestText("GET", "/s"));
         assert.equal((await connection.readHead()).status, 200);
         seen.resolve();

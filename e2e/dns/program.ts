@@ -1,0 +1,33 @@
+/**
+ * A proxy of one name, which is looked up at a name server of the test's own:
+ * `lookup` is the option for that, and nothing of the machine is touched.
+ *
+ * @module
+ */
+
+import { Resolver } from "node:dns/promises";
+import process from "node:process";
+import { createProxy, type Looked, serve } from "../../mod.ts";
+
+const { DNS_SERVER = "", NAMED = "", HOST_HEADER } = process.env;
+const resolver = new Resolver();
+resolver.setServers([DNS_SERVER]);
+
+async function lookup(host: string): Promise<Looked> {
+  const found = await resolver.resolve4(host, { ttl: true });
+  return {
+    addresses: found.map(({ address }) => address),
+    ttlMs: Math.min(...found.map(({ ttl }) => ttl * 1000)),
+  };
+}
+
+const proxy = createProxy({
+  backends: [{ url: NAMED, resolve: true }],
+  health: { path: "/health", intervalMs: 200, timeoutMs: 150 },
+  hostHeader: HOST_HEADER === "backend" ? "backend" : "preserve",
+  lookup,
+});
+await proxy.ready;
+const server = serve(proxy, { port: 0, host: "127.0.0.1" });
+console.error(`listening on ${server.url} (${proxy.pool.size} backends)`);
+process.on("SIGTERM", () => server.stop().then(() => process.exit(0)));

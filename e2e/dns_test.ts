@@ -1,0 +1,224 @@
+/**
+ * Backends by name, with a real name server whose answer changes under load.
+ */
+
+import assert from "node:assert/strict";
+import { type RawBackend, rawBackend } from "./harness/backend.ts";
+import { rawRequest, requestText } from "./harness/client.ts";
+import { ended, opened } from "./harness/cleanup.ts";
+import { Load } from "./harness/load.ts";
+import { runProgram, startProxy } from "./harness/proxy.ts";
+import { forBoth, skippedWithout } from "./harness/suite.ts";
+import { until } from "./harness/wait.ts";
+import { inPath } from "../testing/tools.ts";
+
+/** A name server that knows one name. */
+class NameServer implements AsyncDisposable {
+  readonly label = "dnsmasq";
+  readonly #child: Deno.ChildProcess;
+
+  private constructor(
+    readonly port: number,
+    readonly folder: string,
+    child: Deno.ChildProcess,
+  ) {
+    this.#child = child;
+  }
+
+  static async start(...addresses: string[]): Promise<NameServer> {
+    const folder = await Deno.makeTempDir();
+    await Deno.writeTextFile(`${folder}/hosts`, hosts(addresses));
+    // A free port of UDP is found by taking one and letting it go.
+    const socket = Deno.listen({ port: 0, hostname: "127.0.0.1" });
+    const { port } = socket.addr as Deno.NetAddr;
+    socket.close();
+    await Deno.chmod(folder, 0o755);
+    const child = new Deno.Command(inPath("dnsmasq")!, {
+      args: [
+        "--conf-file=/dev/null",
+        "--keep-in-foreground",
+        "--no-resolv",
+        "--no-hosts",
+        `--addn-hosts=${folder}/hosts`,
+        "--listen-address=127.0.0.1",
+        "--bind-interfaces",
+        `--port=${port}`,
+        "--local-ttl=1",
+        "--pid-file",
+        "--log-facility=-",
+        ...Deno.uid() === 0 ? ["--user=root"] : [],
+      ],
+      stdin: "null",
+      stdout: "null",
+      stderr: "piped",
+    }).spawn();
+    const server = new NameServer(port, folder, child);
+    opened(server);
+    await server.#told(/started/);
+    return server;
+  }
+
+  #lines = "";
+  #reading: Promise<void> | undefined;
+
+  /** Waits until it has said something more. */
+  async #told(pattern: RegExp): Promise<void> {
+    this.#reading ??= (async () => {
+      const decoder = new TextDecoder();
+      for await (const piece of this.#child.stderr) {
+        this.#lines += decoder.decode(piece, { stream: true });
+      }
+    })();
+    await until(() => pattern.test(this.#lines), {
+      what: () => `${pattern} from dnsmasq: ${this.#lines}`,
+    });
+  }
+
+  /** Changes its answer. */
+  async answer(...addresses: string[]): Promise<void> {
+    await Deno.writeTextFile(`${this.folder}/hosts`, hosts(addresses));
+    this.#lines = "";
+    this.#child.kill("SIGHUP");
+    await this.#told(/read .*hosts/);
+  }
+
+  async abandon(): Promise<void> {
+    ended(this);
+    try {
+      this.#child.kill("SIGTERM");
+    } catch {
+      // It has ended by itself.
+    }
+    await this.#child.status;
+    await this.#reading;
+    await Deno.remove(this.folder, { recursive: true });
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.abandon();
+  }
+}
+
+const hosts = (addresses: readonly string[]) =>
+  addresses.map((address) => `${address} pool.test\n`).join("");
+
+/** Backends on one port of several addresses; each says its own. */
+async function pods(...addresses: string[]): Promise<RawBackend[]> {
+  const found: RawBackend[] = [];
+  for (const host of addresses) {
+    const port = found[0]?.port;
+    found.push(
+      await rawBackend((conn) => conn.reply({ body: host }), {
+        host,
+        ...(port === undefined ? {} : { port }),
+      }),
+    );
+  }
+  return found;
+}
+
+// Linux answers on all of 127.0.0.0/8 without asking for it.
+const options = Deno.build.os === "linux"
+  ? { ...skippedWithout("dnsmasq"), timeoutMs: 60_000 }
+  : { skip: "127.0.0.2 is no address here" };
+
+const SERVER = {
+  entry: "e2e/dns/program.ts",
+  // `Resolver.setServers()` asks for the interfaces in Deno.
+  permissions: ["--allow-sys=networkInterfaces"],
+};
+
+forBoth(
+  "an answer of the name server that changes under load loses no request",
+  options,
+  async (runtime) => {
+    const all = ["127.0.0.2", "127.0.0.3", "127.0.0.4", "127.0.0.5"];
+    const backends = await pods(...all);
+    await using dns = await NameServer.start("127.0.0.2", "127.0.0.3");
+    await using proxy = await startProxy(runtime, {
+      ...SERVER,
+      env: {
+        DNS_SERVER: `127.0.0.1:${dns.port}`,
+        NAMED: `http://pool.test:${backends[0]!.port}`,
+      },
+    });
+    assert.match(proxy.log, /\(2 backends\)/);
+    await using load = Load.start(proxy.port, { clients: 8 });
+    /** Waits until just these are asked. */
+    const serving = (...hosts: string[]) =>
+      until(async () => {
+        const before = backends.map(({ requests }) => requests.length);
+        const mark = load.answered + 60;
+        await until(() => load.answered >= mark, { timeoutMs: 10_000 });
+        return all.every((host, i) =>
+          hosts.includes(host) === backends[i]!.requests.length > before[i]!
+        );
+      }, { timeoutMs: 15_000, what: () => `${hosts}; ${proxy.log}` });
+    await serving("127.0.0.2", "127.0.0.3");
+    // One more; one less; all others.
+    await dns.answer("127.0.0.2", "127.0.0.3", "127.0.0.4");
+    await serving("127.0.0.2", "127.0.0.3", "127.0.0.4");
+    await dns.answer("127.0.0.3", "127.0.0.4");
+    await serving("127.0.0.3", "127.0.0.4");
+    await dns.answer("127.0.0.2", "127.0.0.5");
+    await serving("127.0.0.2", "127.0.0.5");
+    // Nothing at all is no answer to go by.
+    await dns.answer();
+    await proxy.waitForLine(
+      /pool\.test does not resolve .*known addresses are kept/,
+    );
+    await serving("127.0.0.2", "127.0.0.5");
+    const { answered, failures } = await load.stop();
+    assert.deepEqual(failures, []);
+    console.log(`    ${answered} requests, 4 changes of the answer, 0 failed`);
+    for (const backend of backends) await backend.stop();
+  },
+);
+
+forBoth(
+  "a backend by name gets the name as its Host with HOST_HEADER=backend",
+  options,
+  async (runtime) => {
+    const [backend] = await pods("127.0.0.2");
+    await using dns = await NameServer.start("127.0.0.2");
+    const authority = `pool.test:${backend!.port}`;
+    await using proxy = await startProxy(runtime, {
+      ...SERVER,
+      env: {
+        DNS_SERVER: `127.0.0.1:${dns.port}`,
+        NAMED: `http://${authority}`,
+        HOST_HEADER: "backend",
+      },
+    });
+    await rawRequest(proxy.port, requestText("GET", "/"));
+    assert.equal(backend!.requests[0]!.header("host"), authority);
+    assert.equal(backend!.probes[0]!.header("host"), authority);
+    await backend!.stop();
+  },
+);
+
+forBoth("resolve looks names up as the system does", async (runtime) => {
+  await using backend = await rawBackend();
+  await using proxy = await startProxy(runtime, {
+    env: { BACKENDS: `http://localhost:${backend.port} resolve` },
+  });
+  // 127.0.0.1 and, if the machine has it, ::1, where nobody listens.
+  await proxy.waitForLine(
+    /localhost has a new address: http:\/\/127\.0\.0\.1:/,
+  );
+  for (let i = 0; i < 5; i++) {
+    const { status } = await rawRequest(proxy.port, requestText("GET", "/"));
+    assert.equal(status, 200);
+  }
+});
+
+// Bun's `fetch` can be told a server name; see `sendsServerName`.
+forBoth("resolve of an https: backend is refused where it cannot be kept", {
+  runtimes: ["deno"],
+}, async (runtime) => {
+  const { code, stderr } = await runProgram(runtime, {
+    env: { BACKENDS: "https://app.example resolve" },
+  });
+  assert.equal(code, 2);
+  assert.match(stderr, /^BACKENDS: "https:\/\/app\.example" has resolve, but/);
+});

@@ -1,0 +1,93 @@
+/**
+ * Prints the table of wire cases: each promise, and what Deno and Bun make of
+ * it, found out right now on real sockets. `deno task wire target` runs only the
+ * groups that are named.
+ *
+ * @module
+ */
+
+import { closeAll } from "./harness/cleanup.ts";
+import { type Runtime, RUNTIMES } from "./harness/proxy.ts";
+import { Ground, type Group } from "./wire/case.ts";
+import { GROUPS } from "./wire/groups.ts";
+import { judge, type Verdict } from "./wire/verdict.ts";
+
+/** What stands in the table for each kind of verdict. */
+const SHOWN: Readonly<Record<Verdict["kind"], string>> = {
+  holds: "yes",
+  exception: "no",
+  fails: "FAILS",
+  mended: "MENDED",
+};
+
+async function verdicts(group: Group, runtime: Runtime): Promise<Verdict[]> {
+  await using ground = await Ground.open(group, runtime);
+  if (group.together === true) {
+    return await Promise.all(group.cases.map((each) => judge(ground, each)));
+  }
+  const found: Verdict[] = [];
+  for (const each of group.cases) found.push(await judge(ground, each));
+  return found;
+}
+
+async function main(names: readonly string[]): Promise<number> {
+  const unknown = names.find((name) =>
+    GROUPS.every((group) => group.name !== name)
+  );
+  if (unknown !== undefined) {
+    console.error(
+      `No group "${unknown}": there are ${
+        GROUPS.map(({ name }) => `"${name}"`).join(", ")
+      }`,
+    );
+    return 2;
+  }
+  const wanted = GROUPS.filter(({ name }) =>
+    names.length === 0 || names.includes(name)
+  );
+  const counts = new Map<string, number>();
+  const notes: string[] = [];
+  let cases = 0;
+  console.log(`${"deno".padEnd(8)}${"bun".padEnd(8)}case`);
+  for (const group of wanted) {
+    // Both at once, each with a proxy and a backend of its own.
+    const [deno, bun] = await Promise.all(
+      RUNTIMES.map((runtime) => verdicts(group, runtime)),
+    ) as [Verdict[], Verdict[]];
+    group.cases.forEach(({ name }, i) => {
+      cases++;
+      const row = [deno[i]!, bun[i]!].map((verdict, which) => {
+        const shown = SHOWN[verdict.kind];
+        const key = `${RUNTIMES[which]} ${shown}`;
+        counts.set(key, (counts.get(key) ?? 0) + 1);
+        if (verdict.kind !== "holds") {
+          const why = "message" in verdict ? verdict.message : verdict.instead;
+          notes.push(`${RUNTIMES[which]}: ${shown}: ${name}: ${why}`);
+        }
+        return shown.padEnd(8);
+      });
+      console.log(`${row.join("")}${name}`);
+    });
+  }
+  console.log(`\n${notes.join("\n")}\n`);
+  for (const runtime of RUNTIMES) {
+    const of = (shown: string) => counts.get(`${runtime} ${shown}`) ?? 0;
+    console.log(
+      `${runtime}: ${of("yes")} of ${cases} hold, ${
+        of("no")
+      } are listed exceptions, ${of("FAILS") + of("MENDED")} are unexpected`,
+    );
+  }
+  const unexpected = [...counts].some(([key]) => /FAILS|MENDED/.test(key));
+  return unexpected ? 1 : 0;
+}
+
+if (import.meta.main) {
+  let code = 1;
+  try {
+    code = await main(Deno.args);
+  } finally {
+    await closeAll();
+  }
+  Deno.exit(code);
+}

@@ -1,0 +1,50 @@
+/**
+ * All groups of cases, in the order in which they are told.
+ *
+ * @module
+ */
+
+import { answers, locationsBehindBasePath } from "./answers.ts";
+import { bodies } from "./bodies.ts";
+import { broken } from "./broken.ts";
+import { cancelling } from "./cancelling.ts";
+import type { Group } from "./case.ts";
+import {
+  fields,
+  trust,
+  trustMapped,
+  trustOfOthers,
+  trustV6,
+  viaOff,
+} from "./fields.ts";
+import { host, hostOfBackend, hostPreserved } from "./host.ts";
+import { loop } from "./loop.ts";
+import { methods } from "./methods.ts";
+import { smuggling } from "./smuggling.ts";
+import { quietStreams, streaming } from "./streaming.ts";
+import { basePath, target } from "./target.ts";
+
+/** All of them. */
+export const GROUPS: readonly Group[] = [
+  target,
+  basePath,
+  host,
+  hostPreserved,
+  hostOfBackend,
+  methods,
+  fields,
+  trust,
+  trustV6,
+  trustMapped,
+  trustOfOthers,
+  viaOff,
+  loop,
+  bodies,
+  answers,
+  locationsBehindBasePath,
+  broken,
+  smuggling,
+  streaming,
+  quietStreams,
+  cancelling,
+];

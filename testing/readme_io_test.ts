@@ -1,0 +1,36 @@
+import assert from "node:assert/strict";
+import { rewritten, sectionOf, SECTIONS } from "./readme.ts";
+import { ROOT } from "./tools.ts";
+
+const readme = await Deno.readTextFile(`${ROOT}/README.md`);
+
+for (const [name, make] of Object.entries(SECTIONS)) {
+  Deno.test(`the README's ${name} are what the code says`, () => {
+    assert.equal(
+      sectionOf(readme, name),
+      make().trim(),
+      "run: deno run -A testing/readme.ts",
+    );
+  });
+}
+
+Deno.test("rewritten() changes nothing that is right", () => {
+  assert.equal(rewritten(readme), readme);
+});
+
+Deno.test("rewritten() leaves alone what is outside, and misses no section", () => {
+  const text = "a\n<!-- settings -->\nold\n<!-- /settings -->\nb\n";
+  const made = rewritten(text);
+  assert.ok(made.startsWith("a\n<!-- settings -->\n\n| Variable"));
+  assert.ok(made.endsWith("|\n\n<!-- /settings -->\nb\n"));
+  assert.throws(() => rewritten("nothing"), /Cannot find the section/);
+});
+
+Deno.test("what the documents link to is there", async () => {
+  for (const name of ["README.md", "CONTRIBUTING.md", "CHANGELOG.md"]) {
+    const text = await Deno.readTextFile(`${ROOT}/${name}`);
+    for (const [, target] of text.matchAll(/\]\((?!https?:|#)([^)#]+)/g)) {
+      await Deno.stat(`${ROOT}/${target}`);
+    }
+  }
+});
