@@ -371,12 +371,17 @@ export interface EjectorOptions {
 export class Ejector {
   readonly #pool: Pool;
   readonly #options: Required<EjectorOptions>;
-  readonly #standings = new Map<Backend, Standing>();
+  readonly #standings = new WeakMap<Backend, Standing>();
   readonly #timers = new Map<Backend, TimerHandle>();
+  readonly #unsubscribe: () => void;
 
   /** Makes an ejector over a pool. */
   constructor(pool: Pool, options: EjectorOptions) {
     this.#pool = pool;
+    this.#unsubscribe = pool.subscribe(({ type, backend }) => {
+      // Who is not in the pool is nobody's news any more.
+      if (type === "removed" && backend !== undefined) this.#forget(backend);
+    });
     this.#options = {
       after: 3,
       timeMs: 10_000,
@@ -406,6 +411,8 @@ export class Ejector {
     if (backend.ejected) return;
     const known = standing ?? UNBLEMISHED;
     if (startedAt < known.since) return;
+    // Removed while it was answering this.
+    if (!good && !this.#pool.backends.includes(backend)) return;
     const now = clock.now();
     const next = weigh(known, good, { after, timeMs, now });
     if (next.eject === 0) {
@@ -421,8 +428,15 @@ export class Ejector {
 
   /** Ends all timers; whoever is ejected stays so. */
   stop(): void {
+    this.#unsubscribe();
     for (const timer of this.#timers.values()) this.#options.clock.clear(timer);
     this.#timers.clear();
+  }
+
+  #forget(backend: Backend): void {
+    this.#options.clock.clear(this.#timers.get(backend));
+    this.#timers.delete(backend);
+    this.#standings.delete(backend);
   }
 
   /**

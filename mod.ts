@@ -99,8 +99,9 @@ import {
   sendsServerName,
   transport as transportOf,
 } from "./runtime/runtime.ts";
-import { drain } from "./runtime/serve.ts";
+import { drain, Gate } from "./runtime/serve.ts";
 import { customTransport } from "./runtime/custom.ts";
+import { workersFault } from "./runtime/workers.ts";
 import {
   bunWebSocket,
   type BunWebSocketHandlers,
@@ -352,6 +353,7 @@ export function createProxy(options: ProxyOptions): Proxy {
     probes ??= new ProbeHistory(pool);
     metrics ??= forwarder.meter = new Metrics(pool, {
       inFlight: () => inFlight.size,
+      webSocketsOpen: () => forwarder.bridged,
       retriesRefused: () => budget.refused,
       linesLost: () => lines.dropped,
     });
@@ -644,6 +646,10 @@ export function serve(proxy: Proxy, options: ServeOptions = {}): Server {
   if (inside === undefined) {
     throw new TypeError("Cannot serve: this proxy is not from createProxy()");
   }
+  const workers = workersFault(options.workers);
+  if (workers !== undefined) {
+    throw new RangeError(`Cannot serve: workers ${workers}`);
+  }
   const { host = "0.0.0.0", tls } = options;
   const drainOptions = {
     delayMs: checkedNumber("drainDelayMs", options.drainDelayMs, {
@@ -658,7 +664,8 @@ export function serve(proxy: Proxy, options: ServeOptions = {}): Server {
     }),
     clock: systemClock,
   };
-  const listener = listen(proxy.fetch, {
+  const gate = new Gate(proxy.fetch);
+  const listener = listen(gate.handle, {
     port: checkedNumber("port", options.port, {
       otherwise: 8080,
       min: 0,
@@ -684,7 +691,7 @@ export function serve(proxy: Proxy, options: ServeOptions = {}): Server {
   let stopping: Promise<void> | undefined;
   const { promise: finished, resolve } = Promise.withResolvers<void>();
   const stop = () =>
-    stopping ??= drain(listener, {
+    stopping ??= drain(listener, gate, {
       drain: inside.drain,
       get uploading() {
         return forwarder.uploading;
@@ -914,6 +921,11 @@ async function main(): Promise<void> {
     for (const fault of unresolved) writeLine("err", `${name}: ${fault}`);
     return exit(2);
   }
+  const workers = workersFault(config.serve.workers);
+  if (workers !== undefined) {
+    writeLine("err", `WORKERS: ${workers}`);
+    return exit(2);
+  }
   liftBunLimit(say);
   surviveRejections(say);
   hushSignalRemark();
@@ -936,6 +948,12 @@ async function main(): Promise<void> {
     clock: systemClock,
   });
   onSignal("SIGHUP", () => {
+    // Neither runtime gives a running server another certificate: Bun's
+    // `reload()` takes one and shows the old one, Deno has nothing of the kind,
+    // and a second listener on the port would refuse clients between the two.
+    if (config.serve.tls !== undefined) {
+      say("SIGHUP does not read TLS_CERT again: start it anew for that");
+    }
     if (file !== undefined) file.reload();
     else say("SIGHUP changes nothing: the backends come from BACKENDS");
   });

@@ -935,3 +935,95 @@ Deno.test("via: false sends none", async () => {
 async function text(body: ReadableStream<Uint8Array> | null): Promise<string> {
   return await new Response(body).text();
 }
+
+// ── The pool, while it works ────────────────────────────────────────────────
+
+Deno.test("pool.add() checks what it is given as createProxy() does", async () => {
+  await using w = world();
+  for (
+    const wrong of [
+      "10.0.0.9:3000",
+      "ftp://10.0.0.9",
+      "http://10.0.0.9?a",
+      { url: B, weight: 1001 },
+      { url: B, maxConns: 0 },
+      { url: B, resolve: true },
+      A,
+    ]
+  ) {
+    assert.throws(
+      () => w.proxy.pool.add(wrong),
+      (error) => error instanceof TypeError || error instanceof RangeError,
+      JSON.stringify(wrong),
+    );
+  }
+  assert.equal(w.proxy.pool.size, 1);
+  assert.equal(w.proxy.pool.add("http://10.0.0.2:3000/").url, B);
+});
+
+Deno.test("a backend that is added gets requests once its probe has passed", async () => {
+  let well = false;
+  await using w = world(
+    { health: { intervalMs: 1_000, timeoutMs: 500, rise: 1 } },
+    undefined,
+    ({ url }) =>
+      new Response("", { status: url.startsWith(B) && !well ? 500 : 200 }),
+  );
+  await w.proxy.ready;
+  w.proxy.pool.add(B);
+  for (let i = 0; i < 4; i++) await w.ask();
+  assert.deepEqual(w.network.counts, { "10.0.0.1:3000": 4 });
+  well = true;
+  await w.clock.advance(2_000);
+  for (let i = 0; i < 4; i++) await w.ask();
+  assert.deepEqual(w.network.counts, {
+    "10.0.0.1:3000": 6,
+    "10.0.0.2:3000": 2,
+  });
+});
+
+Deno.test("pool.remove(), drain() and setWeight() hold from the next request on", async () => {
+  await using w = world({ backends: [A, B, C], health: false });
+  const { pool } = w.proxy;
+  const asked = async () => {
+    w.network.sent.length = 0;
+    for (let i = 0; i < 12; i++) assert.equal((await w.ask()).status, 200);
+    return Object.values(w.network.counts).sort((a, b) => a - b);
+  };
+  const events: string[] = [];
+  const end = pool.subscribe(({ type }) => events.push(type));
+  assert.deepEqual(await asked(), [4, 4, 4]);
+  pool.remove(pool.get(C)!);
+  assert.deepEqual(await asked(), [6, 6]);
+  pool.setWeight(pool.get(B)!, 2);
+  assert.deepEqual(await asked(), [4, 8]);
+  pool.drain(pool.get(B)!);
+  assert.deepEqual(await asked(), [12]);
+  pool.drain(pool.get(B)!, false);
+  end();
+  pool.add(C);
+  assert.deepEqual(await asked(), [3, 3, 6]);
+  assert.deepEqual(events, ["removed", "changed", "draining", "changed"]);
+});
+
+Deno.test("resolve keeps a backend for each address that lookup finds", async () => {
+  let addresses = ["10.0.0.1", "10.0.0.2"];
+  await using w = world({
+    backends: [{ url: "http://app.test:3000", resolve: true }],
+    lookup: (host) =>
+      host === "app.test"
+        ? Promise.resolve({ addresses })
+        : Promise.reject(new Error("unknown")),
+  });
+  await w.proxy.ready;
+  for (let i = 0; i < 4; i++) await w.ask();
+  assert.deepEqual(w.network.counts, {
+    "10.0.0.1:3000": 2,
+    "10.0.0.2:3000": 2,
+  });
+  addresses = ["10.0.0.3"];
+  await w.clock.advance(11_000);
+  w.network.sent.length = 0;
+  for (let i = 0; i < 4; i++) await w.ask();
+  assert.deepEqual(w.network.counts, { "10.0.0.3:3000": 4 });
+});

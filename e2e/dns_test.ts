@@ -10,6 +10,7 @@ import { Load } from "./harness/load.ts";
 import { runProgram, startProxy } from "./harness/proxy.ts";
 import { forBoth, skippedWithout } from "./harness/suite.ts";
 import { until } from "./harness/wait.ts";
+import { Authority } from "./tls/certificates.ts";
 import { inPath } from "../testing/tools.ts";
 
 /** A name server that knows one name. */
@@ -211,6 +212,32 @@ forBoth("resolve looks names up as the system does", async (runtime) => {
     assert.equal(status, 200);
   }
 });
+
+forBoth(
+  "a backend by name shows the certificate of its name",
+  // Deno's `fetch` cannot be told a server name; see `sendsServerName`.
+  { ...options, ...skippedWithout("dnsmasq", "openssl"), runtimes: ["bun"] },
+  async (runtime) => {
+    await using ca = await Authority.make();
+    await using dns = await NameServer.start("127.0.0.2");
+    for (const [names, status] of [["pool.test", 200], ["other.test", 503]]) {
+      await using backend = await rawBackend(
+        (conn) => conn.reply({ body: "ok" }),
+        { host: "127.0.0.2", tls: await ca.sign(`DNS:${names}`) },
+      );
+      await using proxy = await startProxy(runtime, {
+        ...SERVER,
+        env: {
+          DNS_SERVER: `127.0.0.1:${dns.port}`,
+          NAMED: `https://pool.test:${backend.port}`,
+          CA: ca.cert,
+        },
+      });
+      const answer = await rawRequest(proxy.port, requestText("GET", "/"));
+      assert.equal(answer.status, status, proxy.log);
+    }
+  },
+);
 
 // Bun's `fetch` can be told a server name; see `sendsServerName`.
 forBoth("resolve of an https: backend is refused where it cannot be kept", {

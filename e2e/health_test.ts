@@ -20,6 +20,9 @@ const QUICK = {
   HEALTH_FALL: "3",
 };
 
+/** Milliseconds for what takes a few probes, on a machine that is busy. */
+const LONG = 20_000;
+
 /** Sends `count` requests, all of which must be answered; gives each's share. */
 async function shares(
   proxy: ProxyProcess,
@@ -44,6 +47,7 @@ function verdicts(proxy: ProxyProcess, backend: RawBackend): string[] {
 
 forBoth(
   "a backend gets nothing after fall failed probes, and again after rise",
+  { timeoutMs: 90_000 },
   async (runtime) => {
     await using a = await rawBackend();
     await using b = await rawBackend();
@@ -59,9 +63,9 @@ forBoth(
     const script = [500, 500, 200, 500, 500, 200];
     b.health = async (conn) =>
       await conn.reply({ status: script.shift() ?? 200 });
-    await until(() => script.length === 0, { timeoutMs: 10_000 });
+    await until(() => script.length === 0, { timeoutMs: LONG });
     const probes = b.probes.length;
-    await until(() => b.probes.length > probes);
+    await until(() => b.probes.length > probes, { timeoutMs: LONG });
     assert.deepEqual(verdicts(proxy, b), []);
     assert.deepEqual(await shares(proxy, [a, b], 10), [5, 5]);
 
@@ -70,7 +74,7 @@ forBoth(
       failed++;
       await conn.reply({ status: 500 });
     };
-    await proxy.waitForLine(/ is down /);
+    await proxy.waitForLine(/ is down /, LONG);
     assert.ok(failed >= 3, String(failed));
     assert.deepEqual(await shares(proxy, [a, b], 10), [10, 0]);
 
@@ -78,18 +82,20 @@ forBoth(
     const again = [200, 500, 200, 500];
     b.health = async (conn) =>
       await conn.reply({ status: again.shift() ?? 500 });
-    await until(() => again.length === 0, { timeoutMs: 10_000 });
+    await until(() => again.length === 0, { timeoutMs: LONG });
     assert.deepEqual(await shares(proxy, [a, b], 10), [10, 0]);
     assert.equal(verdicts(proxy, b).length, 1, proxy.log);
 
     b.health = 200;
-    await proxy.waitForLine(/ is up /);
+    await proxy.waitForLine(/ is up /, LONG);
     assert.deepEqual(await shares(proxy, [a, b], 10), [5, 5]);
     assert.equal(verdicts(proxy, b).length, 2, proxy.log);
   },
 );
 
-forBoth("a backend that dies and comes back costs no client an error", async (
+forBoth("a backend that dies and comes back costs no client an error", {
+  timeoutMs: 90_000,
+}, async (
   runtime,
 ) => {
   await using a = await rawBackend();
@@ -100,35 +106,40 @@ forBoth("a backend that dies and comes back costs no client an error", async (
   await shares(proxy, [a, b], 10);
   await b.kill();
   assert.deepEqual(await shares(proxy, [a, b], 10), [10, 0]);
-  await proxy.waitForLine(/ is down /);
+  await proxy.waitForLine(/ is down /, LONG);
   assert.deepEqual(await shares(proxy, [a, b], 10), [10, 0]);
   await b.restart();
-  await proxy.waitForLine(/ is up /);
+  await proxy.waitForLine(/ is up /, LONG);
   await until(async () => (await shares(proxy, [a, b], 10))[1] === 5, {
-    timeoutMs: 10_000,
+    timeoutMs: LONG,
   });
-});
-
-forBoth("all down is 503 until one is up", async (runtime) => {
-  await using backend = await rawBackend(undefined, { health: 503 });
-  await using proxy = await startProxy(runtime, {
-    env: { ...QUICK, BACKENDS: backend.url },
-  });
-  const response = await rawRequest(proxy.port, requestText("GET", "/"));
-  assert.equal(response.status, 503);
-  assert.equal(response.header("retry-after"), "1");
-  assert.equal(
-    response.header("proxy-status"),
-    "sluice; error=destination_unavailable",
-  );
-  assert.equal(backend.requests.length, 0);
-  backend.health = 200;
-  await proxy.waitForLine(/ is up /);
-  assert.deepEqual(await shares(proxy, [backend], 3), [3]);
 });
 
 forBoth(
+  "all down is 503 until one is up",
+  { timeoutMs: 90_000 },
+  async (runtime) => {
+    await using backend = await rawBackend(undefined, { health: 503 });
+    await using proxy = await startProxy(runtime, {
+      env: { ...QUICK, BACKENDS: backend.url },
+    });
+    const response = await rawRequest(proxy.port, requestText("GET", "/"));
+    assert.equal(response.status, 503);
+    assert.equal(response.header("retry-after"), "1");
+    assert.equal(
+      response.header("proxy-status"),
+      "sluice; error=destination_unavailable",
+    );
+    assert.equal(backend.requests.length, 0);
+    backend.health = 200;
+    await proxy.waitForLine(/ is up /, LONG);
+    assert.deepEqual(await shares(proxy, [backend], 3), [3]);
+  },
+);
+
+forBoth(
   "a probe that is never answered holds up neither probes nor requests",
+  { timeoutMs: 90_000 },
   async (
     runtime,
   ) => {
@@ -140,17 +151,19 @@ forBoth(
     hung.health = "hang";
     await proxy.waitForLine(
       / is down \(probe of \/health: no answer within 290 ms\)/,
+      LONG,
     );
     const probes = good.probes.length;
-    await until(() => good.probes.length >= probes + 3);
+    await until(() => good.probes.length >= probes + 3, { timeoutMs: LONG });
     assert.deepEqual(await shares(proxy, [good, hung], 10), [10, 0]);
     // Each is ended at its time limit: never two at once.
-    await until(() => hung.open <= 2);
+    await until(() => hung.open <= 2, { timeoutMs: LONG });
   },
 );
 
 forBoth(
   "a probe says who it is, follows no redirect, and asks anew each time",
+  { timeoutMs: 90_000 },
   async (
     runtime,
   ) => {
@@ -161,7 +174,7 @@ forBoth(
     await using proxy = await startProxy(runtime, {
       env: { ...QUICK, BACKENDS: backend.url },
     });
-    await until(() => backend.probes.length >= 3);
+    await until(() => backend.probes.length >= 3, { timeoutMs: LONG });
     assert.equal(backend.requests.length, 0);
     assert.deepEqual(verdicts(proxy, backend), []);
     for (const probe of backend.probes) {
@@ -176,29 +189,35 @@ forBoth(
   },
 );
 
-forBoth("a 404 on the default path is up, with one warning", async (
+forBoth("a 404 on the default path is up, with one warning", {
+  timeoutMs: 90_000,
+}, async (
   runtime,
 ) => {
   await using backend = await rawBackend(undefined, { health: 404 });
   await using proxy = await startProxy(runtime, {
     env: { ...QUICK, BACKENDS: backend.url },
   });
-  await until(() => backend.probes.length >= 4);
+  await until(() => backend.probes.length >= 4, { timeoutMs: LONG });
   assert.deepEqual(await shares(proxy, [backend], 2), [2]);
   const warnings = proxy.stderr.filter((line) => line.includes("404"));
   assert.equal(warnings.length, 1, proxy.log);
   assert.match(warnings[0]!, /set HEALTH_PATH/);
 });
 
-forBoth("a 404 on a path that was asked for is down", async (runtime) => {
-  await using backend = await rawBackend(undefined, {
-    health: 404,
-    healthPath: "/base/alive",
-  });
-  await using proxy = await startProxy(runtime, {
-    env: { ...QUICK, BACKENDS: `${backend.url}/base`, HEALTH_PATH: "/alive" },
-  });
-  assert.equal(backend.probes[0]!.target, "/base/alive");
-  const response = await rawRequest(proxy.port, requestText("GET", "/"));
-  assert.equal(response.status, 503);
-});
+forBoth(
+  "a 404 on a path that was asked for is down",
+  { timeoutMs: 90_000 },
+  async (runtime) => {
+    await using backend = await rawBackend(undefined, {
+      health: 404,
+      healthPath: "/base/alive",
+    });
+    await using proxy = await startProxy(runtime, {
+      env: { ...QUICK, BACKENDS: `${backend.url}/base`, HEALTH_PATH: "/alive" },
+    });
+    assert.equal(backend.probes[0]!.target, "/base/alive");
+    const response = await rawRequest(proxy.port, requestText("GET", "/"));
+    assert.equal(response.status, 503);
+  },
+);

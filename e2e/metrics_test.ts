@@ -2,7 +2,7 @@ import assert from "node:assert/strict"; // built in to both runtimes
 import { inPath } from "../testing/tools.ts";
 import { ADMIN_ENV, adminUrl } from "./harness/admin.ts";
 import { rawBackend } from "./harness/backend.ts";
-import { rawRequest, requestText } from "./harness/client.ts";
+import { RawConnection, rawRequest, requestText } from "./harness/client.ts";
 import { startProxy } from "./harness/proxy.ts";
 import { forBoth, skippedWithout } from "./harness/suite.ts";
 import { until } from "./harness/wait.ts";
@@ -128,6 +128,49 @@ forBoth(
     const after = await scrape(admin);
     assert.equal(after.get("sluice_panics_total"), 1);
     assert.equal(after.get("sluice_requests_in_flight"), 0);
+  },
+);
+
+forBoth(
+  "/metrics counts WebSockets, those that are open and all that were",
+  async (runtime) => {
+    await using backend = await rawBackend(async (conn, request) => {
+      const key = request.header("sec-websocket-key")!;
+      const digest = await crypto.subtle.digest(
+        "SHA-1",
+        new TextEncoder().encode(`${key}258EAFA5-E914-47DA-95CA-C5AB0DC85B11`),
+      );
+      const accept = btoa(String.fromCharCode(...new Uint8Array(digest)));
+      await conn.send(
+        "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\n" +
+          `Connection: Upgrade\r\nSec-WebSocket-Accept: ${accept}\r\n\r\n`,
+      );
+      await conn.takeOver().closed;
+    });
+    await using proxy = await startProxy(runtime, {
+      env: { BACKENDS: backend.url, ...ADMIN_ENV },
+    });
+    const admin = await adminUrl(proxy);
+    const has = async (name: string, value: number) =>
+      (await scrape(admin)).get(name) === value;
+    {
+      await using client = await RawConnection.connect(proxy.port);
+      await client.write(requestText("GET", "/ws", {
+        headers: {
+          Connection: "Upgrade",
+          Upgrade: "websocket",
+          "Sec-WebSocket-Version": "13",
+          "Sec-WebSocket-Key": "dGhlIHNhbXBsZSBub25jZQ==",
+        },
+      }));
+      await client.readUntil("\r\n\r\n");
+      await until(() => has("sluice_websockets_open", 1));
+      assert.ok(await has("sluice_websockets_total", 1));
+    }
+    await until(() => has("sluice_websockets_open", 0));
+    assert.ok(await has("sluice_websockets_total", 1));
+    assert.ok(await has('sluice_requests_total{code="101"}', 1));
+    assert.ok(await has("sluice_request_duration_seconds_count", 0));
   },
 );
 

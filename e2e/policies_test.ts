@@ -187,31 +187,6 @@ for (const policy of ["round_robin", "p2c", "uri_hash"]) {
   });
 }
 
-forBoth(
-  "SLOW_START gives a backend that comes back a tenth at first",
-  async (runtime) => {
-    await using pool = await pooled(runtime, 2, {
-      SLOW_START: "1h",
-      HEALTH_INTERVAL: "100ms",
-      HEALTH_TIMEOUT: "90ms",
-      HEALTH_RISE: "1",
-      HEALTH_FALL: "1",
-    });
-    const [, back] = pool.backends as [RawBackend, RawBackend];
-    // Nobody is new at the start.
-    for (let i = 0; i < 10; i++) await pool.get();
-    assert.equal(back.requests.length, 5);
-    back.health = 500;
-    await pool.proxy.waitForLine(/is down/);
-    back.health = 200;
-    await pool.proxy.waitForLine(/is up/);
-    const before = back.requests.length;
-    for (let i = 0; i < 110; i++) await pool.get();
-    const share = back.requests.length - before;
-    assert.ok(share >= 8 && share <= 12, `${share} of 110`);
-  },
-);
-
 /** The `Set-Cookie` of an answer, and what a client sends back of it. */
 function cookieOf(answer: RawResponse): { set: string; back: string } {
   const set = answer.header("set-cookie") ?? "";

@@ -209,3 +209,26 @@ forBoth(
     await until(() => c.probes.length === 1);
   },
 );
+
+forBoth(
+  "SLOW_START gives who joins a tenth at first, and who starts along all",
+  async (runtime) => {
+    await using a = await numbered(1);
+    await using b = await numbered(2);
+    await using c = await numbered(3);
+    await using file = await backendsFile(`${a.url}\n${b.url}`);
+    await using proxy = await startProxy(runtime, {
+      env: { BACKENDS_FILE: file.path, SLOW_START: "1h" },
+      permissions: file.permissions,
+    });
+    for (let i = 0; i < 10; i++) await get(proxy.port);
+    assert.deepEqual([a.requests.length, b.requests.length], [5, 5]);
+    await file.put(`${a.url}\n${c.url}`);
+    proxy.signal("SIGHUP");
+    await proxy.waitForLine(/BACKENDS_FILE read/);
+    // One part to ten; an hour hardly moves while this runs.
+    for (let i = 0; i < 110; i++) await get(proxy.port);
+    const share = c.requests.length;
+    assert.ok(share >= 8 && share <= 13, `${share} of 110`);
+  },
+);

@@ -152,7 +152,7 @@ async function curl(
 }
 
 const options = {
-  timeoutMs: 240_000,
+  timeoutMs: 600_000,
   ...skippedWithout("nginx", "python3", "curl", "bash", "sha256sum"),
 };
 
@@ -268,12 +268,12 @@ forBoth("nginx and Python serve a site through it, to curl", options, async (
     const restart = (async () => {
       const url = `http://127.0.0.1:${ports[0]}`;
       await first.stop("SIGQUIT");
-      await proxy.waitForLine(new RegExp(`${url} is down`), 30_000);
+      await proxy.waitForLine(new RegExp(`${url} is down`), 120_000);
       const at = seen.length;
       first = await nginx(work, [ports[0]], block);
-      await proxy.waitForLine(new RegExp(`${url} is up`), 30_000);
+      await proxy.waitForLine(new RegExp(`${url} is up`), 120_000);
       await until(() => seen.slice(at).some((name) => /nginx/.test(name)), {
-        timeoutMs: 30_000,
+        timeoutMs: 120_000,
         what: "nginx to get requests again",
       });
     })().finally(() => running = false);

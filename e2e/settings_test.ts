@@ -7,6 +7,7 @@
 
 import assert from "node:assert/strict";
 import { WRONG_SETTINGS } from "../config/wrong_settings.ts";
+import { ROOT } from "../testing/tools.ts";
 import { rawBackend } from "./harness/backend.ts";
 import { runProgram } from "./harness/proxy.ts";
 import { forBoth } from "./harness/suite.ts";
@@ -16,7 +17,7 @@ const AT_ONCE = 3;
 
 forBoth(
   `${WRONG_SETTINGS.length} wrong settings end it with 2 and one line`,
-  { timeoutMs: 240_000 },
+  { timeoutMs: 600_000 },
   async (runtime, t) => {
     const times: number[] = [];
     const left = [...WRONG_SETTINGS];
@@ -30,6 +31,7 @@ forBoth(
           denoFlags: ["--no-prompt", "--allow-env", "--allow-read"],
           env: { PORT: undefined, HOST: undefined, ...env },
           args,
+          startMs: 60_000,
         });
         times.push(performance.now() - began);
         const lines = stderr.split("\n").slice(0, -1);
@@ -49,8 +51,10 @@ forBoth(
         times.at(-1)!.toFixed(0)
       } ms, ${AT_ONCE} at once`,
     );
-    // A second on a quiet machine; others are tested beside this.
-    assert.ok(median < 3_000, `${median} ms`);
+    // Under a second on a quiet machine; others are tested beside this, so only
+    // the quickest are looked at.
+    const quick = times[Math.floor(times.length / 10)]!;
+    assert.ok(quick < 2_000, `${quick} ms`);
   },
 );
 
@@ -89,4 +93,14 @@ forBoth("an empty variable is an unset one", async (runtime) => {
   });
   assert.equal(code, 2);
   assert.match(stderr, /^BACKENDS: is not set: [^\n]*\n$/);
+});
+
+forBoth("the README shows a fault as it is said", async (runtime) => {
+  const readme = await Deno.readTextFile(`${ROOT}/README.md`);
+  const [line, name, value] = /^([A-Z_]+): "(.*)" .+$/m.exec(readme)!;
+  const { code, stderr } = await runProgram(runtime, {
+    env: { BACKENDS: "http://127.0.0.1:3000", [name!]: value },
+  });
+  assert.equal(code, 2);
+  assert.equal(stderr, `${line}\n`);
 });

@@ -7,7 +7,8 @@
  *
  * Each request to `/` says who answered it. A request to `/stop` makes whoever
  * gets it stop listening for ten seconds: nobody who asks meanwhile sees an
- * error, and the log says when it was missed and when it came back.
+ * error, and the log says when it was missed and when it came back. The dashboard
+ * shows all of it as it happens.
  *
  * @module
  */
@@ -16,6 +17,9 @@ import { createServer, type Server } from "node:http";
 import type { AddressInfo } from "node:net";
 import process from "node:process";
 import { createProxy, serve } from "../mod.ts";
+
+/** What the dashboard asks for before it changes anything. */
+const TOKEN = "open-the-sluice-gate";
 
 /** How long a backend that was stopped stays away. */
 const STOPPED_MS = 10_000;
@@ -127,8 +131,10 @@ await proxy.ready;
 const server = serve(proxy, {
   host: "127.0.0.1",
   port: Number(process.env.PORT ?? 8080),
+  admin: { port: Number(process.env.ADMIN_PORT ?? 0), token: TOKEN },
 });
 console.log(
   `Open ${server.url}/ and watch who answers, or: curl ${server.url}/ ` +
-    `(again and again), curl ${server.url}/stop (and again the first)`,
+    `(again and again), curl ${server.url}/stop (and again the first); ` +
+    `the dashboard is at ${server.adminUrl}/ and its token is ${TOKEN}`,
 );

@@ -107,7 +107,7 @@ tbody tr.news { background: var(--shade); transition: none; }
 .weight { width: 4.4rem; border: 1px solid var(--line); border-radius: 8px; background: transparent; padding: .15rem .4rem; }
 .weight:disabled { border-color: transparent; padding-left: 0; -moz-appearance: textfield; appearance: textfield; opacity: 1; }
 .spark { display: flex; align-items: center; gap: .6rem; }
-.spark svg { width: 7.5rem; height: 1.7rem; flex: none; }
+.spark svg { width: 7.5rem; height: 1.7rem; flex: none; border-bottom: 1px solid var(--line); }
 .spark.slow .line { stroke: var(--foam); }
 .spark.slow .area { fill: color-mix(in srgb, var(--foam) 14%, transparent); }
 .spark output { min-width: 4.2rem; white-space: nowrap; }

@@ -10,6 +10,7 @@ Deno.test("FigureKeeper makes rates of counters, second by second", async () => 
   const [a] = [...pool];
   const metrics = new Metrics(pool, {
     inFlight: () => 3,
+    webSocketsOpen: () => 0,
     retriesRefused: () => 0,
     linesLost: () => 0,
   });

@@ -146,6 +146,8 @@ interface BackendCounts {
 export interface MetricsOptions {
   /** Requests under way, now. */
   inFlight: () => number;
+  /** WebSocket connections that are open, now. */
+  webSocketsOpen: () => number;
   /** Retries that the budget has refused, so far. */
   retriesRefused: () => number;
   /** Lines of the access log that were lost, so far. */
@@ -163,7 +165,6 @@ export class Metrics implements Meter {
   #retries = 0;
   #panics = 0;
   #webSockets = 0;
-  #webSocketsOpen = 0;
 
   /** Begins to count. */
   constructor(pool: Pool, options: MetricsOptions) {
@@ -185,13 +186,15 @@ export class Metrics implements Meter {
 
   request(status: number, ms: number): void {
     this.#requests.add(status);
-    this.#duration.add(ms);
+    // A WebSocket lasts as long as its users like, which is nobody's latency.
+    if (status !== 101) this.#duration.add(ms);
   }
 
   answered(backend: Backend, status: number, ms: number): void {
     const counts = this.#of(backend);
     counts.answers.add(status);
     counts.answerMs += ms;
+    if (status === 101) this.#webSockets++;
   }
 
   failed(backend: Backend, type: string): void {
@@ -201,12 +204,6 @@ export class Metrics implements Meter {
 
   retried(): void {
     this.#retries++;
-  }
-
-  /** A WebSocket was opened or has ended. */
-  webSocket(opened: boolean): void {
-    if (opened) this.#webSockets++;
-    this.#webSocketsOpen += opened ? 1 : -1;
   }
 
   /** What an attempt has shown of its backend. */
@@ -238,7 +235,7 @@ export class Metrics implements Meter {
       retriesRefused: this.#options.retriesRefused(),
       panics: this.#panics,
       webSockets: this.#webSockets,
-      webSocketsOpen: this.#webSocketsOpen,
+      webSocketsOpen: this.#options.webSocketsOpen(),
       linesLost: this.#options.linesLost(),
       backends,
     };

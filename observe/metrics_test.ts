@@ -4,6 +4,7 @@ import { boundOf, Histogram, Metrics, percentile, sum } from "./metrics.ts";
 
 const idle = {
   inFlight: () => 0,
+  webSocketsOpen: () => 1,
   retriesRefused: () => 0,
   linesLost: () => 0,
 };
@@ -45,16 +46,15 @@ Deno.test("Metrics counts requests, attempts, outcomes and events", () => {
   metrics.request(200, 12);
   pool.emit({ type: "ejected", backend: a });
   pool.emit({ type: "panic" });
-  metrics.webSocket(true);
-  metrics.webSocket(true);
-  metrics.webSocket(false);
+  metrics.answered(b, 101, 1);
+  metrics.request(101, 3_600_000);
   const snapshot = metrics.snapshot();
-  assert.deepEqual(snapshot.requests, { 200: 1 });
+  assert.deepEqual(snapshot.requests, { 101: 1, 200: 1 });
   assert.equal(snapshot.duration.sum, 12);
   assert.equal(snapshot.retries, 1);
   assert.equal(snapshot.retriesRefused, 7);
   assert.equal(snapshot.panics, 1);
-  assert.equal(snapshot.webSockets, 2);
+  assert.equal(snapshot.webSockets, 1);
   assert.equal(snapshot.webSocketsOpen, 1);
   assert.deepEqual(snapshot.backends[a.id], {
     answers: {},
@@ -64,8 +64,12 @@ Deno.test("Metrics counts requests, attempts, outcomes and events", () => {
     answerMs: 0,
     inFlight: 0,
   });
-  assert.deepEqual(snapshot.backends[b.id]?.answers, { 200: 1, 503: 1 });
-  assert.equal(snapshot.backends[b.id]?.answerMs, 12);
+  assert.deepEqual(snapshot.backends[b.id]?.answers, {
+    101: 1,
+    200: 1,
+    503: 1,
+  });
+  assert.equal(snapshot.backends[b.id]?.answerMs, 13);
 });
 
 Deno.test("Metrics forgets a backend that was removed, and begins anew with it", () => {

@@ -10,6 +10,7 @@ function page(url: string): string {
   const [backend] = [...pool];
   const metrics = new Metrics(pool, {
     inFlight: () => 2,
+    webSocketsOpen: () => 0,
     retriesRefused: () => 0,
     linesLost: () => 4,
   });

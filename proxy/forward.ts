@@ -302,6 +302,8 @@ class Exchange extends Swept implements Follower {
   key: string | undefined;
   /** The upload, if it is read here. */
   upload: Remembering | undefined;
+  /** Whether all of it has come. */
+  uploaded = false;
   /** Whether a piece of the upload failed to come, which is the client's doing. */
   uploadBroke = false;
   /** Whether it asks for a WebSocket. */
@@ -331,8 +333,7 @@ class Exchange extends Swept implements Follower {
 
   /** Whether its body may still be on the way in. */
   get uploading(): boolean {
-    return !this.answered &&
-      (this.upload !== undefined || !BODILESS.has(this.method));
+    return !this.answered && this.upload !== undefined && !this.uploaded;
   }
 
   override sweep(now: number): void {
@@ -737,8 +738,13 @@ export class Forwarder {
         throw error;
       }
       if (x.movedAt !== Infinity) x.movedAt = this.now();
-      if (piece === undefined) return undefined;
+      if (piece === undefined) {
+        x.uploaded = true;
+        return undefined;
+      }
       size += piece.byteLength;
+      // Nobody need ask for the end of what has a length.
+      if (size === declared) x.uploaded = true;
       if (size > maxBodyBytes) {
         x.end(TOO_LARGE);
         throw TOO_LARGE;

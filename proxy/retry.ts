@@ -58,9 +58,9 @@ export type Decision =
 /**
  * Refused connections that one request gets over. They cost a backend nothing
  * and tell at once, so they count neither as retries nor against the budget;
- * bounded all the same, so that a large pool that is gone is found out soon.
+ * bounded all the same, so that a very large pool that is gone is found out.
  */
-const MAX_REFUSALS = 10;
+const MAX_REFUSALS = 100;
 
 /** Decides about one failed attempt. */
 export function decide(situation: Situation): Decision {

@@ -5,6 +5,7 @@
  * @module
  */
 
+import tls from "node:tls";
 import type { Backend } from "../balancer.ts";
 import type { ProbeResult } from "../health.ts";
 import type { Chunk } from "../proxy/body.ts";
@@ -35,6 +36,15 @@ export interface BunServerLike {
   requestIP(request: Request): { address: string } | null;
   /** Idle limit of one request's connection, in seconds. */
   timeout(request: Request, seconds: number): void;
+}
+
+/** The authorities that are believed when none is named, as PEM text. */
+function usualAuthorities(): string {
+  const { getCACertificates } = tls as {
+    // Not in the types that Deno has of `node:tls`.
+    getCACertificates?: (which: "default") => readonly string[];
+  };
+  return (getCACertificates?.("default") ?? tls.rootCertificates).join("\n");
 }
 
 /** Methods that Bun's `fetch` sends as they are; it turns others into GET. */
@@ -91,7 +101,9 @@ export class BunTransport implements Transport {
     const { ca, cert, key } = options.tls ?? {};
     if (ca !== undefined || cert !== undefined) {
       this.#tls = {
-        ...(ca === undefined ? {} : { ca }),
+        // Besides the usual authorities, and not in their place. One text: a
+        // list of them is read anew for each connection, which takes longer.
+        ...(ca === undefined ? {} : { ca: `${usualAuthorities()}\n${ca}` }),
         ...(cert === undefined ? {} : { cert }),
         ...(key === undefined ? {} : { key }),
       };

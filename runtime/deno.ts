@@ -98,7 +98,10 @@ export class DenoTransport implements Transport {
       client,
     };
     if (body !== undefined) init.body = body;
-    return fetch(outgoing.url, init);
+    return fetch(
+      backend.socketPath === undefined ? outgoing.url : named(outgoing),
+      init,
+    );
   }
 
   classify(error: unknown): Failure {
@@ -234,6 +237,8 @@ export class DenoTransport implements Transport {
     if (client === undefined) {
       client = this.#make({
         proxy: { transport: "unix", path },
+        // A connection is kept for each `Host` that clients have come up with.
+        poolIdleTimeout: SOCKET_IDLE_MS,
         ...(idle === undefined ? {} : { poolMaxIdlePerHost: idle }),
       });
       this.#sockets.set(key, client);
@@ -300,6 +305,18 @@ function headerList(
 }
 
 /**
+ * The URL of a request to a Unix domain socket. Deno sends it as the target, in
+ * absolute form, and for a server its authority goes before `Host` (RFC 9112
+ * §3.2.2): so it has to be what `Host` says. A host that passes ours and that
+ * `fetch` would not take, such as `1.2.3.999`, is not the backend's fault.
+ */
+function named({ url, backend, fields }: Outgoing): string {
+  const host = fields.find(([name]) => name === "host")?.[1];
+  const wanted = `http://${host}${url.slice(backend.origin.length)}`;
+  return URL.canParse(wanted) ? wanted : url;
+}
+
+/**
  * A body of known length that is read as it is sent. `fetch` takes length and
  * stream from anything that is a `Blob`; given the stream alone it would send
  * it as chunked. It never repeats such a request by itself, and refuses to end
@@ -323,6 +340,9 @@ class Sized extends Blob {
     return this.#stream;
   }
 }
+
+/** Milliseconds that an idle connection to a Unix domain socket is kept. */
+const SOCKET_IDLE_MS = 5_000;
 
 /** Milliseconds before listening is tried again. */
 const RELISTEN_MS = 50;

@@ -190,7 +190,8 @@ function lookUp(rows: readonly Row[], text: string): Failure | undefined {
 
 /** Reads the cause's message of Deno's `TypeError: fetch failed`. */
 export function denoFailure(error: unknown): Failure {
-  const { cause, message, name } = error as Error;
+  // Anything may be thrown, and nothing by name.
+  const { cause, message, name } = Object(error) as Error;
   const text = cause instanceof Error ? cause.message : message;
   return lookUp(DENO, `${text ?? ""}`) ?? lookUp(DENO, `${name ?? ""}`) ??
     unknown(error);
@@ -209,6 +210,6 @@ export function socketFailure(error: unknown): Failure {
 
 /** Reads the code of an error of Bun's. */
 export function bunFailure(error: unknown): Failure {
-  const { code, name } = error as { code?: unknown; name?: unknown };
+  const { code, name } = Object(error) as { code?: unknown; name?: unknown };
   return lookUp(BUN, String(code ?? name ?? "")) ?? unknown(error);
 }

@@ -5,7 +5,7 @@
  */
 
 import type { Clock, TimerHandle } from "./clock.ts";
-import type { Listener } from "./listener.ts";
+import type { Handler, Listener } from "./listener.ts";
 
 /** What draining needs of a proxy. */
 export interface Drainable {
@@ -35,12 +35,65 @@ export interface DrainOptions {
   clock: Clock;
 }
 
+/**
+ * Stands between a listener and its handler, and can hold answers back for the
+ * moment in which the listener is closed.
+ *
+ * A connection that a client has made just then, and on which its request is
+ * still on the way, is closed by both runtimes, or by the kernel before they
+ * even know of it, and nobody can say that to the client. But a client that waits for an answer
+ * makes no connection: so answers wait until no more requests come, the port is
+ * closed, and then they leave. Who comes after that finds nobody and has lost
+ * nothing. Without it, of 32 clients that kept asking 15 lost a request on Deno
+ * and 7 on Bun.
+ */
+export class Gate {
+  readonly #handler: Handler;
+  #watching = false;
+  #held: PromiseWithResolvers<void> | undefined;
+
+  /** Makes an open gate. */
+  constructor(handler: Handler) {
+    this.#handler = handler;
+  }
+
+  /** The handler behind it. May be called unbound. */
+  readonly handle: Handler = (request, connection) => {
+    const answer = this.#handler(request, connection);
+    return this.#watching ? this.#late(answer) : answer;
+  };
+
+  /** From now on answers can be held; before it they cost nothing here. */
+  watch(): void {
+    this.#watching = true;
+  }
+
+  /** Holds answers back. */
+  hold(): void {
+    this.#held ??= Promise.withResolvers();
+  }
+
+  /** Lets them go. */
+  release(): void {
+    this.#held?.resolve();
+    this.#held = undefined;
+  }
+
+  async #late(answer: Response | Promise<Response>): Promise<Response> {
+    const response = await answer;
+    await this.#held?.promise;
+    return response;
+  }
+}
+
 /** Milliseconds between two looks at what is still under way. */
 const LOOK_MS = 20;
 /** Milliseconds without a new request after which kept connections are idle. */
 const QUIET_MS = 100;
 /** Milliseconds that clients have at most to see their connections closed. */
 const FAREWELL_MS = 1_000;
+/** Milliseconds that an answer is held back at most, the first time. */
+const HOLD_MS = 500;
 
 /**
  * Stops a listener without losing a request.
@@ -48,15 +101,36 @@ const FAREWELL_MS = 1_000;
  * A client on a kept connection may have sent its next request at the very
  * moment the connection is closed. So first every answer says that its
  * connection ends, for as long as requests still come (a second at most), and
- * only then is the listener closed.
+ * only then, while answers are held back by `gate`, is the listener closed.
  */
 export async function drain(
   listener: Listener,
+  gate: Gate,
   proxy: Drainable,
   { delayMs, timeoutMs, clock }: DrainOptions,
 ): Promise<void> {
   const wait = (ms: number) =>
     new Promise<void>((resolve) => clock.setTimeout(resolve, ms));
+  proxy.drain();
+  gate.watch();
+  if (delayMs > 0) await wait(delayMs);
+  const began = clock.now();
+  const left = () => Math.max(0, timeoutMs - (clock.now() - began));
+  /** Waits until no request has come for a while, `ms` at most. */
+  const quiet = async (ms: number) => {
+    const until = clock.now() + Math.min(ms, left());
+    let started = proxy.started;
+    let since = clock.now();
+    while (clock.now() < until && clock.now() - since < QUIET_MS) {
+      await wait(LOOK_MS);
+      if (proxy.started === started) continue;
+      started = proxy.started;
+      since = clock.now();
+    }
+  };
+  // Deno's server, when it is closed, ends uploads that are under way.
+  const uploading = () => listener.cutsUploads && proxy.uploading && left() > 0;
+  /** Waits for something, so long at most, and leaves no timer behind. */
   const atMost = async (ms: number, promise: Promise<unknown>) => {
     let timer: TimerHandle;
     const late = new Promise<void>((resolve) => {
@@ -65,33 +139,26 @@ export async function drain(
     await Promise.race([promise, late]);
     clock.clear(timer);
   };
-  proxy.drain();
-  if (delayMs > 0) await wait(delayMs);
-  const began = clock.now();
-  let started = proxy.started;
-  let quietSince = began;
-  while (clock.now() - began < Math.min(FAREWELL_MS, timeoutMs)) {
-    await wait(LOOK_MS);
-    if (proxy.started !== started) {
-      started = proxy.started;
-      quietSince = clock.now();
-    } else if (clock.now() - quietSince >= QUIET_MS) {
-      break;
-    }
-  }
-  // Deno's server, when it is closed, ends uploads that are under way.
-  while (
-    listener.cutsUploads && proxy.uploading && clock.now() - began < timeoutMs
-  ) await wait(LOOK_MS);
-  // After that, so that no WebSocket is opened behind it.
+  await quiet(FAREWELL_MS);
   proxy.goAway();
-  while (proxy.bridged > 0 && clock.now() - began < timeoutMs) {
-    await wait(LOOK_MS);
+  while (proxy.bridged > 0 && left() > 0) await wait(LOOK_MS);
+  for (let holdMs = HOLD_MS;; holdMs *= 2) {
+    const heldAt = clock.now();
+    gate.hold();
+    await quiet(holdMs);
+    // Most are over in a moment, while no new ones come. For the others answers
+    // are let go from time to time.
+    while (uploading() && clock.now() - heldAt < holdMs) await wait(LOOK_MS);
+    if (!uploading()) break;
+    gate.release();
+    await wait(HOLD_MS);
   }
   let done = false;
   const closing = listener.close().catch(() => {}).then(() => done = true);
-  const left = Math.max(0, timeoutMs - (clock.now() - began));
-  await atMost(left, closing);
+  gate.release();
+  // Such as were opened since.
+  proxy.goAway();
+  await atMost(left(), closing);
   if (!done) {
     // From the backends' side, so that who waits for a header gets an answer.
     proxy.cut();

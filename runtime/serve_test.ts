@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { FakeClock, settle } from "../testing/clock.ts";
-import { drain, type DrainOptions } from "./serve.ts";
+import { drain, type DrainOptions, Gate } from "./serve.ts";
 
 interface World {
   clock: FakeClock;
@@ -11,6 +11,7 @@ interface World {
   bridged: number;
   /** Lets the listener's close resolve. */
   release: () => void;
+  gate: Gate;
   run(options?: Partial<DrainOptions>): Promise<void>;
 }
 
@@ -31,6 +32,7 @@ function world(
     started: 0,
     bridged: 0,
     release: closing.resolve,
+    gate: new Gate(() => new Response("answered")),
     run: (options = {}) =>
       drain(
         {
@@ -42,6 +44,7 @@ function world(
           },
           kill: () => note("kill"),
         },
+        w.gate,
         {
           drain: () => note("drain"),
           get uploading() {
@@ -72,13 +75,25 @@ function world(
   return w;
 }
 
+/** What was done, in order. */
+function order({ done }: World): string[] {
+  return done.map((entry) => entry.split(" ")[1]!);
+}
+
+/** When something was done; `NaN` if it was not. */
+function at({ done }: World, what: string): number {
+  return parseInt(done.find((entry) => entry.endsWith(` ${what}`)) ?? "");
+}
+
 Deno.test("drain() says so, waits for a quiet moment, closes, then stops", async () => {
   const w = world();
   w.release();
   const draining = w.run();
   await w.clock.advance(1_000);
   await draining;
-  assert.deepEqual(w.done, ["0 drain", "100 close", "100 stop"]);
+  assert.deepEqual(order(w), ["drain", "close", "stop"]);
+  assert.equal(at(w, "drain"), 0);
+  assert.ok(at(w, "close") >= 100 && at(w, "close") <= 300, w.done.join());
   assert.equal(w.clock.pending, 0);
 });
 
@@ -86,23 +101,47 @@ Deno.test("drain() goes on listening for the delay", async () => {
   const w = world();
   w.release();
   const draining = w.run({ delayMs: 3_000 });
-  await w.clock.advance(3_050);
+  await w.clock.advance(3_000);
   assert.deepEqual(w.done, ["0 drain"]);
   await w.clock.advance(1_000);
   await draining;
-  assert.deepEqual(w.done.slice(1), ["3100 close", "3100 stop"]);
+  assert.deepEqual(order(w), ["drain", "close", "stop"]);
 });
 
-Deno.test("drain() lets clients see that their connections end, for a second", async () => {
+Deno.test("drain() lets clients see that their connections end, for a second or so", async () => {
   const w = world();
   w.release();
   const draining = w.run();
-  for (let i = 0; i < 60; i++) {
+  // They never stop coming.
+  for (let i = 0; i < 100; i++) {
     w.started++;
     await w.clock.advance(20);
   }
   await draining;
-  assert.deepEqual(w.done, ["0 drain", "1000 close", "1000 stop"]);
+  assert.deepEqual(order(w), ["drain", "close", "stop"]);
+  assert.ok(at(w, "close") >= 1_000 && at(w, "close") <= 1_600, w.done.join());
+});
+
+Deno.test("drain() closes with nobody's answer under way, and then lets them go", async () => {
+  const w = world();
+  w.release();
+  const draining = w.run();
+  let answered = NaN;
+  const ask = async () => {
+    w.started++;
+    await w.gate.handle(new Request("http://sluice.test/"));
+    return w.clock.now();
+  };
+  await w.clock.advance(60);
+  // Before that, at once.
+  assert.equal(await ask(), 60);
+  while (Number.isNaN(at(w, "close"))) {
+    if (w.clock.now() === 180) void ask().then((now) => answered = now);
+    await w.clock.advance(10);
+  }
+  await draining;
+  await settle();
+  assert.ok(answered >= at(w, "close"), `${answered}: ${w.done.join()}`);
 });
 
 Deno.test("drain() waits for uploads where closing would cut them", async () => {
@@ -112,21 +151,33 @@ Deno.test("drain() waits for uploads where closing would cut them", async () => 
     w.release();
     const draining = w.run();
     await w.clock.advance(5_000);
-    assert.equal(w.done.includes("100 close"), !cutsUploads);
+    assert.equal(order(w).includes("close"), !cutsUploads);
     w.uploading = false;
-    await w.clock.advance(100);
+    await w.clock.advance(2_000);
     await draining;
+    assert.deepEqual(order(w), ["drain", "close", "stop"]);
   }
+});
+
+Deno.test("drain() closes WebSockets on both sides before it closes", async () => {
+  const w = world();
+  w.bridged = 2;
+  w.release();
+  const draining = w.run();
+  await w.clock.advance(2_000);
+  await draining;
+  assert.deepEqual(order(w), ["drain", "goAway", "close", "stop"]);
 });
 
 Deno.test("drain() cuts what is left after the timeout", async () => {
   const w = world();
   const draining = w.run({ timeoutMs: 2_000 });
   await w.clock.advance(1_999);
-  assert.deepEqual(w.done, ["0 drain", "100 close"]);
+  assert.deepEqual(order(w), ["drain", "close"]);
   await w.clock.advance(500);
   await draining;
   assert.deepEqual(w.done.slice(2), ["2000 cut", "2000 stop"]);
+  assert.equal(w.clock.pending, 0);
 });
 
 Deno.test("drain() kills the listener when not even that ends it", async () => {
@@ -134,9 +185,8 @@ Deno.test("drain() kills the listener when not even that ends it", async () => {
   const draining = w.run({ timeoutMs: 2_000 });
   await w.clock.advance(5_000);
   await draining;
-  assert.deepEqual(w.done.slice(2, 3), ["2000 cut"]);
-  assert.match(w.done[3]!, /kill$/);
-  assert.match(w.done[4]!, /stop$/);
+  assert.deepEqual(order(w), ["drain", "close", "cut", "kill", "stop"]);
+  assert.equal(at(w, "cut"), 2_000);
 });
 
 Deno.test("drain() waits for nothing with a timeout of 0", async () => {

@@ -54,18 +54,19 @@ export const aborts: ChaosCase = {
       }));
       await until(async () => (await counters()).inFlight === 0, {
         timeoutMs: 10_000,
-        what: async () => `requests to end: ${(await counters()).inFlight}`,
-      } as never);
+        what: "requests to end",
+      });
     };
     await storm(200);
     const idle = proxy.fds();
     await storm(count);
     const first = proxy.rss();
     await storm(count);
-    // Kept connections to backends are no leak; they are as many as ever ran.
+    // Connections to backends are kept for a while, as many as there were
+    // requests at once; Bun keeps 64 for each for minutes.
     const most = idle + 2 * CLIENTS;
     await until(() => proxy.fds() <= most, {
-      timeoutMs: 10_000,
+      timeoutMs: 30_000,
       what: () => `descriptors: ${proxy.fds()}, at most ${most}`,
     });
     const grown = proxy.rss() - first;

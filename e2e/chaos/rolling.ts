@@ -21,11 +21,11 @@ export const rolling: ChaosCase = {
     await using proxy = await startProxy(runtime, {
       env: {
         BACKENDS: backends.urls,
-        HEALTH_INTERVAL: "200ms",
-        HEALTH_TIMEOUT: "190ms",
+        HEALTH_INTERVAL: "500ms",
+        HEALTH_TIMEOUT: "490ms",
         HEALTH_RISE: "1",
         // A probe that is late on a busy machine is no drain.
-        HEALTH_FALL: "2",
+        HEALTH_FALL: "3",
       },
     });
     const gets = new Load(proxy.port, 12, () => request("GET", "/slow"));

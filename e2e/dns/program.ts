@@ -9,7 +9,7 @@ import { Resolver } from "node:dns/promises";
 import process from "node:process";
 import { createProxy, type Looked, serve } from "../../mod.ts";
 
-const { DNS_SERVER = "", NAMED = "", HOST_HEADER } = process.env;
+const { DNS_SERVER = "", NAMED = "", HOST_HEADER, CA } = process.env;
 const resolver = new Resolver();
 resolver.setServers([DNS_SERVER]);
 
@@ -23,8 +23,9 @@ async function lookup(host: string): Promise<Looked> {
 
 const proxy = createProxy({
   backends: [{ url: NAMED, resolve: true }],
-  health: { path: "/health", intervalMs: 200, timeoutMs: 150 },
+  health: { path: "/health", intervalMs: 5_000, timeoutMs: 4_000 },
   hostHeader: HOST_HEADER === "backend" ? "backend" : "preserve",
+  backendTls: { ca: CA },
   lookup,
 });
 await proxy.ready;

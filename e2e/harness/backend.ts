@@ -411,6 +411,7 @@ export class RawBackend implements AsyncDisposable {
   #stopped = false;
   readonly #options: BackendOptions;
   readonly #live = new Set<RawConn>();
+  readonly #raw = new Set<net.Socket>();
   readonly #serving = new Set<Promise<void>>();
 
   constructor(handler: Handler, options: BackendOptions) {
@@ -488,6 +489,12 @@ export class RawBackend implements AsyncDisposable {
     );
     // A client that does not trust the certificate is what some tests want.
     server.on("tlsClientError", () => {});
+    // And one whose handshake fails is otherwise never closed on Deno, which
+    // keeps the server from closing.
+    server.on("connection", (socket: net.Socket) => {
+      this.#raw.add(socket);
+      socket.once("close", () => this.#raw.delete(socket));
+    });
     return server;
   }
 
@@ -562,6 +569,7 @@ export class RawBackend implements AsyncDisposable {
     await Promise.all(
       this.conns.map((conn) => reset ? conn.reset() : conn.close()),
     );
+    for (const socket of this.#raw) socket.destroy();
     await stopped;
     await Promise.all(this.#serving);
   }

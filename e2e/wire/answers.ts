@@ -14,12 +14,69 @@ import type { Group, Round, WireCase } from "./case.ts";
 
 /** RFC 9110 §15, RFC 6585, RFC 7725, and numbers that no RFC has. */
 const STATUSES = [
-  200, 201, 202, 203, 206, 207, 208, 218, 226, 299,
-  300, 301, 302, 303, 307, 308, 310, 399,
-  400, 401, 402, 403, 404, 405, 406, 407, 408, 409, 410, 411, 412, 413, 414,
-  415, 416, 417, 418, 419, 421, 422, 423, 424, 425, 426, 428, 429, 431, 444,
-  451, 499,
-  500, 501, 502, 503, 504, 505, 506, 507, 508, 510, 511, 520, 599,
+  200,
+  201,
+  202,
+  203,
+  206,
+  207,
+  208,
+  218,
+  226,
+  299,
+  300,
+  301,
+  302,
+  303,
+  307,
+  308,
+  310,
+  399,
+  400,
+  401,
+  402,
+  403,
+  404,
+  405,
+  406,
+  407,
+  408,
+  409,
+  410,
+  411,
+  412,
+  413,
+  414,
+  415,
+  416,
+  417,
+  418,
+  419,
+  421,
+  422,
+  423,
+  424,
+  425,
+  426,
+  428,
+  429,
+  431,
+  444,
+  451,
+  499,
+  500,
+  501,
+  502,
+  503,
+  504,
+  505,
+  506,
+  507,
+  508,
+  510,
+  511,
+  520,
+  599,
 ];
 
 /** Statuses without a body by definition (RFC 9110 §6.4.1). */
@@ -84,7 +141,10 @@ const CODINGS: [coding: string, body: Uint8Array][] = [
   ["br", brotliCompressSync(TEXT)],
   ["deflate", deflateSync(TEXT)],
   // No encoder here; what is promised is that nobody looks.
-  ["zstd", Uint8Array.of(0x28, 0xb5, 0x2f, 0xfd, 4, 0, 1, 0, 0, 97, 0, 0, 0, 0)],
+  [
+    "zstd",
+    Uint8Array.of(0x28, 0xb5, 0x2f, 0xfd, 4, 0, 1, 0, 0, 97, 0, 0, 0, 0),
+  ],
   ["x-unknown", Uint8Array.of(0, 1, 2, 255)],
   ["identity", new TextEncoder().encode(TEXT)],
   ["gzip, br", brotliCompressSync(gzipSync(TEXT))],
@@ -98,10 +158,9 @@ function undecoded(
   asked: string | undefined,
 ): WireCase {
   return {
-    name:
-      `answer: Content-Encoding ${coding} (${framing}) asked for by ${
-        asked === undefined ? "nobody" : `"${asked}"`
-      } comes byte for byte with its ETag (RFC 9110 §8.4, §8.8.3)`,
+    name: `answer: Content-Encoding ${coding} (${framing}) asked for by ${
+      asked === undefined ? "nobody" : `"${asked}"`
+    } comes byte for byte with its ETag (RFC 9110 §8.4, §8.8.3)`,
     on: "proven",
     async run(round) {
       const answer = await round.get(
@@ -134,17 +193,54 @@ const BODILESS: [
   reply: Reply,
   length: string | undefined,
 ][] = [
-  ["HEAD keeps the length of its GET (RFC 9110 §9.3.2)", "HEAD", { headers: { "Content-Length": "1234", "Content-Type": "a/b" } }, "1234"],
-  ["HEAD keeps a length of 0", "HEAD", { headers: { "Content-Length": "0" } }, "0"],
-  ["HEAD gets no length of which nothing was said (RFC 9110 §8.6)", "HEAD", { framing: "none" }, undefined],
-  ["HEAD of a type and no length gets no length", "HEAD", { framing: "none", headers: { "Content-Type": "a/b" } }, undefined],
-  ["HEAD of a chunked answer gets no length", "HEAD", { framing: "chunked", headers: { "Content-Type": "a/b" } }, undefined],
-  ["HEAD keeps the length of a gzip body", "HEAD", { headers: { "Content-Length": "99", "Content-Encoding": "gzip" } }, "99"],
-  ["HEAD with 404 keeps its length", "HEAD", { status: 404, headers: { "Content-Length": "9" } }, "9"],
-  ["304 keeps the length of its 200 (RFC 9110 §15.4.5)", "GET", { status: 304, headers: { "Content-Length": "1234", "ETag": '"a"' } }, "1234"],
-  ["304 gets no length of which nothing was said", "GET", { status: 304, framing: "none", headers: { "ETag": '"a"' } }, undefined],
-  ["204 has no length (RFC 9110 §8.6)", "GET", { status: 204, framing: "none" }, undefined],
-  ["204 to DELETE has no length", "DELETE", { status: 204, framing: "none" }, undefined],
+  ["HEAD keeps the length of its GET (RFC 9110 §9.3.2)", "HEAD", {
+    headers: { "Content-Length": "1234", "Content-Type": "a/b" },
+  }, "1234"],
+  [
+    "HEAD keeps a length of 0",
+    "HEAD",
+    { headers: { "Content-Length": "0" } },
+    "0",
+  ],
+  ["HEAD gets no length of which nothing was said (RFC 9110 §8.6)", "HEAD", {
+    framing: "none",
+  }, undefined],
+  ["HEAD of a type and no length gets no length", "HEAD", {
+    framing: "none",
+    headers: { "Content-Type": "a/b" },
+  }, undefined],
+  ["HEAD of a chunked answer gets no length", "HEAD", {
+    framing: "chunked",
+    headers: { "Content-Type": "a/b" },
+  }, undefined],
+  ["HEAD keeps the length of a gzip body", "HEAD", {
+    headers: { "Content-Length": "99", "Content-Encoding": "gzip" },
+  }, "99"],
+  ["HEAD with 404 keeps its length", "HEAD", {
+    status: 404,
+    headers: { "Content-Length": "9" },
+  }, "9"],
+  ["304 keeps the length of its 200 (RFC 9110 §15.4.5)", "GET", {
+    status: 304,
+    headers: { "Content-Length": "1234", "ETag": '"a"' },
+  }, "1234"],
+  ["304 gets no length of which nothing was said", "GET", {
+    status: 304,
+    framing: "none",
+    headers: { "ETag": '"a"' },
+  }, undefined],
+  [
+    "204 has no length (RFC 9110 §8.6)",
+    "GET",
+    { status: 204, framing: "none" },
+    undefined,
+  ],
+  [
+    "204 to DELETE has no length",
+    "DELETE",
+    { status: 204, framing: "none" },
+    undefined,
+  ],
 ];
 
 /** `Location` as the backend says it and as the client gets it. */
@@ -180,24 +276,99 @@ const WITH_TRAILERS =
 
 /** Raw bytes as a backend might send them, and what the client must see. */
 const ODD: [promise: string, bytes: string, status: number, text: string][] = [
-  ["an HTTP/1.0 answer ended by its close (RFC 9112 §6.3)", "HTTP/1.0 200 OK\r\nContent-Type: a/b\r\n\r\nuntil the end", 200, "until the end"],
+  [
+    "an HTTP/1.0 answer ended by its close (RFC 9112 §6.3)",
+    "HTTP/1.0 200 OK\r\nContent-Type: a/b\r\n\r\nuntil the end",
+    200,
+    "until the end",
+  ],
   ["an HTTP/1.0 answer with a length", ABC, 200, "abc"],
-  ["an HTTP/1.1 answer ended by its close", "HTTP/1.1 200 OK\r\nContent-Type: a/b\r\n\r\nuntil the end", 200, "until the end"],
-  ["a reason of several words", "HTTP/1.1 200 All Is Well\r\nContent-Length: 2\r\n\r\nok", 200, "ok"],
-  ["a reason with obs-text", "HTTP/1.1 200 Sch\xf6n\r\nContent-Length: 2\r\n\r\nok", 200, "ok"],
-  ["an empty reason (RFC 9112 §4)", "HTTP/1.1 200 \r\nContent-Length: 2\r\n\r\nok", 200, "ok"],
-  ["no space after the status", "HTTP/1.1 200\r\nContent-Length: 2\r\n\r\nok", 200, "ok"],
-  ["a 100 before the answer (RFC 9110 §15.2)", "HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok", 200, "ok"],
+  [
+    "an HTTP/1.1 answer ended by its close",
+    "HTTP/1.1 200 OK\r\nContent-Type: a/b\r\n\r\nuntil the end",
+    200,
+    "until the end",
+  ],
+  [
+    "a reason of several words",
+    "HTTP/1.1 200 All Is Well\r\nContent-Length: 2\r\n\r\nok",
+    200,
+    "ok",
+  ],
+  [
+    "a reason with obs-text",
+    "HTTP/1.1 200 Sch\xf6n\r\nContent-Length: 2\r\n\r\nok",
+    200,
+    "ok",
+  ],
+  [
+    "an empty reason (RFC 9112 §4)",
+    "HTTP/1.1 200 \r\nContent-Length: 2\r\n\r\nok",
+    200,
+    "ok",
+  ],
+  [
+    "no space after the status",
+    "HTTP/1.1 200\r\nContent-Length: 2\r\n\r\nok",
+    200,
+    "ok",
+  ],
+  [
+    "a 100 before the answer (RFC 9110 §15.2)",
+    "HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok",
+    200,
+    "ok",
+  ],
   ["a 103 before the answer (RFC 8297)", EARLY_HINTS, 200, "ok"],
-  ["a 102 and a 103 before the answer", "HTTP/1.1 102 P\r\n\r\nHTTP/1.1 103 E\r\nX: y\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok", 200, "ok"],
-  ["chunks of one byte", "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n1\r\na\r\n1\r\nb\r\n0\r\n\r\n", 200, "ab"],
-  ["chunk extensions, dropped (RFC 9112 §7.1.1)", 'HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2;a="b;c"\r\nok\r\n0;x\r\n\r\n', 200, "ok"],
+  [
+    "a 102 and a 103 before the answer",
+    "HTTP/1.1 102 P\r\n\r\nHTTP/1.1 103 E\r\nX: y\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok",
+    200,
+    "ok",
+  ],
+  [
+    "chunks of one byte",
+    "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n1\r\na\r\n1\r\nb\r\n0\r\n\r\n",
+    200,
+    "ab",
+  ],
+  [
+    "chunk extensions, dropped (RFC 9112 §7.1.1)",
+    'HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2;a="b;c"\r\nok\r\n0;x\r\n\r\n',
+    200,
+    "ok",
+  ],
   ["trailers, dropped without harm (RFC 9110 §6.5)", WITH_TRAILERS, 200, "ok"],
-  ["an empty chunked body", "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", 200, ""],
-  ["a length twice the same (RFC 9110 §8.6)", "HTTP/1.1 200 OK\r\nContent-Length: 2\r\nContent-Length: 2\r\n\r\nok", 200, "ok"],
-  ["field names in odd cases", "HTTP/1.1 200 OK\r\ncOnTeNt-LeNgTh: 2\r\n\r\nok", 200, "ok"],
-  ["no space after colons", "HTTP/1.1 200 OK\r\nContent-Length:2\r\nX-A:b\r\n\r\nok", 200, "ok"],
-  ["lines that end in LF alone (RFC 9112 §2.2)", "HTTP/1.1 200 OK\nContent-Length: 2\n\nok", 200, "ok"],
+  [
+    "an empty chunked body",
+    "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+    200,
+    "",
+  ],
+  [
+    "a length twice the same (RFC 9110 §8.6)",
+    "HTTP/1.1 200 OK\r\nContent-Length: 2\r\nContent-Length: 2\r\n\r\nok",
+    200,
+    "ok",
+  ],
+  [
+    "field names in odd cases",
+    "HTTP/1.1 200 OK\r\ncOnTeNt-LeNgTh: 2\r\n\r\nok",
+    200,
+    "ok",
+  ],
+  [
+    "no space after colons",
+    "HTTP/1.1 200 OK\r\nContent-Length:2\r\nX-A:b\r\n\r\nok",
+    200,
+    "ok",
+  ],
+  [
+    "lines that end in LF alone (RFC 9112 §2.2)",
+    "HTTP/1.1 200 OK\nContent-Length: 2\n\nok",
+    200,
+    "ok",
+  ],
 ];
 
 /** Sends bytes as they are and, where they have no other end, closes. */
@@ -221,6 +392,7 @@ async function reasons(round: Round, reason: string): Promise<string> {
 /** The cases. */
 export const answers: Group = {
   name: "answers",
+  whole: true,
   cases: [
     ...STATUSES.map(comesBack),
     {
@@ -285,7 +457,8 @@ export const answers: Group = {
       },
     },
     {
-      name: "answer: an unusual reason comes back (RFC 9112 §4 lets it be dropped)",
+      name:
+        "answer: an unusual reason comes back (RFC 9112 §4 lets it be dropped)",
       async run(round) {
         assert.equal(await reasons(round, "All Is Well"), "All Is Well");
       },
@@ -336,7 +509,9 @@ export const answers: Group = {
       on: "proven",
       async run(round) {
         const answer = await round.get("/", [], async (conn) => {
-          await conn.send("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n");
+          await conn.send(
+            "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n",
+          );
           for (let i = 0; i < 16; i++) await conn.chunk(large(65_536));
           await conn.lastChunk();
         });
@@ -360,7 +535,8 @@ export const answers: Group = {
       },
     })),
     {
-      name: "answer: 206 keeps its range, its length and its part (RFC 9110 §15.3.7)",
+      name:
+        "answer: 206 keeps its range, its length and its part (RFC 9110 §15.3.7)",
       on: "proven",
       async run(round) {
         const answer = await round.get(
@@ -459,13 +635,41 @@ export const answers: Group = {
         assert.equal((await round.get("/", [], raw(ABC))).text, "abc");
       },
     },
-    locates("at the backend's origin points through us", (own) => `http://${own}/a?b#c`, () => "http://Front.test:81/a?b#c"),
-    locates("at the backend's origin alone points to us", (own) => `http://${own}`, () => "http://Front.test:81"),
-    locates("at the backend's origin in capitals points through us", (own) => `HTTP://${own}/a`, () => "http://Front.test:81/a"),
-    locates("at another port of the backend stays", (own) => `http://${own}0/a`, (own) => `http://${own}0/a`),
-    locates("at another scheme of the backend stays", (own) => `https://${own}/a`, (own) => `https://${own}/a`),
-    locates("that only begins like the backend's stays", (own) => `http://${own}.evil.test/a`, (own) => `http://${own}.evil.test/a`),
-    locates("with the backend as userinfo stays", (own) => `http://${own}@evil.test/a`, (own) => `http://${own}@evil.test/a`),
+    locates(
+      "at the backend's origin points through us",
+      (own) => `http://${own}/a?b#c`,
+      () => "http://Front.test:81/a?b#c",
+    ),
+    locates(
+      "at the backend's origin alone points to us",
+      (own) => `http://${own}`,
+      () => "http://Front.test:81",
+    ),
+    locates(
+      "at the backend's origin in capitals points through us",
+      (own) => `HTTP://${own}/a`,
+      () => "http://Front.test:81/a",
+    ),
+    locates(
+      "at another port of the backend stays",
+      (own) => `http://${own}0/a`,
+      (own) => `http://${own}0/a`,
+    ),
+    locates(
+      "at another scheme of the backend stays",
+      (own) => `https://${own}/a`,
+      (own) => `https://${own}/a`,
+    ),
+    locates(
+      "that only begins like the backend's stays",
+      (own) => `http://${own}.evil.test/a`,
+      (own) => `http://${own}.evil.test/a`,
+    ),
+    locates(
+      "with the backend as userinfo stays",
+      (own) => `http://${own}@evil.test/a`,
+      (own) => `http://${own}@evil.test/a`,
+    ),
     locates("elsewhere stays", ...asItIs("https://other.test/a?b")),
     locates("as a path stays (RFC 9110 §10.2.2)", ...asItIs("/a/../b?c")),
     locates("as a relative path stays", ...asItIs("../a")),
@@ -514,11 +718,31 @@ export const locationsBehindBasePath: Group = {
   name: "locations",
   env: (backend) => ({ BACKENDS: `${backend.url}/app` }),
   cases: [
-    locatesBehind("below the base path loses it", (own) => `http://${own}/app/a?b`, () => "http://Front.test:81/a?b"),
-    locatesBehind("at the base path itself is our root", (own) => `http://${own}/app`, () => "http://Front.test:81"),
-    locatesBehind("outside of the base path stays", (own) => `http://${own}/other`, (own) => `http://${own}/other`),
-    locatesBehind("that only begins like the base path stays", (own) => `http://${own}/apple`, (own) => `http://${own}/apple`),
-    locatesBehind("as a path below the base path loses it", () => "/app/a", () => "/a"),
+    locatesBehind(
+      "below the base path loses it",
+      (own) => `http://${own}/app/a?b`,
+      () => "http://Front.test:81/a?b",
+    ),
+    locatesBehind(
+      "at the base path itself is our root",
+      (own) => `http://${own}/app`,
+      () => "http://Front.test:81",
+    ),
+    locatesBehind(
+      "outside of the base path stays",
+      (own) => `http://${own}/other`,
+      (own) => `http://${own}/other`,
+    ),
+    locatesBehind(
+      "that only begins like the base path stays",
+      (own) => `http://${own}/apple`,
+      (own) => `http://${own}/apple`,
+    ),
+    locatesBehind(
+      "as a path below the base path loses it",
+      () => "/app/a",
+      () => "/a",
+    ),
     locatesBehind("as the base path is our root", () => "/app", () => "/"),
     locatesBehind("as a path outside stays", ...asItIs("/other")),
     locatesBehind("as a relative path stays", ...asItIs("a/b")),

@@ -30,7 +30,12 @@ function chunked(body: Uint8Array, size: number): Uint8Array {
   const parts: number[] = [];
   for (let at = 0; at < body.length; at += size) {
     const piece = body.subarray(at, at + size);
-    parts.push(...toBytes(`${piece.length.toString(16)}\r\n`), ...piece, 13, 10);
+    parts.push(
+      ...toBytes(`${piece.length.toString(16)}\r\n`),
+      ...piece,
+      13,
+      10,
+    );
   }
   parts.push(...toBytes("0\r\n\r\n"));
   return Uint8Array.from(parts);
@@ -84,9 +89,17 @@ const CUT: [promise: string, head: string, sent: string][] = [
   ["a declared upload", "Content-Length: 100", "0123456789"],
   ["a declared upload with nothing sent", "Content-Length: 100", ""],
   ["a declared upload one byte short", "Content-Length: 10", "012345678"],
-  ["a chunked upload between chunks", "Transfer-Encoding: chunked", "3\r\nabc\r\n"],
+  [
+    "a chunked upload between chunks",
+    "Transfer-Encoding: chunked",
+    "3\r\nabc\r\n",
+  ],
   ["a chunked upload inside a chunk", "Transfer-Encoding: chunked", "9\r\nabc"],
-  ["a chunked upload without its last empty line", "Transfer-Encoding: chunked", "3\r\nabc\r\n0\r\n"],
+  [
+    "a chunked upload without its last empty line",
+    "Transfer-Encoding: chunked",
+    "3\r\nabc\r\n0\r\n",
+  ],
   ["a large declared upload", "Content-Length: 500000", "x".repeat(200_000)],
 ];
 
@@ -95,7 +108,9 @@ export const bodies: Group = {
   name: "bodies",
   cases: [
     ...METHODS.map((method) => declared(method, 100)),
-    ...SIZES.filter((size) => size !== 100).map((size) => declared("POST", size)),
+    ...SIZES.filter((size) => size !== 100).map((size) =>
+      declared("POST", size)
+    ),
     declared("PUT", 65_537),
     ...METHODS.map((method) => inChunks(method, 100, 7)),
     inChunks("POST", 1, 1),
@@ -128,7 +143,8 @@ export const bodies: Group = {
       },
     },
     {
-      name: "body: chunk sizes with zeros and upper case are read (RFC 9112 §7.1)",
+      name:
+        "body: chunk sizes with zeros and upper case are read (RFC 9112 §7.1)",
       async run(round) {
         const { text } = await round.ask(
           requestText("POST", "/up", {
@@ -142,7 +158,8 @@ export const bodies: Group = {
       },
     },
     {
-      name: "body: Transfer-Encoding: CHUNKED is chunked in any case (RFC 9112 §7)",
+      name:
+        "body: Transfer-Encoding: CHUNKED is chunked in any case (RFC 9112 §7)",
       async run(round) {
         const { status } = await round.ask(
           requestText("POST", "/up", {
@@ -193,7 +210,8 @@ export const bodies: Group = {
       },
     })),
     {
-      name: "body: Expect: 100-continue does not hold up a client that sends at once",
+      name:
+        "body: Expect: 100-continue does not hold up a client that sends at once",
       async run(round) {
         const { status, text } = await round.ask(
           requestText("POST", "/up", {
@@ -303,7 +321,8 @@ export const bodies: Group = {
       }))
     ),
     {
-      name: "body: what follows a body is the next request (RFC 9112 §9.3.2, pipelining)",
+      name:
+        "body: what follows a body is the next request (RFC 9112 §9.3.2, pipelining)",
       async run(round) {
         const { connection, backend } = round;
         backend.handler = async (conn, request) => {

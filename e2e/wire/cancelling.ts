@@ -131,8 +131,10 @@ export const cancelling: Group = {
           const count = Math.min(25, TIMES - done);
           const seen = backend.requests.length;
           const clients = await Promise.all(
-            Array.from({ length: count }, () =>
-              RawConnection.connect(proxy.port)),
+            Array.from(
+              { length: count },
+              () => RawConnection.connect(proxy.port),
+            ),
           );
           await Promise.all(clients.map(async (client, i) => {
             await client.write(request);

@@ -54,6 +54,8 @@ export interface Group {
   env?: (backend: RawBackend) => Record<string, string>;
   /** What the backend does where a case has no script of its own. */
   handler?: Handler;
+  /** No case breaks an answer, so a backend that is trusted once stays so. */
+  whole?: boolean;
   /** All cases run at once: they take long, and have one script together. */
   together?: boolean;
   /** The cases. */
@@ -62,6 +64,9 @@ export interface Group {
 
 /** What the cases of a group run on. */
 export class Ground implements AsyncDisposable {
+  /** Whether the backend's bodies are no longer looked at, for good. */
+  proven = false;
+
   constructor(
     readonly group: Group,
     readonly runtime: Runtime,
@@ -121,7 +126,12 @@ export class Round {
     const { backend, proxy, group } = ground;
     const connection = await RawConnection.connect(proxy.port);
     if (group.together !== true) backend.handler = group.handler ?? ok;
-    const before = kind === "new" ? 0 : kind === "used" ? 1 : ENOUGH;
+    const before = kind === "new"
+      ? 0
+      : kind === "used" || ground.proven
+      ? 1
+      : ENOUGH;
+    if (kind === "proven" && group.whole === true) ground.proven = true;
     if (before > 0) backend.handler = ok;
     for (let i = 0; i < before; i++) {
       const { status } = await connection.request(requestText("GET", "/warm"));

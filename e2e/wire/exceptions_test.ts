@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { EXCEPTIONS, exceptionFor, limits } from "./exceptions.ts";
+import { exceptionFor, EXCEPTIONS, limits } from "./exceptions.ts";
 import { GROUPS } from "./groups.ts";
 
 Deno.test("each exception is about cases that there are", () => {
@@ -26,7 +26,10 @@ Deno.test("exceptionFor() finds a case by how its name begins", () => {
   const name = "target: an apostrophe in the query arrives as it was sent";
   assert.match(exceptionFor("deno", "target", name)!.instead, /%27/);
   assert.equal(exceptionFor("deno", "host", name), undefined);
-  assert.equal(exceptionFor("deno", "target", "target: a plain path"), undefined);
+  assert.equal(
+    exceptionFor("deno", "target", "target: a plain path"),
+    undefined,
+  );
 });
 
 Deno.test("limits() lists each exception once, with its issue", () => {

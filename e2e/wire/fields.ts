@@ -24,7 +24,11 @@ type Fields = [name: string, value: string][];
 const DROPPED: [promise: string, sent: Fields, gone: string][] = [
   ["Connection (RFC 9110 §7.6.1)", [["Connection", "x-a"]], "x-a"],
   ["Keep-Alive", [["Keep-Alive", "timeout=5"]], "keep-alive"],
-  ["Proxy-Connection", [["Proxy-Connection", "keep-alive"]], "proxy-connection"],
+  [
+    "Proxy-Connection",
+    [["Proxy-Connection", "keep-alive"]],
+    "proxy-connection",
+  ],
   ["TE (RFC 9110 §10.1.4)", [["TE", "trailers, deflate"]], "te"],
   ["TE named by Connection", [["TE", "trailers"], ["Connection", "TE"]], "te"],
   ["Trailer (RFC 9110 §6.6.2)", [["Trailer", "X-T"]], "trailer"],
@@ -45,7 +49,11 @@ const DROPPED: [promise: string, sent: Fields, gone: string][] = [
   ["Upgrade without Connection", [["Upgrade", "foo/1"]], "upgrade"],
   ["Proxy (CVE-2016-5385, httpoxy)", [["Proxy", "http://evil.test"]], "proxy"],
   ["Expect (RFC 9110 §10.1.1)", [["Expect", "100-continue"]], "expect"],
-  ["a field that Connection names", [["X-A", "1"], ["Connection", "X-A"]], "x-a"],
+  [
+    "a field that Connection names",
+    [["X-A", "1"], ["Connection", "X-A"]],
+    "x-a",
+  ],
   [
     "a field named in another case",
     [["x-SECRET", "1"], ["connection", "X-Secret"]],
@@ -81,23 +89,69 @@ const DROPPED: [promise: string, sent: Fields, gone: string][] = [
     [["X-A", "1"], ["X-A", "2"], ["Connection", "X-A"]],
     "x-a",
   ],
-  ["Forwarded from a stranger (RFC 7239)", [["Forwarded", "for=1.1.1.1"]], "forwarded"],
+  [
+    "Forwarded from a stranger (RFC 7239)",
+    [["Forwarded", "for=1.1.1.1"]],
+    "forwarded",
+  ],
   ["X-Real-IP from a stranger", [["X-Real-IP", "1.1.1.1"]], "x-real-ip"],
-  ["X-Forwarded-Port from a stranger", [["X-Forwarded-Port", "1"]], "x-forwarded-port"],
-  ["X-Forwarded-Prefix from a stranger", [["X-Forwarded-Prefix", "/x"]], "x-forwarded-prefix"],
-  ["X-Forwarded-Server from a stranger", [["X-Forwarded-Server", "x"]], "x-forwarded-server"],
-  ["X_Forwarded_For, which CGI reads as ours", [["X_Forwarded_For", "1.1.1.1"]], "x_forwarded_for"],
-  ["X-Forwarded_For, half an alias", [["X-Forwarded_For", "1.1.1.1"]], "x-forwarded_for"],
+  [
+    "X-Forwarded-Port from a stranger",
+    [["X-Forwarded-Port", "1"]],
+    "x-forwarded-port",
+  ],
+  [
+    "X-Forwarded-Prefix from a stranger",
+    [["X-Forwarded-Prefix", "/x"]],
+    "x-forwarded-prefix",
+  ],
+  [
+    "X-Forwarded-Server from a stranger",
+    [["X-Forwarded-Server", "x"]],
+    "x-forwarded-server",
+  ],
+  [
+    "X_Forwarded_For, which CGI reads as ours",
+    [["X_Forwarded_For", "1.1.1.1"]],
+    "x_forwarded_for",
+  ],
+  [
+    "X-Forwarded_For, half an alias",
+    [["X-Forwarded_For", "1.1.1.1"]],
+    "x-forwarded_for",
+  ],
   ["X_Real_IP", [["X_Real_IP", "1.1.1.1"]], "x_real_ip"],
-  ["Content_Length, an alias of the framing", [["Content_Length", "5"]], "content_length"],
-  ["Transfer_Encoding, an alias of the framing", [["Transfer_Encoding", "chunked"]], "transfer_encoding"],
+  [
+    "Content_Length, an alias of the framing",
+    [["Content_Length", "5"]],
+    "content_length",
+  ],
+  ["Transfer_Encoding, an alias of the framing", [[
+    "Transfer_Encoding",
+    "chunked",
+  ]], "transfer_encoding"],
 ];
 
 /** Fields that `Connection` may not take away. */
 const KEPT: [promise: string, name: string, field: string, value: RegExp][] = [
-  ["X-Forwarded-For (CVE-2024-45410)", "X-Forwarded-For", "x-forwarded-for", /^127\.0\.0\.1$/],
-  ["X-Forwarded-Host (CVE-2024-45410)", "x-forwarded-host", "x-forwarded-host", /^sluice\.test$/],
-  ["X-Forwarded-Proto (CVE-2024-45410)", "X-FORWARDED-PROTO", "x-forwarded-proto", /^http$/],
+  [
+    "X-Forwarded-For (CVE-2024-45410)",
+    "X-Forwarded-For",
+    "x-forwarded-for",
+    /^127\.0\.0\.1$/,
+  ],
+  [
+    "X-Forwarded-Host (CVE-2024-45410)",
+    "x-forwarded-host",
+    "x-forwarded-host",
+    /^sluice\.test$/,
+  ],
+  [
+    "X-Forwarded-Proto (CVE-2024-45410)",
+    "X-FORWARDED-PROTO",
+    "x-forwarded-proto",
+    /^http$/,
+  ],
   ["Via", "Via", "via", /^1\.1 sluice-/],
   ["Host (RFC 9110 §7.6.1)", "Host", "host", /^sluice\.test$/],
 ];
@@ -109,13 +163,22 @@ const SAME: [promise: string, name: string, value: string][] = [
   ["a tab inside", "X-A", "a\tb"],
   ["obs-text in latin1 (RFC 9110 §5.5)", "X-A", "caf\xe9"],
   ["obs-text in UTF-8", "X-A", "caf\xc3\xa9 \xe2\x82\xac"],
-  ["every byte from 0x80 to 0xff", "X-A", String.fromCharCode(...Array.from({ length: 128 }, (_, i) => 0x80 + i)).replace(/\xa0/g, "x")],
+  [
+    "every byte from 0x80 to 0xff",
+    "X-A",
+    String.fromCharCode(...Array.from({ length: 128 }, (_, i) => 0x80 + i))
+      .replace(/\xa0/g, "x"),
+  ],
   ["quotes, backslashes and commas", "X-A", '"a\\"b", c;d="e,f"'],
   ["an empty value", "X-A", ""],
   ["an unusual token as a name", "X!#$%&'*+.^`|~1", "1"],
   ["8 KB", "X-Long", "v".repeat(8_000)],
   ["Authorization", "Authorization", "Basic YTpi"],
-  ["Proxy-Authorization, which only we could use", "Proxy-Authorization", "Basic YTpi"],
+  [
+    "Proxy-Authorization, which only we could use",
+    "Proxy-Authorization",
+    "Basic YTpi",
+  ],
   ["Cookie", "Cookie", "a=1; b=2"],
   ["User-Agent", "User-Agent", "test/1"],
   ["Accept", "Accept", "text/html;q=0.5"],
@@ -135,7 +198,11 @@ const SAME: [promise: string, name: string, value: string][] = [
   ["Upgrade-Insecure-Requests", "Upgrade-Insecure-Requests", "1"],
   ["Early-Data", "Early-Data", "1"],
   ["Priority", "Priority", "u=1, i"],
-  ["traceparent", "Traceparent", "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"],
+  [
+    "traceparent",
+    "Traceparent",
+    "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01",
+  ],
   ["Set-Cookie, odd as it is on a request", "Set-Cookie", "a=b"],
   ["a Content-Type without a body", "Content-Type", "text/x"],
   ["a Content-Encoding without a body", "Content-Encoding", "x"],
@@ -174,8 +241,14 @@ const BACK: [promise: string, fields: Fields][] = [
   ["Date", [["Date", "Tue, 15 Nov 1994 08:12:31 GMT"]]],
   ["Server", [["Server", "own/1"]]],
   ["Content-Type with a charset", [["Content-Type", 'text/html; charset="x"']]],
-  ["Content-Disposition", [["Content-Disposition", 'attachment; filename="a b"']]],
-  ["Content-Security-Policy", [["Content-Security-Policy", "default-src 'self'"]]],
+  ["Content-Disposition", [[
+    "Content-Disposition",
+    'attachment; filename="a b"',
+  ]]],
+  ["Content-Security-Policy", [[
+    "Content-Security-Policy",
+    "default-src 'self'",
+  ]]],
   ["Strict-Transport-Security", [["Strict-Transport-Security", "max-age=1"]]],
   ["Access-Control-Allow-Origin", [["Access-Control-Allow-Origin", "*"]]],
   ["Link", [["Link", "</a>; rel=preload"]]],
@@ -186,8 +259,14 @@ const BACK: [promise: string, fields: Fields][] = [
   ["Accept-Ranges", [["Accept-Ranges", "bytes"]]],
   ["Proxy-Status of the backend", [["Proxy-Status", "other; error=dns_error"]]],
   ["WWW-Authenticate", [["WWW-Authenticate", 'Basic realm="a b"']]],
-  ["one Set-Cookie", [["Set-Cookie", "a=1; Path=/; Expires=Tue, 15 Nov 1994 08:12:31 GMT"]]],
-  ["several Set-Cookie (RFC 6265 §3)", [["Set-Cookie", "a=1, x"], ["Set-Cookie", "b=2"], ["Set-Cookie", "a=3"]]],
+  ["one Set-Cookie", [[
+    "Set-Cookie",
+    "a=1; Path=/; Expires=Tue, 15 Nov 1994 08:12:31 GMT",
+  ]]],
+  ["several Set-Cookie (RFC 6265 §3)", [["Set-Cookie", "a=1, x"], [
+    "Set-Cookie",
+    "b=2",
+  ], ["Set-Cookie", "a=3"]]],
 ];
 
 /** Hop-by-hop fields of an answer. */
@@ -197,14 +276,26 @@ const BACK_DROPPED: [promise: string, sent: Fields, gone: string][] = [
   ["Trailer", [["Trailer", "X-T"]], "trailer"],
   ["Upgrade", [["Upgrade", "h2c"], ["Connection", "Upgrade"]], "upgrade"],
   ["TE", [["TE", "trailers"]], "te"],
-  ["a field that Connection names", [["X-A", "1"], ["Connection", "x-a"]], "x-a"],
-  ["a field named in another case", [["X-a", "1"], ["CONNECTION", "X-A, ,"]], "x-a"],
-  ["a field named on a second line", [["X-A", "1"], ["Connection", "keep-alive"], ["Connection", "x-a"]], "x-a"],
+  [
+    "a field that Connection names",
+    [["X-A", "1"], ["Connection", "x-a"]],
+    "x-a",
+  ],
+  [
+    "a field named in another case",
+    [["X-a", "1"], ["CONNECTION", "X-A, ,"]],
+    "x-a",
+  ],
+  ["a field named on a second line", [["X-A", "1"], [
+    "Connection",
+    "keep-alive",
+  ], ["Connection", "x-a"]], "x-a"],
 ];
 
 /** The cases. */
 export const fields: Group = {
   name: "fields",
+  whole: true,
   cases: [
     ...DROPPED.map(([promise, headers, gone]): WireCase => ({
       name: `field: ${promise} does not go on`,
@@ -212,7 +303,10 @@ export const fields: Group = {
         const { status } = await round.get("/", headers);
         assert.equal(status, 200);
         assert.equal(round.request.header(gone), undefined);
-        assert.equal(round.request.header("connection") ?? "keep-alive", "keep-alive");
+        assert.equal(
+          round.request.header("connection") ?? "keep-alive",
+          "keep-alive",
+        );
       },
     })),
     ...KEPT.map(([promise, named, field, value]): WireCase => ({
@@ -227,10 +321,13 @@ export const fields: Group = {
     {
       name: "field: Content-Length cannot be named away by Connection",
       async run(round) {
-        const { status } = await round.ask(requestText("POST", "/", {
-          headers: [["Connection", "Content-Length"]],
-          body: "abc",
-        }), reads);
+        const { status } = await round.ask(
+          requestText("POST", "/", {
+            headers: [["Connection", "Content-Length"]],
+            body: "abc",
+          }),
+          reads,
+        );
         assert.equal(status, 200);
         assert.equal(round.request.length, 3);
         assert.equal(await round.request.text(), "abc");
@@ -239,13 +336,16 @@ export const fields: Group = {
     {
       name: "field: Transfer-Encoding cannot be named away by Connection",
       async run(round) {
-        const { status } = await round.ask(requestText("POST", "/", {
-          headers: [["Connection", "transfer-encoding"], [
-            "Transfer-Encoding",
-            "chunked",
-          ]],
-          body: "3\r\nabc\r\n0\r\n\r\n",
-        }), reads);
+        const { status } = await round.ask(
+          requestText("POST", "/", {
+            headers: [["Connection", "transfer-encoding"], [
+              "Transfer-Encoding",
+              "chunked",
+            ]],
+            body: "3\r\nabc\r\n0\r\n\r\n",
+          }),
+          reads,
+        );
         assert.equal(status, 200);
         assert.equal(round.request.framing, "chunked");
         assert.equal(await round.request.text(), "abc");
@@ -296,14 +396,16 @@ export const fields: Group = {
       },
     },
     {
-      name: "field: equal names arrive as one list or as lines, in order (RFC 9110 §5.3)",
+      name:
+        "field: equal names arrive as one list or as lines, in order (RFC 9110 §5.3)",
       async run(round) {
         await round.get("/", [["X-A", "1"], ["X-B", "-"], ["x-a", "2, 3"]]);
         assert.equal(round.request.headerAll("x-a").join(", "), "1, 2, 3");
       },
     },
     {
-      name: "field: several Cookie lines arrive as one cookie string (RFC 6265 §5.4)",
+      name:
+        "field: several Cookie lines arrive as one cookie string (RFC 6265 §5.4)",
       async run(round) {
         await round.get("/", [["Cookie", "a=1"], ["Cookie", "b=2"]]);
         assert.deepEqual(round.request.headerAll("cookie"), ["a=1; b=2"]);
@@ -324,7 +426,8 @@ export const fields: Group = {
       },
     })),
     {
-      name: "field: what a runtime invents says nothing (Accept: */*, empty User-Agent)",
+      name:
+        "field: what a runtime invents says nothing (Accept: */*, empty User-Agent)",
       async run(round) {
         await round.get("/");
         const harmless: Record<string, string> = {
@@ -375,7 +478,8 @@ export const fields: Group = {
       },
     },
     {
-      name: "field: X-Forwarded-For of a stranger is replaced (CVE-2018-16461 class)",
+      name:
+        "field: X-Forwarded-For of a stranger is replaced (CVE-2018-16461 class)",
       async run(round) {
         await round.get("/", [
           ["X-Forwarded-For", "1.1.1.1"],
@@ -394,7 +498,9 @@ export const fields: Group = {
           ["X-Forwarded-Proto", "https"],
         ]);
         const { request } = round;
-        assert.deepEqual(request.headerAll("x-forwarded-host"), ["sluice.test"]);
+        assert.deepEqual(request.headerAll("x-forwarded-host"), [
+          "sluice.test",
+        ]);
         assert.deepEqual(request.headerAll("x-forwarded-proto"), ["http"]);
       },
     },
@@ -452,7 +558,8 @@ export const fields: Group = {
       },
     },
     {
-      name: "answer field: a Set-Cookie cannot be named away but by its backend",
+      name:
+        "answer field: a Set-Cookie cannot be named away but by its backend",
       async run(round) {
         const { headerAll } = await round.get(
           "/",
@@ -549,10 +656,16 @@ const TRUSTED: WireCase[] = [
     [["X-Forwarded-Port", "443"], ["X-Real-IP", "1.2.3.4"]],
     { "x-forwarded-port": "443", "x-real-ip": "1.2.3.4" },
   ),
-  trusted("Forwarded is appended to (RFC 7239 §4)", [["Forwarded", "for=1.2.3.4"]], {
+  trusted("Forwarded is appended to (RFC 7239 §4)", [[
+    "Forwarded",
+    "for=1.2.3.4",
+  ]], {
     "forwarded": "for=1.2.3.4, for=127.0.0.1",
   }),
-  trusted("an alias with underscores is not believed", [["X_Forwarded_For", "1.2.3.4"]], {
+  trusted("an alias with underscores is not believed", [[
+    "X_Forwarded_For",
+    "1.2.3.4",
+  ]], {
     "x-forwarded-for": "127.0.0.1",
     "x_forwarded_for": undefined,
   }),
@@ -595,7 +708,8 @@ export const trustV6: Group = {
   env: () => ({ ...ON_BOTH, TRUSTED_PROXIES: "::1" }),
   cases: [
     {
-      name: "trust: a v6 peer is believed, and named in quotes in Forwarded (RFC 7239 §6)",
+      name:
+        "trust: a v6 peer is believed, and named in quotes in Forwarded (RFC 7239 §6)",
       on: "fresh",
       async run(round) {
         const client = await round.connectTo(round.proxy.port, "::1");

@@ -152,7 +152,12 @@ export const hostPreserved: Group = {
   name: "host preserved",
   env: () => ({ HOST_HEADER: "preserve" }),
   cases: [
-    told("preserve", "the client's Host arrives", "A.test:81", () => "A.test:81"),
+    told(
+      "preserve",
+      "the client's Host arrives",
+      "A.test:81",
+      () => "A.test:81",
+    ),
     told("preserve", "a v6 Host arrives", "[::1]:81", () => "[::1]:81"),
   ],
 };

@@ -48,7 +48,10 @@ export const loop: Group = {
         const began = performance.now();
         const answer = await client.request(requestText("GET", "/"));
         assert.equal(answer.status, 508);
-        assert.match(answer.header("proxy-status") ?? "", /proxy_loop_detected/);
+        assert.match(
+          answer.header("proxy-status") ?? "",
+          /proxy_loop_detected/,
+        );
         assert.ok(performance.now() - began < 5_000);
       },
     },

@@ -22,33 +22,141 @@ const CL_TE = `0\r\n\r\n${HIDDEN}`;
 
 /** Framing that is ambiguous or invalid: no request at all may come of it. */
 const REFUSED: [promise: string, bytes: string][] = [
-  ["a length with chunked (CL.TE)", post(`Content-Length: ${CL_TE.length}\r\nTransfer-Encoding: chunked`, CL_TE)],
-  ["chunked with a length (TE.CL)", post("Transfer-Encoding: chunked\r\nContent-Length: 4", `5c\r\n${HIDDEN}\r\n0\r\n\r\n`)],
-  ["a length with chunked in capitals", post(`Content-Length: ${CL_TE.length}\r\nTRANSFER-ENCODING: CHUNKED`, CL_TE)],
-  ["a length with ` chunked`", post(`Content-Length: ${CL_TE.length}\r\nTransfer-Encoding:  chunked`, CL_TE)],
-  ["a length with `chunked` behind a tab", post(`Content-Length: ${CL_TE.length}\r\nTransfer-Encoding:\tchunked`, CL_TE)],
-  ["a length with `chunked` and a vertical tab", post(`Content-Length: ${CL_TE.length}\r\nTransfer-Encoding: \x0bchunked`, CL_TE)],
-  ["a length with `xchunked`", post(`Content-Length: ${CL_TE.length}\r\nTransfer-Encoding: xchunked`, CL_TE)],
-  ["a length with `chunked, identity`", post(`Content-Length: ${CL_TE.length}\r\nTransfer-Encoding: chunked, identity`, CL_TE)],
-  ["a length with `identity, chunked`", post(`Content-Length: ${CL_TE.length}\r\nTransfer-Encoding: identity, chunked`, CL_TE)],
-  ["a length with two codings on two lines", post(`Content-Length: ${CL_TE.length}\r\nTransfer-Encoding: identity\r\nTransfer-Encoding: chunked`, CL_TE)],
-  ["a length with `\"chunked\"`", post(`Content-Length: ${CL_TE.length}\r\nTransfer-Encoding: "chunked"`, CL_TE)],
-  ["a length with `chunked;a=b`", post(`Content-Length: ${CL_TE.length}\r\nTransfer-Encoding: chunked;a=b`, CL_TE)],
-  ["a length with `chunked,`", post(`Content-Length: ${CL_TE.length}\r\nTransfer-Encoding: chunked,`, CL_TE)],
-  ["chunked twice", post("Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked", CL_TE)],
+  [
+    "a length with chunked (CL.TE)",
+    post(
+      `Content-Length: ${CL_TE.length}\r\nTransfer-Encoding: chunked`,
+      CL_TE,
+    ),
+  ],
+  [
+    "chunked with a length (TE.CL)",
+    post(
+      "Transfer-Encoding: chunked\r\nContent-Length: 4",
+      `5c\r\n${HIDDEN}\r\n0\r\n\r\n`,
+    ),
+  ],
+  [
+    "a length with chunked in capitals",
+    post(
+      `Content-Length: ${CL_TE.length}\r\nTRANSFER-ENCODING: CHUNKED`,
+      CL_TE,
+    ),
+  ],
+  [
+    "a length with ` chunked`",
+    post(
+      `Content-Length: ${CL_TE.length}\r\nTransfer-Encoding:  chunked`,
+      CL_TE,
+    ),
+  ],
+  [
+    "a length with `chunked` behind a tab",
+    post(
+      `Content-Length: ${CL_TE.length}\r\nTransfer-Encoding:\tchunked`,
+      CL_TE,
+    ),
+  ],
+  [
+    "a length with `chunked` and a vertical tab",
+    post(
+      `Content-Length: ${CL_TE.length}\r\nTransfer-Encoding: \x0bchunked`,
+      CL_TE,
+    ),
+  ],
+  [
+    "a length with `xchunked`",
+    post(
+      `Content-Length: ${CL_TE.length}\r\nTransfer-Encoding: xchunked`,
+      CL_TE,
+    ),
+  ],
+  [
+    "a length with `chunked, identity`",
+    post(
+      `Content-Length: ${CL_TE.length}\r\nTransfer-Encoding: chunked, identity`,
+      CL_TE,
+    ),
+  ],
+  [
+    "a length with `identity, chunked`",
+    post(
+      `Content-Length: ${CL_TE.length}\r\nTransfer-Encoding: identity, chunked`,
+      CL_TE,
+    ),
+  ],
+  [
+    "a length with two codings on two lines",
+    post(
+      `Content-Length: ${CL_TE.length}\r\nTransfer-Encoding: identity\r\nTransfer-Encoding: chunked`,
+      CL_TE,
+    ),
+  ],
+  [
+    'a length with `"chunked"`',
+    post(
+      `Content-Length: ${CL_TE.length}\r\nTransfer-Encoding: "chunked"`,
+      CL_TE,
+    ),
+  ],
+  [
+    "a length with `chunked;a=b`",
+    post(
+      `Content-Length: ${CL_TE.length}\r\nTransfer-Encoding: chunked;a=b`,
+      CL_TE,
+    ),
+  ],
+  [
+    "a length with `chunked,`",
+    post(
+      `Content-Length: ${CL_TE.length}\r\nTransfer-Encoding: chunked,`,
+      CL_TE,
+    ),
+  ],
+  [
+    "chunked twice",
+    post("Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked", CL_TE),
+  ],
   ["chunked, chunked", post("Transfer-Encoding: chunked, chunked", CL_TE)],
-  ["gzip, chunked (RFC 9112 §6.1: 501)", post("Transfer-Encoding: gzip, chunked", "0\r\n\r\n")],
+  [
+    "gzip, chunked (RFC 9112 §6.1: 501)",
+    post("Transfer-Encoding: gzip, chunked", "0\r\n\r\n"),
+  ],
   ["gzip alone", post("Transfer-Encoding: gzip", CL_TE)],
   ["identity alone", post("Transfer-Encoding: identity", HIDDEN)],
   ["an empty coding", post("Transfer-Encoding:", HIDDEN)],
-  ["a space before the colon of the coding (RFC 9112 §5.1)", post(`Content-Length: ${CL_TE.length}\r\nTransfer-Encoding : chunked`, CL_TE)],
-  ["a space before the colon of the length", post(`Content-Length : ${HIDDEN.length}`, HIDDEN)],
+  [
+    "a space before the colon of the coding (RFC 9112 §5.1)",
+    post(
+      `Content-Length: ${CL_TE.length}\r\nTransfer-Encoding : chunked`,
+      CL_TE,
+    ),
+  ],
+  [
+    "a space before the colon of the length",
+    post(`Content-Length : ${HIDDEN.length}`, HIDDEN),
+  ],
   ["a tab before the colon", post(`Transfer-Encoding\t: chunked`, CL_TE)],
-  ["a folded coding (RFC 9112 §5.2)", post(`Content-Length: ${CL_TE.length}\r\nTransfer-Encoding:\r\n chunked`, CL_TE)],
+  [
+    "a folded coding (RFC 9112 §5.2)",
+    post(
+      `Content-Length: ${CL_TE.length}\r\nTransfer-Encoding:\r\n chunked`,
+      CL_TE,
+    ),
+  ],
   ["a folded length", post(`Content-Length:\r\n ${HIDDEN.length}`, HIDDEN)],
-  ["a first field that is folded", `GET /outer HTTP/1.1\r\n Host: a.test\r\nHost: a.test\r\n\r\n`],
-  ["two different lengths", post(`Content-Length: 0\r\nContent-Length: ${HIDDEN.length}`, HIDDEN)],
-  ["two different lengths in a list", post(`Content-Length: 0, ${HIDDEN.length}`, HIDDEN)],
+  [
+    "a first field that is folded",
+    `GET /outer HTTP/1.1\r\n Host: a.test\r\nHost: a.test\r\n\r\n`,
+  ],
+  [
+    "two different lengths",
+    post(`Content-Length: 0\r\nContent-Length: ${HIDDEN.length}`, HIDDEN),
+  ],
+  [
+    "two different lengths in a list",
+    post(`Content-Length: 0, ${HIDDEN.length}`, HIDDEN),
+  ],
   ["a length twice in a list", post("Content-Length: 3, 3", "abc")],
   ["a length with a plus", post("Content-Length: +3", "abc")],
   ["a length with a minus", post("Content-Length: -3", "abc")],
@@ -57,20 +165,47 @@ const REFUSED: [promise: string, bytes: string][] = [
   ["a length with a point", post("Content-Length: 3.0", "abc")],
   ["a length with an underscore", post("Content-Length: 1_0", "0123456789")],
   ["a length with a space inside", post("Content-Length: 1 0", "0123456789")],
-  ["a length past 64 bits", post("Content-Length: 18446744073709551619", "abc")],
+  [
+    "a length past 64 bits",
+    post("Content-Length: 18446744073709551619", "abc"),
+  ],
   ["a length of 30 digits", post(`Content-Length: ${"9".repeat(30)}`, "abc")],
   ["a length in Arabic digits", post("Content-Length: \xd9\xa3", "abc")],
   ["an empty length", post("Content-Length:", HIDDEN)],
   ["a length with a trailing letter", post("Content-Length: 3a", "abc")],
-  ["a NUL in a field name", `GET /outer HTTP/1.1\r\nHost: a.test\r\nX\0A: 1\r\n\r\n`],
-  ["a NUL in a field value", `GET /outer HTTP/1.1\r\nHost: a.test\r\nX-A: 1\0\r\n\r\n`],
-  ["a bare CR in a field value", `GET /outer HTTP/1.1\r\nHost: a.test\r\nX-A: 1\rX-B: 2\r\n\r\n`],
-  ["a bare CR as the line's end", `GET /outer HTTP/1.1\rHost: a.test\r\r${HIDDEN}`],
-  ["a name with a space", `GET /outer HTTP/1.1\r\nHost: a.test\r\nX A: 1\r\n\r\n`],
-  ["a line without a colon", `GET /outer HTTP/1.1\r\nHost: a.test\r\nnonsense\r\n\r\n`],
+  [
+    "a NUL in a field name",
+    `GET /outer HTTP/1.1\r\nHost: a.test\r\nX\0A: 1\r\n\r\n`,
+  ],
+  [
+    "a NUL in a field value",
+    `GET /outer HTTP/1.1\r\nHost: a.test\r\nX-A: 1\0\r\n\r\n`,
+  ],
+  [
+    "a bare CR in a field value",
+    `GET /outer HTTP/1.1\r\nHost: a.test\r\nX-A: 1\rX-B: 2\r\n\r\n`,
+  ],
+  [
+    "a bare CR as the line's end",
+    `GET /outer HTTP/1.1\rHost: a.test\r\r${HIDDEN}`,
+  ],
+  [
+    "a name with a space",
+    `GET /outer HTTP/1.1\r\nHost: a.test\r\nX A: 1\r\n\r\n`,
+  ],
+  [
+    "a line without a colon",
+    `GET /outer HTTP/1.1\r\nHost: a.test\r\nnonsense\r\n\r\n`,
+  ],
   ["an empty name", `GET /outer HTTP/1.1\r\nHost: a.test\r\n: 1\r\n\r\n`],
-  ["a name with a raw byte", `GET /outer HTTP/1.1\r\nHost: a.test\r\nX-\xe9: 1\r\n\r\n`],
-  ["a name with a parenthesis", `GET /outer HTTP/1.1\r\nHost: a.test\r\nX(A): 1\r\n\r\n`],
+  [
+    "a name with a raw byte",
+    `GET /outer HTTP/1.1\r\nHost: a.test\r\nX-\xe9: 1\r\n\r\n`,
+  ],
+  [
+    "a name with a parenthesis",
+    `GET /outer HTTP/1.1\r\nHost: a.test\r\nX(A): 1\r\n\r\n`,
+  ],
   ["HTTP/0.9", "GET /outer\r\n\r\n"],
   ["HTTP/0.9 with a host", "GET /outer\r\nHost: a.test\r\n\r\n"],
   ["HTTP/1.2", "GET /outer HTTP/1.2\r\nHost: a.test\r\n\r\n"],
@@ -80,13 +215,32 @@ const REFUSED: [promise: string, bytes: string][] = [
   ["HTTP/01.1", "GET /outer HTTP/01.1\r\nHost: a.test\r\n\r\n"],
   ["http/1.1 in lower case", "GET /outer http/1.1\r\nHost: a.test\r\n\r\n"],
   ["HTTP / 1.1", "GET /outer HTTP / 1.1\r\nHost: a.test\r\n\r\n"],
-  ["two spaces in the request line", "GET  /outer HTTP/1.1\r\nHost: a.test\r\n\r\n"],
-  ["a tab in the request line", "GET\t/outer\tHTTP/1.1\r\nHost: a.test\r\n\r\n"],
-  ["a space in front of the method", " GET /outer HTTP/1.1\r\nHost: a.test\r\n\r\n"],
-  ["a space at the end of the request line", "GET /outer HTTP/1.1 \r\nHost: a.test\r\n\r\n"],
-  ["a TLS hello on the plain port", "\x16\x03\x01\x00\xa5\x01\x00\x00\xa1\x03\x03" + "\x01".repeat(160)],
+  [
+    "two spaces in the request line",
+    "GET  /outer HTTP/1.1\r\nHost: a.test\r\n\r\n",
+  ],
+  [
+    "a tab in the request line",
+    "GET\t/outer\tHTTP/1.1\r\nHost: a.test\r\n\r\n",
+  ],
+  [
+    "a space in front of the method",
+    " GET /outer HTTP/1.1\r\nHost: a.test\r\n\r\n",
+  ],
+  [
+    "a space at the end of the request line",
+    "GET /outer HTTP/1.1 \r\nHost: a.test\r\n\r\n",
+  ],
+  [
+    "a TLS hello on the plain port",
+    "\x16\x03\x01\x00\xa5\x01\x00\x00\xa1\x03\x03" + "\x01".repeat(160),
+  ],
   ["random bytes", "\x00\xff\xfe\x80garbage\r\n\r\n"],
-  ["HTTP/1.0 with chunked (RFC 9112 §6.1)", "POST /outer HTTP/1.0\r\nHost: a.test\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n" + HIDDEN],
+  [
+    "HTTP/1.0 with chunked (RFC 9112 §6.1)",
+    "POST /outer HTTP/1.0\r\nHost: a.test\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n" +
+    HIDDEN,
+  ],
 ];
 
 /** Chunked bodies that no parser may take as they are (RFC 9112 §7.1). */
@@ -96,14 +250,23 @@ const BAD_CHUNKS: [promise: string, body: string][] = [
   ["a size with a minus", "-3\r\nabc\r\n0\r\n\r\n"],
   ["a size with a plus", "+3\r\nabc\r\n0\r\n\r\n"],
   ["a size with an underscore", "1_0\r\n0123456789abcdef\r\n0\r\n\r\n"],
-  ["a size past 64 bits (it must not wrap to 3)", "10000000000000003\r\nabc\r\n0\r\n\r\n"],
-  ["a size of 33 digits", `${"0".repeat(16)}f${"f".repeat(16)}\r\nabc\r\n0\r\n\r\n`],
+  [
+    "a size past 64 bits (it must not wrap to 3)",
+    "10000000000000003\r\nabc\r\n0\r\n\r\n",
+  ],
+  [
+    "a size of 33 digits",
+    `${"0".repeat(16)}f${"f".repeat(16)}\r\nabc\r\n0\r\n\r\n`,
+  ],
   ["an empty size", "\r\nabc\r\n0\r\n\r\n"],
   ["no CRLF behind the data", "3\r\nabcX0\r\n\r\n"],
   ["LF alone behind the data", "3\r\nabc\n0\r\n\r\n"],
   ["LF alone behind the size", "3\nabc\r\n0\r\n\r\n"],
   ["a bare CR behind the size", "3\rabc\r\n0\r\n\r\n"],
-  ["LF alone inside an extension (CVE-2024-27982 class)", "3;a\nbc\r\nabc\r\n0\r\n\r\n"],
+  [
+    "LF alone inside an extension (CVE-2024-27982 class)",
+    "3;a\nbc\r\nabc\r\n0\r\n\r\n",
+  ],
   ["a bare CR inside an extension", "3;a\rb\r\nabc\r\n0\r\n\r\n"],
   ["a NUL behind the size", "3\0\r\nabc\r\n0\r\n\r\n"],
 ];

@@ -26,7 +26,8 @@ function text(piece: { data: Uint8Array } | null): string {
 
 function firstByte(promise: string, head: string, chunked: boolean): WireCase {
   return {
-    name: `stream: the first byte of ${promise} comes before the second is sent`,
+    name:
+      `stream: the first byte of ${promise} comes before the second is sent`,
     on: "proven",
     async run(round) {
       const { connection, backend } = round;
@@ -72,7 +73,8 @@ export const streaming: Group = {
       false,
     ),
     {
-      name: "stream: the header of a stream comes before its first byte is sent",
+      name:
+        "stream: the header of a stream comes before its first byte is sent",
       on: "proven",
       async run(round) {
         const { connection, backend } = round;
@@ -118,7 +120,8 @@ export const streaming: Group = {
       },
     },
     {
-      name: "stream: a client that does not read holds the backend up (back-pressure)",
+      name:
+        "stream: a client that does not read holds the backend up (back-pressure)",
       on: "fresh",
       async run(round) {
         const { connection, backend } = round;
@@ -207,11 +210,14 @@ export const quietStreams: Group = {
       assert.equal(answer.text, "beforeafter");
       assert.equal(answer.complete, true);
     }),
-    quiet("a declared answer that is quiet for 15 s", async ({ connection }) => {
-      const answer = await readAll(connection, "/declared");
-      assert.equal(answer.text, "beforeafter");
-      assert.equal(answer.complete, true);
-    }),
+    quiet(
+      "a declared answer that is quiet for 15 s",
+      async ({ connection }) => {
+        const answer = await readAll(connection, "/declared");
+        assert.equal(answer.text, "beforeafter");
+        assert.equal(answer.complete, true);
+      },
+    ),
     quiet("an upload that is quiet for 15 s", async ({ connection }) => {
       connection.wire.timeoutMs = QUIET_MS + 15_000;
       await connection.write(
@@ -221,11 +227,14 @@ export const quietStreams: Group = {
       await connection.write("after");
       assert.equal((await connection.readResponse()).text, "beforeafter");
     }),
-    quiet("a connection idle for 15 s between requests", async ({ connection }) => {
-      await connection.request(requestText("GET", "/a"));
-      await delay(QUIET_MS);
-      const { status } = await connection.request(requestText("GET", "/b"));
-      assert.equal(status, 200);
-    }),
+    quiet(
+      "a connection idle for 15 s between requests",
+      async ({ connection }) => {
+        await connection.request(requestText("GET", "/a"));
+        await delay(QUIET_MS);
+        const { status } = await connection.request(requestText("GET", "/b"));
+        assert.equal(status, 200);
+      },
+    ),
   ],
 };

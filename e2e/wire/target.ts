@@ -124,13 +124,28 @@ const CAREFUL: [promise: string, target: string][] = [
 
 /** Requests that the proxy must answer itself, whatever the runtime says. */
 const REFUSED: [promise: string, bytes: string][] = [
-  ["OPTIONS * (RFC 9110 §9.3.7) is for one server", "OPTIONS * HTTP/1.1\r\nHost: a\r\n\r\n"],
+  [
+    "OPTIONS * (RFC 9110 §9.3.7) is for one server",
+    "OPTIONS * HTTP/1.1\r\nHost: a\r\n\r\n",
+  ],
   ["GET * is refused", "GET * HTTP/1.1\r\nHost: a\r\n\r\n"],
   ["a target without a slash is refused", "GET a HTTP/1.1\r\nHost: a\r\n\r\n"],
-  ["an authority form on GET is refused (RFC 9112 §3.2.3)", "GET evil.test:80 HTTP/1.1\r\nHost: a\r\n\r\n"],
-  ["a space in the target is refused (RFC 9112 §3.2)", "GET /a b HTTP/1.1\r\nHost: a\r\n\r\n"],
-  ["an absolute form of another scheme is refused", "GET ftp://evil.test/x HTTP/1.1\r\nHost: a\r\n\r\n"],
-  ["CONNECT is refused (RFC 9110 §9.3.6)", "CONNECT evil.test:443 HTTP/1.1\r\nHost: evil.test:443\r\n\r\n"],
+  [
+    "an authority form on GET is refused (RFC 9112 §3.2.3)",
+    "GET evil.test:80 HTTP/1.1\r\nHost: a\r\n\r\n",
+  ],
+  [
+    "a space in the target is refused (RFC 9112 §3.2)",
+    "GET /a b HTTP/1.1\r\nHost: a\r\n\r\n",
+  ],
+  [
+    "an absolute form of another scheme is refused",
+    "GET ftp://evil.test/x HTTP/1.1\r\nHost: a\r\n\r\n",
+  ],
+  [
+    "CONNECT is refused (RFC 9110 §9.3.6)",
+    "CONNECT evil.test:443 HTTP/1.1\r\nHost: evil.test:443\r\n\r\n",
+  ],
 ];
 
 function absolute(promise: string, target: string, arrives: string): WireCase {
@@ -224,8 +239,10 @@ function staysInside(promise: string, target: string): WireCase {
         // What a careless backend would make of it, decoding twice.
         let path = request.path;
         for (let i = 0; i < 3; i++) {
-          path = path.replace(/%(2e|2f|5c|3b|25)/gi, (code) =>
-            String.fromCharCode(parseInt(code.slice(1), 16)));
+          path = path.replace(
+            /%(2e|2f|5c|3b|25)/gi,
+            (code) => String.fromCharCode(parseInt(code.slice(1), 16)),
+          );
         }
         path = path.replaceAll("\\", "/").replace(/;[^/]*/g, "");
         const real = new URL(`http://h${path}`).pathname;

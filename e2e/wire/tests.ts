@@ -5,7 +5,7 @@
  */
 
 import { forBoth } from "../harness/suite.ts";
-import { type Group, Ground } from "./case.ts";
+import { Ground, type Group } from "./case.ts";
 import { judge } from "./verdict.ts";
 
 /** Registers a group's cases for both runtimes. */

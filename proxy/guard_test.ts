@@ -1,0 +1,252 @@
+import assert from "node:assert/strict";
+import {
+  impliedHost,
+  isRefusal,
+  refuseAsterisk,
+  refuseFraming,
+  refuseHost,
+  refuseMethod,
+  targetOf,
+} from "./guard.ts";
+
+Deno.test("refuseMethod() lets common methods pass without asking the runtime", () => {
+  const asked = (): boolean => assert.fail("asked");
+  for (
+    const method of ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]
+  ) assert.equal(refuseMethod(method, asked), undefined);
+});
+
+Deno.test("refuseMethod() answers TRACE with 405 and Allow", () => {
+  const refusal = refuseMethod("TRACE", () => true);
+  assert.equal(refusal?.status, 405);
+  assert.match(refusal?.fields?.["allow"] ?? "", /^GET, /);
+});
+
+Deno.test("refuseMethod() goes by the runtime for any other", () => {
+  for (const method of ["QUERY", "FOO", "get", "CONNECT", ""]) {
+    assert.equal(refuseMethod(method, () => true), undefined);
+    assert.equal(refuseMethod(method, () => false)?.status, 501);
+  }
+});
+
+const HOSTS: [host: string | null, fine: boolean][] = [
+  ["a", true],
+  ["a.test", true],
+  ["A.Test:8080", true],
+  ["a.test.", true],
+  ["a.test:", true],
+  ["a.test:0", true],
+  ["a.test:65535", true],
+  ["a.test:65536", false],
+  ["a.test:123456", false],
+  ["a.test:8o", false],
+  ["a.test:80:80", false],
+  ["192.0.2.1:80", true],
+  ["[::1]", true],
+  ["[::1]:80", true],
+  ["[::1", false],
+  ["::1", false],
+  ["[a]", true],
+  ["[g]", false],
+  ["my_service", true],
+  ["_srv.a.test", true],
+  ["caf%C3%A9.test", true],
+  ["caf%C3.%zz", false],
+  ["-a", false],
+  [":80", false],
+  [null, false],
+  ["", false],
+  [" ", false],
+  ["a b", false],
+  ["a,b", false],
+  ["a, b", false],
+  ["a/b", false],
+  ["a\\b", false],
+  ["a?b", false],
+  ["a#b", false],
+  ["u@a", false],
+  ["u:p@a", false],
+  ["http://a", false],
+  ["a\n", false],
+  ["a\0", false],
+  ["caf\xe9", false],
+  ['"a"', false],
+];
+
+Deno.test("refuseHost() takes a host and a port, and nothing that could move a path", () => {
+  for (const [host, fine] of HOSTS) {
+    assert.equal(refuseHost(host)?.status, fine ? undefined : 400, `${host}`);
+  }
+});
+
+const TARGETS: [url: string, host: string | null, text: string][] = [
+  // The URL is what `Host` says and then the target.
+  ["http://a.test/", "a.test", "/"],
+  ["http://a.test/b?c", "a.test", "/b?c"],
+  ["https://a.test/b", "a.test", "/b"],
+  ["http://a.test:81/b", "a.test:81", "/b"],
+  ["http://[::1]:81/b", "[::1]:81", "/b"],
+  ["http://a.test//evil/x", "a.test", "//evil/x"],
+  ["http://a.test/b?", "a.test", "/b?"],
+  ["http://a.test/%2F%2f%zz", "a.test", "/%2F%2f%zz"],
+  ["http://a.test/?a'b|{}", "a.test", "/?a'b|{}"],
+  // Bun spells hosts anew, and names the port of the scheme no more.
+  ["http://a.test/b", "A.TEST:80", "/b"],
+  ["http://127.0.0.1/b", "0x7f.1", "/b"],
+  // Absolute form, where Deno's URL is the target; the host in it is ignored.
+  ["http://evil.test/b?c", "a.test", "/b?c"],
+  ["http://a.test.evil/b", "a.test", "/b"],
+  ["http://u:p@evil/b", "a.test", "/b"],
+  ["http://evil.test", "a.test", "/"],
+  ["http://evil.test?c", "a.test", "/?c"],
+  ["HTTP://evil.test/b", "a.test", "/b"],
+  // Of HTTP/2, or made in code.
+  ["https://a.test/b", null, "/b"],
+  // Dot segments (RFC 3986 §5.2.4), `%2e` as the URL standard has it.
+  ["http://h/a/../b", "h", "/b"],
+  ["http://h/a/./b", "h", "/a/b"],
+  ["http://h/a/%2e%2E/b", "h", "/b"],
+  ["http://h/a/.%2e", "h", "/"],
+  ["http://h/a/.", "h", "/a/"],
+  ["http://h/a/..", "h", "/"],
+  ["http://h/a//../b", "h", "/a/b"],
+  ["http://h/../../b", "h", "/b"],
+  ["http://h/..", "h", "/"],
+  ["http://h/a/...", "h", "/a/..."],
+  ["http://h/.a/..b/c..", "h", "/.a/..b/c.."],
+  ["http://h/a?/../b", "h", "/a?/../b"],
+  ["http://h/a/..?b=..", "h", "/?b=.."],
+];
+
+Deno.test("targetOf() takes path and query out of what either runtime shows", () => {
+  for (const [url, host, text] of TARGETS) {
+    const target = targetOf(url, host);
+    assert.ok(!isRefusal(target), url);
+    assert.equal(target.text, text, url);
+    assert.equal(target.climbs, false, url);
+  }
+});
+
+const NO_TARGETS: [url: string, host: string][] = [
+  ["http://h/caf\xe9", "h"],
+  ["http://h/a\tb", "h"],
+  ["http://h/a b", "h"],
+  ["http://h/a\0b", "h"],
+  ["http://h/a\x7fb", "h"],
+  ["http://h/a\\b", "h"],
+  ["http://h\\evil/x", "h"],
+  ["http://h/a#b", "h"],
+  ["http://h#b", "h"],
+  // What Deno makes of an authority form, and Bun of a bad host.
+  ["evil.test:443", "evil.test:443"],
+  ["/p", "h"],
+  ["ftp://evil/x", "h"],
+  ["", "h"],
+];
+
+Deno.test("targetOf() refuses what is no target, or would not stay one", () => {
+  for (const [url, host] of NO_TARGETS) {
+    const target = targetOf(url, host);
+    assert.ok(isRefusal(target), url);
+    assert.equal(target.status, 400);
+  }
+});
+
+const CLIMBING = [
+  "/..%2fa",
+  "/%2e%2e%2Fa",
+  "/a/..%2f..%2fb",
+  "/..%5ca",
+  "/%252e%252e/a",
+  "/%252e%252e%252fa",
+  "/..%252fa",
+  "/..;/a",
+  "/..;b=c/a",
+  "/..%3ba/b",
+  "/a%2f..",
+];
+
+const STAYING = [
+  "/a%2fb",
+  "/..a/b",
+  "/a..%2fb",
+  "/...%2fa",
+  "/a?b=..%2f",
+  "/%2e%2ea",
+  "/a;..",
+];
+
+Deno.test("targetOf() says which targets climb once they are decoded", () => {
+  for (const text of CLIMBING) {
+    const target = targetOf(`http://h${text}`, "h");
+    assert.ok(!isRefusal(target) && target.climbs, text);
+  }
+  for (const text of STAYING) {
+    const target = targetOf(`http://h${text}`, "h");
+    assert.ok(!isRefusal(target) && !target.climbs, text);
+  }
+});
+
+const IMPLIED: [url: string, fromSocket: boolean, host: string | null][] = [
+  ["https://a.test/b", true, "a.test"],
+  ["https://a.test:81/b", true, "a.test:81"],
+  ["https://localhost/b", true, "localhost"],
+  ["http://a.test?b", true, "a.test"],
+  // What Deno invents for HTTP/1.1 without a `Host`.
+  ["http://localhost/b", true, null],
+  ["http://localhost:8080/b", true, null],
+  ["http://localhost/b", false, "localhost"],
+  ["http://localhost.test/b", true, "localhost.test"],
+  // What Bun shows then.
+  ["/b", true, null],
+];
+
+Deno.test("impliedHost() is the URL's, unless the runtime made it up", () => {
+  for (const [url, fromSocket, host] of IMPLIED) {
+    assert.equal(impliedHost(url, fromSocket), host, url);
+  }
+});
+
+const FRAMINGS: [
+  method: string,
+  length: string | null,
+  coding: string | null,
+  status: number | undefined,
+][] = [
+  ["GET", null, null, undefined],
+  ["GET", "0", null, undefined],
+  ["GET", "00", null, undefined],
+  ["GET", "1", null, 400],
+  ["GET", null, "chunked", 400],
+  ["HEAD", "1", null, 400],
+  ["POST", null, null, undefined],
+  ["POST", "12", null, undefined],
+  ["POST", null, "chunked", undefined],
+  ["POST", null, "Chunked", undefined],
+  ["POST", null, "gzip, chunked", 501],
+  ["POST", null, "chunked, chunked", 501],
+  ["POST", null, "identity", 501],
+  ["POST", null, "", 501],
+  ["POST", "+1", null, 400],
+  ["POST", "-1", null, 400],
+  ["POST", "0x1", null, 400],
+  ["POST", "1, 1", null, 400],
+  ["POST", "1 1", null, 400],
+  ["POST", "", null, 400],
+];
+
+Deno.test("refuseFraming() takes a length or chunks, and neither on GET", () => {
+  for (const [method, length, coding, status] of FRAMINGS) {
+    assert.equal(
+      refuseFraming(method, length, coding)?.status,
+      status,
+      `${method} ${length} ${coding}`,
+    );
+  }
+});
+
+Deno.test("refuseAsterisk() refuses OPTIONS * alone", () => {
+  assert.equal(refuseAsterisk("OPTIONS", "/*")?.status, 400);
+  assert.equal(refuseAsterisk("OPTIONS", "/"), undefined);
+  assert.equal(refuseAsterisk("GET", "/*"), undefined);
+});

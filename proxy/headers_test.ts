@@ -1,0 +1,325 @@
+import assert from "node:assert/strict";
+import {
+  type Fields,
+  type RequestFacts,
+  RequestRules,
+  responseFields,
+  rewrittenLocation,
+} from "./headers.ts";
+
+const FACTS: RequestFacts = {
+  peer: "192.0.2.7",
+  host: "a.test",
+  scheme: "http",
+  backendHost: "b.test",
+};
+
+const OURS: Fields = [
+  ["x-forwarded-for", "192.0.2.7"],
+  ["x-forwarded-host", "a.test"],
+  ["x-forwarded-proto", "http"],
+];
+
+/** Rules that trust the peer, or do not. */
+function rules({ trusts = false, pseudonym }: {
+  trusts?: boolean;
+  pseudonym?: string;
+} = {}): RequestRules {
+  return new RequestRules({
+    trusts: trusts ? (address) => address.startsWith("192.0.2.") : undefined,
+    pseudonym,
+  });
+}
+
+/** What is sent on, but for what is always ours. */
+function passes(sent: Fields, given = rules()): Fields {
+  const ours = ["host", ...OURS.map(([name]) => name)];
+  return given.fields(new Headers(sent), FACTS)
+    .filter(([name]) => !ours.includes(name));
+}
+
+Deno.test("fields() says Host anew and who asked, for whom and how", () => {
+  assert.deepEqual(rules().fields(new Headers(), FACTS), [
+    ["host", "b.test"],
+    ...OURS,
+  ]);
+});
+
+Deno.test("fields() says no address where there is none", () => {
+  const fields = rules().fields(new Headers(), { ...FACTS, peer: undefined });
+  assert.equal(fields.some(([name]) => name === "x-forwarded-for"), false);
+});
+
+const DROPPED: Fields = [
+  ["Connection", "keep-alive"],
+  ["Keep-Alive", "timeout=1"],
+  ["Proxy-Connection", "close"],
+  ["TE", "trailers"],
+  ["Transfer-Encoding", "chunked"],
+  ["Trailer", "x"],
+  ["Upgrade", "h2c"],
+  ["HTTP2-Settings", "x"],
+  ["Expect", "100-continue"],
+  ["Proxy", "http://evil"],
+  ["Host", "evil"],
+  ["Content-Length", "1"],
+  ["Content_Length", "1"],
+  ["Transfer_Encoding", "chunked"],
+  ["Forwarded", "for=x"],
+  ["X-Forwarded-For", "x"],
+  ["X-Forwarded-Anything", "x"],
+  ["X-Forwarded", "x"],
+  ["X-Real-IP", "x"],
+  ["X_Forwarded_For", "x"],
+  ["X-Forwarded_Proto", "x"],
+  ["X_Real_IP", "x"],
+];
+
+Deno.test("fields() drops what concerns one connection or comes from a stranger", () => {
+  for (const field of DROPPED) {
+    assert.deepEqual(passes([field]), [], field[0]);
+  }
+});
+
+Deno.test("fields() passes on everything else as it is", () => {
+  for (
+    const [name, value] of [
+      ["x-a", "b  c"],
+      ["x-a", ""],
+      ["x_a", "1"],
+      ["cookie", "a=1; b=2"],
+      ["authorization", "Basic x"],
+      ["proxy-authorization", "Basic x"],
+      ["accept-encoding", "gzip"],
+      ["range", "bytes=0-1"],
+      ["max-forwards", "3"],
+      ["x-forwarder", "1"],
+      ["from", "a@b"],
+    ] as const
+  ) assert.deepEqual(passes([[name, value]]), [[name, value]]);
+});
+
+const NAMED: [connection: string, gone: boolean][] = [
+  ["x-a", true],
+  ["X-A", true],
+  ["keep-alive, X-a", true],
+  [",, x-a ,", true],
+  ["a b, (), x-a", true],
+  ["x-ab", false],
+  ["close", false],
+  ["", false],
+];
+
+Deno.test("fields() drops what Connection names, whatever stands round it", () => {
+  for (const [connection, gone] of NAMED) {
+    assert.deepEqual(
+      passes([["x-a", "1"], ["connection", connection]]),
+      gone ? [] : [["x-a", "1"]],
+      connection,
+    );
+  }
+});
+
+Deno.test("fields() lets Connection name nothing of ours away (CVE-2024-45410)", () => {
+  const named =
+    "host, x-forwarded-for, x-forwarded-host, X-Forwarded-Proto, via, forwarded";
+  const given = rules({ trusts: true, pseudonym: "sluice-1" });
+  const fields = given.fields(
+    new Headers([
+      ["connection", named],
+      ["x-forwarded-for", "1.2.3.4"],
+      ["forwarded", "for=1.2.3.4"],
+      ["via", "1.1 x"],
+    ]),
+    FACTS,
+  );
+  assert.deepEqual(fields, [
+    ["host", "b.test"],
+    ["forwarded", "for=1.2.3.4, for=192.0.2.7"],
+    ["x-forwarded-for", "1.2.3.4, 192.0.2.7"],
+    ["x-forwarded-host", "a.test"],
+    ["x-forwarded-proto", "http"],
+    ["via", "1.1 x, 1.1 sluice-1"],
+  ]);
+});
+
+Deno.test("fields() believes a trusted peer, but no alias with underscores", () => {
+  const fields = rules({ trusts: true }).fields(
+    new Headers([
+      ["x-forwarded-for", "1.1.1.1, 2.2.2.2"],
+      ["x_forwarded_for", "9.9.9.9"],
+      ["x-forwarded-host", "outer.test"],
+      ["x-forwarded-proto", "https"],
+      ["x-forwarded-port", "443"],
+      ["x-real-ip", "1.1.1.1"],
+    ]),
+    FACTS,
+  );
+  assert.deepEqual(fields, [
+    ["host", "b.test"],
+    ["x-forwarded-port", "443"],
+    ["x-real-ip", "1.1.1.1"],
+    ["x-forwarded-for", "1.1.1.1, 2.2.2.2, 192.0.2.7"],
+    ["x-forwarded-host", "outer.test"],
+    ["x-forwarded-proto", "https"],
+  ]);
+});
+
+Deno.test("fields() writes a v6 address in Forwarded in quotes (RFC 7239 §6)", () => {
+  const given = new RequestRules({ trusts: () => true, pseudonym: undefined });
+  const fields = given.fields(new Headers([["forwarded", "for=x"]]), {
+    ...FACTS,
+    peer: "2001:db8::1",
+  });
+  assert.deepEqual(fields[1], [
+    "forwarded",
+    'for=x, for="[2001:db8::1]"',
+  ]);
+});
+
+Deno.test("fields() adds Via only where it has a name for it", () => {
+  assert.deepEqual(passes([["via", "1.0 x"]]), [["via", "1.0 x"]]);
+  const given = rules({ pseudonym: "sluice-1" });
+  assert.deepEqual(passes([], given), [["via", "1.1 sluice-1"]]);
+  assert.deepEqual(passes([["via", "1.0 x"]], given), [
+    ["via", "1.0 x, 1.1 sluice-1"],
+  ]);
+});
+
+Deno.test("loops() knows its own name in Via and no other", () => {
+  const given = rules({ pseudonym: "sluice-1" });
+  const loops = (via: string) => given.loops(new Headers([["via", via]]));
+  assert.equal(loops("1.1 sluice-1"), true);
+  assert.equal(loops("1.0 x, 1.1 sluice-1 (y), 1.1 z"), true);
+  assert.equal(loops("1.1 sluice-2"), false);
+  assert.equal(given.loops(new Headers()), false);
+  assert.equal(rules().loops(new Headers([["via", "1.1 sluice-1"]])), false);
+});
+
+const CLIENTS: [
+  forwardedFor: string | undefined,
+  peer: string | undefined,
+  client: string,
+][] = [
+  [undefined, undefined, "-"],
+  [undefined, "192.0.2.7", "192.0.2.7"],
+  ["1.1.1.1", "192.0.2.7", "1.1.1.1"],
+  // As far as trust goes, from the right.
+  ["9.9.9.9, 1.1.1.1", "192.0.2.7", "1.1.1.1"],
+  ["9.9.9.9, 1.1.1.1, 192.0.2.8", "192.0.2.7", "1.1.1.1"],
+  ["192.0.2.9, 192.0.2.8", "192.0.2.7", "192.0.2.9"],
+  ["[2001:db8::1]:80", "192.0.2.7", "2001:db8::1"],
+  ["1.1.1.1:80", "192.0.2.7", "1.1.1.1"],
+  [", ", "192.0.2.7", "192.0.2.7"],
+  // A stranger may say what it likes.
+  ["1.1.1.1", "203.0.113.1", "203.0.113.1"],
+];
+
+Deno.test("clientAddress() reads the list as far as trust goes", () => {
+  const given = rules({ trusts: true });
+  for (const [list, peer, client] of CLIENTS) {
+    const headers = new Headers(
+      list === undefined ? [] : [["x-forwarded-for", list]],
+    );
+    assert.equal(given.clientAddress(headers, peer), client, `${list}`);
+  }
+  assert.equal(
+    rules().clientAddress(new Headers([["x-forwarded-for", "x"]]), "::1"),
+    "::1",
+  );
+});
+
+const ANSWER = {
+  origin: "http://10.0.0.1:3000",
+  basePath: "",
+  clientScheme: "https",
+  clientHost: "a.test",
+  added: undefined,
+};
+
+Deno.test("responseFields() leaves alone what needs no change", () => {
+  const headers = new Headers([["x-a", "1"], ["location", "/b"]]);
+  assert.equal(responseFields(headers, ANSWER), undefined);
+});
+
+Deno.test("responseFields() drops what concerns the backend's connection", () => {
+  const headers = new Headers([
+    ["connection", "x-a, Content-Length, close"],
+    ["keep-alive", "timeout=5"],
+    ["proxy-connection", "close"],
+    ["te", "x"],
+    ["trailer", "x"],
+    ["upgrade", "h2c"],
+    ["x-a", "1"],
+    ["content-length", "3"],
+    ["x-b", "2"],
+  ]);
+  assert.deepEqual(responseFields(headers, ANSWER), [
+    ["content-length", "3"],
+    ["x-b", "2"],
+  ]);
+});
+
+Deno.test("responseFields() lets no length stand beside a transfer coding (RFC 9112 §6.3)", () => {
+  const headers = new Headers([
+    ["content-length", "3"],
+    ["transfer-encoding", "chunked"],
+    ["x-b", "2"],
+  ]);
+  assert.deepEqual(responseFields(headers, ANSWER), [["x-b", "2"]]);
+});
+
+Deno.test("responseFields() keeps several Set-Cookie several", () => {
+  const headers = new Headers([
+    ["set-cookie", "a=1"],
+    ["set-cookie", "b=2, c"],
+    ["connection", "close"],
+  ]);
+  assert.deepEqual(responseFields(headers, ANSWER), [
+    ["set-cookie", "a=1"],
+    ["set-cookie", "b=2, c"],
+  ]);
+});
+
+Deno.test("responseFields() adds what it is given", () => {
+  assert.deepEqual(
+    responseFields(new Headers([["x-a", "1"]]), {
+      ...ANSWER,
+      added: [["x-request-id", "r"]],
+    }),
+    [["x-a", "1"], ["x-request-id", "r"]],
+  );
+});
+
+const LOCATIONS: [basePath: string, says: string, gets: string][] = [
+  ["", "http://10.0.0.1:3000/b?c#d", "https://a.test/b?c#d"],
+  ["", "HTTP://10.0.0.1:3000/b", "https://a.test/b"],
+  ["", "http://10.0.0.1:3000", "https://a.test"],
+  ["", "http://10.0.0.1:3000?b", "https://a.test?b"],
+  ["", "http://10.0.0.1:30001/b", "http://10.0.0.1:30001/b"],
+  ["", "http://10.0.0.1:3000.evil/b", "http://10.0.0.1:3000.evil/b"],
+  ["", "http://10.0.0.1:3000@evil/b", "http://10.0.0.1:3000@evil/b"],
+  ["", "https://10.0.0.1:3000/b", "https://10.0.0.1:3000/b"],
+  ["", "//10.0.0.1:3000/b", "//10.0.0.1:3000/b"],
+  ["", "/b", "/b"],
+  ["", "b", "b"],
+  ["", "", ""],
+  ["/app", "http://10.0.0.1:3000/app/b", "https://a.test/b"],
+  ["/app", "http://10.0.0.1:3000/app", "https://a.test"],
+  ["/app", "http://10.0.0.1:3000/app?b", "https://a.test?b"],
+  ["/app", "http://10.0.0.1:3000/apple", "http://10.0.0.1:3000/apple"],
+  ["/app", "http://10.0.0.1:3000/b", "http://10.0.0.1:3000/b"],
+  ["/app", "/app/b", "/b"],
+  ["/app", "/app", "/"],
+  ["/app", "/app?b", "/?b"],
+  ["/app", "/apple", "/apple"],
+  ["/app", "/b", "/b"],
+  ["/app", "b", "b"],
+  ["/app", "http://other.test/app/b", "http://other.test/app/b"],
+];
+
+Deno.test("rewrittenLocation() points back through the proxy, and nowhere else", () => {
+  for (const [basePath, says, gets] of LOCATIONS) {
+    assert.equal(rewrittenLocation(says, { ...ANSWER, basePath }), gets);
+  }
+});
