@@ -107,6 +107,7 @@ forBoth("a backup gets requests only while no other can take them", async (
       BACKENDS: `${main.url},${spare.url} backup`,
       HEALTH_INTERVAL: "200ms",
       HEALTH_TIMEOUT: "190ms",
+      EJECT_TIME: "200ms",
     },
   });
   for (let i = 0; i < 5; i++) {

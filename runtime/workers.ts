@@ -4,7 +4,9 @@
  * Several listeners on one port need `SO_REUSEPORT`, which Deno 2.9 grants to
  * `Deno.serve` and `Deno.listen` with `--unstable-net` alone; without that flag
  * the attempt ends the process, in a worker as well, and cannot be caught
- * (`e2e/workers_test.ts` shows it). `deno serve --parallel` shares a listener
+ * (`e2e/workers_test.ts` shows it). Its `node:net` does share a port without the
+ * flag, but HTTP on that is slow: two processes with `node:http` made half of the
+ * requests a second of one with `Deno.serve`. `deno serve --parallel` shares a listener
  * between isolates, but it is another command, has no TLS, and none of its
  * isolates is the first, which probes for all. Bun has `reusePort`; what is
  * missing there is the part between the processes: verdicts, ejections and

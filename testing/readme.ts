@@ -10,11 +10,13 @@
  */
 
 import { settingsTable } from "../config/settings.ts";
+import { limits } from "../e2e/wire/exceptions.ts";
 import { ROOT } from "./tools.ts";
 
 /** What belongs between the comments of each name. */
 export const SECTIONS: Readonly<Record<string, () => string>> = {
   settings: settingsTable,
+  limits,
 };
 
 /** Where a section's own text begins and ends. */

@@ -94,7 +94,7 @@ export class Browser implements AsyncDisposable {
   }
 
   /** Asks the page until what it returns is truthy. */
-  until<T>(script: string, what: string, timeoutMs = 20_000): Promise<T> {
+  until<T>(script: string, what: string, timeoutMs = 30_000): Promise<T> {
     return until(() => this.run<T>(script), {
       timeoutMs,
       everyMs: 50,

@@ -19,7 +19,7 @@ function run(path, protocols, sends, options = {}) {
       seen.push(`refused ${response.statusCode}`);
       resolve(seen);
     });
-    socket.on("open", async () => {
+    socket.on("open", () => {
       seen.push(`open ${socket.protocol}`);
       for (const [data, how] of sends) socket.send(data, how ?? {});
     });
