@@ -70,7 +70,8 @@ export const aborts: ChaosCase = {
       what: () => `descriptors: ${proxy.fds()}, at most ${most}`,
     });
     const grown = proxy.rss() - first;
-    assert.ok(grown < GROWTH, `grown by ${grown} bytes`);
+    // A short round does not bring a heap to where it stays.
+    if (scale === "long") assert.ok(grown < GROWTH, `grown by ${grown} bytes`);
     assert.doesNotMatch(proxy.log, /ejected|cannot forward|not handled/);
     return {
       aborts: 2 * count,

@@ -34,6 +34,8 @@ export const hung: ChaosCase = {
           BACKENDS: backends.urls,
           HEALTH_INTERVAL: "1s",
           HEALTH_TIMEOUT: "900ms",
+          // What hangs is to hang until the end.
+          TIMEOUT: "120s",
         },
       });
       await load(proxy, 500);

@@ -17,6 +17,7 @@ export interface Counters {
 if (import.meta.main) {
   const proxy: Proxy = createProxy({
     backends: process.env["BACKENDS"]!.split(","),
+    timeoutMs: 120_000,
     health: { intervalMs: 1_000, timeoutMs: 900 },
   });
   await proxy.ready;
