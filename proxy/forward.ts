@@ -581,7 +581,7 @@ export class Forwarder {
   }
 
   async #attempts(x: Exchange, length: string | null): Promise<Response> {
-    const { pool, clock } = this.#options;
+    const { clock } = this.#options;
     const body = this.#bodyOf(x, length);
     let failure: Failure | undefined;
     let retries = 0;

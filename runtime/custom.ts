@@ -18,6 +18,8 @@ export function customTransport(
   return Object.assign(
     custom,
     {
+      // Nothing is known of how many requests a `fetch` handed in makes at once.
+      full: () => false,
       send: (outgoing) => {
         const { url, method, fields, payload, signal } = outgoing;
         const init: RequestInit = {
