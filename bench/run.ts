@@ -261,6 +261,11 @@ function contenders(backends: string[]): Contender[] {
     : list.filter(({ name }) => only.split(",").some((o) => name.includes(o)));
 }
 
+/** A figure; a dash where wrk said none. */
+function shown(value: number, digits: number): string {
+  return Number.isNaN(value) ? "–" : value.toFixed(digits);
+}
+
 const folder = await Deno.makeTempDir({ prefix: "sluice-bench-" });
 await Deno.chmod(folder, 0o755);
 const lines: string[] = [];
@@ -323,15 +328,15 @@ const print = (line = "") => {
       const ratio = (key: keyof Turn) =>
         base === undefined
           ? ""
-          : (pick(key) / median(base.map((b) => b[key]))).toFixed(2);
+          : shown(pick(key) / median(base.map((b) => b[key])), 2);
       const rates = results.map(({ rps }) => rps);
       const spread = (Math.max(...rates) - Math.min(...rates)) / pick("rps");
       print(
         `| ${name} | ${pick("rps").toFixed(0)} | ${
           (spread * 100).toFixed(0)
-        } % | ${ratio("rps")} | ${pick("p50").toFixed(2)} | ${
-          pick("p99").toFixed(2)
-        } | ${ratio("p99")} | ${pick("cpu").toFixed(1)} | ${
+        } % | ${ratio("rps")} | ${shown(pick("p50"), 2)} | ${
+          shown(pick("p99"), 2)
+        } | ${ratio("p99")} | ${shown(pick("cpu"), 1)} | ${
           pick("rssMB").toFixed(0)
         } | ${results.reduce((sum, { errors }) => sum + errors, 0)} |`,
       );
