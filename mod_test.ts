@@ -1027,3 +1027,39 @@ Deno.test("resolve keeps a backend for each address that lookup finds", async ()
   for (let i = 0; i < 4; i++) await w.ask();
   assert.deepEqual(w.network.counts, { "10.0.0.3:3000": 4 });
 });
+
+Deno.test("a proven backend that begins to cut its bodies is found out", async () => {
+  const whole = () =>
+    new Response("ok", { headers: { "content-length": "2" } });
+  const cut = () =>
+    new Response(
+      new ReadableStream({
+        pull: (controller) => controller.error(new TypeError("reset")),
+      }),
+      { headers: { "content-length": "9" } },
+    );
+  let sick = false;
+  await using w = world(
+    { backends: [A, B], health: false, policy: "round_robin" },
+    ({ url }) => sick && url.startsWith(A) ? cut() : whole(),
+  );
+  const a = w.proxy.pool.get(A)!;
+  const ask = async () =>
+    await (await w.proxy.fetch(new Request("http://sluice.test/"))).text();
+  // A new backend is watched until it has proven itself, 64 answers long; the
+  // clock stands still, so none of those after that is a sample.
+  for (let i = 0; i < 150; i++) assert.equal(await ask(), "ok");
+  sick = true;
+  // Not a sample: it goes through as the runtime has it, and breaks visibly.
+  const [first, second] = await Promise.allSettled([ask(), ask()]);
+  assert.deepEqual(
+    [first, second].map(({ status }) => status).sort(),
+    ["fulfilled", "rejected"],
+  );
+  assert.equal(a.ejected, false);
+  // A sample: nothing of it has gone out, so another backend answers instead,
+  // and from here on it is watched closely until it is ejected.
+  await w.clock.advance(1_000);
+  for (let i = 0; i < 6; i++) assert.equal(await ask(), "ok");
+  assert.equal(a.ejected, true);
+});
