@@ -20,6 +20,7 @@ export {
   Backend,
   type BackendFunction,
   type BackendInit,
+  type Shared,
 } from "./balancer/backend.ts";
 export {
   type Accepts,

@@ -330,6 +330,7 @@ export function createProxy(options: ProxyOptions): Proxy {
     exact: accessLog !== false || picks.needs !== undefined ||
       maxInFlight !== Infinity || idleTimeoutMs !== Infinity,
     timed: picks.needs === "latency",
+    refresh: undefined,
     requestId,
     trace: options.trace === true,
     outcome: (backend, good, startedAt, reason) => {

@@ -34,6 +34,23 @@ export interface BackendInit {
   authority?: string | undefined;
 }
 
+/**
+ * What several workers know of a backend in common, see `workers/table.ts`. A
+ * backend without it is this process's alone.
+ */
+export interface Shared {
+  /** Whether this process gives out no requests itself, and only looks. */
+  readonly looks: boolean;
+  /** Requests under way, in all workers together. */
+  readonly inFlight: number;
+  /** Requests that it was ever given, by all workers together. */
+  readonly requests: number;
+  /** One more here, unless `most` are under way everywhere; says whether. */
+  enter(most: number): boolean;
+  /** One fewer here. */
+  leave(): void;
+}
+
 /** Milliseconds after which a latency has lost most (63 %) of its say. */
 export const LATENCY_DECAY_MS = 10_000;
 
@@ -69,10 +86,10 @@ export class Backend {
   ejected = false;
   /** Finishing what it has, given nothing new. */
   draining = false;
-  /** Requests that it is answering now, until their bodies have ended. */
-  inFlight = 0;
-  /** Requests that it was ever given, retries included. */
-  requests = 0;
+  /** Where its counts are, when several workers share them. */
+  shared: Shared | undefined;
+  /** Requests that other workers had under way at the last {@linkcode refresh}. */
+  elsewhere = 0;
   /** Whole answers in a row; what is proven need not be watched closely. */
   proven = 0;
   /** When a body of its was looked at last, on the clock of the proxy. */
@@ -85,6 +102,8 @@ export class Backend {
   latencyMs: number = NaN;
   /** When {@linkcode latencyMs} was last written. */
   observedAt = 0;
+  #inFlight = 0;
+  #requests = 0;
 
   /** Makes a backend that is up and has no past. */
   constructor(init: BackendInit) {
@@ -119,6 +138,59 @@ export class Backend {
       this.basePath = basePath.replace(/\/+$/, "");
       this.socketPath = undefined;
     }
+  }
+
+  /**
+   * Requests that it is answering now, until their bodies have ended. Those of
+   * other workers are as of the last {@linkcode refresh}: a policy looks more
+   * than once, and what it sees must not change meanwhile.
+   */
+  get inFlight(): number {
+    return this.shared?.looks === true
+      ? this.shared.inFlight
+      : this.#inFlight + this.elsewhere;
+  }
+
+  /** Sets this process's own part. */
+  set inFlight(count: number) {
+    this.#inFlight = count;
+  }
+
+  /** Requests that it was ever given, retries included. */
+  get requests(): number {
+    return this.shared === undefined ? this.#requests : this.shared.requests;
+  }
+
+  /** Sets this process's own part. */
+  set requests(count: number) {
+    this.#requests = count;
+  }
+
+  /** Looks how many requests other workers have under way now. */
+  refresh(): void {
+    if (this.shared !== undefined) {
+      this.elsewhere = this.shared.inFlight - this.#inFlight;
+    }
+  }
+
+  /**
+   * Gives it a request. Says no when another worker has just given it the last
+   * that it may have: between a policy's look and this there is no lock.
+   */
+  enter(): boolean {
+    if (this.shared?.enter(this.maxConns) === false) {
+      this.refresh();
+      return false;
+    }
+    this.#inFlight++;
+    this.#requests++;
+    return true;
+  }
+
+  /** A request that it was given has ended. */
+  leave(): void {
+    this.#inFlight--;
+    this.shared?.leave();
   }
 
   /** What counts of its weight right now. */

@@ -240,6 +240,8 @@ export interface ForwarderOptions {
   sticky: Sticky | undefined;
   /** Whether the pool's policy goes by latencies. */
   timed: boolean;
+  /** Looks what other workers have under way; none when there are none. */
+  refresh: (() => void) | undefined;
   /** Whether answers should now end their connections. */
   closing: () => boolean;
   /** Takes a line for the log. */
@@ -430,19 +432,19 @@ export class Forwarder {
     }
 
     // 2. Admit.
-    if (inFlight.size >= this.#options.maxInFlight) {
+    if (length !== null && Number(length) > this.#options.maxBodyBytes) {
       return this.#own(
-        503,
-        "connection_limit_reached",
+        413,
+        "http_request_denied",
         request,
         connection,
         startedAt,
       );
     }
-    if (length !== null && Number(length) > this.#options.maxBodyBytes) {
+    if (!inFlight.admit(this.#options.maxInFlight)) {
       return this.#own(
-        413,
-        "http_request_denied",
+        503,
+        "connection_limit_reached",
         request,
         connection,
         startedAt,
@@ -588,15 +590,14 @@ export class Forwarder {
     let refusals = 0;
     for (;;) {
       // 3. Pick.
-      const backend = this.#pick(x);
+      const backend = this.#pick(x, x.tried);
       if (backend === undefined) return this.#nobody(x, failure);
+      x.backend = backend;
       if (x.target.climbs && backend.basePath !== "") {
+        this.#leave(x);
         x.answered = true;
         return this.#end(x, CLIMBING.status, CLIMBING.type, CLIMBING);
       }
-      x.backend = backend;
-      backend.inFlight++;
-      backend.requests++;
       if (failure !== undefined) x.attemptAt = clock.now();
       let response: Response | undefined;
       let thrown: unknown;
@@ -676,17 +677,34 @@ export class Forwarder {
     }
   }
 
-  /**
-   * Step 3. One that the runtime would let wait is passed over for one that it
-   * would not; when it would for all, it is the policy's choice again.
-   */
-  #pick(x: Exchange): Backend | undefined {
-    const { pool, transport } = this.#options;
-    const first = pool.pick(x.key, x.tried);
-    if (first === undefined || transport.full?.(first) !== true) return first;
-    const passed = [...x.tried ?? [], first];
+  /** Step 3. Whoever is picked has got the request then. */
+  #pick(
+    x: Exchange,
+    tried: readonly Backend[] | undefined,
+  ): Backend | undefined {
+    this.#options.refresh?.();
     for (;;) {
-      const next = pool.pick(x.key, passed);
+      const backend = this.#choose(x.key, tried);
+      // Another worker may have given it its last place a moment ago. It knows
+      // of that now, and is not chosen once more.
+      if (backend === undefined || backend.enter()) return backend;
+    }
+  }
+
+  /**
+   * One that the runtime would let wait is passed over for one that it would
+   * not; when it would for all, it is the policy's choice again.
+   */
+  #choose(
+    key: string | undefined,
+    tried: readonly Backend[] | undefined,
+  ): Backend | undefined {
+    const { pool, transport } = this.#options;
+    const first = pool.pick(key, tried);
+    if (first === undefined || transport.full?.(first) !== true) return first;
+    const passed = [...tried ?? [], first];
+    for (;;) {
+      const next = pool.pick(key, passed);
       if (
         next === undefined || next.backup !== first.backup ||
         next.ejected !== first.ejected
@@ -1002,7 +1020,7 @@ export class Forwarder {
       while (x.cause === undefined) {
         const fields = carried.fields();
         if (fields === undefined) return undefined;
-        const backend = pool.pick(x.key, tried);
+        const backend = this.#pick(x, tried);
         if (backend === undefined) {
           if (unfit.length > 0 && unfit.length >= pool.size) return undefined;
           tried = [...unfit];
@@ -1039,8 +1057,6 @@ export class Forwarder {
   #take(x: Exchange, backend: Backend): void {
     x.backend = backend;
     x.attemptAt = this.now();
-    backend.inFlight++;
-    backend.requests++;
   }
 
   /** Step 7. */
@@ -1138,7 +1154,7 @@ export class Forwarder {
   /** The attempt is over, though the request may go on. */
   #leave(x: Exchange): void {
     if (x.backend === undefined) return;
-    x.backend.inFlight--;
+    x.backend.leave();
     x.backend = undefined;
   }
 

@@ -10,6 +10,7 @@
  * @module
  */
 
+import type { Shared } from "../balancer.ts";
 import type { Clock, TimerHandle } from "../runtime/clock.ts";
 
 /** Milliseconds between two sweeps: how late a time limit or a leave is seen. */
@@ -28,15 +29,20 @@ export abstract class Swept {
 /** A list whose members join and leave without a search or an allocation. */
 export class InFlight {
   readonly #clock: Clock;
+  readonly #shared: Shared | undefined;
   #first: Swept | undefined;
   #size = 0;
   #timer: TimerHandle;
   #ticking = false;
   #whenEmpty: (() => void)[] = [];
 
-  /** Makes an empty list; its timer runs only while it is needed. */
-  constructor(clock: Clock) {
+  /**
+   * Makes an empty list; its timer runs only while it is needed. `shared` is
+   * where several workers count together.
+   */
+  constructor(clock: Clock, shared?: Shared) {
     this.#clock = clock;
+    this.#shared = shared;
   }
 
   /** How many there are. */
@@ -44,7 +50,14 @@ export class InFlight {
     return this.#size;
   }
 
-  /** Adds one; it must not be in the list. */
+  /** Whether there is room for one more of `most`; then one has to be added. */
+  admit(most: number): boolean {
+    return this.#shared === undefined
+      ? this.#size < most
+      : this.#shared.enter(most);
+  }
+
+  /** Adds one that was admitted; it must not be in the list. */
   add(item: Swept): void {
     const first = this.#first;
     item.previous = undefined;
@@ -65,6 +78,7 @@ export class InFlight {
     else previous.next = next;
     if (next !== undefined) next.previous = previous;
     item.previous = item.next = undefined;
+    this.#shared?.leave();
     if (--this.#size === 0 && this.#whenEmpty.length > 0) {
       for (const resolve of this.#whenEmpty.splice(0)) resolve();
     }
