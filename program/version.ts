@@ -1,0 +1,8 @@
+/**
+ * Which version this is.
+ *
+ * @module
+ */
+
+/** Version of this module. */
+export const VERSION = "0.1.0";
