@@ -426,6 +426,11 @@ export class Ejector {
     }
   }
 
+  /** Whether a backend's last outcome was a bad one, and may not stay alone. */
+  suspects(backend: Backend): boolean {
+    return (this.#standings.get(backend)?.streak ?? 0) > 0;
+  }
+
   /** Ends all timers; whoever is ejected stays so. */
   stop(): void {
     this.#unsubscribe();

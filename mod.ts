@@ -20,7 +20,9 @@
  */
 
 import { main, say } from "./program/main.ts";
+import { work } from "./program/worker.ts";
 import { exit } from "./runtime/process.ts";
+import { isWorker } from "./runtime/workers.ts";
 
 export type {
   AdminOptions,
@@ -56,8 +58,11 @@ export { VERSION } from "./program/version.ts";
 if (import.meta.main) {
   // What is thrown here would otherwise be taken for one request's fault, and
   // the program would end, or go on without listening, as if all were well.
-  await main().catch((error) => {
-    say(`cannot start: ${String(error)}`);
-    exit(1);
-  });
+  if (isWorker()) work();
+  else {
+    await main().catch((error) => {
+      say(`cannot start: ${String(error)}`);
+      exit(1);
+    });
+  }
 }

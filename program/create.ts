@@ -4,7 +4,13 @@
  * @module
  */
 
-import { Backend, type Given, policyOf, Pool } from "../balancer.ts";
+import {
+  Backend,
+  type Given,
+  policyOf,
+  Pool,
+  type Shared,
+} from "../balancer.ts";
 import { holds, parseAddress, parseCidr } from "../config/address.ts";
 import { parseBackend, parseBackendUrl } from "../config/backends.ts";
 import { checkedNumber, checkedText } from "../config/check.ts";
@@ -28,11 +34,11 @@ import {
 } from "../health.ts";
 import { explainer } from "../observe/explain.ts";
 import { accessLine } from "../observe/log.ts";
-import { Metrics } from "../observe/metrics.ts";
+import { Metrics, sum } from "../observe/metrics.ts";
 import { ProbeHistory } from "../observe/probes.ts";
 import { prometheusText } from "../observe/prometheus.ts";
 import { type AddressMatcher, remembered } from "../proxy/addresses.ts";
-import { Forwarder } from "../proxy/forward.ts";
+import { Forwarder, type ForwarderOptions } from "../proxy/forward.ts";
 import { RequestRules } from "../proxy/headers.ts";
 import { InFlight } from "../proxy/in_flight.ts";
 import { keyOf } from "../proxy/keys.ts";
@@ -49,6 +55,7 @@ import {
   transport as transportOf,
 } from "../runtime/runtime.ts";
 import { customTransport } from "../runtime/custom.ts";
+import type { Crew } from "../workers/crew.ts";
 import { VERSION } from "./version.ts";
 import {
   bunWebSocket,
@@ -102,11 +109,38 @@ export interface Inside {
   /** Begins to count, and to remember probes. */
   observe(): { metrics: Metrics; probes: ProbeHistory };
   report: (backend: Backend) => ProbeReport | undefined;
+  /** Judges what a worker has heard of a backend. */
+  judge(backend: Backend, good: boolean, agoMs: number, reason: string): void;
+  /** Whether a backend's last outcome was a bad one. */
+  suspects(backend: Backend): boolean;
+  /** The workers that answer in its place, once there are some. */
+  crew: Crew | undefined;
+  /** What it was made from. */
+  options: ProxyOptions;
+  pseudonym: string | undefined;
+  logAccess: (line: string) => void;
   policy: string;
   trusts: AddressMatcher | undefined;
   log: (line: string) => void;
 }
 
+/** What is otherwise when a proxy is one of several workers. */
+export interface AsWorker {
+  /** How many there are. */
+  of: number;
+  /** Where all requests are counted. */
+  all: Shared;
+  /** Name in `Via`, which all have in common. */
+  pseudonym: string | undefined;
+  /** Puts the backends into an empty pool. */
+  fill(pool: Pool): void;
+  /** Whether any backend has a limit, which others have a part in. */
+  readonly limited: boolean;
+  /** Takes each outcome, which is not judged here. */
+  outcome: ForwarderOptions["outcome"];
+}
+
+/** What belongs to each proxy. */
 export const insides = new WeakMap<Proxy, Inside>();
 
 /**
@@ -116,6 +150,14 @@ export const insides = new WeakMap<Proxy, Inside>();
  * what is wanted stand in the message.
  */
 export function createProxy(options: ProxyOptions): Proxy {
+  return assemble(options, undefined);
+}
+
+/** Makes a proxy, or a worker's part of one. */
+export function assemble(
+  options: ProxyOptions,
+  worker: AsWorker | undefined,
+): Proxy {
   const {
     hostHeader = "auto",
     via = true,
@@ -183,7 +225,7 @@ export function createProxy(options: ProxyOptions): Proxy {
       "Cannot make a proxy: stickySecret has fewer than 16 characters",
     );
   }
-  if (options.backends.length === 0) {
+  if (options.backends.length === 0 && worker === undefined) {
     throw new TypeError("Cannot make a proxy: backends is empty");
   }
   const slowStartMs = checkedNumber("slowStartMs", options.slowStartMs, {
@@ -202,6 +244,7 @@ export function createProxy(options: ProxyOptions): Proxy {
     read: (init) => entryToAdd(init, given++),
     random,
   });
+  worker?.fill(pool);
   const own = transportOf({
     tls: options.backendTls,
     userAgent: `sluice/${VERSION}`,
@@ -220,8 +263,13 @@ export function createProxy(options: ProxyOptions): Proxy {
     random,
     log,
   );
-  const inFlight = new InFlight(clock);
-  const budget = new RetryBudget(share);
+  const inFlight = new InFlight(clock, worker?.all);
+  const budget = new RetryBudget(share, worker?.of);
+  const pseudonym = worker !== undefined
+    ? worker.pseudonym
+    : via
+    ? `sluice-${crypto.randomUUID().slice(0, 8)}`
+    : undefined;
   const trusts = matcherOf(options.trustedProxies);
   let draining = false;
   let metrics: Metrics | undefined;
@@ -230,10 +278,7 @@ export function createProxy(options: ProxyOptions): Proxy {
     pool,
     transport,
     clock,
-    rules: new RequestRules({
-      trusts,
-      pseudonym: via ? `sluice-${crypto.randomUUID().slice(0, 8)}` : undefined,
-    }),
+    rules: new RequestRules({ trusts, pseudonym }),
     inFlight,
     hostHeader,
     retries,
@@ -246,12 +291,18 @@ export function createProxy(options: ProxyOptions): Proxy {
     exact: accessLog !== false || picks.needs !== undefined ||
       maxInFlight !== Infinity || idleTimeoutMs !== Infinity,
     timed: picks.needs === "latency",
-    refresh: undefined,
+    // Looked up where it can matter: by policies that go by load, and where a
+    // backend may have no more than so many.
+    refresh: worker && (() => {
+      if (picks.needs === undefined && !worker.limited) return;
+      for (const backend of pool.backends) backend.refresh();
+    }),
     requestId,
     trace: options.trace === true,
     outcome: (backend, good, startedAt, reason) => {
       metrics?.outcome(backend, good);
       ejector?.outcome(backend, good, startedAt, reason);
+      worker?.outcome(backend, good, startedAt, reason);
     },
     settled: accessLog === false
       ? undefined
@@ -317,18 +368,23 @@ export function createProxy(options: ProxyOptions): Proxy {
     websocket: bunWebSocket,
     pool,
     ready,
-    metrics: () =>
-      prometheusText(observe().metrics.snapshot(), {
+    metrics: () => {
+      const { metrics } = observe();
+      const { crew } = inside;
+      crew?.count();
+      const counted = [metrics.snapshot(), ...crew?.known() ?? []];
+      return prometheusText(sum(counted), {
         backends: pool,
         report,
         draining,
         version: VERSION,
         process: processFacts(),
-      }),
+      });
+    },
     stop,
     [Symbol.asyncDispose]: stop,
   };
-  insides.set(proxy, {
+  const inside: Inside = {
     forwarder,
     members,
     drain: () => draining = true,
@@ -340,7 +396,15 @@ export function createProxy(options: ProxyOptions): Proxy {
     policy,
     trusts,
     log,
-  });
+    judge: (backend, good, agoMs, reason) =>
+      ejector?.outcome(backend, good, clock.now() - agoMs, reason),
+    suspects: (backend) => ejector?.suspects(backend) === true,
+    crew: undefined,
+    options,
+    pseudonym,
+    logAccess,
+  };
+  insides.set(proxy, inside);
   return proxy;
 }
 

@@ -172,7 +172,10 @@ export async function main(): Promise<void> {
     for (const fault of unresolved) writeLine("err", `${name}: ${fault}`);
     return exit(2);
   }
-  const workers = workersFault(config.serve.workers);
+  const workers = workersFault(
+    config.serve.workers,
+    config.serve.tls !== undefined,
+  );
   if (workers !== undefined) {
     writeLine("err", `WORKERS: ${workers}`);
     return exit(2);
@@ -212,6 +215,7 @@ export async function main(): Promise<void> {
   if (signals > 0) return;
   try {
     server = serve(proxy, config.serve);
+    await server.ready;
   } catch (error) {
     const { HOST, PORT } = config.values;
     const reason = error instanceof Error ? error.message : String(error);

@@ -13,11 +13,26 @@ import { Admin } from "../observe/admin.ts";
 import { explainer } from "../observe/explain.ts";
 import { tokenCheck } from "../observe/token.ts";
 import { systemClock } from "../runtime/clock.ts";
-import { env, processFacts, writeLine } from "../runtime/process.ts";
+import { env, processFacts } from "../runtime/process.ts";
 import type { Listener } from "../runtime/listener.ts";
 import { listen } from "../runtime/runtime.ts";
-import { drain, Gate } from "../runtime/serve.ts";
-import { workersFault } from "../runtime/workers.ts";
+import {
+  drain,
+  type Drainable,
+  type DrainOptions,
+  Gate,
+} from "../runtime/serve.ts";
+import { sum } from "../observe/metrics.ts";
+import { Crew } from "../workers/crew.ts";
+import { tableBytes } from "../workers/table.ts";
+import {
+  commonMemory,
+  isWorker,
+  startWorker,
+  tryPort,
+  workersFault,
+  workersOf,
+} from "../runtime/workers.ts";
 import { HOUR_MS, type Inside, insides, type Proxy } from "./create.ts";
 import { VERSION } from "./version.ts";
 
@@ -32,6 +47,11 @@ export interface Server extends AsyncDisposable {
   readonly url: string;
   /** Where the dashboard is, as a URL, if there is an admin port. */
   readonly adminUrl: string | undefined;
+  /**
+   * Resolves once it listens: at once, but for workers, which have to start.
+   * Rejects if they cannot.
+   */
+  readonly ready: Promise<void>;
   /**
    * Drains and stops, the proxy included. May be called twice.
    */
@@ -51,11 +71,11 @@ export function serve(proxy: Proxy, options: ServeOptions = {}): Server {
   if (inside === undefined) {
     throw new TypeError("Cannot serve: this proxy is not from createProxy()");
   }
-  const workers = workersFault(options.workers);
+  const { host = "0.0.0.0", tls } = options;
+  const workers = workersFault(options.workers, tls !== undefined);
   if (workers !== undefined) {
     throw new RangeError(`Cannot serve: workers ${workers}`);
   }
-  const { host = "0.0.0.0", tls } = options;
   const drainOptions = {
     delayMs: checkedNumber("drainDelayMs", options.drainDelayMs, {
       otherwise: 0,
@@ -69,56 +89,166 @@ export function serve(proxy: Proxy, options: ServeOptions = {}): Server {
     }),
     clock: systemClock,
   };
-  const gate = new Gate(proxy.fetch);
-  const listener = listen(gate.handle, {
-    port: checkedNumber("port", options.port, {
-      otherwise: 8080,
-      min: 0,
-      max: 65535,
-    }),
-    host,
-    tls,
-    log: (line) => writeLine("err", `sluice: ${line}`),
+  const port = checkedNumber("port", options.port, {
+    otherwise: 8080,
+    min: 0,
+    max: 65535,
   });
-  const { forwarder } = inside;
+  const front = workersOf(options.workers) > 1
+    ? serveWorkers(proxy, inside, options, { host, port })
+    : serveHere(proxy, inside, options, { host, port });
   let admin: AdminServer | undefined;
   try {
     if (options.admin) {
       admin = serveAdmin(proxy, inside, options.admin, {
         host,
-        port: listener.port,
+        port: front.port,
       });
     }
   } catch (error) {
-    listener.kill();
+    front.kill();
     throw error;
   }
   let stopping: Promise<void> | undefined;
   const { promise: finished, resolve } = Promise.withResolvers<void>();
   const stop = () =>
-    stopping ??= drain(listener, gate, {
-      drain: inside.drain,
-      get uploading() {
-        return forwarder.uploading;
-      },
-      get started() {
-        return forwarder.started;
-      },
-      get bridged() {
-        return forwarder.bridged;
-      },
-      goAway: () => forwarder.goAway(),
-      cut: () => forwarder.cut(),
-      stop: proxy.stop,
-    }, drainOptions).then(() => admin?.stop()).then(resolve);
+    stopping ??= front.drain(drainOptions).then(() => admin?.stop())
+      .then(resolve);
   const shown = host.includes(":") ? `[${host}]` : host;
   return {
-    port: listener.port,
-    url: `${tls === undefined ? "http" : "https"}://${shown}:${listener.port}`,
+    port: front.port,
+    url: `${tls === undefined ? "http" : "https"}://${shown}:${front.port}`,
     adminUrl: admin?.url,
+    ready: front.ready,
     stop,
     finished,
     [Symbol.asyncDispose]: stop,
+  };
+}
+
+/** What takes the requests of clients. */
+interface Front {
+  port: number;
+  /** Resolves once it listens. */
+  ready: Promise<void>;
+  /** Ends it without losing a request, and the proxy with it. */
+  drain(options: DrainOptions): Promise<void>;
+  /** Ends it at once. */
+  kill(): void;
+}
+
+/** Listens in this process. */
+function serveHere(
+  proxy: Proxy,
+  inside: Inside,
+  { tls }: ServeOptions,
+  { host, port }: { host: string; port: number },
+): Front {
+  const gate = new Gate(proxy.fetch);
+  const listener = listen(gate.handle, {
+    port,
+    host,
+    tls,
+    shared: isWorker(),
+    log: inside.log,
+  });
+  const { forwarder } = inside;
+  const drainable: Drainable = {
+    drain: inside.drain,
+    get uploading() {
+      return forwarder.uploading;
+    },
+    get started() {
+      return forwarder.started;
+    },
+    get bridged() {
+      return forwarder.bridged;
+    },
+    goAway: () => forwarder.goAway(),
+    cut: () => forwarder.cut(),
+    stop: proxy.stop,
+  };
+  return {
+    port: listener.port,
+    ready: Promise.resolve(),
+    drain: (options) => drain(listener, gate, drainable, options),
+    kill: () => listener.kill(),
+  };
+}
+
+/** Options of a proxy that are functions, and so cannot go to a worker. */
+const ONLY_HERE = ["fetch", "clock", "random"] as const;
+
+/** Has workers listen; this process probes, judges and tells them. */
+function serveWorkers(
+  proxy: Proxy,
+  inside: Inside,
+  options: ServeOptions,
+  { host, port: wanted }: { host: string; port: number },
+): Front {
+  const { admin, workers, ...serve } = options;
+  const given = inside.options;
+  const odd = ONLY_HERE.find((name) => given[name] !== undefined) ??
+    (proxy.pool.backends.some(({ answer }) => answer !== undefined)
+      ? "backends"
+      : undefined);
+  if (odd !== undefined) {
+    throw new RangeError(
+      `Cannot serve: workers is ${workers}, and ${odd} holds a function, which cannot be handed to a worker`,
+    );
+  }
+  const port = tryPort(host, wanted);
+  const size = workersOf(workers);
+  const memory = commonMemory(tableBytes(size));
+  // Only plain values: the rest is for this process.
+  const {
+    backends: _backends,
+    log: _log,
+    logAccess: _logAccess,
+    lookup: _lookup,
+    fetch: _fetch,
+    clock: _clock,
+    random: _random,
+    ...plain
+  } = given;
+  const crew = new Crew({
+    size,
+    pool: proxy.pool,
+    spawn: startWorker,
+    table: memory,
+    common: {
+      proxy: {
+        ...plain,
+        stickySecret: given.stickySecret ?? crypto.randomUUID(),
+      },
+      serve: { ...serve, host, port },
+      pseudonym: inside.pseudonym,
+      token: admin ? admin.token : undefined,
+    },
+    outcome: (backend, { good, agoMs, reason }) =>
+      inside.judge(backend, good, agoMs, reason),
+    suspects: inside.suspects,
+    access: inside.logAccess,
+    clock: systemClock,
+    log: inside.log,
+  });
+  inside.crew = crew;
+  const ready = proxy.ready.then(() => crew.start()).then(() => {});
+  // Whoever does not ask finds out by what the log says.
+  ready.catch((error) => inside.log(`cannot serve: ${error.message}`));
+  return {
+    port,
+    ready,
+    async drain({ delayMs, timeoutMs }) {
+      inside.drain();
+      await crew.stop(delayMs + timeoutMs);
+      memory.free();
+      await proxy.stop();
+    },
+    kill() {
+      crew.kill();
+      memory.free();
+    },
   };
 }
 
@@ -139,6 +269,7 @@ function serveAdmin(
   const { forwarder, report, policy, trusts, log } = inside;
   const { pool } = proxy;
   const { metrics, probes } = inside.observe();
+  inside.crew?.count();
   if (token !== undefined) {
     if (!/^[\x21-\x7e]{16,512}$/.test(token)) {
       throw new TypeError(
@@ -152,7 +283,11 @@ function serveAdmin(
     pool,
     report,
     probes,
-    snapshot: () => metrics.snapshot(),
+    snapshot: async () => {
+      const own = metrics.snapshot();
+      const { crew } = inside;
+      return crew === undefined ? own : sum([own, ...await crew.snapshots()]);
+    },
     checkUrl: (url) => {
       const result = parseBackendUrl(url);
       if ("wanted" in result) return result;

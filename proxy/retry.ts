@@ -89,15 +89,20 @@ const FREE = 100;
  */
 export class RetryBudget {
   readonly #share: number;
+  readonly #free: number;
   // One slot for each second, reused: no list that grows with the load.
   readonly #requests = new Uint32Array(WINDOW_S);
   readonly #retries = new Uint32Array(WINDOW_S);
   #second = 0;
   #refused = 0;
 
-  /** Makes a budget of `share` of the requests, 0 to 1. */
-  constructor(share: number) {
+  /**
+   * Makes a budget of `share` of the requests, 0 to 1: one of so many `parts`,
+   * which have the free retries between them.
+   */
+  constructor(share: number, parts = 1) {
     this.#share = share;
+    this.#free = Math.ceil(FREE / parts);
   }
 
   /** How many retries it has refused. */
@@ -119,7 +124,7 @@ export class RetryBudget {
       requests += this.#requests[i]!;
       retries += this.#retries[i]!;
     }
-    if (retries + 1 > requests * this.#share + FREE) {
+    if (retries + 1 > requests * this.#share + this.#free) {
       this.#refused++;
       return false;
     }

@@ -334,12 +334,13 @@ function broken(): Response {
 /** Listens with `Bun.serve`. */
 export function listenBun(
   handler: Handler,
-  { port, host, tls }: ListenOptions,
+  { port, host, tls, shared = false }: ListenOptions,
 ): Listener {
   const { Bun } = globalThis as unknown as { Bun: BunGlobal };
   const server = Bun.serve({
     port,
     hostname: host,
+    reusePort: shared,
     idleTimeout: IDLE_S,
     // Bun's own limit is 128 MB; ours is `MAX_BODY`.
     maxRequestBodySize: Number.MAX_SAFE_INTEGER,

@@ -15,6 +15,7 @@ import { dial } from "./dial.ts";
 import { denoFailure, socketFailure } from "./failures.ts";
 import type { Handler, Listener, ListenOptions } from "./listener.ts";
 import type { TransportOptions } from "./transport_options.ts";
+import { sharing } from "./workers.ts";
 import { acceptDeno } from "./websocket_deno.ts";
 
 /** How `fetch` takes a client; not part of the Web's `RequestInit`. */
@@ -350,7 +351,7 @@ const RELISTEN_MS = 50;
 /** Listens with `Deno.serve`. */
 export function listenDeno(
   handler: Handler,
-  { port, host, tls, log }: ListenOptions,
+  { port, host, tls, shared = false, log }: ListenOptions,
 ): Listener {
   let closed = false;
   let shutting = false;
@@ -359,7 +360,7 @@ export function listenDeno(
   const bound = (server.addr as Deno.NetAddr).port;
 
   function open(on: number): Deno.HttpServer {
-    const opened = Deno.serve({
+    const own = {
       port: on,
       hostname: host,
       // Said once by the program, when everything is ready.
@@ -367,7 +368,13 @@ export function listenDeno(
       signal: killed.signal,
       onError: () => new Response("Internal error.\n", { status: 500 }),
       ...(tls ?? {}),
-    }, handler);
+    };
+    const given = shared ? sharing(own) : undefined;
+    const opened = Deno.serve(given?.options ?? own, handler);
+    if (given?.shared() === false) {
+      killed.abort();
+      throw new Error("this Deno does not share a port: write WORKERS=1");
+    }
     // Running out of descriptors ends a server for good, and an uncaught
     // rejection would end the process too. What it serves already goes on, and
     // descriptors come back: listen anew.

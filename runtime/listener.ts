@@ -18,6 +18,8 @@ export interface ListenOptions {
   host: string;
   /** Certificate and key as PEM text, for TLS. */
   tls?: { cert: string; key: string } | undefined;
+  /** Whether other workers listen on the same port. */
+  shared?: boolean | undefined;
   /** Takes a line for the log. */
   log: (line: string) => void;
 }

@@ -1,0 +1,335 @@
+/**
+ * The workers, as the first process sees to them: it starts them, tells them of
+ * every change in the pool, adds up what they count, judges the outcomes that
+ * they hear of, replaces whoever dies and has them drained in the end.
+ *
+ * It answers no request itself. So it is never too busy to probe, to answer its
+ * operator or to notice a death, and no request suffers from what it does.
+ *
+ * @module
+ */
+
+import type { Backend, Pool } from "../balancer.ts";
+import { type Snapshot, sum } from "../observe/metrics.ts";
+import type { Clock, TimerHandle } from "../runtime/clock.ts";
+import type { Worker } from "../runtime/line.ts";
+import type { Begin, FromWorker, TableAt, Told, ToWorker } from "./messages.ts";
+import { stateOf } from "./replica.ts";
+import { type Place, Places, Table } from "./table.ts";
+
+/** Milliseconds before a worker that died is replaced, the first time. */
+const FIRST_PAUSE_MS = 100;
+/** The longest such pause: each is twice the one before. */
+const LONGEST_PAUSE_MS = 30_000;
+/** Milliseconds after which a worker's death is the first again. */
+const SETTLED_MS = 60_000;
+/** Milliseconds that a worker has to say its numbers. */
+const PATIENCE_MS = 1_000;
+/** Milliseconds between two times that they are asked, while that matters. */
+const ASK_MS = 1_000;
+/** Milliseconds past its own limits that a worker has to end. */
+const LAST_PATIENCE_MS = 3_000;
+
+/** What a worker begins with, but for what the crew knows itself. */
+export type Common = Omit<
+  Begin,
+  "kind" | "worker" | "of" | "table" | "counts" | "backends"
+>;
+
+/** Options for {@linkcode Crew}. */
+export interface CrewOptions {
+  /** How many. */
+  size: number;
+  /** The backends. */
+  pool: Pool;
+  /** What each begins with. */
+  common: Common;
+  /** Starts one. */
+  spawn: () => Worker<FromWorker, ToWorker>;
+  /** Memory that all see, and where they find it. */
+  table: { at: TableAt; buffer: ArrayBufferLike };
+  /** Judges an outcome. */
+  outcome: (backend: Backend, told: Told) => void;
+  /** Whether a backend's last outcome was a bad one. */
+  suspects: (backend: Backend) => boolean;
+  /** Takes lines of the access log. */
+  access: (line: string) => void;
+  /** Time and timers. */
+  clock: Clock;
+  /** Takes a line for the log. */
+  log: (line: string) => void;
+}
+
+/** One worker's place in the crew, whoever fills it. */
+interface Post {
+  number: number;
+  worker: Worker<FromWorker, ToWorker> | undefined;
+  /** Whether it listens. */
+  listens: boolean;
+  startedAt: number;
+  pauseMs: number;
+  timer: TimerHandle;
+  /** What it said last of its numbers. */
+  last: Snapshot | undefined;
+  /** Settles when it has ended for good. */
+  ended: PromiseWithResolvers<void>;
+}
+
+/** Workers, and what they need to be one proxy. */
+export class Crew {
+  readonly #options: CrewOptions;
+  readonly #table: Table;
+  readonly #places: Places;
+  readonly #placeOf = new Map<Backend, Place>();
+  readonly #posts: Post[];
+  readonly #asked = new Map<
+    number,
+    { post: Post; answer: (snapshot: Snapshot | undefined) => void }
+  >();
+  readonly #ready = Promise.withResolvers<number>();
+  #port: number | undefined;
+  #unsubscribe: (() => void) | undefined;
+  /** What workers that have ended had counted. */
+  #past: Snapshot | undefined;
+  #counts = false;
+  #timer: TimerHandle;
+  #stopping = false;
+  #telling = false;
+  #nextId = 0;
+
+  /** Makes a crew that does nothing until {@linkcode start}. */
+  constructor(options: CrewOptions) {
+    this.#options = options;
+    this.#table = new Table(options.table.buffer, options.size);
+    this.#places = new Places((at) => this.#table.clear(at));
+    this.#posts = Array.from({ length: options.size }, (_, number) => ({
+      number,
+      worker: undefined,
+      listens: false,
+      startedAt: 0,
+      pauseMs: FIRST_PAUSE_MS,
+      timer: undefined,
+      last: undefined,
+      ended: Promise.withResolvers(),
+    }));
+  }
+
+  /**
+   * Starts all of them and resolves with the port once each listens; rejects
+   * when one of them cannot.
+   */
+  start(): Promise<number> {
+    const { pool } = this.#options;
+    for (const backend of pool) this.#join(backend);
+    this.#unsubscribe = pool.subscribe(({ type, backend }) => {
+      if (backend !== undefined && type === "added") this.#join(backend);
+      if (backend !== undefined && type === "removed") this.#leave(backend);
+      this.#tell();
+    });
+    for (const post of this.#posts) this.#spawn(post);
+    return this.#ready.promise;
+  }
+
+  /** From now on they count, and are asked each second. */
+  count(): void {
+    if (this.#timer !== undefined) return;
+    this.#counts = true;
+    for (const { worker } of this.#posts) worker?.post({ kind: "count" });
+    this.#timer = this.#options.clock.setInterval(
+      () => void this.snapshots(),
+      ASK_MS,
+    );
+  }
+
+  /** What they had counted when they were asked last. */
+  known(): readonly Snapshot[] {
+    const last = this.#posts.map((post) => post.last);
+    return [...last, this.#past].filter((one) => one !== undefined);
+  }
+
+  /** What they have counted, those that are no more included. */
+  async snapshots(): Promise<readonly Snapshot[]> {
+    const all = await Promise.all(this.#posts.map((post) => this.#ask(post)));
+    const known = all.filter((one) => one !== undefined);
+    return this.#past === undefined ? known : [...known, this.#past];
+  }
+
+  /**
+   * Has all of them drain, and resolves when they have ended: after `limitMs`
+   * at the latest.
+   */
+  async stop(limitMs: number): Promise<void> {
+    const { clock } = this.#options;
+    this.#stopping = true;
+    for (const post of this.#posts) {
+      clock.clear(post.timer);
+      if (post.worker === undefined) post.ended.resolve();
+      else post.worker.post({ kind: "drain" });
+    }
+    let timer: TimerHandle;
+    const late = new Promise<void>((resolve) => {
+      timer = clock.setTimeout(resolve, limitMs + LAST_PATIENCE_MS);
+    });
+    await Promise.race([
+      Promise.all(this.#posts.map(({ ended }) => ended.promise)),
+      late,
+    ]);
+    clock.clear(timer);
+    this.kill();
+  }
+
+  /** Ends all of them at once. */
+  kill(): void {
+    this.#stopping = true;
+    this.#unsubscribe?.();
+    this.#options.clock.clear(this.#timer);
+    for (const { worker } of this.#posts) worker?.kill();
+  }
+
+  #spawn(post: Post): void {
+    const { clock, spawn } = this.#options;
+    const worker = post.worker = spawn();
+    post.startedAt = clock.now();
+    worker.onMessage = (message) => this.#heard(post, message);
+    worker.onEnd = (reason) => this.#ended(post, reason);
+  }
+
+  #heard(post: Post, message: FromWorker): void {
+    const { size, common, table, log, access, pool } = this.#options;
+    switch (message.kind) {
+      case "hello":
+        post.worker?.post({
+          ...common,
+          kind: "begin",
+          worker: post.number,
+          of: size,
+          table: table.at,
+          counts: this.#counts,
+          // Whoever takes a dead one's place takes its port too.
+          serve: { ...common.serve, port: this.#port ?? common.serve.port },
+          backends: this.#states(),
+        });
+        break;
+      case "listening":
+        this.#port ??= message.port;
+        post.listens = true;
+        if (this.#posts.every(({ listens }) => listens)) {
+          this.#ready.resolve(message.port);
+        }
+        break;
+      case "cannot":
+        // At the start that is the program's fault and ends it; later it is a
+        // death like any other, since its end follows.
+        this.#ready.reject(new Error(message.reason));
+        break;
+      case "outcomes":
+        for (const told of message.outcomes) this.#judge(told);
+        break;
+      case "panic":
+        pool.emit({ type: "panic", reason: message.reason });
+        break;
+      case "snapshot":
+        post.last = message.snapshot;
+        this.#asked.get(message.id)?.answer(message.snapshot);
+        break;
+      case "log":
+        log(message.line);
+        break;
+      case "access":
+        for (const line of message.lines) access(line);
+        break;
+      case "stopped":
+        post.last = message.snapshot ?? post.last;
+        post.worker?.kill();
+        break;
+    }
+  }
+
+  #judge(told: Told): void {
+    const { pool, outcome, suspects } = this.#options;
+    const backend = pool.get(told.url);
+    if (backend === undefined) return;
+    outcome(backend, told);
+    const place = this.#placeOf.get(backend);
+    if (place !== undefined) place.suspect = suspects(backend);
+  }
+
+  #ended(post: Post, reason: string): void {
+    const { clock, log } = this.#options;
+    post.worker = undefined;
+    // At once: what it had under way must not count against a limit.
+    this.#table.forget(post.number);
+    if (post.last !== undefined) {
+      // It has nothing under way any more.
+      const past = { ...post.last, inFlight: 0, webSocketsOpen: 0 };
+      this.#past = this.#past === undefined ? past : sum([this.#past, past]);
+      post.last = undefined;
+    }
+    for (const { post: asked, answer } of this.#asked.values()) {
+      if (asked === post) answer(undefined);
+    }
+    if (this.#stopping) return post.ended.resolve();
+    const why = reason === "" ? "it ended" : reason;
+    this.#ready.reject(new Error(`a worker has died: ${why}`));
+    if (clock.now() - post.startedAt >= SETTLED_MS) {
+      post.pauseMs = FIRST_PAUSE_MS;
+    }
+    log(
+      `worker ${post.number + 1} has died (${why}): ` +
+        `another takes its place in ${post.pauseMs} ms`,
+    );
+    post.timer = clock.setTimeout(() => this.#spawn(post), post.pauseMs);
+    post.pauseMs = Math.min(2 * post.pauseMs, LONGEST_PAUSE_MS);
+  }
+
+  #ask(post: Post): Promise<Snapshot | undefined> {
+    const { clock } = this.#options;
+    const { worker } = post;
+    if (worker === undefined || !post.listens) {
+      return Promise.resolve(post.last);
+    }
+    const id = this.#nextId++;
+    return new Promise((resolve) => {
+      const answer = (snapshot: Snapshot | undefined) => {
+        clock.clear(timer);
+        this.#asked.delete(id);
+        resolve(snapshot);
+      };
+      // A busy one is believed on what it said before.
+      const timer = clock.setTimeout(() => answer(post.last), PATIENCE_MS);
+      this.#asked.set(id, { post, answer });
+      worker.post({ kind: "snapshot", id });
+    });
+  }
+
+  #join(backend: Backend): void {
+    const place = this.#table.place(this.#places.take());
+    this.#placeOf.set(backend, place);
+    backend.shared = place;
+  }
+
+  #leave(backend: Backend): void {
+    const place = this.#placeOf.get(backend);
+    this.#placeOf.delete(backend);
+    if (place !== undefined) this.#places.give(place.at);
+  }
+
+  /** Tells all of them once, however much has changed at this moment. */
+  #tell(): void {
+    if (this.#telling) return;
+    this.#telling = true;
+    queueMicrotask(() => {
+      this.#telling = false;
+      const backends = this.#states();
+      for (const { worker } of this.#posts) {
+        worker?.post({ kind: "backends", backends });
+      }
+    });
+  }
+
+  #states(): ReturnType<typeof stateOf>[] {
+    return this.#options.pool.backends.map((backend) =>
+      stateOf(backend, this.#placeOf.get(backend)!.at)
+    );
+  }
+}

@@ -1,0 +1,64 @@
+/**
+ * What the first process and its workers say to each other. Plain values only:
+ * they cross a thread's or a process's border.
+ *
+ * @module
+ */
+
+import type { ProxyOptions, ServeOptions } from "../config/options.ts";
+import type { Snapshot } from "../observe/metrics.ts";
+import type { BackendState } from "./replica.ts";
+
+/** Where the common counts are: memory of this process, or a file to map. */
+export type TableAt = SharedArrayBuffer | string;
+
+/** What a worker begins with. */
+export interface Begin {
+  kind: "begin";
+  /** Its number, from 0. */
+  worker: number;
+  /** How many there are. */
+  of: number;
+  table: TableAt;
+  /** Options of the proxy, less its backends and all that is a function. */
+  proxy: Omit<ProxyOptions, "backends">;
+  /** Options of the server; the admin port is the first process's. */
+  serve: ServeOptions;
+  /** Name in `Via`: one for all, or a loop through two of them goes unseen. */
+  pseudonym: string | undefined;
+  /** What clients may show to have their requests explained. */
+  token: string | undefined;
+  /** Whether somebody wants figures. */
+  counts: boolean;
+  backends: readonly BackendState[];
+}
+
+/** One outcome, on its way to be judged. */
+export interface Told {
+  /** The backend's URL. */
+  url: string;
+  good: boolean;
+  /** Milliseconds since its attempt began: no two processes share a clock. */
+  agoMs: number;
+  reason: string;
+}
+
+/** From the first process to a worker. */
+export type ToWorker =
+  | Begin
+  | { kind: "backends"; backends: readonly BackendState[] }
+  | { kind: "count" }
+  | { kind: "snapshot"; id: number }
+  | { kind: "drain" };
+
+/** From a worker to the first process. */
+export type FromWorker =
+  | { kind: "hello" }
+  | { kind: "listening"; port: number }
+  | { kind: "cannot"; reason: string }
+  | { kind: "outcomes"; outcomes: readonly Told[] }
+  | { kind: "panic"; reason: string }
+  | { kind: "snapshot"; id: number; snapshot: Snapshot }
+  | { kind: "log"; line: string }
+  | { kind: "access"; lines: readonly string[] }
+  | { kind: "stopped"; snapshot: Snapshot | undefined };

@@ -1,0 +1,189 @@
+/**
+ * Counts that all workers have in common: how many requests are under way, on
+ * each backend and in all, and how many each backend was ever given.
+ *
+ * They lie in one piece of memory that every worker sees (threads of Deno share
+ * a buffer, processes of Bun a mapped file), so that a limit holds for all of
+ * them together and to the letter, and a policy that goes by load knows what the
+ * others have sent. Messages would come too late for either.
+ *
+ * Each worker besides writes down its own part: when one dies, what it had under
+ * way is over, and is taken out of the sums by whoever finds it dead.
+ *
+ * @module
+ */
+
+import type { Shared } from "../balancer.ts";
+
+/**
+ * Backends that the table has room for. One that is removed gives its place
+ * back, but to the end of the queue: it may still be finishing requests.
+ */
+const PLACES = 8192;
+
+/** Place of what is counted for no backend but for all requests. */
+const ALL = 0;
+
+/** The size of a table for so many workers, in bytes. */
+export function tableBytes(workers: number): number {
+  return PLACES * (2 * 4 + workers * (4 + 8));
+}
+
+/** A view of the common counts. */
+export class Table {
+  // Atomic, since all write to it: requests under way.
+  readonly #sums: Int32Array<ArrayBufferLike>;
+  // Written by the first process, which judges; read by all.
+  readonly #suspects: Int32Array<ArrayBufferLike>;
+  // A row for each worker, written by that one alone.
+  readonly #parts: Int32Array<ArrayBufferLike>[] = [];
+  readonly #requests: Float64Array<ArrayBufferLike>[] = [];
+  /** All requests, of whatever backend. */
+  readonly all: Place;
+
+  /** Looks at `buffer` as worker number `own`, or as none of them. */
+  constructor(buffer: ArrayBufferLike, workers: number, own?: number) {
+    let at = 0;
+    for (let i = 0; i < workers; i++) {
+      this.#requests.push(new Float64Array(buffer, at, PLACES));
+      at += PLACES * 8;
+    }
+    const row = () => {
+      const made = new Int32Array(buffer, at, PLACES);
+      at += PLACES * 4;
+      return made;
+    };
+    this.#sums = row();
+    this.#suspects = row();
+    for (let i = 0; i < workers; i++) this.#parts.push(row());
+    this.all = this.place(ALL, own);
+  }
+
+  /** One place, as worker number `own` sees it. */
+  place(at: number, own?: number): Place {
+    return new Place(
+      at,
+      this.#sums,
+      this.#suspects,
+      this.#requests,
+      own === undefined ? undefined : this.#parts[own],
+      own === undefined ? undefined : this.#requests[own],
+    );
+  }
+
+  /** A worker has died: what it had under way is over. */
+  forget(worker: number): void {
+    const part = this.#parts[worker]!;
+    for (let at = 0; at < PLACES; at++) {
+      if (part[at] !== 0) Atomics.sub(this.#sums, at, part[at]!);
+    }
+    part.fill(0);
+  }
+
+  /** Makes a place as good as new. */
+  clear(at: number): void {
+    for (const row of this.#requests) row[at] = 0;
+    this.#suspects[at] = 0;
+  }
+}
+
+/** The counts of one backend. */
+export class Place implements Shared {
+  readonly #sums: Int32Array<ArrayBufferLike>;
+  readonly #suspects: Int32Array<ArrayBufferLike>;
+  readonly #rows: readonly Float64Array<ArrayBufferLike>[];
+  readonly #part: Int32Array<ArrayBufferLike> | undefined;
+  readonly #requests: Float64Array<ArrayBufferLike> | undefined;
+
+  /** Made by {@linkcode Table.place}. */
+  constructor(
+    readonly at: number,
+    sums: Int32Array<ArrayBufferLike>,
+    suspects: Int32Array<ArrayBufferLike>,
+    rows: readonly Float64Array<ArrayBufferLike>[],
+    part: Int32Array<ArrayBufferLike> | undefined,
+    requests: Float64Array<ArrayBufferLike> | undefined,
+  ) {
+    this.#sums = sums;
+    this.#suspects = suspects;
+    this.#rows = rows;
+    this.#part = part;
+    this.#requests = requests;
+  }
+
+  get looks(): boolean {
+    return this.#part === undefined;
+  }
+
+  get inFlight(): number {
+    return Atomics.load(this.#sums, this.at);
+  }
+
+  get requests(): number {
+    let sum = 0;
+    for (const row of this.#rows) sum += row[this.at]!;
+    return sum;
+  }
+
+  enter(most: number): boolean {
+    // Added first and looked at then: of two that come for the last one, one
+    // gets it. The other way round both might.
+    if (Atomics.add(this.#sums, this.at, 1) >= most) {
+      Atomics.sub(this.#sums, this.at, 1);
+      return false;
+    }
+    this.#part![this.at]!++;
+    this.#requests![this.at]!++;
+    return true;
+  }
+
+  leave(): void {
+    this.#part![this.at]!--;
+    Atomics.sub(this.#sums, this.at, 1);
+  }
+
+  /**
+   * Whether the last outcome that the first process heard of was a bad one. Only
+   * then good ones are worth a message.
+   */
+  get suspect(): boolean {
+    return this.#suspects[this.at] !== 0;
+  }
+
+  /** Set by the first process. */
+  set suspect(suspect: boolean) {
+    this.#suspects[this.at] = suspect ? 1 : 0;
+  }
+}
+
+/** Gives backends their places. */
+export class Places {
+  #next = ALL + 1;
+  readonly #free: number[] = [];
+  readonly #clear: (at: number) => void;
+
+  /** `clear` makes a place as good as new before it is given away again. */
+  constructor(clear: (at: number) => void) {
+    this.#clear = clear;
+  }
+
+  /**
+   * A place that nobody has.
+   *
+   * @throws {RangeError} If all are taken.
+   */
+  take(): number {
+    if (this.#next < PLACES) return this.#next++;
+    const at = this.#free.shift();
+    if (at === undefined) {
+      throw new RangeError(`Cannot add: ${PLACES - 1} backends are there`);
+    }
+    this.#clear(at);
+    return at;
+  }
+
+  /** Gives a place back. */
+  give(at: number): void {
+    this.#free.push(at);
+  }
+}
