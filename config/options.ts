@@ -326,7 +326,11 @@ export interface ServeOptions {
   /** The admin server. Default: `false`, none. */
   readonly admin?: false | AdminOptions | undefined;
   /**
-   * Listeners on the one port, 1 to 256; `"auto"` for one a processor.
+   * Listeners on the one port, 1 to 256; `"auto"` for one a processor. With
+   * more than one, workers answer the requests (threads on Deno, which have to
+   * be allowed to read the module's folder, processes on Bun) and this process
+   * probes, judges and tells them. The proxy then takes no `fetch`, `clock` or
+   * `random`, and no backend that is a function: those cannot be handed over.
    *
    * @default {1}
    */

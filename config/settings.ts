@@ -156,7 +156,7 @@ export const SETTINGS: {
     default: "1",
     field: "serve.workers",
     help:
-      "Listeners on the one port, with one set of probes; `auto`: as many as processors. More than 1 is refused so far",
+      "Listeners on the one port, with one set of probes; `auto`: as many as processors",
   },
   POLICY: {
     grammar: policy,

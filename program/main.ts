@@ -36,7 +36,7 @@ import {
 import { findingOf } from "../runtime/finding.ts";
 import { systemLookup } from "../runtime/resolve.ts";
 import { transport as transportOf } from "../runtime/runtime.ts";
-import { workersFault } from "../runtime/workers.ts";
+import { programFolder, workersFault, workersOf } from "../runtime/workers.ts";
 import {
   createProxy,
   entryOf,
@@ -120,13 +120,14 @@ async function check(
   const listens = [at(values.HOST, values.PORT)];
   if (serve.admin) listens.push(at(values.ADMIN_HOST, values.ADMIN_PORT));
   const variables = [...SETTING_NAMES, "NO_PROXY", "no_proxy"];
+  const folder = workersOf(serve.workers) > 1 ? programFolder() : undefined;
   const flags = permissionFlags({
     listens,
     backends,
     // What a name will stand for cannot be said now.
     anywhere: listed.some(({ resolve }) => resolve === true),
     variables: variables.filter((name) => env(name)),
-    files,
+    files: folder === undefined ? files : [...files, folder],
   });
   writeText(
     "out",

@@ -33,7 +33,7 @@ interface DenoGlobal {
     close(): void;
   };
   permissions: {
-    querySync(descriptor: { name: "read"; path: URL }): { state: string };
+    querySync(descriptor: { name: "read"; path: string }): { state: string };
   };
 }
 
@@ -82,16 +82,26 @@ export function workersFault(
     return `${quoted} with TLS_CERT: Deno shares a port for TLS with ` +
       "--unstable-net only; add that flag, or write 1";
   }
-  const folder = new URL(".", ENTRY);
+  const path = programFolder();
   if (
-    folder.protocol === "file:" &&
-    deno?.permissions.querySync({ name: "read", path: folder }).state !==
-      "granted"
+    path !== undefined &&
+    deno?.permissions.querySync({ name: "read", path }).state !== "granted"
   ) {
     return `${quoted}: each worker reads the program anew; add ` +
       "--allow-read with the folder that it lies in, or write 1";
   }
   return undefined;
+}
+
+/**
+ * The folder that a worker must be allowed to read, since it loads the program
+ * for itself; none where that takes no permission.
+ */
+export function programFolder(): string | undefined {
+  const { protocol, pathname } = new URL(".", ENTRY);
+  return onBun || protocol !== "file:"
+    ? undefined
+    : decodeURIComponent(pathname);
 }
 
 /** Starts a worker. */

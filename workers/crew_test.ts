@@ -1,0 +1,274 @@
+import assert from "node:assert/strict";
+import { type Backend, Pool } from "../balancer.ts";
+import { Metrics, type Snapshot } from "../observe/metrics.ts";
+import type { Worker } from "../runtime/line.ts";
+import { FakeClock } from "../testing/clock.ts";
+import { Crew } from "./crew.ts";
+import type { FromWorker, Told, ToWorker } from "./messages.ts";
+import { Table, tableBytes } from "./table.ts";
+
+/** A worker that does what a test says. */
+class FakeWorker implements Worker<FromWorker, ToWorker> {
+  readonly got: ToWorker[] = [];
+  killed = false;
+  onMessage: (message: FromWorker) => void = () => {};
+  onEnd: (reason: string) => void = () => {};
+
+  post(message: ToWorker): void {
+    this.got.push(message);
+  }
+
+  kill(): void {
+    if (this.killed) return;
+    this.killed = true;
+    this.onEnd("");
+  }
+
+  last<K extends ToWorker["kind"]>(kind: K): Extract<ToWorker, { kind: K }> {
+    const found = this.got.findLast((message) => message.kind === kind);
+    assert.ok(found, `no message "${kind}"`);
+    return found as Extract<ToWorker, { kind: K }>;
+  }
+
+  listens(): void {
+    this.onMessage({ kind: "hello" });
+    this.onMessage({ kind: "listening", port: 8080 });
+  }
+}
+
+function setUp(size = 2) {
+  const clock = new FakeClock();
+  const pool = new Pool(["http://a.test:80", "http://b.test:80"]);
+  const workers: FakeWorker[] = [];
+  const logged: string[] = [];
+  const accessed: string[] = [];
+  const outcomes: [string, Told][] = [];
+  const suspects = new Set<Backend>();
+  const buffer = new SharedArrayBuffer(tableBytes(size));
+  const crew = new Crew({
+    size,
+    pool,
+    spawn() {
+      const worker = new FakeWorker();
+      workers.push(worker);
+      return worker;
+    },
+    table: { at: buffer, buffer },
+    common: {
+      proxy: { policy: "least_conn" },
+      serve: { port: 0 },
+      pseudonym: "sluice-test",
+      token: undefined,
+    },
+    outcome: (backend, told) => outcomes.push([backend.url, told]),
+    suspects: (backend) => suspects.has(backend),
+    access: (line) => accessed.push(line),
+    clock,
+    log: (line) => logged.push(line),
+  });
+  const place = (at: number, own: number) =>
+    new Table(buffer, size, own).place(at, own);
+  return {
+    clock,
+    pool,
+    workers,
+    logged,
+    accessed,
+    outcomes,
+    suspects,
+    crew,
+    place,
+  };
+}
+
+function counted(pool: Pool, status: number): Snapshot {
+  const metrics = new Metrics(pool, {
+    inFlight: () => 1,
+    webSocketsOpen: () => 0,
+    retriesRefused: () => 0,
+    linesLost: () => 0,
+  });
+  metrics.request(status, 1);
+  metrics.stop();
+  return metrics.snapshot();
+}
+
+Deno.test("Crew.start() resolves when every worker listens", async () => {
+  const { crew, workers } = setUp();
+  const started = crew.start();
+  let ready = false;
+  started.then(() => ready = true);
+  workers[0]!.listens();
+  await Promise.resolve();
+  assert.equal(ready, false);
+  workers[1]!.listens();
+  assert.equal(await started, 8080);
+  const begin = workers[1]!.last("begin");
+  assert.equal(begin.worker, 1);
+  assert.equal(begin.of, 2);
+  assert.equal(begin.serve.port, 8080, "the one that the first has taken");
+  assert.equal(begin.proxy.policy, "least_conn");
+  assert.deepEqual(begin.backends.map(({ url }) => url), [
+    "http://a.test:80",
+    "http://b.test:80",
+  ]);
+  crew.kill();
+});
+
+Deno.test("Crew.start() rejects when a worker cannot listen", async () => {
+  const { crew, workers } = setUp();
+  const started = crew.start();
+  workers[0]!.onMessage({ kind: "hello" });
+  workers[0]!.onMessage({ kind: "cannot", reason: "the port is taken" });
+  await assert.rejects(started, /the port is taken/);
+  crew.kill();
+});
+
+Deno.test("Crew tells all workers of changes, once for each moment", async () => {
+  const { crew, workers, pool } = setUp();
+  crew.start();
+  for (const worker of workers) worker.listens();
+  const [a] = pool;
+  pool.setWeight(a!, 5);
+  a!.up = false;
+  pool.emit({ type: "down", backend: a! });
+  pool.add("http://c.test:80");
+  await Promise.resolve();
+  for (const worker of workers) {
+    const told = worker.got.filter(({ kind }) => kind === "backends");
+    assert.equal(told.length, 1);
+    const { backends } = worker.last("backends");
+    assert.deepEqual(
+      backends.map(({ url, up, weight }) => [url, up, weight]),
+      [
+        ["http://a.test:80", false, 5],
+        ["http://b.test:80", true, 1],
+        ["http://c.test:80", true, 1],
+      ],
+    );
+    assert.equal(new Set(backends.map(({ place }) => place)).size, 3);
+  }
+  crew.kill();
+});
+
+Deno.test("Crew has outcomes judged, and marks who is suspect", () => {
+  const { crew, workers, pool, outcomes, suspects, place } = setUp();
+  crew.start();
+  for (const worker of workers) worker.listens();
+  const at = workers[0]!.last("begin").backends[0]!.place;
+  const [a] = pool;
+  const told = { url: a!.url, good: false, agoMs: 3, reason: "reset" };
+  suspects.add(a!);
+  workers[1]!.onMessage({ kind: "outcomes", outcomes: [told] });
+  assert.deepEqual(outcomes, [[a!.url, told]]);
+  assert.equal(place(at, 0).suspect, true);
+  suspects.clear();
+  const good = { ...told, good: true };
+  // One that has gone meanwhile is nobody's news.
+  const gone = { ...told, url: "http://gone.test:80" };
+  workers[0]!.onMessage({ kind: "outcomes", outcomes: [gone, good] });
+  assert.equal(outcomes.length, 2);
+  assert.equal(place(at, 0).suspect, false);
+  crew.kill();
+});
+
+Deno.test("Crew replaces a worker that dies, later each time", async () => {
+  const { crew, workers, clock, logged, place } = setUp();
+  crew.start();
+  for (const worker of workers) worker.listens();
+  const at = workers[0]!.last("begin").backends[0]!.place;
+  place(at, 0).enter(Infinity);
+  workers[0]!.onEnd("SIGKILL");
+  assert.equal(place(at, 1).inFlight, 0, "what it had under way is over");
+  assert.match(
+    logged.at(-1)!,
+    /^worker 1 has died \(SIGKILL\): another .* in 100 ms$/,
+  );
+  await clock.advance(99);
+  assert.equal(workers.length, 2);
+  await clock.advance(1);
+  assert.equal(workers.length, 3);
+  workers[2]!.listens();
+  assert.equal(workers[2]!.last("begin").worker, 0, "it has its number");
+  assert.equal(workers[2]!.last("begin").serve.port, 8080);
+  workers[2]!.onEnd("");
+  assert.match(logged.at(-1)!, /in 200 ms$/);
+  await clock.advance(200);
+  assert.equal(workers.length, 4);
+  // Who has lived for a minute begins with a clean slate.
+  workers[3]!.listens();
+  await clock.advance(60_000);
+  workers[3]!.onEnd("SIGSEGV");
+  assert.match(logged.at(-1)!, /in 100 ms$/);
+  crew.kill();
+});
+
+Deno.test("Crew keeps what a dead worker had counted", async () => {
+  const { crew, workers, pool, clock } = setUp(1);
+  crew.start();
+  workers[0]!.listens();
+  const first = crew.snapshots();
+  const { id } = workers[0]!.last("snapshot");
+  workers[0]!.onMessage({ kind: "snapshot", id, snapshot: counted(pool, 200) });
+  assert.equal((await first)[0]!.inFlight, 1);
+  workers[0]!.onEnd("SIGKILL");
+  const [past, ...others] = await crew.snapshots();
+  assert.deepEqual(others, []);
+  assert.equal(past!.requests[200], 1);
+  assert.equal(past!.inFlight, 0, "it has nothing under way any more");
+  await clock.advance(100);
+  workers[1]!.listens();
+  const next = crew.snapshots();
+  workers[1]!.onMessage({
+    kind: "snapshot",
+    id: workers[1]!.last("snapshot").id,
+    snapshot: counted(pool, 404),
+  });
+  assert.deepEqual((await next).map(({ requests }) => requests), [
+    { 404: 1 },
+    { 200: 1 },
+  ]);
+  crew.kill();
+});
+
+Deno.test("Crew.snapshots() does not wait for a worker that hangs", async () => {
+  const { crew, workers, pool, clock } = setUp();
+  crew.start();
+  for (const worker of workers) worker.listens();
+  const asked = crew.snapshots();
+  workers[0]!.onMessage({
+    kind: "snapshot",
+    id: workers[0]!.last("snapshot").id,
+    snapshot: counted(pool, 200),
+  });
+  await clock.advance(1_000);
+  assert.equal((await asked).length, 1);
+  crew.kill();
+});
+
+Deno.test("Crew passes lines on: the log's and the access log's", () => {
+  const { crew, workers, logged, accessed } = setUp();
+  crew.start();
+  workers[1]!.onMessage({ kind: "log", line: "a line" });
+  workers[0]!.onMessage({ kind: "access", lines: ["one", "two"] });
+  assert.deepEqual(logged, ["a line"]);
+  assert.deepEqual(accessed, ["one", "two"]);
+  crew.kill();
+});
+
+Deno.test("Crew.stop() has all drain, and ends those that take too long", async () => {
+  const { crew, workers, clock, logged } = setUp();
+  crew.start();
+  for (const worker of workers) worker.listens();
+  let stopped = false;
+  crew.stop(10_000).then(() => stopped = true);
+  for (const worker of workers) worker.last("drain");
+  workers[0]!.onMessage({ kind: "stopped", snapshot: undefined });
+  assert.equal(workers[0]!.killed, true);
+  await clock.advance(12_999);
+  assert.equal(stopped, false);
+  await clock.advance(1);
+  assert.equal(stopped, true);
+  assert.equal(workers[1]!.killed, true);
+  assert.deepEqual(logged, [], "nobody is said to have died");
+});

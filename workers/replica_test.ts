@@ -1,0 +1,78 @@
+import assert from "node:assert/strict";
+import { Backend, Pool } from "../balancer.ts";
+import { type BackendState, become, stateOf } from "./replica.ts";
+import { Table, tableBytes } from "./table.ts";
+
+function states(...urls: string[]): BackendState[] {
+  return urls.map((url, i) => stateOf(new Backend({ url }), i + 1));
+}
+
+const table = new Table(new SharedArrayBuffer(tableBytes(1)), 1, 0);
+const place = (at: number) => table.place(at, 0);
+
+Deno.test("become() adds, changes and removes, and tells of each difference", () => {
+  const pool = new Pool([]);
+  const [a, b] = states("http://a.test:80", "http://b.test:80");
+  become(pool, [a!, b!], place);
+  const events: string[] = [];
+  pool.subscribe(({ type, backend }) =>
+    events.push(`${type} ${backend?.authority}`)
+  );
+  const before = pool.get("http://a.test:80")!;
+  before.inFlight = 2;
+
+  become(pool, [{ ...a!, up: false, weight: 3 }, b!], place);
+  assert.deepEqual(events.splice(0), ["changed a.test:80", "down a.test:80"]);
+  assert.equal(pool.get("http://a.test:80"), before, "it is the same one");
+  assert.equal(before.inFlight, 2);
+  assert.equal(before.weight, 3);
+  assert.equal(before.up, false);
+
+  become(pool, [a!, { ...b!, ejected: true, draining: true }], place);
+  assert.deepEqual(events.splice(0), [
+    "changed a.test:80",
+    "up a.test:80",
+    "ejected b.test:80",
+    "draining b.test:80",
+  ]);
+
+  become(pool, [b!, ...states("http://c.test:80")], place);
+  assert.deepEqual(events.splice(0), [
+    "readmitted b.test:80",
+    "changed b.test:80",
+    "added c.test:80",
+    "removed a.test:80",
+  ]);
+  assert.deepEqual(pool.backends.map(({ authority }) => authority), [
+    "b.test:80",
+    "c.test:80",
+  ]);
+});
+
+Deno.test("become() does nothing when nothing is new", () => {
+  const pool = new Pool([]);
+  const all = states("http://a.test:80", "http://b.test:80");
+  become(pool, all, place);
+  pool.subscribe(({ type }) => assert.fail(type));
+  become(pool, structuredClone(all), place);
+});
+
+Deno.test("become() joins counts that others see", () => {
+  const pool = new Pool([]);
+  become(pool, states("http://a.test:80"), place);
+  const [backend] = pool;
+  assert.equal(backend!.enter(), true);
+  assert.equal(place(1).inFlight, 1);
+  backend!.leave();
+  assert.equal(place(1).inFlight, 0);
+});
+
+Deno.test("become() keeps the name behind an address", () => {
+  const pool = new Pool([]);
+  const one = new Backend({
+    url: "http://10.0.0.1:80",
+    authority: "name.test:80",
+  });
+  become(pool, [stateOf(one, 1)], place);
+  assert.equal(pool.backends[0]!.authority, "name.test:80");
+});
