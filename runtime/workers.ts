@@ -94,14 +94,12 @@ export function workersFault(
 }
 
 /**
- * The folder that a worker must be allowed to read, since it loads the program
- * for itself; none where that takes no permission.
+ * The folder that Deno must be allowed to read for workers, which load the
+ * program for themselves; none where it was loaded from a URL.
  */
 export function programFolder(): string | undefined {
   const { protocol, pathname } = new URL(".", ENTRY);
-  return onBun || protocol !== "file:"
-    ? undefined
-    : decodeURIComponent(pathname);
+  return protocol === "file:" ? decodeURIComponent(pathname) : undefined;
 }
 
 /** Starts a worker. */
