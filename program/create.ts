@@ -55,6 +55,7 @@ import {
   transport as transportOf,
 } from "../runtime/runtime.ts";
 import { customTransport } from "../runtime/custom.ts";
+import type { DrainOptions } from "../runtime/serve.ts";
 import type { Crew } from "../workers/crew.ts";
 import { VERSION } from "./version.ts";
 import {
@@ -115,6 +116,8 @@ export interface Inside {
   suspects(backend: Backend): boolean;
   /** The workers that answer in its place, once there are some. */
   crew: Crew | undefined;
+  /** Waits for the other workers on the way out, in one of them. */
+  together: DrainOptions["together"];
   /** What it was made from. */
   options: ProxyOptions;
   pseudonym: string | undefined;
@@ -400,6 +403,7 @@ export function assemble(
       ejector?.outcome(backend, good, clock.now() - agoMs, reason),
     suspects: (backend) => ejector?.suspects(backend) === true,
     crew: undefined,
+    together: undefined,
     options,
     pseudonym,
     logAccess,

@@ -13,7 +13,7 @@ import { Admin } from "../observe/admin.ts";
 import { explainer } from "../observe/explain.ts";
 import { tokenCheck } from "../observe/token.ts";
 import { systemClock } from "../runtime/clock.ts";
-import { env, processFacts } from "../runtime/process.ts";
+import { env, processFacts, stayAlive } from "../runtime/process.ts";
 import type { Listener } from "../runtime/listener.ts";
 import { listen } from "../runtime/runtime.ts";
 import {
@@ -171,7 +171,11 @@ function serveHere(
   return {
     port: listener.port,
     ready: Promise.resolve(),
-    drain: (options) => drain(listener, gate, drainable, options),
+    drain: (options) =>
+      drain(listener, gate, drainable, {
+        ...options,
+        together: inside.together,
+      }),
     kill: () => listener.kill(),
   };
 }
@@ -200,6 +204,8 @@ function serveWorkers(
   const port = tryPort(host, wanted);
   const size = workersOf(workers);
   const memory = commonMemory(tableBytes(size));
+  // All workers may be dead at one moment, and the next ones not there yet.
+  const rest = stayAlive();
   // Only plain values: the rest is for this process.
   const {
     backends: _backends,
@@ -242,11 +248,13 @@ function serveWorkers(
     async drain({ delayMs, timeoutMs }) {
       inside.drain();
       await crew.stop(delayMs + timeoutMs);
+      rest();
       memory.free();
       await proxy.stop();
     },
     kill() {
       crew.kill();
+      rest();
       memory.free();
     },
   };

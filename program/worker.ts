@@ -16,12 +16,16 @@ import {
   onSignal,
   surviveRejections,
 } from "../runtime/process.ts";
+import type { Stage } from "../runtime/serve.ts";
 import { lineToFirst, mapped } from "../runtime/workers.ts";
 import type { Begin, FromWorker, Told, ToWorker } from "../workers/messages.ts";
 import { type BackendState, become } from "../workers/replica.ts";
 import { type Place, Table } from "../workers/table.ts";
 import { assemble, insides, type Proxy } from "./create.ts";
 import { serve, type Server } from "./serve.ts";
+
+/** Milliseconds that a worker waits for the others on its way out. */
+const TOGETHER_MS = 1_000;
 
 /** Milliseconds that outcomes and lines are gathered for one message. */
 const GATHER_MS = 5;
@@ -86,6 +90,9 @@ export function work(): void {
           line.post({ kind: "snapshot", id: message.id, snapshot });
         }
         break;
+      case "go":
+        working?.goOn(message.stage);
+        break;
       case "drain":
         if (working === undefined) exit(0);
         working.stop().then((snapshot) =>
@@ -102,6 +109,8 @@ interface Working {
   become(states: readonly BackendState[]): void;
   count(): void;
   snapshot(): Snapshot;
+  /** All have come as far as this one. */
+  goOn(stage: Stage): void;
   stop(): Promise<Snapshot>;
 }
 
@@ -165,12 +174,24 @@ function begin(
   const count = () => void inside.observe();
   if (message.counts) count();
   const snapshot = () => ownPart(inside.observe().metrics.snapshot());
+  let goOn = (_stage: Stage) => {};
+  inside.together = (stage) =>
+    new Promise((resolve) => {
+      const timer = systemClock.setTimeout(resolve, TOGETHER_MS);
+      goOn = (reached) => {
+        if (reached !== stage) return;
+        systemClock.clear(timer);
+        resolve();
+      };
+      post({ kind: "reached", stage });
+    });
   const server = serve(proxy, message.serve);
   return {
     server,
     become: (states) => fill(proxy.pool, states),
     count,
     snapshot,
+    goOn: (stage) => goOn(stage),
     async stop() {
       await server.stop();
       outcomes.flush();

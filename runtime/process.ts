@@ -98,6 +98,16 @@ export function processFacts(): {
   };
 }
 
+/**
+ * Keeps the process running until the result is called, though nothing else
+ * does: no timer of ours, and not a listener while there is none.
+ */
+export function stayAlive(): () => void {
+  // The longest that a timer can be set to, 24 days.
+  const timer = setInterval(() => {}, 2 ** 31 - 1);
+  return () => clearInterval(timer);
+}
+
 /** Ends the process. */
 export function exit(code: number): never {
   process.exit(code);

@@ -13,6 +13,7 @@ import type { Backend, Pool } from "../balancer.ts";
 import { type Snapshot, sum } from "../observe/metrics.ts";
 import type { Clock, TimerHandle } from "../runtime/clock.ts";
 import type { Worker } from "../runtime/line.ts";
+import type { Stage } from "../runtime/serve.ts";
 import type { Begin, FromWorker, TableAt, Told, ToWorker } from "./messages.ts";
 import { stateOf } from "./replica.ts";
 import { type Place, Places, Table } from "./table.ts";
@@ -71,6 +72,8 @@ interface Post {
   timer: TimerHandle;
   /** What it said last of its numbers. */
   last: Snapshot | undefined;
+  /** How far it has come on its way out, while it waits for the others. */
+  stage: Stage | undefined;
   /** Settles when it has ended for good. */
   ended: PromiseWithResolvers<void>;
 }
@@ -110,6 +113,7 @@ export class Crew {
       pauseMs: FIRST_PAUSE_MS,
       timer: undefined,
       last: undefined,
+      stage: undefined,
       ended: Promise.withResolvers(),
     }));
   }
@@ -238,6 +242,10 @@ export class Crew {
       case "access":
         for (const line of message.lines) access(line);
         break;
+      case "reached":
+        post.stage = message.stage;
+        this.#goOn(message.stage);
+        break;
       case "stopped":
         post.last = message.snapshot ?? post.last;
         post.worker?.kill();
@@ -268,7 +276,14 @@ export class Crew {
     for (const { post: asked, answer } of this.#asked.values()) {
       if (asked === post) answer(undefined);
     }
-    if (this.#stopping) return post.ended.resolve();
+    if (this.#stopping) {
+      post.ended.resolve();
+      // The others need not wait for it any more.
+      for (const { stage } of this.#posts) {
+        if (stage !== undefined) this.#goOn(stage);
+      }
+      return;
+    }
     const why = reason === "" ? "it ended" : reason;
     this.#ready.reject(new Error(`a worker has died: ${why}`));
     if (clock.now() - post.startedAt >= SETTLED_MS) {
@@ -280,6 +295,16 @@ export class Crew {
     );
     post.timer = clock.setTimeout(() => this.#spawn(post), post.pauseMs);
     post.pauseMs = Math.min(2 * post.pauseMs, LONGEST_PAUSE_MS);
+  }
+
+  /** Lets all go on once each of those that are left has come so far. */
+  #goOn(stage: Stage): void {
+    const left = this.#posts.filter(({ worker }) => worker !== undefined);
+    if (!left.every((post) => post.stage === stage)) return;
+    for (const post of left) {
+      post.stage = undefined;
+      post.worker!.post({ kind: "go", stage });
+    }
   }
 
   #ask(post: Post): Promise<Snapshot | undefined> {

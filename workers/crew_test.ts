@@ -272,3 +272,24 @@ Deno.test("Crew.stop() has all drain, and ends those that take too long", async 
   assert.equal(workers[1]!.killed, true);
   assert.deepEqual(logged, [], "nobody is said to have died");
 });
+
+Deno.test("Crew has all close at one moment, and does not wait for the dead", () => {
+  const { crew, workers } = setUp(3);
+  crew.start();
+  for (const worker of workers) worker.listens();
+  crew.stop(10_000);
+  const [a, b, c] = workers as [FakeWorker, FakeWorker, FakeWorker];
+  const went = () =>
+    workers.map(({ got }) => got.filter(({ kind }) => kind === "go").length);
+  a.onMessage({ kind: "reached", stage: "close" });
+  b.onMessage({ kind: "reached", stage: "close" });
+  assert.deepEqual(went(), [0, 0, 0]);
+  c.onEnd("SIGKILL");
+  assert.deepEqual(went(), [1, 1, 0]);
+  assert.equal(a.last("go").stage, "close");
+  a.onMessage({ kind: "reached", stage: "release" });
+  assert.deepEqual(went(), [1, 1, 0]);
+  b.onMessage({ kind: "reached", stage: "release" });
+  assert.deepEqual(went(), [2, 2, 0]);
+  crew.kill();
+});

@@ -7,6 +7,7 @@
 
 import type { ProxyOptions, ServeOptions } from "../config/options.ts";
 import type { Snapshot } from "../observe/metrics.ts";
+import type { Stage } from "../runtime/serve.ts";
 import type { BackendState } from "./replica.ts";
 
 /** Where the common counts are: memory of this process, or a file to map. */
@@ -49,7 +50,9 @@ export type ToWorker =
   | { kind: "backends"; backends: readonly BackendState[] }
   | { kind: "count" }
   | { kind: "snapshot"; id: number }
-  | { kind: "drain" };
+  | { kind: "drain" }
+  /** All have come so far. */
+  | { kind: "go"; stage: Stage };
 
 /** From a worker to the first process. */
 export type FromWorker =
@@ -61,4 +64,5 @@ export type FromWorker =
   | { kind: "snapshot"; id: number; snapshot: Snapshot }
   | { kind: "log"; line: string }
   | { kind: "access"; lines: readonly string[] }
+  | { kind: "reached"; stage: Stage }
   | { kind: "stopped"; snapshot: Snapshot | undefined };

@@ -11,7 +11,7 @@ import { hung } from "./hung.ts";
 import { killed } from "./killed.ts";
 import { once } from "./once.ts";
 import { rolling } from "./rolling.ts";
-import { stopped } from "./stopped.ts";
+import { stopped, stoppedTogether } from "./stopped.ts";
 
 /** All cases. */
 export const CASES: readonly ChaosCase[] = [
@@ -19,6 +19,7 @@ export const CASES: readonly ChaosCase[] = [
   once,
   rolling,
   stopped,
+  stoppedTogether,
   hung,
   failing,
   refusing,

@@ -7,21 +7,25 @@
  */
 
 import assert from "node:assert/strict";
+import { ROOT } from "../../testing/tools.ts";
 import { startProxy } from "../harness/proxy.ts";
 import type { ChaosCase } from "./case.ts";
 import { Load, newId, pause, request } from "./load.ts";
 import { Backends } from "./process.ts";
 
-/** The case. */
-export const stopped: ChaosCase = {
-  name: "SIGTERM under load costs no request, and ends in time",
+/** The case, with so many workers. */
+const stoppedWith = (workers: 1 | 2): ChaosCase => ({
+  name: `SIGTERM under load costs no request, and ends in time${
+    workers === 1 ? "" : `, with WORKERS=${workers}`
+  }`,
   async run(runtime, scale) {
     const rounds = scale === "long" ? 10 : 2;
     const figures = { rounds, answers: 0, cut: 0, "slowest exit ms": 0 };
     await using backends = await Backends.start(2);
     for (let round = 0; round < rounds; round++) {
       await using proxy = await startProxy(runtime, {
-        env: { BACKENDS: backends.urls },
+        env: { BACKENDS: backends.urls, WORKERS: String(workers) },
+        permissions: [`--allow-read=${ROOT}`],
       });
       const ended = { untilRefused: true };
       const loads = [
@@ -54,4 +58,9 @@ export const stopped: ChaosCase = {
     assert.ok(figures["slowest exit ms"] < 5_000);
     return figures;
   },
-};
+});
+
+/** One listener. */
+export const stopped: ChaosCase = stoppedWith(1);
+/** Several, which have to close at the same moment. */
+export const stoppedTogether: ChaosCase = stoppedWith(2);
