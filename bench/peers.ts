@@ -1,26 +1,11 @@
 // Other proxies, at pinned versions from npm or from the system's packages. They
 // are fetched into a folder that git ignores and are measured, never imported.
 
-import { bunPath, denoPath, inPath, npmTool } from "../testing/tools.ts";
+import { bunPath, denoPath, inPath, npmTool, ROOT } from "../testing/tools.ts";
+import { answers, child, type Contender, freePort } from "./harness.ts";
 
-/** Another proxy. */
-export interface Peer {
-  name: string;
-  /** The five-liner of its runtime, where it runs on one of ours. */
-  against?: string;
-  /** The command that starts it. */
-  command(
-    port: number,
-    backends: readonly string[],
-  ): Promise<{ command: string; args: string[] }>;
-}
-
-/** Writes a program beside the package that it imports, and gives its path. */
-async function program(modules: string, text: string): Promise<string> {
-  const file = `${modules}/../sluice-bench.mjs`;
-  await Deno.writeTextFile(file, text);
-  return file;
-}
+/** Another proxy, in front of these backends. */
+export type Peer = (backends: readonly string[]) => Contender;
 
 /** Turns between the backends, as text in front of each program. */
 const PICK = `
@@ -68,9 +53,12 @@ http.createServer((req, res) =>
 ).listen(Number(port), "127.0.0.1");
 `;
 
+/** Fastify itself, which its proxy does not bring along. */
+const FASTIFY_VERSION = "5.12.8";
+
 const FASTIFY = `
 import process from "node:process";
-import Fastify from "fastify";
+import Fastify from "FASTIFY_PATH";
 import httpProxy from "@fastify/http-proxy";
 ${PICK}
 const app = Fastify();
@@ -81,37 +69,128 @@ app.register(httpProxy, {
 app.listen({ port: Number(port), host: "127.0.0.1" });
 `;
 
+/** Starts a program and waits until it answers. */
+function started(
+  name: string,
+  against: string | undefined,
+  command: (
+    port: number,
+    backends: readonly string[],
+  ) => Promise<
+    { command: string; args: string[]; env?: Record<string, string> }
+  >,
+): Peer {
+  return (backends) => ({
+    name,
+    ...(against === undefined ? {} : { against }),
+    async start() {
+      const port = freePort();
+      const { command: program, args, env } = await command(port, backends);
+      const running = child(program, args, port, env);
+      try {
+        await answers(port);
+      } catch (error) {
+        await running[Symbol.asyncDispose]();
+        throw error;
+      }
+      return running;
+    },
+  });
+}
+
 function onRuntime(
   runtime: "deno" | "bun" | "node",
   label: string,
   [name, version]: [string, string],
   text: string,
 ): Peer {
-  return {
-    name: `${label}, ${runtime}`,
-    ...(runtime === "node" ? {} : { against: `five-liner, ${runtime}` }),
-    async command(port, backends) {
-      const { modules } = await npmTool(name, version);
-      const rest = [await program(modules, text), String(port), ...backends];
-      if (runtime === "deno") {
-        return {
-          command: await denoPath(),
-          args: [
-            "run",
-            "-A",
-            "--no-config",
-            "--node-modules-dir=manual",
-            ...rest,
-          ],
-        };
-      }
-      if (runtime === "bun") {
-        return { command: await bunPath(), args: ["run", ...rest] };
-      }
-      return { command: "node", args: rest };
-    },
-  };
+  const against = runtime === "node" ? undefined : `five-liner, ${runtime}`;
+  return started(`${label}, ${runtime}`, against, async (port, backends) => {
+    const { modules } = await npmTool(name, version);
+    // Beside the packages that it imports.
+    const file = `${modules}/../sluice-bench.mjs`;
+    const fastify = text.includes("FASTIFY_PATH")
+      ? `${
+        (await npmTool("fastify", FASTIFY_VERSION)).modules
+      }/fastify/fastify.js`
+      : "";
+    await Deno.writeTextFile(file, text.replace("FASTIFY_PATH", fastify));
+    const rest = [file, String(port), ...backends];
+    if (runtime === "deno") {
+      const flags = ["-A", "--no-config", "--node-modules-dir=manual"];
+      return { command: await denoPath(), args: ["run", ...flags, ...rest] };
+    }
+    if (runtime === "bun") {
+      return { command: await bunPath(), args: ["run", ...rest] };
+    }
+    return { command: "node", args: rest };
+  });
 }
+
+/** Go's own reverse proxy, the tutorials' usual beginning, on one core. */
+const GO = `package main
+
+import (
+	"log"
+	"net/http"
+	"net/http/httputil"
+	"net/url"
+	"os"
+	"sync/atomic"
+	"time"
+)
+
+func main() {
+	var backends []*url.URL
+	for _, text := range os.Args[2:] {
+		backend, err := url.Parse(text)
+		if err != nil {
+			log.Fatal(err)
+		}
+		backends = append(backends, backend)
+	}
+	var turn uint64
+	transport := &http.Transport{
+		MaxIdleConns:        8192,
+		MaxIdleConnsPerHost: 4096,
+		IdleConnTimeout:     time.Hour,
+		DisableCompression:  true,
+	}
+	proxy := &httputil.ReverseProxy{
+		Transport: transport,
+		Director: func(request *http.Request) {
+			next := atomic.AddUint64(&turn, 1)
+			backend := backends[next%uint64(len(backends))]
+			request.URL.Scheme = backend.Scheme
+			request.URL.Host = backend.Host
+		},
+	}
+	log.Fatal(http.ListenAndServe("127.0.0.1:"+os.Args[1], proxy))
+}
+`;
+
+const GO_PROXY = started(
+  "Go ReverseProxy",
+  undefined,
+  async (port, backends) => {
+    const go = inPath("go");
+    if (go === undefined) throw new Error("go is not installed");
+    const folder = `${ROOT}/.tools/go-reverse-proxy`;
+    await Deno.mkdir(folder, { recursive: true });
+    await Deno.writeTextFile(`${folder}/main.go`, GO);
+    const { success, stderr } = await new Deno.Command(go, {
+      args: ["build", "-o", `${folder}/proxy`, `${folder}/main.go`],
+      env: { GOCACHE: `${folder}/cache`, GO111MODULE: "off" },
+      stdin: "null",
+    }).output();
+    if (!success) throw new Error(new TextDecoder().decode(stderr));
+    return {
+      command: `${folder}/proxy`,
+      args: [String(port), ...backends],
+      env: { GOMAXPROCS: "1" },
+    };
+  },
+);
 
 /** A server from the system's packages, with a configuration written for it. */
 function system(
@@ -123,20 +202,15 @@ function system(
   ) => string,
   args: (file: string) => string[],
 ): Peer {
-  return {
-    name,
-    async command(port, backends) {
-      const command = inPath(name);
-      if (command === undefined) throw new Error(`${name} is not installed`);
-      const folder = await Deno.makeTempDir({
-        prefix: `sluice-bench-${name}-`,
-      });
-      const file = `${folder}/conf`;
-      const authorities = backends.map((url) => new URL(url).host);
-      await Deno.writeTextFile(file, configuration(port, authorities, folder));
-      return { command, args: args(file) };
-    },
-  };
+  return started(name, undefined, async (port, backends) => {
+    const command = inPath(name);
+    if (command === undefined) throw new Error(`${name} is not installed`);
+    const folder = await Deno.makeTempDir({ prefix: `sluice-bench-${name}-` });
+    const file = `${folder}/conf`;
+    const authorities = backends.map((url) => new URL(url).host);
+    await Deno.writeTextFile(file, configuration(port, authorities, folder));
+    return { command, args: args(file) };
+  });
 }
 
 const NGINX = system(
@@ -186,6 +260,8 @@ export const PEERS: readonly Peer[] = [
   onRuntime("bun", "hono/proxy", ["hono", "4.13.19"], HONO),
   onRuntime("bun", "httpxy", ["httpxy", "0.5.6"], HTTPXY),
   onRuntime("node", "httpxy", ["httpxy", "0.5.6"], HTTPXY),
+  onRuntime("deno", "httpxy", ["httpxy", "0.5.6"], HTTPXY),
+  onRuntime("bun", "http-proxy-3", ["http-proxy-3", "2.0.1"], HTTP_PROXY_3),
   onRuntime("node", "http-proxy-3", ["http-proxy-3", "2.0.1"], HTTP_PROXY_3),
   onRuntime(
     "node",
@@ -193,6 +269,7 @@ export const PEERS: readonly Peer[] = [
     ["@fastify/http-proxy", "11.6.3"],
     FASTIFY,
   ),
+  GO_PROXY,
   NGINX,
   HAPROXY,
 ];

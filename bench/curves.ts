@@ -1,0 +1,347 @@
+// How does the cost of a request grow: with connections, with backends, with
+// header fields, with the body, and beside slow streams?
+//
+//   deno task bench:curves [--only=connections,backends,fields,bodies,streams]
+//
+// Each point is the median of some short turns, the five-liner and Sluice beside
+// it on both runtimes. A full run is kept as CURVES.md.
+
+import {
+  type Contender,
+  fiveLiner,
+  flag,
+  interleaved,
+  median,
+  option,
+  Page,
+  ratio,
+  type Running,
+  RUNTIMES,
+  shown,
+  sluice,
+  startAll,
+  startBackends,
+  type Turn,
+  where,
+} from "./harness.ts";
+
+const only = option("only")?.split(",");
+const turns = Number(option("turns") ?? 3);
+const SECONDS = 2;
+const MB = 1024 ** 2;
+
+const page = new Page();
+
+function contenders(backends: readonly string[]): Contender[] {
+  return RUNTIMES.flatMap((runtime) => [
+    fiveLiner(runtime, backends),
+    sluice(runtime, backends),
+  ]);
+}
+
+/** A row: requests a second and its ratio, processor time, memory. */
+function rowOf(
+  label: string,
+  { name, against }: Contender,
+  seen: ReadonlyMap<string, Turn[]>,
+): string[] {
+  const all = seen.get(name)!;
+  const base = against === undefined ? undefined : seen.get(against);
+  const pick = (key: keyof Turn) => median(all.map((turn) => turn[key]));
+  return [
+    label,
+    name,
+    shown(pick("rps"), 0),
+    base === undefined ? "" : shown(ratio(all, base, "rps")),
+    shown(pick("cpu"), 1),
+    shown(pick("p99"), 1),
+    shown(pick("rssMB"), 0),
+    String(all.reduce((sum, { errors }) => sum + errors, 0)),
+  ];
+}
+
+const HEAD = [
+  "",
+  "",
+  "requests/s",
+  "of its five-liner",
+  "CPU µs/request",
+  "p99 ms",
+  "MB",
+  "errors",
+];
+
+async function measured(
+  running: ReadonlyMap<Contender, Running>,
+  label: string,
+  asked: Parameters<typeof interleaved>[1],
+): Promise<string[][]> {
+  const seen = await interleaved(running, asked, {
+    turns,
+    seconds: SECONDS,
+    warmUp: 2,
+  });
+  return [...running.keys()].map((one) => rowOf(label, one, seen));
+}
+
+async function connections(): Promise<void> {
+  await using stack = new AsyncDisposableStack();
+  const { urls } = stack.use(await startBackends());
+  const running = await startAll(contenders(urls), stack);
+  const rows: string[][] = [];
+  for (const count of [1, 64, 512, 4096]) {
+    rows.push(
+      ...await measured(running, String(count), {
+        path: "/small",
+        connections: count,
+      }),
+    );
+  }
+  page.print("### By connections");
+  page.table(["connections", ...HEAD.slice(1)], rows);
+}
+
+async function backends(): Promise<void> {
+  const rows: string[][] = [];
+  for (const count of [2, 10, 100, 1000]) {
+    await using stack = new AsyncDisposableStack();
+    const { urls } = stack.use(await startBackends(count));
+    const running = await startAll(contenders(urls), stack);
+    rows.push(...await measured(running, String(count), { path: "/small" }));
+  }
+  page.print("### By backends");
+  page.table(["backends", ...HEAD.slice(1)], rows);
+}
+
+async function fields(): Promise<void> {
+  await using stack = new AsyncDisposableStack();
+  const { urls } = stack.use(await startBackends());
+  const running = await startAll(contenders(urls), stack);
+  const rows: string[][] = [];
+  for (const count of [5, 30, 90]) {
+    // Deno takes 100 in a request, ours included.
+    const lines = Array.from(
+      { length: count },
+      (_, i) => `wrk.headers["x-field-${i}"]="the value of number ${i}"`,
+    );
+    rows.push(
+      ...await measured(running, String(count), {
+        path: "/small",
+        script: lines.join("\n"),
+      }),
+    );
+  }
+  page.print("### By header fields of the request");
+  page.table(["fields", ...HEAD.slice(1)], rows);
+}
+
+/** Highest memory while something is done. */
+async function peakOf(pid: number, done: Promise<unknown>): Promise<number> {
+  let peak = 0;
+  const look = () => {
+    const status = Deno.readTextFileSync(`/proc/${pid}/status`);
+    peak = Math.max(peak, Number(/VmRSS:\s+(\d+)/.exec(status)?.[1]) / 1024);
+  };
+  const timer = setInterval(look, 20);
+  await done;
+  clearInterval(timer);
+  look();
+  return peak;
+}
+
+/** Reads a body of so many bytes off a socket and answers. */
+async function sink(conn: Deno.Conn): Promise<void> {
+  const piece = new Uint8Array(256 * 1024);
+  try {
+    for (;;) {
+      let head = "";
+      let left = Infinity;
+      while (left > 0) {
+        const read = await conn.read(piece);
+        if (read === null) return;
+        if (left !== Infinity) {
+          left -= read;
+          continue;
+        }
+        head += new TextDecoder("latin1").decode(piece.subarray(0, read));
+        const end = head.indexOf("\r\n\r\n");
+        if (end < 0) continue;
+        const length = /content-length: (\d+)/i.exec(head)?.[1] ?? "0";
+        left = Number(length) - (head.length - end - 4);
+      }
+      await conn.write(
+        new TextEncoder().encode(
+          "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n",
+        ),
+      );
+    }
+  } catch {
+    // The proxy has closed it.
+  } finally {
+    conn.close();
+  }
+}
+
+async function sinkServer(): Promise<AsyncDisposable & { url: string }> {
+  const listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
+  (async () => {
+    for await (const conn of listener) sink(conn);
+  })();
+  await Promise.resolve();
+  return {
+    url: `http://127.0.0.1:${listener.addr.port}`,
+    [Symbol.asyncDispose]() {
+      listener.close();
+      return Promise.resolve();
+    },
+  };
+}
+
+async function curl(...args: string[]): Promise<number> {
+  const began = performance.now();
+  const { success } = await new Deno.Command("curl", {
+    args: ["-sf", "-o", "/dev/null", ...args],
+    stdin: "null",
+  }).output();
+  if (!success) throw new Error(`curl ${args.join(" ")} failed`);
+  return (performance.now() - began) / 1000;
+}
+
+async function bodies(): Promise<void> {
+  await using stack = new AsyncDisposableStack();
+  const { urls } = stack.use(await startBackends());
+  const running = await startAll(contenders(urls), stack);
+  const rows: string[][] = [];
+  for (
+    const [label, path] of [["0 B", "/0"], ["1 KB", "/1k"], ["64 KB", "/64k"], [
+      "1 MB",
+      "/1m",
+    ], ["16 MB", "/16m"]] as const
+  ) {
+    rows.push(...await measured(running, label, { path }));
+  }
+  page.print("### By the answer's body");
+  page.table(["body", ...HEAD.slice(1)], rows);
+
+  const folder = await Deno.makeTempDir({ prefix: "sluice-bench-" });
+  const file = await Deno.create(`${folder}/body`);
+  await file.truncate(1024 * MB);
+  file.close();
+  const uploads = stack.use(await sinkServer());
+  const up = await startAll(contenders([uploads.url]), stack);
+  const large: string[][] = [];
+  for (const [one, { port, pid }] of running) {
+    let seconds = 0;
+    const at = `http://127.0.0.1:${port}/1g`;
+    const peak = await peakOf(pid, curl(at).then((s) => seconds = s));
+    const [, to] = [...up].find(([{ name }]) => name === one.name)!;
+    let sent = 0;
+    const most = await peakOf(
+      to.pid,
+      curl("-T", `${folder}/body`, `http://127.0.0.1:${to.port}/up`)
+        .then((s) => sent = s),
+    );
+    large.push([
+      one.name,
+      shown(1024 / seconds, 0),
+      shown(peak, 0),
+      shown(1024 / sent, 0),
+      shown(most, 0),
+    ]);
+  }
+  await Deno.remove(folder, { recursive: true });
+  page.print("### One body of 1 GB");
+  page.table(
+    ["", "down, MB/s", "peak MB", "up, MB/s", "peak MB"],
+    large,
+  );
+}
+
+/** Streams that say a few bytes a second, kept open through a proxy. */
+async function slowStreams(
+  port: number,
+  count: number,
+  stack: AsyncDisposableStack,
+): Promise<void> {
+  const request = new TextEncoder().encode(
+    "GET /slow HTTP/1.1\r\nHost: sluice.test\r\n\r\n",
+  );
+  await Promise.all(Array.from({ length: count }, async () => {
+    const conn = await Deno.connect({ hostname: "127.0.0.1", port });
+    stack.defer(() => conn.close());
+    await conn.write(request);
+    const piece = new Uint8Array(4096);
+    await conn.read(piece);
+    (async () => {
+      try {
+        while (await conn.read(piece) !== null);
+      } catch {
+        // Closed at the end.
+      }
+    })();
+  }));
+}
+
+async function streams(): Promise<void> {
+  await using stack = new AsyncDisposableStack();
+  const dripping = new Set<ReadableStreamDefaultController<Uint8Array>>();
+  const drip = new TextEncoder().encode("data: x\n\n");
+  const timer = setInterval(() => {
+    for (const one of dripping) one.enqueue(drip);
+  }, 1000);
+  stack.defer(() => clearInterval(timer));
+  const server = Deno.serve(
+    { hostname: "127.0.0.1", port: 0, onListen() {} },
+    (request) => {
+      if (!request.url.endsWith("/slow")) return new Response("Hello, world!");
+      let own: ReadableStreamDefaultController<Uint8Array>;
+      return new Response(
+        new ReadableStream({
+          start(controller) {
+            dripping.add(own = controller);
+            controller.enqueue(drip);
+          },
+          cancel: () => void dripping.delete(own),
+        }),
+        { headers: { "content-type": "text/event-stream" } },
+      );
+    },
+  );
+  stack.defer(() => server.shutdown());
+  const url = `http://127.0.0.1:${server.addr.port}`;
+  const rows: string[][] = [];
+  for (const count of [0, 1000]) {
+    await using own = new AsyncDisposableStack();
+    const running = await startAll(
+      contenders([url])
+        .filter(({ name }) => name !== "five-liner, bun" || count === 0),
+      own,
+    );
+    for (const one of running.values()) {
+      await slowStreams(one.port, count, own);
+    }
+    rows.push(...await measured(running, String(count), { path: "/small" }));
+  }
+  page.print("### Beside slow streams");
+  page.print(
+    "\nA Deno server in the measuring process plays the backend here, so these figures are for each other only. The five-liner on Bun has no row with 1,000: its `fetch` makes 256 requests at once.",
+  );
+  page.table(["streams", ...HEAD.slice(1)], rows);
+}
+
+page.print(`${where()}; ${turns} turns of ${SECONDS} s a point.`);
+page.print();
+for (
+  const [name, curve] of Object.entries({
+    connections,
+    backends,
+    fields,
+    bodies,
+    streams,
+  })
+) {
+  if (only === undefined || only.includes(name)) await curve();
+}
+if (only === undefined || flag("keep")) {
+  await page.keep("CURVES.md", "The last full run of `deno task bench:curves`");
+}

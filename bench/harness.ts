@@ -1,0 +1,414 @@
+// What do all measurements here have in common? Backends (nginx), programs in
+// turn, a load (wrk), and what the kernel says that a process has used.
+
+import process from "node:process";
+import { startProxy } from "../e2e/harness/proxy.ts";
+import { bunPath, denoPath, inPath, ROOT, VERSIONS } from "../testing/tools.ts";
+
+/** The two runtimes. */
+export const RUNTIMES = ["deno", "bun"] as const;
+/** One of them. */
+export type Runtime = typeof RUNTIMES[number];
+
+/** A program that takes requests. */
+export interface Contender {
+  name: string;
+  /** Whom its ratios are taken to; stands before it in the list. */
+  against?: string;
+  start(): Promise<Running>;
+}
+
+/** It does. */
+export interface Running extends AsyncDisposable {
+  port: number;
+  pid: number;
+}
+
+/** What is asked for. */
+export interface Asked {
+  path: string;
+  /** wrk's script, for anything that is not a plain GET. */
+  script?: string;
+  /** @default {64} */
+  connections?: number;
+}
+
+/** What one turn showed. */
+export interface Turn {
+  rps: number;
+  /** Milliseconds. */
+  p50: number;
+  p99: number;
+  /** Microseconds of processor time for each request. */
+  cpu: number;
+  /** Processors that the load itself took. */
+  load: number;
+  errors: number;
+  rssMB: number;
+}
+
+/** The value of `--name=value`. */
+export function option(name: string): string | undefined {
+  const start = `--${name}=`;
+  return Deno.args.find((arg) => arg.startsWith(start))?.slice(start.length);
+}
+
+/** Whether `--name` is there. */
+export function flag(name: string): boolean {
+  return Deno.args.includes(`--${name}`);
+}
+
+/** A port that nobody has. */
+export function freePort(): number {
+  const listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
+  const { port } = listener.addr;
+  listener.close();
+  return port;
+}
+
+function wait(ms: number): Promise<void> {
+  return new Promise((resolve) => setTimeout(resolve, ms));
+}
+
+/** Waits until somebody answers well. */
+export async function answers(port: number, path = "/small"): Promise<void> {
+  for (let tries = 0; tries < 200; tries++) {
+    try {
+      const response = await fetch(`http://127.0.0.1:${port}${path}`);
+      await response.body?.cancel();
+      if (response.ok) return;
+    } catch {
+      // Not there yet.
+    }
+    await wait(50);
+  }
+  throw new Error(`Cannot measure: nothing answers on port ${port}`);
+}
+
+/** Starts a program. */
+export function child(
+  command: string,
+  args: readonly string[],
+  port: number,
+  env: Record<string, string> = {},
+): Running {
+  const started = new Deno.Command(command, {
+    args: [...args],
+    env,
+    stdin: "null",
+    stdout: "null",
+    stderr: "null",
+  }).spawn();
+  return {
+    port,
+    pid: started.pid,
+    async [Symbol.asyncDispose]() {
+      try {
+        started.kill("SIGKILL");
+      } catch {
+        // Ended by itself.
+      }
+      await started.status;
+    },
+  };
+}
+
+/** What backends serve, besides `/small`, `/post` and `/health`. */
+const FILES: readonly (readonly [name: string, bytes: number])[] = [
+  ["0", 0],
+  ["1k", 1024],
+  ["64k", 64 * 1024],
+  ["1m", 1024 ** 2],
+  ["16m", 16 * 1024 ** 2],
+  ["256m", 256 * 1024 ** 2],
+  ["1g", 1024 ** 3],
+];
+
+/** nginx as `count` backends, each on a port of its own. */
+export async function startBackends(
+  count = 2,
+): Promise<AsyncDisposable & { urls: string[]; pid: number }> {
+  const nginx = inPath("nginx");
+  if (nginx === undefined) {
+    throw new Error("Cannot measure: install nginx, which plays the backends");
+  }
+  const folder = await Deno.makeTempDir({ prefix: "sluice-bench-" });
+  await Deno.chmod(folder, 0o755);
+  for (const [name, bytes] of FILES) {
+    const file = await Deno.create(`${folder}/${name}`);
+    // A hole in a file is read as zeros and takes no room.
+    await file.truncate(bytes);
+    file.close();
+  }
+  await Deno.mkdir(`${folder}/tmp`);
+  const ports = new Set<number>();
+  while (ports.size < count) ports.add(freePort());
+  const temp = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"]
+    .map((name) => `${name}_temp_path ${folder}/tmp/${name};`).join(" ");
+  const listens = [...ports]
+    .map((port) => `listen 127.0.0.1:${port} backlog=4096;`).join(" ");
+  await Deno.writeTextFile(
+    `${folder}/nginx.conf`,
+    `daemon off; master_process off; worker_processes 1;
+     pid ${folder}/nginx.pid; error_log ${folder}/error.log; user root;
+     worker_rlimit_nofile 20000;
+     events { worker_connections 18000; }
+     http { access_log off; keepalive_requests 100000000;
+     keepalive_timeout 1h; sendfile on; tcp_nopush on; ${temp}
+     large_client_header_buffers 8 32k;
+     server { ${listens} root ${folder};
+      location /small { default_type text/plain; return 200 "Hello, world!"; }
+      location /post { default_type text/plain; return 200 "Hello, world!"; }
+      location /health { return 200 "ok"; } } }`,
+  );
+  const args = ["-p", folder, "-c", `${folder}/nginx.conf`];
+  const running = child(nginx, args, [...ports][0]!);
+  await answers(running.port);
+  return {
+    urls: [...ports].map((port) => `http://127.0.0.1:${port}`),
+    pid: running.pid,
+    async [Symbol.asyncDispose]() {
+      await running[Symbol.asyncDispose]();
+      await Deno.remove(folder, { recursive: true });
+    },
+  };
+}
+
+/** The five-liner of a runtime. */
+export function fiveLiner(
+  runtime: Runtime,
+  backends: readonly string[],
+): Contender {
+  return {
+    name: `five-liner, ${runtime}`,
+    async start() {
+      const port = freePort();
+      const rest = [`${ROOT}/bench/five_liner.ts`, String(port), ...backends];
+      const running = runtime === "deno"
+        ? child(await denoPath(), ["run", "-A", ...rest], port)
+        : child(await bunPath(), ["run", ...rest], port);
+      await answers(port);
+      return running;
+    },
+  };
+}
+
+/** Sluice on a runtime, with its default settings and these. */
+export function sluice(
+  runtime: Runtime,
+  backends: readonly string[],
+  env: Record<string, string> = {},
+  name = `Sluice, ${runtime}`,
+): Contender {
+  return {
+    name,
+    against: `five-liner, ${runtime}`,
+    start: () =>
+      startProxy(runtime, {
+        env: { BACKENDS: backends.join(), ...env },
+        permissions: [`--allow-read=${ROOT}`],
+      }),
+  };
+}
+
+/** The numbers behind the name in `/proc/PID/stat`. */
+function statOf(pid: number): number[] {
+  const stat = Deno.readTextFileSync(`/proc/${pid}/stat`);
+  // The program's name may hold spaces, so count from behind it.
+  return stat.slice(stat.lastIndexOf(")") + 2).split(" ").map(Number);
+}
+
+/** Adds up a figure of a process and of those that it has started. */
+function sumOf(pid: number, figure: (pid: number) => number): number {
+  let sum = figure(pid);
+  for (const { name } of Deno.readDirSync("/proc")) {
+    if (!/^\d+$/.test(name)) continue;
+    try {
+      if (statOf(Number(name))[1] === pid) sum += figure(Number(name));
+    } catch {
+      // It has ended meanwhile.
+    }
+  }
+  return sum;
+}
+
+/** Processor time of a process and its children so far, in seconds. */
+export function cpuSeconds(pid: number): number {
+  return sumOf(pid, (pid) => {
+    const fields = statOf(pid);
+    // Clock ticks: 100 a second on every Linux that Deno and Bun run on.
+    return (fields[11]! + fields[12]!) / 100;
+  });
+}
+
+/** Memory of a process and its children in megabytes. */
+export function rssMB(pid: number): number {
+  return sumOf(pid, (pid) => {
+    const status = Deno.readTextFileSync(`/proc/${pid}/status`);
+    return Number(/VmRSS:\s+(\d+)/.exec(status)?.[1] ?? 0) / 1024;
+  });
+}
+
+function toMs(text: string): number {
+  const [, value, unit] = /([\d.]+)(us|ms|s)/.exec(text) ?? [];
+  return Number(value) * (unit === "us" ? 0.001 : unit === "s" ? 1000 : 1);
+}
+
+/** One turn of wrk, which counts in whole seconds. */
+export async function load(
+  running: Running,
+  { path, script, connections = 64 }: Asked,
+  seconds: number,
+): Promise<Turn> {
+  const wrk = inPath("wrk");
+  if (wrk === undefined) throw new Error("Cannot measure: install wrk");
+  const args = ["-t1", `-c${connections}`, `-d${seconds}s`, "--latency"];
+  let file: string | undefined;
+  if (script !== undefined) {
+    file = await Deno.makeTempFile({ suffix: ".lua" });
+    await Deno.writeTextFile(file, script);
+    args.push("-s", file);
+  }
+  const before = cpuSeconds(running.pid);
+  const began = performance.now();
+  const started = new Deno.Command(wrk, {
+    args: [...args, `http://127.0.0.1:${running.port}${path}`],
+    stdin: "null",
+    stdout: "piped",
+    stderr: "null",
+  }).spawn();
+  // Its own part is asked for just before its end: after it nobody knows.
+  await wait(seconds * 1000 - 100);
+  const own = cpuSeconds(started.pid) /
+    ((performance.now() - began) / 1000);
+  const { stdout } = await started.output();
+  const used = cpuSeconds(running.pid) - before;
+  if (file !== undefined) await Deno.remove(file);
+  const text = new TextDecoder().decode(stdout);
+  const requests = Number(/(\d+) requests in/.exec(text)?.[1] ?? 0);
+  const bad = Number(/Non-2xx or 3xx responses: (\d+)/.exec(text)?.[1] ?? 0);
+  const socket = (/Socket errors: (.*)/.exec(text)?.[1] ?? "")
+    .match(/\d+/g)?.map(Number).reduce((a, b) => a + b, 0) ?? 0;
+  return {
+    rps: Number(/Requests\/sec:\s+([\d.]+)/.exec(text)?.[1] ?? 0),
+    p50: toMs(/50%\s+(\S+)/.exec(text)?.[1] ?? ""),
+    p99: toMs(/99%\s+(\S+)/.exec(text)?.[1] ?? ""),
+    cpu: requests === 0 ? NaN : used / requests * 1e6,
+    load: own,
+    errors: bad + socket,
+    rssMB: rssMB(running.pid),
+  };
+}
+
+/** The middle of some values. */
+export function median(values: readonly number[]): number {
+  const sorted = values.filter((value) => !Number.isNaN(value))
+    .sort((a, b) => a - b);
+  if (sorted.length === 0) return NaN;
+  const middle = sorted.length >> 1;
+  return sorted.length % 2 === 1
+    ? sorted[middle]!
+    : (sorted[middle - 1]! + sorted[middle]!) / 2;
+}
+
+/**
+ * How one did beside another: the median of the ratios of turns that lay side
+ * by side. A machine that is slow for a while is slow for both, so this moves
+ * far less than the ratio of two medians.
+ */
+export function ratio(
+  turns: readonly Turn[],
+  base: readonly Turn[] | undefined,
+  key: keyof Turn,
+): number {
+  return base === undefined
+    ? NaN
+    : median(turns.map((turn, i) => turn[key] / base[i]![key]));
+}
+
+/** Has all take turns, A B C A B C; what each showed, by name. */
+export async function interleaved(
+  running: ReadonlyMap<Contender, Running>,
+  asked: Asked,
+  { turns, seconds, warmUp }: {
+    turns: number;
+    seconds: number;
+    /** Seconds of load on each before the first turn: compilers, connections. */
+    warmUp: number;
+  },
+): Promise<Map<string, Turn[]>> {
+  const seen = new Map<string, Turn[]>();
+  for (const one of running.values()) await load(one, asked, warmUp);
+  for (let turn = 0; turn < turns; turn++) {
+    for (const [{ name }, one] of running) {
+      const list = seen.get(name) ?? [];
+      list.push(await load(one, asked, seconds));
+      seen.set(name, list);
+    }
+  }
+  return seen;
+}
+
+/** Starts all of them; who cannot is left out, and the reason said. */
+export async function startAll(
+  contenders: readonly Contender[],
+  stack: AsyncDisposableStack,
+  leftOut: (line: string) => void = console.error,
+): Promise<Map<Contender, Running>> {
+  const running = new Map<Contender, Running>();
+  for (const contender of contenders) {
+    try {
+      running.set(contender, stack.use(await contender.start()));
+    } catch (error) {
+      const [reason] = String(error).split("\n");
+      leftOut(`Left out: ${contender.name} (${reason}).`);
+    }
+  }
+  return running;
+}
+
+/** A figure; a dash where there is none. */
+export function shown(value: number, digits = 2): string {
+  return Number.isFinite(value) ? value.toFixed(digits) : "–";
+}
+
+/** Date, machine and versions. */
+export function where(): string {
+  const cpu = /model name\s*:\s*(.*)/.exec(
+    Deno.readTextFileSync("/proc/cpuinfo"),
+  )?.[1];
+  return `Measured ${new Date().toISOString().slice(0, 10)}, ` +
+    `${navigator.hardwareConcurrency} cores (${cpu}), ${process.platform}; ` +
+    `Deno ${VERSIONS.deno}, Bun ${VERSIONS.bun}; load (wrk, one thread) and ` +
+    "backends (nginx) on the same machine";
+}
+
+/** Lines that are printed, and can be kept. */
+export class Page {
+  readonly #lines: string[] = [];
+
+  /** A line; an empty one without a text. */
+  print(line = ""): void {
+    console.log(line);
+    this.#lines.push(line);
+  }
+
+  /** A table. */
+  table(head: readonly string[], rows: readonly (readonly string[])[]): void {
+    this.print();
+    this.print(`| ${head.join(" | ")} |`);
+    this.print(`| --- |${" --: |".repeat(head.length - 1)}`);
+    for (const row of rows) this.print(`| ${row.join(" | ")} |`);
+    this.print();
+  }
+
+  /** Writes all of it into a file of this folder, as `deno fmt` has it. */
+  async keep(name: string, title: string): Promise<void> {
+    const path = `${ROOT}/bench/${name}`;
+    const text = [`# ${title}`, "", ...this.#lines].join("\n");
+    await Deno.writeTextFile(path, `${text}\n`);
+    await new Deno.Command(await denoPath(), {
+      args: ["fmt", "-q", path],
+    }).output();
+  }
+}
