@@ -143,9 +143,12 @@ async function peakOf(pid: number, done: Promise<unknown>): Promise<number> {
     peak = Math.max(peak, Number(/VmRSS:\s+(\d+)/.exec(status)?.[1]) / 1024);
   };
   const timer = setInterval(look, 20);
-  await done;
-  clearInterval(timer);
-  look();
+  try {
+    await done;
+    look();
+  } finally {
+    clearInterval(timer);
+  }
   return peak;
 }
 
@@ -200,7 +203,8 @@ async function sinkServer(): Promise<AsyncDisposable & { url: string }> {
 async function curl(...args: string[]): Promise<number> {
   const began = performance.now();
   const { success } = await new Deno.Command("curl", {
-    args: ["-sf", "-o", "/dev/null", ...args],
+    // A question whether it may would be passed on by the five-liner.
+    args: ["-sf", "-H", "Expect:", "-o", "/dev/null", ...args],
     stdin: "null",
   }).output();
   if (!success) throw new Error(`curl ${args.join(" ")} failed`);
@@ -235,11 +239,12 @@ async function bodies(): Promise<void> {
     const at = `http://127.0.0.1:${port}/1g`;
     const peak = await peakOf(pid, curl(at).then((s) => seconds = s));
     const [, to] = [...up].find(([{ name }]) => name === one.name)!;
-    let sent = 0;
+    // The five-liner on Bun refuses it: `Bun.serve` takes 128 MB unless told.
+    let sent = NaN;
     const most = await peakOf(
       to.pid,
       curl("-T", `${folder}/body`, `http://127.0.0.1:${to.port}/up`)
-        .then((s) => sent = s),
+        .then((s) => sent = s, () => {}),
     );
     large.push([
       one.name,
@@ -251,6 +256,7 @@ async function bodies(): Promise<void> {
   }
   await Deno.remove(folder, { recursive: true });
   page.print("### One body of 1 GB");
+  page.print("\nThe five-liner on Bun takes no upload over 128 MB.");
   page.table(
     ["", "down, MB/s", "peak MB", "up, MB/s", "peak MB"],
     large,
