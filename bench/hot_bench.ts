@@ -1,4 +1,7 @@
 // What do the steps that every request takes cost, one by one?
+//
+// `deno bench bench/hot_bench.ts`, and since Bun's costs are others (a copy of
+// fields is cheap there and pairs are dear), also `bun run bench/hot_bench.ts`.
 
 import {
   refuseFraming,
@@ -8,6 +11,23 @@ import {
 } from "../proxy/guard.ts";
 import { RequestRules, responseFields } from "../proxy/headers.ts";
 import { decide, RetryBudget } from "../proxy/retry.ts";
+
+/** Where there is no `Deno.bench`: the median of ten rounds, printed. */
+function timed(name: string, step: () => unknown): void {
+  const rounds: number[] = [];
+  for (let round = 0; round <= 10; round++) {
+    const began = performance.now();
+    for (let i = 0; i < 20_000; i++) step();
+    // The first one is for the compiler.
+    if (round > 0) rounds.push((performance.now() - began) / 20_000 * 1e6);
+  }
+  rounds.sort((a, b) => a - b);
+  console.log(`${rounds[5]!.toFixed(0).padStart(8)} ns  ${name}`);
+}
+
+const bench: (name: string, step: () => unknown) => void = "Deno" in globalThis
+  ? (name, step) => Deno.bench(name, () => void step())
+  : timed;
 
 const HOST = "localhost:8080";
 const URL = `http://${HOST}/some/path/to/thing?x=1&y=abcdef`;
@@ -26,6 +46,13 @@ const request = new Headers([
   ["sec-fetch-mode", "navigate"],
 ]);
 
+const FACTS = {
+  peer: "192.0.2.1",
+  host: HOST,
+  scheme: "http",
+  backendHost: HOST,
+};
+
 /** What nginx answers. */
 const response = new Headers([
   ["server", "nginx"],
@@ -41,27 +68,32 @@ const rules = new RequestRules({
   pseudonym: "sluice-bench",
 });
 
-Deno.bench("guard: method, host, target, framing", () => {
+bench("guard: method, host, target, framing", () => {
   refuseMethod("GET", () => true);
   refuseHost(HOST);
   targetOf(URL, HOST);
   refuseFraming("GET", null, null);
 });
 
-Deno.bench("guard: a target with dot segments", () => {
+bench("guard: a target with dot segments", () => {
   targetOf(`http://${HOST}/a/./b/../c?x`, HOST);
 });
 
-Deno.bench("rules: request fields", () => {
-  rules.fields(request, {
-    peer: "192.0.2.1",
-    host: HOST,
-    scheme: "http",
-    backendHost: HOST,
-  });
+bench("rules: request fields", () => {
+  rules.fields(request, FACTS);
 });
 
-Deno.bench("rules: response fields", () => {
+// Until they are what `fetch` reads, which of pairs has yet to be made.
+bench("rules: request fields, as pairs made a Headers", () => {
+  new Headers(rules.fields(request, FACTS));
+});
+
+// What Bun is sent: 2.6 times as fast as the one above there, on Deno slower.
+bench("rules: request fields, as a copy", () => {
+  rules.copied(request, FACTS);
+});
+
+bench("rules: response fields", () => {
   responseFields(response, {
     origin: "http://10.0.0.1:3000",
     basePath: "",
@@ -74,9 +106,9 @@ Deno.bench("rules: response fields", () => {
 const budget = new RetryBudget(0.2);
 let now = 0;
 
-Deno.bench("retry: count a request", () => budget.request(now += 0.01));
+bench("retry: count a request", () => budget.request(now += 0.01));
 
-Deno.bench("retry: decide", () => {
+bench("retry: decide", () => {
   decide({
     clientGone: false,
     timedOut: false,

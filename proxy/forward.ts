@@ -35,7 +35,12 @@ import {
   type Target,
   targetOf,
 } from "./guard.ts";
-import { type Fields, type RequestRules, responseFields } from "./headers.ts";
+import {
+  type Fields,
+  type RequestFacts,
+  type RequestRules,
+  responseFields,
+} from "./headers.ts";
 import { type InFlight, Swept, TICK_MS } from "./in_flight.ts";
 import { type Carried, carriedOf } from "./resume.ts";
 import type { KeyOf } from "./keys.ts";
@@ -254,6 +259,8 @@ interface Body {
   length: number | undefined;
   /** The client's own stream; none when the exchange reads it. */
   stream: ReadableStream<Chunk> | undefined;
+  /** Whether it is to be read whole before the first attempt. */
+  gathered?: true;
 }
 
 /** Where a body's pieces come from. */
@@ -302,7 +309,11 @@ class Exchange extends Swept implements Follower {
   explained = false;
   /** What policies that hash take their key from. */
   key: string | undefined;
-  /** The upload, if it is read here. */
+  /** The upload, if it was small and is here whole. */
+  whole: Chunk | undefined;
+  /** Ends the wait for that. */
+  stopWaiting: ((cause: Error) => void) | undefined;
+  /** The upload, if it is read here piece by piece. */
   upload: Remembering | undefined;
   /** Whether all of it has come. */
   uploaded = false;
@@ -359,6 +370,7 @@ class Exchange extends Swept implements Follower {
     }
     this.cause = cause;
     this.controller.abort(cause);
+    this.stopWaiting?.(cause);
   }
 
   progress(bytes: number): void {
@@ -585,6 +597,9 @@ export class Forwarder {
   async #attempts(x: Exchange, length: string | null): Promise<Response> {
     const { clock } = this.#options;
     const body = this.#bodyOf(x, length);
+    if (body?.gathered === true && !await this.#gathers(x, body)) {
+      return this.#failed(x, this.#failureOf(x, undefined));
+    }
     let failure: Failure | undefined;
     let retries = 0;
     let refusals = 0;
@@ -636,6 +651,7 @@ export class Forwarder {
             : await this.#begin(x, response);
           if (!(begun instanceof CutShort) && x.cause === undefined) {
             x.upload?.forget();
+            x.whole = undefined;
             this.#note(x, String(response.status));
             return this.#answer(x, backend, response, begun);
           }
@@ -660,7 +676,7 @@ export class Forwarder {
         timedOut: x.cause !== undefined,
         sent: failure.sent,
         idempotent: isIdempotent(x.method),
-        replayable: body === undefined ||
+        replayable: body === undefined || x.whole !== undefined ||
           (x.upload !== undefined
             ? x.upload.whole && (!failure.sent || body.length! <= KEPT_BODY)
             : !failure.sent),
@@ -735,6 +751,12 @@ export class Forwarder {
     }
     const stream = request.body as ReadableStream<Chunk> | null;
     if (stream === null) return undefined;
+    if (
+      declared !== undefined && declared <= transport.wholeUploadUpTo! &&
+      idleTimeoutMs === undefined
+    ) {
+      return { length: declared, stream: undefined, gathered: true };
+    }
     const limited = declared === undefined && maxBodyBytes !== Infinity;
     const replay = isIdempotent(method) && declared !== undefined &&
       declared <= KEPT_BODY;
@@ -772,6 +794,24 @@ export class Forwarder {
     return { length: declared, stream: undefined };
   }
 
+  /** Reads a small upload whole; says whether all of it has come. */
+  async #gathers(x: Exchange, { length }: Body): Promise<boolean> {
+    try {
+      x.whole = await new Promise<Chunk>((resolve, reject) => {
+        x.stopWaiting = reject;
+        x.request.bytes().then(resolve, reject);
+      });
+      // A request that was made in code may say another length than it has.
+      x.uploadBroke = x.whole.byteLength !== length;
+    } catch {
+      // Either its client has failed to send it, or the wait was ended.
+      x.uploadBroke = x.cause === undefined;
+    }
+    if (x.cause !== undefined || x.uploadBroke) return false;
+    x.stopWaiting = undefined;
+    return true;
+  }
+
   /** Makes one attempt. */
   #send(
     x: Exchange,
@@ -780,9 +820,12 @@ export class Forwarder {
     more?: Fields,
   ): Promise<Response> {
     const { transport } = this.#options;
-    const fields = this.#fields(x, backend, more);
+    const copied = more === undefined ? this.#copied(x, backend) : undefined;
+    const fields = copied === undefined
+      ? this.#fields(x, backend, more)
+      : NO_FIELDS;
     let payload: Payload;
-    if (body !== undefined) {
+    if (body !== undefined && x.whole === undefined) {
       payload = {
         stream: body.stream ?? x.upload!.stream(),
         length: body.length,
@@ -796,7 +839,9 @@ export class Forwarder {
       url: backend.origin + backend.basePath + x.target.text,
       method: x.method,
       fields,
+      copied,
       payload,
+      whole: x.whole,
       once: !isIdempotent(x.method),
       signal: x.controller.signal,
     });
@@ -804,15 +849,8 @@ export class Forwarder {
 
   /** Step 4. */
   #fields(x: Exchange, backend: Backend, more?: Fields): Fields {
-    const { rules, hostHeader } = this.#options;
-    const preserve = hostHeader === "preserve" ||
-      (hostHeader === "auto" && !backend.origin.startsWith("https:"));
-    const fields = rules.fields(x.request.headers, {
-      peer: x.peer,
-      host: x.host,
-      scheme: x.scheme,
-      backendHost: preserve ? x.host : backend.authority,
-    });
+    const { rules } = this.#options;
+    const fields = rules.fields(x.request.headers, this.#facts(x, backend));
     if (x.requestId !== undefined) {
       setField(fields, "x-request-id", x.requestId);
     }
@@ -824,6 +862,30 @@ export class Forwarder {
       for (const [name, value] of more) setField(fields, name, value);
     }
     return fields;
+  }
+
+  /** Step 4 where a copy of the client's fields will do. */
+  #copied(x: Exchange, backend: Backend): Headers | undefined {
+    const { rules, transport } = this.#options;
+    if (
+      transport.copiesFields !== true || backend.answer !== undefined ||
+      x.trace !== undefined || x.method === "OPTIONS"
+    ) return undefined;
+    const copied = rules.copied(x.request.headers, this.#facts(x, backend));
+    if (x.requestId !== undefined) copied?.set("x-request-id", x.requestId);
+    return copied;
+  }
+
+  #facts(x: Exchange, backend: Backend): RequestFacts {
+    const { hostHeader } = this.#options;
+    const preserve = hostHeader === "preserve" ||
+      (hostHeader === "auto" && !backend.origin.startsWith("https:"));
+    return {
+      peer: x.peer,
+      host: x.host,
+      scheme: x.scheme,
+      backendHost: preserve ? x.host : backend.authority,
+    };
   }
 
   /**
@@ -1212,7 +1274,9 @@ export class Forwarder {
     if (x.cause === STOPPED) return ENDED;
     if (x.cause !== undefined) {
       // Who sent its body too slowly is not the backend's failure.
-      return x.upload?.waiting === true ? DAWDLED : SLOW;
+      return x.upload?.waiting === true || x.stopWaiting !== undefined
+        ? DAWDLED
+        : SLOW;
     }
     const { transport } = this.#options;
     if (transport.left?.(x.request) === true) return LEFT;
@@ -1356,6 +1420,9 @@ const BODILESS: ReadonlySet<string> = new Set(["GET", "HEAD"]);
 /** Said in `Allow` where an answer of ours wants one. */
 const ALLOW = "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS";
 
+/** In place of fields that are copied. */
+const NO_FIELDS: Fields = [];
+
 /** Statuses that never have a body (RFC 9110 §6.4.1). */
 const NO_BODY: ReadonlySet<number> = new Set([204, 205, 304]);
 
@@ -1426,6 +1493,9 @@ async function call(
     if (payload.length !== undefined) {
       headers.set("content-length", String(payload.length));
     }
+  } else if (x.whole !== undefined) {
+    init.body = x.whole;
+    headers.set("content-length", String(x.whole.byteLength));
   }
   const url = `${x.scheme}://${x.host}${x.target.text}`;
   return await answerer(new Request(url, init));

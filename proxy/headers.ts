@@ -184,6 +184,42 @@ export class RequestRules {
   }
 
   /**
+   * The same as {@linkcode fields}, as a `Headers`, for a request in which nothing
+   * unusual is found; `undefined` for any other. For a runtime that copies one
+   * and changes it faster than it makes one of pairs: on Bun 1.3 µs instead of
+   * 3.4 (`bun run bench/hot_bench.ts`), of about 45 for a small request.
+   */
+  copied(headers: Headers, facts: RequestFacts): Headers | undefined {
+    const { peer, host, scheme, backendHost } = facts;
+    if (
+      named(headers.get("connection")) !== undefined ||
+      (peer !== undefined && this.#trusts?.(peer) === true)
+    ) return undefined;
+    const copy = new Headers(headers);
+    for (const name of headers.keys()) {
+      if (name.includes("_")) return undefined;
+      // Set below, which is the cheaper of the two.
+      if (name === "host") continue;
+      if (REQUEST_DROPPED.has(name)) {
+        copy.delete(name);
+        continue;
+      }
+      const first = name.charCodeAt(0);
+      if ((first === 120 || first === 102) && isForwarding(name)) {
+        copy.delete(name);
+      } else if (name === "via" && this.#via !== undefined) {
+        return undefined;
+      }
+    }
+    copy.set("host", backendHost);
+    if (peer !== undefined) copy.set("x-forwarded-for", peer);
+    copy.set("x-forwarded-host", host);
+    copy.set("x-forwarded-proto", scheme);
+    if (this.#via !== undefined) copy.set("via", this.#via);
+    return copy;
+  }
+
+  /**
    * Scheme under which the client came: the connection's, or what a trusted
    * proxy says of it.
    */

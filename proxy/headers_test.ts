@@ -165,6 +165,62 @@ Deno.test("fields() believes a trusted peer, but no alias with underscores", () 
   ]);
 });
 
+const COPIED: readonly Fields[] = [
+  [],
+  [["accept", "*/*"], ["cookie", "a=1; b=2"], ["user-agent", "a/1"]],
+  [["set-cookie", "a=1"], ["set-cookie", "b=2"], ["x-a", ""]],
+  [["x-a", "1"], ["x-a", "2"], ["x-forwarder", "1"], ["from", "a@b"]],
+  [["connection", "keep-alive"], ["x-a", "1"]],
+  [["connection", "close"], ["max-forwards", "3"]],
+  DROPPED.filter(([name]) => !name.includes("_")),
+];
+
+/** All entries, sorted by name. */
+function entriesOf(fields: Headers | Fields | undefined): Fields {
+  return [...new Headers(fields)].toSorted();
+}
+
+Deno.test("copied() says exactly what fields() says, where it says anything", () => {
+  for (const sent of COPIED) {
+    for (const facts of [FACTS, { ...FACTS, peer: undefined }]) {
+      for (const given of [rules(), rules({ pseudonym: "sluice-1" })]) {
+        const headers = new Headers(sent);
+        const before = [...headers];
+        const copied = given.copied(headers, facts);
+        assert.notEqual(copied, undefined, JSON.stringify(sent));
+        assert.deepEqual(
+          entriesOf(copied),
+          entriesOf(given.fields(headers, facts)),
+        );
+        // It is the client's, and the log's.
+        assert.deepEqual([...headers], before);
+      }
+    }
+  }
+});
+
+Deno.test("copied() leaves whatever is unusual to fields()", () => {
+  const unusual: Fields = [
+    ["connection", "x-a"],
+    ["connection", "keep-alive, x-a"],
+    ["connection", "Keep-Alive"],
+    ["x_forwarded_for", "1"],
+    ["x_a", "1"],
+    ["content_length", "1"],
+    ["via", "1.1 a"],
+  ];
+  const given = rules({ pseudonym: "sluice-1" });
+  for (const field of unusual) {
+    assert.equal(given.copied(new Headers([field]), FACTS), undefined);
+  }
+  const trusting = rules({ trusts: true });
+  assert.equal(trusting.copied(new Headers(), FACTS), undefined);
+  assert.notEqual(
+    trusting.copied(new Headers(), { ...FACTS, peer: "198.51.100.1" }),
+    undefined,
+  );
+});
+
 Deno.test("fields() writes a v6 address in Forwarded in quotes (RFC 7239 §6)", () => {
   const given = new RequestRules({ trusts: () => true, pseudonym: undefined });
   const fields = given.fields(new Headers([["forwarded", "for=x"]]), {

@@ -30,8 +30,12 @@ export interface Outgoing {
   method: string;
   /** Field lines; `content-length` is not among them. */
   fields: Fields;
+  /** The fields as a copy of the client's, in place of {@linkcode fields}. */
+  copied?: Headers | undefined;
   /** Body, if there is one. */
   payload: Payload;
+  /** A small body that was read whole, in place of {@linkcode payload}. */
+  whole?: Chunk | undefined;
   /** Whether the backend must not get it twice, whatever happens on the way. */
   once: boolean;
   /** Ends the attempt. */
@@ -70,6 +74,13 @@ export interface Transport {
    * whole; `Infinity` if it always does.
    */
   readonly nativeUpTo: number;
+  /**
+   * Bytes up to which an upload of declared length is better read whole before
+   * it is sent on; none where it never is.
+   */
+  readonly wholeUploadUpTo?: number;
+  /** Whether fields that need few changes are better copied than taken apart. */
+  readonly copiesFields?: boolean;
   /**
    * Whether an answer can be handed over without its body being looked at. Asked
    * of a backend whose bodies are trusted; none means always.

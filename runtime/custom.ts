@@ -20,6 +20,9 @@ export function customTransport(
     {
       // Nothing is known of how many requests a `fetch` handed in makes at once.
       full: () => false,
+      // It is called as the standard says, on both runtimes alike.
+      wholeUploadUpTo: 0,
+      copiesFields: false,
       send: (outgoing) => {
         const { url, method, fields, payload, signal } = outgoing;
         const init: RequestInit = {
