@@ -260,6 +260,96 @@ forBoth("no answer within TIMEOUT is 504, counts, and is not repeated", async (
   await proxy.waitForLine(/ejected .* the last: no answer within/);
 });
 
+// What is small is read whole there before anybody is asked for an answer.
+const BUN_ONLY = { runtimes: ["bun"] } as const;
+
+forBoth(
+  "a small upload that stays away costs a backend nothing, whatever its limit",
+  BUN_ONLY,
+  async (runtime) => {
+    await using backend = await rawBackend(echoSize);
+    await using proxy = await startProxy(runtime, {
+      env: {
+        BACKENDS: backend.url,
+        HEALTH_PATH: "off",
+        TIMEOUT: "300ms",
+        EJECT_AFTER: "1",
+        ACCESS_LOG: "json",
+      },
+    });
+    const head = "PUT / HTTP/1.1\r\nHost: a\r\nContent-Length: 1000\r\n\r\n";
+    await using slow = await RawConnection.connect(proxy.port);
+    await slow.write(`${head}begin`);
+    const answer = await slow.readResponse({ method: "PUT" });
+    assert.equal(answer.status, 408, answer.text);
+    {
+      await using leaving = await RawConnection.connect(proxy.port);
+      await leaving.write(`${head}begin`);
+    }
+    await proxy.waitForLine(/"status":499/);
+    assert.equal(backend.requests.length, 0);
+    assert.doesNotMatch(proxy.log, /ejected/);
+  },
+);
+
+forBoth("a small upload that comes in pieces arrives whole", async (
+  runtime,
+) => {
+  await using backend = await rawBackend(async (conn, request) => {
+    const body = await request.body();
+    await conn.reply({
+      headers: [["content-type", "a/b"]],
+      body: `${request.header("content-length")} ${Buffer.from(body)}`,
+    });
+  });
+  await using proxy = await startProxy(runtime, {
+    env: { BACKENDS: backend.url, ...PLAIN },
+  });
+  await using client = await RawConnection.connect(proxy.port);
+  for (const method of ["POST", "PUT", "PATCH", "PROPFIND"]) {
+    await client.write(
+      `${method} / HTTP/1.1\r\nHost: a\r\nContent-Length: 9\r\n\r\none`,
+    );
+    for (const piece of ["two", "six"]) {
+      await new Promise((resolve) => setTimeout(resolve, 30));
+      await client.write(piece);
+    }
+    const answer = await client.readResponse({ method });
+    assert.equal(answer.text, "9 onetwosix", method);
+  }
+});
+
+forBoth(
+  "a small upload is sent once when a kept connection dies under it",
+  async (runtime) => {
+    let dying = false;
+    const seen: string[] = [];
+    await using backend = await rawBackend(async (conn, request) => {
+      await request.body();
+      seen.push(request.method);
+      if (dying) await conn.close();
+      else await conn.reply({ body: "ok" });
+    });
+    await using proxy = await startProxy(runtime, {
+      env: { BACKENDS: backend.url, ...PLAIN },
+    });
+    const ask = (method: string) =>
+      rawRequest(
+        proxy.port,
+        `${method} / HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n\r\none`,
+      );
+    for (const method of ["POST", "PATCH", "PROPFIND", "QUERY"]) {
+      dying = false;
+      // So that there is a kept connection.
+      for (let i = 0; i < 3; i++) await ask("POST");
+      seen.length = 0;
+      dying = true;
+      assert.equal((await ask(method)).status, 502, method);
+      assert.deepEqual(seen, [method]);
+    }
+  },
+);
+
 forBoth("a client that is slow to send is told 408, and blames nobody", async (
   runtime,
 ) => {

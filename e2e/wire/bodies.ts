@@ -308,10 +308,18 @@ export const bodies: Group = {
             `POST /up HTTP/1.1\r\nHost: a.test\r\n${head}\r\n\r\n`,
           );
           await connection.write(sent);
+          // On Bun what is small is read whole first, so nothing of it arrives.
+          const held = round.runtime === "bun" && /th: \d{2,3}$/.test(head);
           // Some of it is on its way first, where there is any.
-          await round.arrived();
+          if (held) await new Promise((resolve) => setTimeout(resolve, 20));
+          else await round.arrived();
           if (end === "FIN") await connection.close();
           else await connection.reset();
+          if (held) {
+            await round.stillFine();
+            assert.equal(complete, false, "the backend got a whole upload");
+            return;
+          }
           const { conn } = round.requests[0]!;
           await until(() => complete || conn.ending !== undefined);
           assert.equal(complete, false, "the backend got a whole upload");

@@ -21,8 +21,9 @@ const GRACE_MS = 4_000;
 const TIMES = Number(Deno.env.get("WIRE_CANCELS") ?? 500);
 
 const GET = requestText("GET", "/c");
+// Too large to be read whole before a backend hears of it.
 const POST =
-  "POST /c HTTP/1.1\r\nHost: a.test\r\nContent-Length: 1000\r\n\r\nabc";
+  "POST /c HTTP/1.1\r\nHost: a.test\r\nContent-Length: 100000\r\n\r\nabc";
 
 const silent: Handler = async (conn) => {
   await conn.closed;
