@@ -180,6 +180,7 @@ forBoth("Bun's limit of 256 requests at once is lifted, by the same process", {
   const read = (name: string) =>
     Deno.readTextFileSync(`/proc/${proxy.pid}/${name}`);
   assert.match(read("environ"), /BUN_CONFIG_MAX_HTTP_REQUESTS=65535\0/);
+  assert.match(read("environ"), /MIMALLOC_PURGE_DELAY=10000\0/);
   assert.ok(read("cmdline").endsWith("mod.ts\0--timeout\x0020s\0"));
 });
 
