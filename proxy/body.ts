@@ -147,6 +147,16 @@ export function followed(
   }, { highWaterMark: 0 });
 }
 
+/** A stream of one piece. Filled at its start: a `pull` costs 8 µs more on Deno. */
+export function streamOf(bytes: Chunk): ReadableStream<Chunk> {
+  return new ReadableStream({
+    start(controller) {
+      controller.enqueue(bytes);
+      controller.close();
+    },
+  });
+}
+
 /**
  * A body of unknown length that can be begun anew as long as nothing of it was
  * sent: what `fetch` has pulled before it found nobody to send it to is kept

@@ -37,6 +37,7 @@ import {
 } from "./guard.ts";
 import {
   type Fields,
+  type Read,
   type RequestFacts,
   type RequestRules,
   responseFields,
@@ -257,7 +258,7 @@ export interface ForwarderOptions {
 interface Body {
   /** The length that was declared. */
   length: number | undefined;
-  /** The client's own stream; none when the exchange reads it. */
+  /** The client's own stream; none when the exchange reads it, or has. */
   stream: ReadableStream<Chunk> | undefined;
   /** Whether it is to be read whole before the first attempt. */
   gathered?: true;
@@ -331,6 +332,8 @@ class Exchange extends Swept implements Follower {
   constructor(
     forwarder: Forwarder,
     readonly request: Request,
+    /** Its fields. */
+    readonly fields: Read,
     readonly connection: unknown,
     readonly method: string,
     readonly target: Target,
@@ -401,7 +404,11 @@ export class Forwarder {
   handle(request: Request, connection?: unknown): Response | Promise<Response> {
     const { transport, inFlight, rules, clock } = this.#options;
     const method = request.method;
-    const headers = request.headers;
+    // Deno answers for a request's `Headers` no longer than for the request: who
+    // wants them in the end, for a log, has to have them from the beginning.
+    const headers = this.#options.settled === undefined
+      ? transport.read?.(request) ?? request.headers
+      : request.headers;
     const url = request.url;
     const startedAt = clock.now();
     this.#started++;
@@ -466,6 +473,7 @@ export class Forwarder {
     const exchange = new Exchange(
       this,
       request,
+      headers,
       connection,
       method,
       target,
@@ -488,13 +496,13 @@ export class Forwarder {
     }
     if (this.#options.keyOf !== undefined) {
       exchange.key = this.#options.keyOf({
-        client: rules.clientAddress(headers, exchange.peer),
+        client: rules.clientAddress(request.headers, exchange.peer),
         target: target.text,
-        headers,
+        headers: request.headers,
       });
     }
     if (this.#options.sticky !== undefined) {
-      exchange.key = this.#options.sticky.keyOf(headers);
+      exchange.key = this.#options.sticky.keyOf(request.headers);
     }
     return this.#run(exchange, length);
   }
@@ -739,15 +747,23 @@ export class Forwarder {
     if (declared === 0) return undefined;
     if (
       declared === undefined &&
-      request.headers.get("transfer-encoding") === null
+      x.fields.get("transfer-encoding") === null
     ) {
       // From a socket of HTTP/1.1 that means none, though Deno has a stream all
       // the same, which would go out as chunked. HTTP/2 frames bodies without
       // either field, and so do requests that were made in code.
-      if (x.peer !== undefined && request.headers.get("host") !== null) {
+      if (x.peer !== undefined && x.fields.get("host") !== null) {
         return undefined;
       }
       if (request.body === null) return undefined;
+    }
+    if (
+      declared !== undefined && declared <= KEPT_BODY &&
+      idleTimeoutMs === undefined
+    ) {
+      // What is here need not be read: half of what a small upload costs.
+      x.whole = transport.whole?.(request, declared);
+      if (x.whole !== undefined) return { length: declared, stream: undefined };
     }
     const stream = request.body as ReadableStream<Chunk> | null;
     if (stream === null) return undefined;
@@ -850,7 +866,7 @@ export class Forwarder {
   /** Step 4. */
   #fields(x: Exchange, backend: Backend, more?: Fields): Fields {
     const { rules } = this.#options;
-    const fields = rules.fields(x.request.headers, this.#facts(x, backend));
+    const fields = rules.fields(x.fields, this.#facts(x, backend));
     if (x.requestId !== undefined) {
       setField(fields, "x-request-id", x.requestId);
     }
@@ -977,7 +993,8 @@ export class Forwarder {
       backend.lookedAt = x.attemptAt;
       return false;
     }
-    const length = Number(response.headers.get("content-length") ?? NaN);
+    const length = transport.lengthOf?.(response) ??
+      Number(response.headers.get("content-length") ?? NaN);
     if (length <= SMALL_ANSWER) return !(length > transport.nativeUpTo);
     return x.watched = transport.watch(
       x.connection,
@@ -1451,7 +1468,7 @@ function peerOf(
 }
 
 /** The request's own id if it is usable, or a new one. */
-function requestIdOf(headers: Headers): string {
+function requestIdOf(headers: Read): string {
   const id = headers.get("x-request-id");
   return id !== null && /^[!#$%&'*+.^_`|~0-9A-Za-z-]{8,128}$/.test(id)
     ? id

@@ -13,6 +13,36 @@ import { type AddressMatcher, plainAddress } from "./addresses.ts";
 /** Field lines as `fetch` takes them: the only form that keeps two lines two. */
 export type Fields = [name: string, value: string][];
 
+/** What is read of a request's fields; names are in lower case. */
+export type Read = Pick<Headers, "get"> & {
+  forEach(take: (value: string, name: string) => void): void;
+};
+
+/** Fields as a list of lines, each name once. */
+export class Lines implements Read {
+  readonly #lines: Fields;
+
+  /** Takes the list as it is. */
+  constructor(lines: Fields) {
+    this.#lines = lines;
+  }
+
+  /** The value of a field, or `null`. */
+  get(name: string): string | null {
+    const lines = this.#lines;
+    for (let i = 0; i < lines.length; i++) {
+      if (lines[i]![0] === name) return lines[i]![1];
+    }
+    return null;
+  }
+
+  /** Gives each line. */
+  forEach(take: (value: string, name: string) => void): void {
+    const lines = this.#lines;
+    for (let i = 0; i < lines.length; i++) take(lines[i]![1], lines[i]![0]);
+  }
+}
+
 /**
  * Never forwarded from a client. The framing is the sender's business on each
  * connection, `Host` is set anew, and the rest concerns one connection only.
@@ -122,14 +152,14 @@ export class RequestRules {
    * Whether a request has been here before. The pseudonym is random for each
    * process, so no other proxy is mistaken for this one (RFC 9110 §7.6.3).
    */
-  loops(headers: Headers): boolean {
+  loops(headers: Read): boolean {
     if (this.#pseudonym === undefined) return false;
     const via = headers.get("via");
     return via !== null && via.includes(this.#pseudonym);
   }
 
   /** The fields to send on. One pass; the result is `fetch`'s own input form. */
-  fields(headers: Headers, facts: RequestFacts): Fields {
+  fields(headers: Read, facts: RequestFacts): Fields {
     const { peer, host, scheme, backendHost } = facts;
     const trusted = this.#trusts !== undefined && peer !== undefined &&
       this.#trusts(peer);

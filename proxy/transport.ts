@@ -9,7 +9,7 @@ import type { Backend } from "../balancer.ts";
 import type { ProbeResult } from "../health.ts";
 import type { Chunk } from "./body.ts";
 import type { ErrorType } from "./errors.ts";
-import type { Fields } from "./headers.ts";
+import type { Fields, Read } from "./headers.ts";
 import type { Acceptance, ClientEvents, Socket } from "./socket.ts";
 
 /** A request body, on its way from the client. */
@@ -86,6 +86,18 @@ export interface Transport {
    * of a backend whose bodies are trusted; none means always.
    */
   handsOver?(response: Response): boolean;
+  /**
+   * The fields of a request, where the runtime has them in a form that is read
+   * for less than its `Headers`.
+   */
+  read?(request: Request): Read | undefined;
+  /**
+   * All of a request's body, if these are as many bytes as are here already.
+   * They are taken: the request's own stream is as good as read then.
+   */
+  whole?(request: Request, length: number): Chunk | undefined;
+  /** The declared length of an answer or `NaN`, likewise. */
+  lengthOf?(response: Response): number;
   /** The fields, with what keeps `fetch` from adding its own and from decoding. */
   forFetch(fields: Fields): Fields;
   /** Whether `fetch` sends this method as it is. Asked of uncommon ones only. */

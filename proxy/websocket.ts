@@ -22,7 +22,7 @@ import {
   OPCODE,
 } from "./frames.ts";
 import type { Refusal } from "./guard.ts";
-import type { Fields } from "./headers.ts";
+import type { Fields, Read } from "./headers.ts";
 import {
   type AnswerHead,
   bodyPieces,
@@ -77,7 +77,7 @@ function hasToken(list: string | null | undefined, token: string): boolean {
  * Whether a GET is a WebSocket handshake, and whether it is a good one. Any other
  * `Upgrade` is nobody's business here: it is dropped, as RFC 9110 §7.8 allows.
  */
-export function handshakeOf(headers: Headers): boolean | Refusal {
+export function handshakeOf(headers: Read): boolean | Refusal {
   const upgrade = headers.get("upgrade");
   if (
     upgrade === null || !hasToken(upgrade, "websocket") ||
