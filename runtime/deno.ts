@@ -8,11 +8,17 @@
 import type { Backend } from "../balancer.ts";
 import type { ProbeResult } from "../health.ts";
 import type { Chunk } from "../proxy/body.ts";
-import { type Fields, RESPONSE_DROPPED } from "../proxy/headers.ts";
+import {
+  type Fields,
+  Lines,
+  type Read,
+  RESPONSE_DROPPED,
+} from "../proxy/headers.ts";
 import type { Failure, Outgoing, Transport } from "../proxy/transport.ts";
 import type { Acceptance, ClientEvents, Socket } from "../proxy/socket.ts";
 import { dial } from "./dial.ts";
 import { denoFailure, socketFailure } from "./failures.ts";
+import { answerLines, Draft, requestLines, wholeBody } from "./inside_deno.ts";
 import type { Handler, Listener, ListenOptions } from "./listener.ts";
 import type { TransportOptions } from "./transport_options.ts";
 import { sharing } from "./workers.ts";
@@ -42,6 +48,8 @@ export class DenoTransport implements Transport {
   #pooled: Deno.HttpClient | undefined;
   #single: Deno.HttpClient | undefined;
   readonly #sockets = new Map<string, Deno.HttpClient>();
+  /** The request that is filled for each attempt through a client, if any can. */
+  readonly #drafts = new Map<Deno.HttpClient, Draft | undefined>();
 
   constructor(options: TransportOptions = {}) {
     this.#options = options;
@@ -78,31 +86,61 @@ export class DenoTransport implements Transport {
     return (address as Deno.NetAddr | undefined)?.hostname;
   }
 
+  read(request: Request): Read | undefined {
+    const lines = requestLines(request);
+    return lines && new Lines(lines);
+  }
+
+  whole(request: Request, length: number): Chunk | undefined {
+    return wholeBody(request, length);
+  }
+
+  lengthOf(response: Response): number {
+    const lines = answerLines(response);
+    if (lines === undefined) {
+      return Number(response.headers.get("content-length") ?? NaN);
+    }
+    for (const [name, value] of lines) {
+      if (name === "content-length") return Number(value);
+    }
+    return NaN;
+  }
+
   send(outgoing: Outgoing): Promise<Response> {
     const { backend, payload, once, method, fields, signal } = outgoing;
-    let body: BodyInit | undefined;
-    let client = this.#client(backend);
-    if (payload !== undefined) {
-      const { stream, length } = payload;
-      body = length === undefined ? stream : new Sized(stream, length);
-    } else if (once) {
-      // `fetch` repeats a request by itself when a kept connection dies under
-      // it, unless its body is a stream; and an empty stream would go out as
-      // chunked. On a connection of its own there is nothing to repeat.
-      client = this.#clientOnce(backend);
+    // `fetch` repeats a request by itself when a kept connection dies under it,
+    // unless its body is a stream; and an empty stream would go out as chunked.
+    // On a connection of its own there is nothing to repeat.
+    const client = payload === undefined && once
+      ? this.#clientOnce(backend)
+      : this.#client(backend);
+    const url = backend.socketPath === undefined
+      ? outgoing.url
+      : named(outgoing);
+    const headers = this.forFetch(fields);
+    const draft = this.#draft(client);
+    if (draft !== undefined) {
+      return fetch(draft.filled({
+        method,
+        url,
+        fields: headers,
+        signal,
+        body: payload?.stream,
+        length: payload?.length,
+      }));
     }
     const init: DenoInit = {
       method,
-      headers: this.forFetch(fields),
+      headers,
       redirect: "manual",
       signal,
       client,
     };
-    if (body !== undefined) init.body = body;
-    return fetch(
-      backend.socketPath === undefined ? outgoing.url : named(outgoing),
-      init,
-    );
+    if (payload !== undefined) {
+      const { stream, length } = payload;
+      init.body = length === undefined ? stream : new Sized(stream, length);
+    }
+    return fetch(url, init);
   }
 
   classify(error: unknown): Failure {
@@ -111,7 +149,7 @@ export class DenoTransport implements Transport {
 
   strip(response: Response): boolean {
     if (response.status === 205) return false;
-    const list = listOf(response);
+    const list = answerLines(response);
     if (list === undefined) return false;
     let drops = 0;
     for (const [name, value] of list) {
@@ -215,7 +253,17 @@ export class DenoTransport implements Transport {
     this.#single?.close();
     for (const client of this.#sockets.values()) client.close();
     this.#sockets.clear();
+    this.#drafts.clear();
     this.#pooled = this.#single = undefined;
+  }
+
+  #draft(client: Deno.HttpClient): Draft | undefined {
+    let draft = this.#drafts.get(client);
+    if (draft === undefined && !this.#drafts.has(client)) {
+      draft = Draft.of(client);
+      this.#drafts.set(client, draft);
+    }
+    return draft;
   }
 
   #client(backend: Backend): Deno.HttpClient {
@@ -263,46 +311,6 @@ export class DenoTransport implements Transport {
       ...more,
     });
   }
-}
-
-/** Where Deno's `Response` keeps what it is made of. */
-let inside: symbol | null | undefined;
-
-/**
- * The fields of a fetched answer as the list that Deno sends on, lower-case and
- * line by line. The public `Headers` of such an answer cannot be changed, and to
- * copy them and the answer costs 11 µs of about 90 for a small one. This leans on
- * Deno's inner structure, so it is looked at before it is believed: where it is
- * not as expected, answers are copied, which is right on any version.
- */
-function listOf(response: Response): [string, string][] | undefined {
-  if (inside === undefined) {
-    const symbol = Object.getOwnPropertySymbols(response)
-      .find(({ description }) => description === "response");
-    const list = symbol && headerList(response, symbol);
-    // The same fields in the same number, or it is not what it seems.
-    const known = Array.isArray(list) &&
-      list.every((line) =>
-        Array.isArray(line) && line.length === 2 &&
-        line[0] === line[0].toLowerCase() && response.headers.has(line[0])
-      ) &&
-      [...response.headers.keys()].every((name) =>
-        list.some((line) => line[0] === name)
-      );
-    inside = symbol !== undefined && known ? symbol : null;
-  }
-  return inside === null ? undefined : headerList(response, inside);
-}
-
-function headerList(
-  response: Response,
-  symbol: symbol,
-): [string, string][] | undefined {
-  const inner = (response as unknown as Record<
-    symbol,
-    { headerList?: [string, string][] } | undefined
-  >)[symbol];
-  return inner?.headerList;
 }
 
 /**
