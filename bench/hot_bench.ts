@@ -9,8 +9,12 @@ import {
   refuseMethod,
   targetOf,
 } from "../proxy/guard.ts";
-import { RequestRules, responseFields } from "../proxy/headers.ts";
+import { Lines, RequestRules, responseFields } from "../proxy/headers.ts";
+import { Backend } from "../balancer.ts";
+import { accessLine } from "../observe/log.ts";
+import type { Settled } from "../proxy/forward.ts";
 import { decide, RetryBudget } from "../proxy/retry.ts";
+import { streamOf } from "../proxy/body.ts";
 
 /** Where there is no `Deno.bench`: the median of ten rounds, printed. */
 function timed(name: string, step: () => unknown): void {
@@ -93,6 +97,12 @@ bench("rules: request fields, as a copy", () => {
   rules.copied(request, FACTS);
 });
 
+const lines = new Lines([...request]);
+
+bench("rules: request fields, from a server's own lines", () => {
+  rules.fields(lines, FACTS);
+});
+
 bench("rules: response fields", () => {
   responseFields(response, {
     origin: "http://10.0.0.1:3000",
@@ -120,4 +130,37 @@ bench("retry: decide", () => {
     maxRetries: 2,
     budget: () => true,
   });
+});
+
+const backend = new Backend({ url: "http://10.0.0.1:3000" });
+const settled: Settled = {
+  client: "192.0.2.1",
+  method: "GET",
+  target: "/some/path/to/thing?x=1&y=abcdef",
+  status: 200,
+  bytes: 1234,
+  ms: 1.234,
+  backend,
+  attempts: [{
+    backend,
+    startedAt: 0,
+    ms: 1.2,
+    outcome: "200",
+    spanId: undefined,
+  }],
+  requestId: undefined,
+  traceId: undefined,
+  request: new Request(URL),
+};
+
+for (const format of ["json", "combined"] as const) {
+  bench(`log: a ${format} line`, () => {
+    accessLine(settled, 1_790_000_000_000, { format, query: true });
+  });
+}
+
+const kilobyte = new Uint8Array(1024);
+
+bench("send: a small upload that is here as a stream", () => {
+  streamOf(kilobyte);
 });

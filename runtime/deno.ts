@@ -7,7 +7,7 @@
 
 import type { Backend } from "../balancer.ts";
 import type { ProbeResult } from "../health.ts";
-import type { Chunk } from "../proxy/body.ts";
+import { type Chunk, streamOf } from "../proxy/body.ts";
 import {
   type Fields,
   Lines,
@@ -107,11 +107,14 @@ export class DenoTransport implements Transport {
   }
 
   send(outgoing: Outgoing): Promise<Response> {
-    const { backend, payload, once, method, fields, signal } = outgoing;
+    const { backend, payload, whole, once, method, fields, signal } = outgoing;
+    // A stream also of what is here whole: bytes `fetch` would send again.
+    const stream = whole === undefined ? payload?.stream : streamOf(whole);
+    const length = whole === undefined ? payload?.length : whole.byteLength;
     // `fetch` repeats a request by itself when a kept connection dies under it,
     // unless its body is a stream; and an empty stream would go out as chunked.
     // On a connection of its own there is nothing to repeat.
-    const client = payload === undefined && once
+    const client = stream === undefined && once
       ? this.#clientOnce(backend)
       : this.#client(backend);
     const url = backend.socketPath === undefined
@@ -125,8 +128,8 @@ export class DenoTransport implements Transport {
         url,
         fields: headers,
         signal,
-        body: payload?.stream,
-        length: payload?.length,
+        body: stream,
+        length,
       }));
     }
     const init: DenoInit = {
@@ -136,8 +139,7 @@ export class DenoTransport implements Transport {
       signal,
       client,
     };
-    if (payload !== undefined) {
-      const { stream, length } = payload;
+    if (stream !== undefined) {
       init.body = length === undefined ? stream : new Sized(stream, length);
     }
     return fetch(url, init);
