@@ -22,6 +22,7 @@ export function customTransport(
       full: () => false,
       // It is called as the standard says, on both runtimes alike.
       wholeUploadUpTo: 0,
+      whole: () => undefined,
       copiesFields: false,
       send: (outgoing) => {
         const { url, method, fields, payload, signal } = outgoing;
