@@ -147,7 +147,7 @@ export function followed(
   }, { highWaterMark: 0 });
 }
 
-/** A stream of one piece. Filled at its start: a `pull` costs 8 µs more on Deno. */
+/** A stream of one piece. Filled at its start: a `pull` costs some µs more on Deno. */
 export function streamOf(bytes: Chunk): ReadableStream<Chunk> {
   return new ReadableStream({
     start(controller) {

@@ -761,7 +761,7 @@ export class Forwarder {
       declared !== undefined && declared <= KEPT_BODY &&
       idleTimeoutMs === undefined
     ) {
-      // What is here need not be read: half of what a small upload costs.
+      // What is here need not be read through a stream that remembers.
       x.whole = transport.whole?.(request, declared);
       if (x.whole !== undefined) return { length: declared, stream: undefined };
     }
