@@ -121,7 +121,7 @@ export function requestLines(request: Request): Fields | undefined {
 
 /**
  * The body of a request of Deno's own server, if all of it came with the head.
- * The stream that `body` makes of it, and its reading, cost 30 µs.
+ * To read the stream that `body` makes of it costs about 10 µs of 150 more.
  */
 export function wholeBody(
   request: Request,
