@@ -768,7 +768,7 @@ export class Forwarder {
     const stream = request.body as ReadableStream<Chunk> | null;
     if (stream === null) return undefined;
     if (
-      declared !== undefined && declared <= transport.wholeUploadUpTo! &&
+      declared !== undefined && declared <= (transport.wholeUploadUpTo ?? 0) &&
       idleTimeoutMs === undefined
     ) {
       return { length: declared, stream: undefined, gathered: true };
