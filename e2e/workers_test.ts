@@ -1,22 +1,24 @@
 /**
- * More than one listener on the port, and still one proxy: what is decided once
- * holds for all workers, and what each counts comes together.
+ * Several workers on one port: seen from outside they are one proxy. Limits hold
+ * for all of them together, each change reaches all, figures and log lines are
+ * the sum, and neither a stop nor a death is worse than with one.
  *
  * @module
  */
 
 import assert from "node:assert/strict";
 import { denoPath, ROOT } from "../testing/tools.ts";
+import { Load as Rush, request } from "./chaos/load.ts";
 import { ADMIN_ENV, adminUrl, TOKEN } from "./harness/admin.ts";
+import { type Handler, hang, rawBackend } from "./harness/backend.ts";
 import {
-  type Handler,
-  type RawBackend,
-  rawBackend,
-} from "./harness/backend.ts";
-import { RawConnection, rawRequest, requestText } from "./harness/client.ts";
+  RawConnection,
+  rawRequest,
+  type RawResponse,
+  requestText,
+} from "./harness/client.ts";
 import { Load } from "./harness/load.ts";
 import {
-  type ProxyOptions,
   type ProxyProcess,
   runProgram,
   type Runtime,
@@ -24,99 +26,94 @@ import {
 } from "./harness/proxy.ts";
 import { forBoth, forOnce, skippedWithout } from "./harness/suite.ts";
 import { until } from "./harness/wait.ts";
+import {
+  childrenOf,
+  Crew,
+  Numbered,
+  runs,
+  startWorkers,
+  withWorkers,
+} from "./harness/workers.ts";
 import { Authority, HERE } from "./tls/certificates.ts";
+import { ASKING, Frames, grant } from "./websocket/raw.ts";
 
 const GET = requestText("GET", "/");
 
-/** What Deno's workers need: to load the program for themselves. */
-const MAY_READ = [`--allow-read=${ROOT}`];
+/** Probes that find out soon, and are not late on a busy machine. */
+const QUICK = { HEALTH_INTERVAL: "200ms", HEALTH_TIMEOUT: "190ms" };
 
-/** The program with two workers. */
-function start(
-  runtime: Runtime,
-  env: Record<string, string>,
-  options: ProxyOptions = {},
-): Promise<ProxyProcess> {
-  return startProxy(runtime, {
-    permissions: MAY_READ,
-    ...options,
-    env: { WORKERS: "2", ...env },
-  });
-}
+/** For tests that look at processes. */
+const PROC = Deno.build.os === "linux" ? {} : { skip: "no /proc here" };
 
-/** Processes whose parent is this one. Linux only. */
-function childrenOf(pid: number): number[] {
-  const found: number[] = [];
-  for (const { name } of Deno.readDirSync("/proc")) {
-    if (!/^\d+$/.test(name)) continue;
-    try {
-      const stat = Deno.readTextFileSync(`/proc/${name}/stat`);
-      const [, parent] = stat.slice(stat.lastIndexOf(")") + 2).split(" ");
-      if (Number(parent) === pid) found.push(Number(name));
-    } catch {
-      // It has ended meanwhile.
-    }
-  }
-  return found;
-}
-
-/** Whether a process is still there, and not only waited for. */
-function lives(pid: number): boolean {
-  try {
-    const stat = Deno.readTextFileSync(`/proc/${pid}/stat`);
-    return stat.slice(stat.lastIndexOf(")") + 2)[0] !== "Z";
-  } catch {
-    return false;
-  }
-}
-
-/** A backend that answers when it is let go. */
+/** A backend's script that answers when it is let go, and how to let go. */
 function held(): { handler: Handler; release: () => void } {
-  const { promise, resolve } = Promise.withResolvers<void>();
+  let gate = Promise.withResolvers<void>();
   return {
-    release: resolve,
+    release() {
+      gate.resolve();
+      gate = Promise.withResolvers();
+    },
     handler: async (conn) => {
-      await Promise.race([promise, conn.closed]);
+      await Promise.race([gate.promise, conn.closed]);
       await conn.reply({ body: "ok" });
     },
   };
 }
 
-/** The admin API's backends. */
-async function backendsOf(
-  url: string,
-  // deno-lint-ignore no-explicit-any -- as the JSON has it
-): Promise<any[]> {
-  const response = await fetch(`${url}/backends`);
-  return (await response.json()).backends;
+/** Requests that are sent at once, each on a connection of its own. */
+function sendMany(port: number, count: number): Promise<RawResponse>[] {
+  return Array.from({ length: count }, () => rawRequest(port, GET));
 }
 
-/** The value of a sample in the metrics. */
-async function metric(url: string, sample: string): Promise<number> {
-  const text = await (await fetch(`${url}/metrics`)).text();
-  const line = text.split("\n").find((line) => line.startsWith(`${sample} `));
-  return Number(line?.slice(sample.length + 1) ?? NaN);
+/** Asks the admin port; gives what it says as JSON. */
+async function call(url: string, method = "GET", body?: unknown) {
+  const response = await fetch(url, {
+    method,
+    headers: { authorization: `Bearer ${TOKEN}` },
+    body: body === undefined ? null : JSON.stringify(body),
+  });
+  const text = await response.text();
+  assert.ok(response.ok, `${method} ${url}: ${response.status} ${text}`);
+  return text === "" ? undefined : JSON.parse(text);
 }
 
-/** Asks so often on new connections that each worker is met for certain. */
-async function statuses(port: number, count = 24): Promise<Set<number>> {
-  const all = await Promise.all(
-    Array.from({ length: count }, () => rawRequest(port, GET)),
-  );
-  return new Set(all.map(({ status }) => status));
+/** One sample of `/metrics`. */
+async function sample(admin: string, name: string): Promise<number> {
+  const page = await (await fetch(`${admin}/metrics`)).text();
+  const line = page.split("\n").find((line) => line.startsWith(`${name} `));
+  return Number(line?.slice(name.length) ?? NaN);
+}
+
+/** Waits until nothing listens on the port. */
+async function refused(port: number): Promise<void> {
+  await until(async () => {
+    try {
+      await using _ = await RawConnection.connect(port);
+      return false;
+    } catch {
+      return true;
+    }
+  }, { what: "connections to be refused" });
+}
+
+/** A folder for what the program writes, to see that it leaves nothing. */
+async function temporary() {
+  const path = await Deno.makeTempDir();
+  return {
+    path,
+    get left() {
+      return [...Deno.readDirSync(path)].map(({ name }) => name);
+    },
+    [Symbol.asyncDispose]: () => Deno.remove(path, { recursive: true }),
+  };
 }
 
 forBoth(
-  "WORKERS: 3,000 requests over 3 backends are 1000 each, and counted once",
-  { timeoutMs: 60_000 },
+  "WORKERS: 3,000 requests over 3 backends are 1000 each, and all are counted",
   async (runtime) => {
-    await using a = await rawBackend();
-    await using b = await rawBackend();
-    await using c = await rawBackend();
-    await using proxy = await start(runtime, {
-      ...ADMIN_ENV,
-      BACKENDS: [a, b, c].map(({ url }) => url).join(),
-      ACCESS_LOG: "json",
+    await using backends = await Numbered.start(3);
+    await using proxy = await startWorkers(runtime, {
+      env: { BACKENDS: backends.urls(), ...ADMIN_ENV },
     });
     const admin = await adminUrl(proxy);
     await Promise.all(Array.from({ length: 30 }, async () => {
@@ -125,404 +122,658 @@ forBoth(
         assert.equal((await connection.request(GET)).status, 200);
       }
     }));
-    for (const { requests } of [a, b, c]) {
-      // Each worker's rounds are whole but for the last.
-      assert.ok(Math.abs(requests.length - 1_000) <= 2, `${requests.length}`);
+    for (const count of backends.counts) {
+      // Each worker's own shares are equal to within one.
+      assert.ok(Math.abs(count - 1_000) <= 2, String(backends.counts));
     }
-    const listed = await backendsOf(admin);
+    const { backends: listed } = await call(`${admin}/backends`);
     assert.deepEqual(
-      listed.map(({ requests, inFlight }) => [requests, inFlight]),
-      [a, b, c].map(({ requests }) => [requests.length, 0]),
+      listed.map(({ requests }: { requests: number }) => requests),
+      backends.counts,
     );
+    const name = 'sluice_requests_total{code="200"}';
+    // The last bytes are with the client a moment before they are counted.
+    await until(async () => await sample(admin, name) >= 3_000);
+    assert.equal(await sample(admin, name), 3_000);
+    let sum = 0;
+    for (const { url } of backends.all) {
+      const of = `{backend="${url}",code="200"}`;
+      sum += await sample(admin, `sluice_backend_requests_total${of}`);
+    }
+    assert.equal(sum, 3_000);
     assert.equal(
-      await metric(admin, 'sluice_requests_total{code="200"}'),
+      await sample(admin, "sluice_request_duration_seconds_count"),
       3_000,
     );
-    assert.equal(await metric(admin, "sluice_requests_in_flight"), 0);
-    // A line each, and none of them torn by another worker's.
-    await until(() => proxy.stdout.length >= 3_000);
-    assert.equal(proxy.stdout.length, 3_000);
-    for (const line of proxy.stdout) assert.equal(JSON.parse(line).status, 200);
-    if (runtime === "bun") assert.equal(childrenOf(proxy.pid).length, 2);
   },
 );
 
-forBoth("WORKERS: limits hold for all together, to the letter", async (
-  runtime,
-) => {
-  for (
-    const [backends, env, most] of [
-      [" max_conns=3", {}, 3],
-      ["", { MAX_IN_FLIGHT: "4" }, 4],
-    ] as const
-  ) {
+forBoth("WORKERS: each of three takes connections", async (runtime) => {
+  await using backends = await Numbered.start(3);
+  await using proxy = await startWorkers(runtime, {
+    workers: 3,
+    env: { BACKENDS: backends.urls() },
+  });
+  await using crew = await Crew.of(proxy, 3);
+  assert.deepEqual(await crew.answers(), ["0 1 2", "0 1 2", "0 1 2"]);
+});
+
+for (
+  const [name, limit, settings, most] of [
+    ["max_conns", " max_conns=3", {}, 3],
+    ["MAX_IN_FLIGHT", "", { MAX_IN_FLIGHT: "4" }, 4],
+  ] as const
+) {
+  forBoth(`WORKERS: ${name} holds for all of them together`, async (
+    runtime,
+  ) => {
     const { handler, release } = held();
     await using backend = await rawBackend(handler);
-    await using proxy = await start(runtime, {
-      BACKENDS: `${backend.url}${backends}`,
-      ...env,
+    await using proxy = await startWorkers(runtime, {
+      env: { BACKENDS: `${backend.url}${limit}`, ...settings },
     });
-    const answers = Array.from(
-      { length: 16 },
-      () => rawRequest(proxy.port, GET),
-    );
-    await backend.waitForRequests(most);
-    let refused = 0;
-    for (const answer of answers) {
-      answer.then(({ status }) => refused += Number(status === 503));
+    for (let round = 1; round <= 5; round++) {
+      const answers = sendMany(proxy.port, 12);
+      let full = 0;
+      for (const answer of answers) {
+        answer.then(({ status, header }) => {
+          if (status !== 503) return;
+          assert.equal(header("retry-after"), "1");
+          full++;
+        }).catch(() => {}); // is seen below
+      }
+      await until(() => full === 12 - most, {
+        what: () => `${12 - most} to be refused, not ${full}`,
+      });
+      await backend.waitForRequests(round * most);
+      assert.equal(backend.requests.length, round * most);
+      release();
+      const statuses = (await Promise.all(answers)).map(({ status }) => status);
+      assert.equal(statuses.filter((one) => one === 200).length, most);
     }
-    await until(() => refused === 16 - most);
-    assert.equal(backend.requests.length, most);
-    release();
-    const all = await Promise.all(answers);
-    assert.equal(all.filter(({ status }) => status === 200).length, most);
-    // Every place is free again, in whichever worker it was taken.
-    for (let i = 0; i < 12; i++) {
-      assert.equal((await rawRequest(proxy.port, GET)).status, 200);
-    }
-  }
-});
+  });
+}
 
-forBoth("WORKERS: three bad outcomes eject, whoever has seen them", async (
+forBoth("WORKERS: outcomes that several have seen eject once, for all", async (
   runtime,
 ) => {
-  await using good = await rawBackend();
-  await using bad = await rawBackend((conn) =>
-    conn.reply({ status: 503, body: "bad" })
-  );
-  await using proxy = await start(runtime, {
-    ...ADMIN_ENV,
-    BACKENDS: `${good.url},${bad.url}`,
-    EJECT_TIME: "1s",
+  await using backends = await Numbered.start(3);
+  await using proxy = await startWorkers(runtime, {
+    env: {
+      BACKENDS: backends.urls(),
+      EJECT_AFTER: "3",
+      EJECT_TIME: "2s",
+      ...ADMIN_ENV,
+    },
   });
   const admin = await adminUrl(proxy);
-  const ejected = async () => (await backendsOf(admin))[1].ejected;
-  for (let i = 0; i < 40 && !await ejected(); i++) {
-    await rawRequest(proxy.port, GET);
+  await using crew = await Crew.of(proxy, 2);
+  const bad = backends.all[1]!;
+  const state = async () =>
+    (await call(`${admin}/backends`)).backends
+      .find(({ url }: { url: string }) => url === bad.url).state;
+  const { handler } = bad;
+  bad.handler = (conn) => conn.reply({ status: 503 });
+  // Good outcomes before it are forgotten.
+  const before = bad.requests.length;
+  const seen = () => bad.requests.length - before;
+  // By turns, so that neither worker alone sees three.
+  for (let i = 0; seen() < 3; i++) {
+    assert.ok(i < 30, "round robin comes to everybody");
+    const { length } = crew.connections;
+    await crew.connections[i % length]!.request(GET);
   }
-  // The third may be on its way to the first process when the next one is sent.
-  assert.ok(bad.requests.length <= 4, `${bad.requests.length} had it`);
-  assert.equal(await ejected(), true);
-  assert.deepEqual([...await statuses(proxy.port)], [200]);
-  await until(async () => !await ejected());
-  await until(async () => (await statuses(proxy.port)).has(503));
+  await until(async () => await state() === "ejected");
+  await proxy.waitForLine(/is ejected .*3 bad outcomes in a row/);
+  await crew.waitFor("0 2");
+  assert.equal(seen(), 3);
+  bad.handler = handler;
+  await proxy.waitForLine(/is back after its ejection/);
+  await crew.waitFor("0 1 2");
+  assert.equal(await state(), "up");
+  const lines = proxy.stderr.filter((line) => line.includes("is ejected"));
+  assert.equal(lines.length, 1, proxy.log);
 });
 
-forBoth("WORKERS: a backend that dies costs no client an error", async (
-  runtime,
-) => {
-  await using stays = await rawBackend();
-  await using dies = await rawBackend();
-  await using proxy = await start(runtime, {
-    ...ADMIN_ENV,
-    BACKENDS: `${stays.url},${dies.url}`,
-    HEALTH_INTERVAL: "200ms",
-    HEALTH_TIMEOUT: "150ms",
-    EJECT_TIME: "200ms",
+forBoth("WORKERS: a backend that dies under load costs no client an error", {
+  timeoutMs: 60_000,
+}, async (runtime) => {
+  await using backends = await Numbered.start(3);
+  await using proxy = await startWorkers(runtime, {
+    env: { BACKENDS: backends.urls(), ...QUICK, EJECT_TIME: "100ms" },
   });
-  const admin = await adminUrl(proxy);
-  const load = Load.start(proxy.port);
+  await using crew = await Crew.of(proxy, 2);
+  await using load = Load.start(proxy.port, { clients: 8 });
   await until(() => load.answered > 100);
-  await dies.kill();
-  await until(async () => !(await backendsOf(admin))[1].up);
-  const before = load.answered;
-  await until(() => load.answered > before + 200);
+  await backends.all[2]!.kill();
+  await proxy.waitForLine(/ is down /, 20_000);
+  await crew.waitFor("0 1");
+  await backends.all[2]!.restart();
+  await proxy.waitForLine(/ is up /, 20_000);
+  await crew.waitFor("0 1 2");
   const { failures } = await load.stop();
-  assert.deepEqual(failures, []);
+  assert.deepEqual(failures, [], proxy.log);
 });
 
-forBoth("WORKERS: what the admin API changes holds for all", async (
+forBoth("WORKERS: what the admin API changes reaches all of them", async (
   runtime,
 ) => {
-  await using a = await rawBackend((conn) => conn.reply({ body: "a" }));
-  await using b = await rawBackend((conn) =>
-    conn.reply({ status: 418, body: "b" })
-  );
-  await using proxy = await start(runtime, {
-    ...ADMIN_ENV,
-    BACKENDS: a.url,
-    HEALTH_PATH: "off",
+  await using backends = await Numbered.start(4);
+  await using proxy = await startWorkers(runtime, {
+    workers: 3,
+    env: { BACKENDS: backends.urls(0, 1, 2), ...ADMIN_ENV },
   });
   const admin = await adminUrl(proxy);
-  const ask = async (method: string, path: string, body?: unknown) => {
-    const response = await fetch(`${admin}${path}`, {
-      method,
-      headers: { authorization: `Bearer ${TOKEN}` },
-      ...(body === undefined ? {} : { body: JSON.stringify(body) }),
-    });
-    assert.ok(response.ok, `${response.status}`);
-    return response.status === 204 ? undefined : await response.json();
+  await using crew = await Crew.of(proxy, 3);
+  const { backends: listed } = await call(`${admin}/backends`);
+  const ids: string[] = listed.map(({ id }: { id: string }) => id);
+  const url = backends.all[3]!.url;
+  const { id: added } = await call(`${admin}/backends`, "POST", { url });
+  await crew.waitFor("0 1 2 3");
+  await call(`${admin}/backends/${added}`, "PATCH", { weight: 0 });
+  await crew.waitFor("0 1 2");
+  await call(`${admin}/backends/${ids[0]}`, "PATCH", { draining: true });
+  await crew.waitFor("1 2");
+  await call(`${admin}/backends/${ids[1]}`, "DELETE");
+  await crew.waitFor("2");
+  await call(`${admin}/backends/${ids[0]}`, "PATCH", { draining: false });
+  await call(`${admin}/backends/${added}`, "PATCH", { weight: 1 });
+  await crew.waitFor("0 2 3");
+});
+
+forBoth("WORKERS: all of them follow BACKENDS_FILE", async (runtime) => {
+  await using backends = await Numbered.start(3);
+  await using folder = await temporary();
+  const path = `${folder.path}/backends`;
+  const put = async (text: string) => {
+    await Deno.writeTextFile(`${path}.new`, text);
+    await Deno.rename(`${path}.new`, path);
   };
-  const become = (...wanted: number[]) =>
-    until(async () =>
-      [...await statuses(proxy.port)].sort().join() === wanted.join()
-    );
-  await become(200);
-  const { id } = await ask("POST", "/backends", { url: b.url });
-  await become(200, 418);
-  await ask("PATCH", `/backends/${id}`, { weight: 0 });
-  await become(200);
-  await ask("PATCH", `/backends/${id}`, { weight: 3 });
-  await become(200, 418);
-  await ask("PATCH", `/backends/${id}`, { draining: true });
-  await become(200);
-  await ask("PATCH", `/backends/${id}`, { draining: false });
-  await become(200, 418);
-  const first = (await backendsOf(admin)).find(({ url }) => url === a.url);
-  await ask("DELETE", `/backends/${first.id}`);
-  await become(418);
-});
-
-forBoth("WORKERS: all follow BACKENDS_FILE", async (runtime) => {
-  await using a = await rawBackend();
-  await using b = await rawBackend((conn) => conn.reply({ status: 418 }));
-  const folder = await Deno.makeTempDir();
-  const file = `${folder}/backends`;
-  await Deno.writeTextFile(file, a.url);
-  await using proxy = await start(runtime, { BACKENDS_FILE: file }, {
-    permissions: [`--allow-read=${ROOT},${folder}`],
+  await put(backends.urls());
+  await using proxy = await startWorkers(runtime, {
+    env: { BACKENDS_FILE: path },
+    reads: [folder.path],
   });
-  assert.deepEqual([...await statuses(proxy.port)], [200]);
-  await Deno.writeTextFile(file, b.url);
+  await using crew = await Crew.of(proxy, 2);
+  await put(backends.urls(1));
+  await crew.waitFor("1");
+  await put(backends.urls(0, 2));
   proxy.signal("SIGHUP");
-  await proxy.waitForLine(/BACKENDS_FILE read/);
-  await until(async () => [...await statuses(proxy.port)].join() === "418");
-  await Deno.writeTextFile(file, "nonsense:");
+  await crew.waitFor("0 2");
+  await put("nonsense");
   proxy.signal("SIGHUP");
-  await proxy.waitForLine(/stay as they are/);
-  assert.deepEqual([...await statuses(proxy.port)], [418]);
-  await Deno.remove(folder, { recursive: true });
+  await proxy.waitForLine(/BACKENDS_FILE is not used/);
+  assert.deepEqual(await crew.answers(), ["0 2", "0 2"]);
+  await put(backends.urls(2, 1));
+  proxy.signal("SIGHUP");
+  await crew.waitFor("1 2");
 });
 
-forBoth("WORKERS: a second SIGTERM ends all at once", async (runtime) => {
-  const { handler } = held();
-  await using backend = await rawBackend(handler);
-  await using proxy = await start(runtime, { BACKENDS: backend.url });
-  const children = childrenOf(proxy.pid);
-  const hung = rawRequest(proxy.port, GET).catch(() => {});
-  await backend.waitForRequests(1);
+forBoth("WORKERS: the access log is one, with each request once", async (
+  runtime,
+) => {
+  await using backend = await rawBackend();
+  await using proxy = await startWorkers(runtime, {
+    env: { BACKENDS: backend.url, ACCESS_LOG: "json" },
+  });
+  const COUNT = 2_000;
+  // Longer than what a pipe takes in one piece (4096 bytes), now and then.
+  const target = (i: number) => `/${i}?${"x".repeat(i % 10 === 0 ? 6_000 : 9)}`;
+  let next = 0;
+  await Promise.all(Array.from({ length: 20 }, async () => {
+    await using connection = await RawConnection.connect(proxy.port);
+    while (next < COUNT) {
+      const answer = await connection.request(requestText(
+        "GET",
+        target(next++),
+      ));
+      assert.equal(answer.status, 200);
+    }
+  }));
+  // At once: what has not been written yet is not lost.
   proxy.signal("SIGTERM");
-  await proxy.waitForLine(/draining/);
-  proxy.signal("SIGTERM");
-  assert.equal((await proxy.waitForExit(2_000)).code, 1);
-  await hung;
-  await until(() => !children.some(lives), { what: "the workers' end" });
+  assert.equal((await proxy.waitForExit()).code, 0, proxy.log);
+  assert.equal(proxy.stdout.length, COUNT);
+  const targets = proxy.stdout.map((line) => JSON.parse(line).target);
+  assert.deepEqual(
+    targets.toSorted(),
+    Array.from({ length: COUNT }, (_, i) => target(i)).toSorted(),
+  );
+  assert.deepEqual(proxy.stderr.filter((line) => line.startsWith("{")), []);
 });
 
-// A thread cannot be ended from outside; `crew_test.ts` has that case.
-forBoth("WORKERS: one that is killed is replaced, and leaves no trace", {
+forBoth("WORKERS: SIGTERM under load costs no request", async (runtime) => {
+  const { promise, resolve } = Promise.withResolvers<void>();
+  await using folder = await temporary();
+  await using backend = await rawBackend(async (conn, { path }) => {
+    if (path === "/slow") await promise;
+    await conn.reply({ body: "ok" });
+  });
+  await using proxy = await startWorkers(runtime, {
+    env: { BACKENDS: backend.url, TMPDIR: folder.path },
+  });
+  const options = { untilRefused: true, pauseMs: 1 };
+  const loads = [
+    new Rush(proxy.port, 12, () => request("GET", "/"), options),
+    new Rush(
+      proxy.port,
+      4,
+      () => request("POST", "/", { body: "x".repeat(999) }),
+      options,
+    ),
+  ];
+  const slow = Array.from(
+    { length: 4 },
+    () => rawRequest(proxy.port, requestText("GET", "/slow")),
+  );
+  await until(() =>
+    loads.every(({ tally }) => tally.good > 100) &&
+    backend.requests.filter(({ path }) => path === "/slow").length === 4
+  );
+  proxy.signal("SIGTERM");
+  await Promise.all(loads.map(({ done }) => done));
+  assert.equal(proxy.exited, undefined);
+  resolve();
+  for (const answer of slow) assert.equal((await answer).status, 200);
+  assert.deepEqual(await proxy.waitForExit(), { code: 0, signal: null });
+  for (const { tally } of loads) {
+    assert.equal(tally.failed, tally.refused, `${tally}`);
+  }
+  assert.deepEqual(folder.left, []);
+});
+
+forBoth(
+  "WORKERS: a second signal ends all of them at once with 1",
+  PROC,
+  async (runtime) => {
+    await using folder = await temporary();
+    await using backend = await rawBackend(hang);
+    await using proxy = await startWorkers(runtime, {
+      env: {
+        BACKENDS: backend.url,
+        DRAIN_TIMEOUT: "1m",
+        TMPDIR: folder.path,
+      },
+    });
+    const children = childrenOf(proxy.pid);
+    assert.equal(children.length, runtime === "bun" ? 2 : 0);
+    const clients = await Promise.all(
+      Array.from({ length: 4 }, () => RawConnection.connect(proxy.port)),
+    );
+    for (const client of clients) await client.write(GET);
+    await backend.waitForRequests(4);
+    proxy.signal("SIGTERM");
+    await proxy.waitForLine(/a second signal ends it at once/);
+    proxy.signal("SIGTERM");
+    assert.deepEqual(await proxy.waitForExit(3_000), { code: 1, signal: null });
+    await until(() => !children.some(runs), { what: "the workers' end" });
+    await refused(proxy.port);
+    for (const client of clients) await client.close();
+    assert.deepEqual(folder.left, [], "what is left in the folder for scraps");
+  },
+);
+
+forBoth("WORKERS: one that is killed is replaced, and its part is free again", {
+  ...PROC,
+  // Threads of Deno end with their process.
   runtimes: ["bun"],
 }, async (runtime) => {
   const { handler, release } = held();
   await using backend = await rawBackend(handler);
-  await using proxy = await start(runtime, {
-    BACKENDS: `${backend.url} max_conns=4`,
+  await using proxy = await startWorkers(runtime, {
+    env: { BACKENDS: `${backend.url} max_conns=6`, ...ADMIN_ENV },
   });
-  const hung = Array.from(
-    { length: 4 },
-    () => rawRequest(proxy.port, GET).catch(() => {}),
-  );
-  await backend.waitForRequests(4);
-  const before = childrenOf(proxy.pid);
-  for (const pid of before) Deno.kill(pid, "SIGKILL");
+  const admin = await adminUrl(proxy);
+  const workers = childrenOf(proxy.pid);
+  assert.equal(workers.length, 2);
+  const first = sendMany(proxy.port, 6);
+  await backend.waitForRequests(6);
+  let cut = 0;
+  for (const answer of first) {
+    answer.then(({ status }) => {
+      if (status === 0) cut++;
+    }, () => cut++);
+  }
+  Deno.kill(workers[0]!, "SIGKILL");
   await proxy.waitForLine(
-    /worker 1 has died \(SIGKILL\): another takes its place in 100 ms/,
+    /worker \d has died \(SIGKILL\): another takes its place in 100 ms/,
   );
-  await proxy.waitForLine(/worker 2 has died/);
-  await Promise.all(hung);
+  // The kernel has closed its connections by then.
+  await until(async () =>
+    (await call(`${admin}/backends`)).backends[0].inFlight === 6 - cut
+  );
+  const second = sendMany(proxy.port, 12);
+  await backend.waitForRequests(6 + cut);
+  let full = 0;
+  for (const answer of second) {
+    answer.then(({ status }) => {
+      if (status === 503) full++;
+    }, () => {});
+  }
+  await until(() => full === 12 - cut, {
+    what: () => `${12 - cut} to be refused, not ${full}`,
+  });
+  assert.equal(backend.requests.length, 6 + cut);
   release();
-  // The port is taken up again, and no place of the dead is.
-  await until(() =>
-    rawRequest(proxy.port, GET).then(
-      ({ status }) => status === 200,
-      () => false,
-    )
+  const answers = await Promise.allSettled([...first, ...second]);
+  const good = answers.filter((one) =>
+    one.status === "fulfilled" && one.value.status === 200
   );
-  await until(async () => [...await statuses(proxy.port, 4)].join() === "200");
+  assert.equal(good.length, 6);
+  await until(() => childrenOf(proxy.pid).length === 2, { what: "a new one" });
+  backend.handler = (conn) => conn.reply({ body: "ok" });
+  for (let i = 0; i < 30; i++) {
+    assert.equal((await rawRequest(proxy.port, GET)).status, 200);
+  }
+  const { backends: [{ inFlight }] } = await call(`${admin}/backends`);
+  assert.equal(inFlight, 0);
+  assert.ok(!runs(workers[0]!) && runs(workers[1]!));
+});
+
+forBoth("WORKERS: figures know what one that was killed has counted", {
+  ...PROC,
+  runtimes: ["bun"],
+}, async (runtime) => {
+  await using backends = await Numbered.start(3);
+  await using proxy = await startWorkers(runtime, {
+    env: { BACKENDS: backends.urls(), ...ADMIN_ENV },
+  });
+  const admin = await adminUrl(proxy);
+  {
+    await using crew = await Crew.of(proxy, 2);
+    await crew.answers();
+  }
+  const sum = () => backends.counts.reduce((a, b) => a + b, 0);
+  const name = 'sluice_requests_total{code="200"}';
+  const counted = () => sample(admin, name);
+  await until(async () => await counted() === sum());
+  for (const worker of childrenOf(proxy.pid)) {
+    Deno.kill(worker, "SIGKILL");
+    await until(() => !runs(worker));
+  }
+  await proxy.waitForLines(/worker \d has died/, 2);
   await until(() => childrenOf(proxy.pid).length === 2);
-  assert.ok(childrenOf(proxy.pid).every((pid) => !before.includes(pid)));
+  {
+    await using crew = await Crew.of(proxy, 2);
+    await crew.waitFor("0 1 2");
+  }
+  await until(async () => await counted() === sum(), {
+    what: () => `${sum()} requests to be counted`,
+  });
 });
 
-forBoth("WORKERS: when the first process is killed, all end", async (
-  runtime,
-) => {
-  await using backend = await rawBackend();
-  await using proxy = await start(runtime, { BACKENDS: backend.url });
-  const children = childrenOf(proxy.pid);
-  assert.equal(children.length, runtime === "bun" ? 2 : 0);
+forBoth("WORKERS: they end when the first process is killed", {
+  ...PROC,
+  runtimes: ["bun"],
+}, async (runtime) => {
+  await using backend = await rawBackend(hang);
+  await using proxy = await startWorkers(runtime, {
+    env: { BACKENDS: backend.url },
+  });
+  const workers = childrenOf(proxy.pid);
+  assert.equal(workers.length, 2);
+  await using client = await RawConnection.connect(proxy.port);
+  await client.write(GET);
+  await backend.waitForRequests(1);
   proxy.signal("SIGKILL");
-  await proxy.waitForExit();
-  await until(() => !children.some(lives), { what: "the workers' end" });
-  await assert.rejects(rawRequest(proxy.port, GET));
+  await until(() => !workers.some(runs), { what: "the workers' end" });
+  await refused(proxy.port);
+  await using again = await startWorkers(runtime, {
+    env: { BACKENDS: backend.url, PORT: String(proxy.port) },
+  });
+  assert.equal(again.port, proxy.port);
 });
 
-forBoth(
-  "WORKERS: a sticky client stays with its backend, whoever answers",
-  async (
-    runtime,
-  ) => {
-    const backends: RawBackend[] = [];
-    for (const name of ["a", "b", "c"]) {
-      backends.push(await rawBackend((conn) => conn.reply({ body: name })));
-    }
-    await using proxy = await start(runtime, {
-      BACKENDS: backends.map(({ url }) => url).join(),
-      POLICY: "sticky:at",
-    });
-    const first = await rawRequest(proxy.port, GET);
-    const [, cookie] = /^(at=[^;]+);/.exec(first.header("set-cookie")!)!;
-    const again = await Promise.all(
-      Array.from(
-        { length: 24 },
-        () =>
-          rawRequest(
-            proxy.port,
-            requestText("GET", "/", { headers: [["Cookie", cookie!]] }),
-          ),
-      ),
+forBoth("WORKERS: a cookie of sticky:NAME is known to all", async (runtime) => {
+  await using backends = await Numbered.start(3);
+  await using proxy = await startWorkers(runtime, {
+    env: { BACKENDS: backends.urls(), POLICY: "sticky:srv", REQUEST_ID: "on" },
+  });
+  const first = await rawRequest(proxy.port, GET);
+  const cookie = first.header("set-cookie")!.split(";")[0]!;
+  const ids = new Set([first.header("x-request-id")]);
+  for (let i = 0; i < 20; i++) {
+    const again = await rawRequest(
+      proxy.port,
+      requestText("GET", "/", { headers: { Cookie: cookie } }),
     );
-    for (const { text, header } of again) {
-      assert.equal(text, first.text);
-      assert.equal(header("set-cookie"), undefined, "the cookie is known");
-    }
-    for (const backend of backends) await backend[Symbol.asyncDispose]();
-  },
-);
+    assert.equal(again.text, first.text);
+    assert.equal(again.header("set-cookie"), undefined);
+    ids.add(again.header("x-request-id"));
+  }
+  const arrived = backends.all.flatMap(({ requests }) => requests)
+    .map((one) => one.header("x-request-id"));
+  assert.equal(ids.size, 21);
+  assert.deepEqual(new Set(arrived), ids);
+});
 
-forBoth("WORKERS: a loop is seen, whichever worker it comes to", async (
+forBoth("WORKERS: a loop is seen by whichever worker it comes to", async (
   runtime,
 ) => {
   let port = 0;
-  let rounds = 0;
-  // Sends each request back where it came from, as a wrong address would.
-  await using back = await rawBackend(async (conn, request) => {
-    rounds++;
-    const again = requestText("GET", "/", {
-      headers: [["Via", request.header("via") ?? ""]],
-    });
-    const { status } = await rawRequest(port, again);
+  await using backend = await rawBackend(async (conn, request) => {
+    const headers = { Via: request.headerAll("via").join() };
+    const { status } = await rawRequest(
+      port,
+      requestText("GET", "/", { headers }),
+    );
     await conn.reply({ status });
   });
-  await using proxy = await start(runtime, { BACKENDS: back.url });
+  await using proxy = await startWorkers(runtime, {
+    env: { BACKENDS: backend.url },
+  });
   port = proxy.port;
-  for (let i = 0; i < 12; i++) {
-    assert.equal((await rawRequest(proxy.port, GET)).status, 508);
+  for (let i = 1; i <= 20; i++) {
+    assert.equal((await rawRequest(port, GET)).status, 508);
+    assert.equal(backend.requests.length, i);
   }
-  assert.equal(rounds, 12, "each was seen when it came again");
 });
 
-forBoth("WORKERS: HTTPS from all of them", skippedWithout("openssl"), async (
+forBoth("WORKERS: WebSockets go through each, and end with 1001", async (
   runtime,
 ) => {
-  await using authority = await Authority.make();
-  const pair = await authority.sign(HERE);
-  await using backend = await rawBackend();
-  const env = {
-    BACKENDS: backend.url,
-    TLS_CERT: await authority.write("cert.pem", pair.cert),
-    TLS_KEY: await authority.write("key.pem", pair.key),
+  await using backends = await Numbered.start(3);
+  const there: Frames[] = [];
+  await using proxy = await startWorkers(runtime, {
+    workers: 3,
+    env: { BACKENDS: backends.urls() },
+  });
+  await using crew = await Crew.of(proxy, 3);
+  for (const backend of backends.all) {
+    backend.handler = async (conn, request) => {
+      const frames = await grant(conn, request);
+      there.push(frames);
+      await frames.text(await frames.shown());
+    };
+  }
+  const here: Frames[] = [];
+  for (const connection of crew.connections) {
+    const lines = ASKING.map(([name, value]) => `${name}: ${value}\r\n`);
+    await connection.write(
+      `GET / HTTP/1.1\r\nHost: sluice.test\r\n${lines.join("")}\r\n`,
+    );
+    assert.equal((await connection.readHead()).status, 101);
+    const frames = new Frames(connection.wire, true);
+    await frames.text("hello");
+    assert.equal(await frames.shown(), "text text hello");
+    here.push(frames);
+  }
+  proxy.signal("SIGTERM");
+  for (const frames of [...here, ...there]) {
+    assert.equal(await frames.shown(), "close 1001");
+    await frames.close(1001);
+  }
+  assert.deepEqual(await proxy.waitForExit(), { code: 0, signal: null });
+});
+
+forBoth("WORKERS: during DRAIN_DELAY all serve, and /readyz is 503", async (
+  runtime,
+) => {
+  await using backends = await Numbered.start(3);
+  await using proxy = await startWorkers(runtime, {
+    env: { BACKENDS: backends.urls(), DRAIN_DELAY: "60s", ...ADMIN_ENV },
+  });
+  const admin = await adminUrl(proxy);
+  const readyz = async () => {
+    const response = await fetch(`${admin}/readyz`);
+    await response.body?.cancel();
+    return response.status;
   };
-  const permissions = [`--allow-read=${ROOT},${authority.folder}`];
-  if (runtime === "deno") {
-    const { code, stderr } = await runProgram(runtime, {
-      env: { WORKERS: "2", ...env },
-      permissions,
-    });
-    assert.equal(code, 2, stderr);
-    assert.match(stderr, /^WORKERS: "2" cannot .* --unstable-net only; .*\n$/);
+  assert.equal(await readyz(), 200);
+  proxy.signal("SIGTERM");
+  await until(async () => await readyz() === 503);
+  for (let i = 0; i < 20; i++) {
+    assert.equal((await rawRequest(proxy.port, GET)).status, 200);
   }
-  await using proxy = await start(runtime, env, {
-    permissions: [...permissions, "--unstable-net"],
-  });
-  const all = await Promise.all(
-    Array.from(
-      { length: 24 },
-      () => rawRequest(proxy.port, GET, { tls: {} }),
-    ),
+  // As a client is told that keeps its connection: not to.
+  await until(async () =>
+    (await rawRequest(proxy.port, GET)).header("connection") === "close"
   );
-  for (const { status } of all) assert.equal(status, 200);
+  assert.equal(await sample(admin, "sluice_draining"), 1);
 });
 
-forBoth("WORKERS: what is wrong ends the program before it listens", async (
+forBoth("WORKERS=auto starts", async (runtime) => {
+  await using backend = await rawBackend();
+  await using proxy = await startWorkers(runtime, {
+    workers: "auto",
+    env: { BACKENDS: backend.url },
+  });
+  for (let i = 0; i < 8; i++) {
+    assert.equal((await rawRequest(proxy.port, GET)).status, 200);
+  }
+});
+
+forBoth("WORKERS: HTTPS from each of them", skippedWithout("openssl"), async (
   runtime,
 ) => {
-  await using backend = await rawBackend();
-  const env = { BACKENDS: backend.url, WORKERS: "2" };
-  if (runtime === "deno") {
-    const { code, stderr } = await runProgram(runtime, { env });
-    assert.equal(code, 2, stderr);
-    assert.match(stderr, /^WORKERS: "2" cannot be had: .* --allow-read .*\n$/);
+  await using ca = await Authority.make();
+  const { cert, key } = await ca.sign(HERE);
+  await using backends = await Numbered.start(3);
+  await using proxy = await startWorkers(runtime, {
+    env: {
+      BACKENDS: backends.urls(),
+      TLS_CERT: await ca.write("front.pem", cert),
+      TLS_KEY: await ca.write("front.key", key),
+    },
+    reads: [ca.folder],
+    permissions: ["--unstable-net"],
+  });
+  assert.match(proxy.url, /^https:/);
+  const workers = PROC.skip === undefined ? childrenOf(proxy.pid) : [];
+  const tls = { ca: ca.cert, servername: "localhost" };
+  for (let i = 0; i < 20; i++) {
+    const { status } = await rawRequest(proxy.port, GET, { tls });
+    assert.equal(status, 200);
   }
-  await using other = await rawBackend();
-  const taken = await runProgram(runtime, {
-    env: { ...env, PORT: new URL(other.url).port },
-    permissions: MAY_READ,
-  });
-  assert.equal(taken.code, 1, taken.stderr);
-  assert.match(taken.stderr, /^sluice: cannot listen on 127\.0\.0\.1:\d+: /m);
+  assert.equal(backends.counts.reduce((a, b) => a + b, 0), 20);
+  // That both listen: with round robins of their own, the sums would have to be
+  // 7, 7, 6 with one.
+  assert.equal(workers.length, runtime === "bun" ? 2 : workers.length);
 });
 
-forBoth("WORKERS: auto is as many as processors", async (runtime) => {
-  await using backend = await rawBackend();
-  await using proxy = await start(runtime, {
-    BACKENDS: backend.url,
-    WORKERS: "auto",
+forBoth(
+  "WORKERS: a port that is taken ends it with 1 and a line",
+  PROC,
+  async (runtime) => {
+    await using folder = await temporary();
+    await using backend = await rawBackend();
+    const taken = async (port: number) => {
+      const { code, stderr } = await runProgram(
+        runtime,
+        withWorkers({
+          env: {
+            BACKENDS: backend.url,
+            PORT: String(port),
+            TMPDIR: folder.path,
+          },
+        }),
+      );
+      assert.equal(code, 1, stderr);
+      assert.match(stderr, new RegExp(`cannot listen on 127.0.0.1:${port}: `));
+      assert.deepEqual(folder.left, []);
+    };
+    await taken(backend.port);
+    // Also by somebody who would share it.
+    await using proxy = await startWorkers(runtime, {
+      env: { BACKENDS: backend.url },
+    });
+    await taken(proxy.port);
+    assert.equal((await rawRequest(proxy.port, GET)).status, 200);
+  },
+);
+
+/** Runs the program on Deno, which must refuse it with one line. */
+async function refusal(
+  env: Record<string, string>,
+  permissions: readonly string[],
+): Promise<string> {
+  const { code, stderr, stdout } = await runProgram("deno", {
+    env: { BACKENDS: "http://127.0.0.1:3000", WORKERS: "2", ...env },
+    permissions,
   });
-  assert.deepEqual([...await statuses(proxy.port)], [200]);
-  const cores = navigator.hardwareConcurrency;
-  if (runtime === "bun" && cores > 1) {
-    assert.equal(childrenOf(proxy.pid).length, cores);
-  }
+  assert.equal(code, 2, stderr);
+  assert.equal(stdout, "");
+  assert.equal(stderr.trim().split("\n").length, 1, stderr);
+  assert.match(stderr, /^WORKERS: "2" cannot be had/);
+  return stderr;
+}
+
+forOnce("WORKERS: Deno is told which permission is missing", async () => {
+  assert.match(await refusal({}, []), /--allow-read/);
+  const elsewhere = ["--allow-read=/nowhere"];
+  assert.match(await refusal({}, elsewhere), /--allow-read/);
 });
 
-forBoth("WORKERS: in a program of one's own", async (runtime) => {
-  await using backend = await rawBackend();
-  await using server = await start(runtime, { BACKEND: backend.url }, {
-    entry: "e2e/workers/library.ts",
-  });
-  await server.waitForLine(
-    /refused: RangeError: Cannot serve: workers is 2, and backends holds/,
-  );
-  assert.deepEqual([...await statuses(server.port, 24)], [200]);
-  // As of the last second.
-  await until(() => {
-    server.signal("SIGHUP");
-    return /sluice_requests_total\{code="200"\} 24;/.test(server.log);
-  }, { everyMs: 200 });
-  server.signal("SIGTERM");
-  assert.equal((await server.waitForExit()).code, 0);
-});
+forOnce(
+  "WORKERS: Deno is told what TLS needs besides",
+  skippedWithout("openssl"),
+  async () => {
+    await using ca = await Authority.make();
+    const { cert, key } = await ca.sign(HERE);
+    const env = {
+      TLS_CERT: await ca.write("front.pem", cert),
+      TLS_KEY: await ca.write("front.key", key),
+    };
+    const reads = [`--allow-read=${ROOT},${ca.folder}`];
+    assert.match(await refusal(env, reads), /--unstable-net/);
+  },
+);
 
-/** Runs a text under Deno. */
-function program(body: string) {
+/** A program for `deno eval`, with flags. */
+function evaluated(body: string) {
   return async (...flags: string[]) => {
     const child = new Deno.Command(await denoPath(), {
       args: ["eval", ...flags, body],
       stdin: "null",
-      stdout: "null",
+      stdout: "piped",
       stderr: "piped",
     });
-    const { code, stderr } = await child.output();
-    return { code, stderr: new TextDecoder().decode(stderr) };
+    const { code, stdout, stderr } = await child.output();
+    const decoder = new TextDecoder();
+    return {
+      code,
+      stdout: decoder.decode(stdout),
+      stderr: decoder.decode(stderr),
+    };
   };
 }
 
-// When this fails, Deno has made it stable, and `runtime/workers.ts` can use it:
-// the smallest program that shows why it cannot be used today.
+// When this fails, Deno has made it stable, and `runtime/workers.ts` can do with
+// the public option.
 forOnce(
-  "WORKERS: Deno ends a process that shares a port by its public option",
+  "WORKERS: Deno ends a process that shares a port without a flag",
   async () => {
-    const serve = program(`
-      try {
-        const server = Deno.serve(
-          { port: 0, hostname: "127.0.0.1", reusePort: true, onListen() {} },
-          () => new Response("a"),
-        );
-        await server.shutdown();
-      } catch {
-        Deno.exit(3); // it could be caught
-      }
-    `);
+    const serve = evaluated(`
+    try {
+      const server = Deno.serve(
+        { port: 0, hostname: "127.0.0.1", reusePort: true, onListen() {} },
+        () => new Response("a"),
+      );
+      await server.shutdown();
+    } catch {
+      Deno.exit(3); // it could be caught
+    }
+  `);
     const refused = await serve();
     assert.equal(refused.code, 70);
     assert.match(refused.stderr, /reusePort.*--unstable-net/s);
@@ -530,40 +781,72 @@ forOnce(
   },
 );
 
-// And the way that is used instead: it is not promised, so it is watched. TLS
-// listeners are not asked for it, which is why they need the flag.
+// When this fails, `sharing()` in `runtime/workers.ts` needs another way.
 forOnce(
-  "WORKERS: Deno shares a port by its inner option, but not for TLS",
-  skippedWithout("openssl"),
+  "WORKERS: Deno.serve() still asks for the option of `deno serve --parallel`",
   async () => {
-    await using authority = await Authority.make();
-    const pair = await authority.sign(HERE);
-    const serve = (tls: string) =>
-      program(`
-        const listen = (port) => Deno.serve(
-          new Proxy({ port, hostname: "127.0.0.1", onListen() {}, ${tls} }, {
-            get: (target, key) =>
-              typeof key === "symbol" && key.description === "kLoadBalanced"
-                ? true
-                : Reflect.get(target, key),
-          }),
-          () => new Response("a"),
-        );
-        // One that was bound to any port could not be found again by its number.
-        const free = Deno.listen({ hostname: "127.0.0.1", port: 0 });
-        const { port } = free.addr;
-        free.close();
-        const first = listen(port);
-        try {
-          await listen(port).shutdown();
-        } catch (error) {
-          Deno.exit(error instanceof Deno.errors.AddrInUse ? 3 : 4);
-        }
-        await first.shutdown();
-      `);
-    assert.deepEqual(await serve("")(), { code: 0, stderr: "" });
-    const tls = `cert: ${JSON.stringify(pair.cert)}, ` +
-      `key: ${JSON.stringify(pair.key)}`;
-    assert.equal((await serve(tls)()).code, 3);
+    const { code, stdout, stderr } = await evaluated(`
+    let asked = 0;
+    const serve = (port) =>
+      Deno.serve(
+        new Proxy({ port, hostname: "127.0.0.1", onListen() {} }, {
+          get(target, key) {
+            if (key.description !== "kLoadBalanced") return target[key];
+            asked++;
+            return true;
+          },
+        }),
+        () => new Response("a"),
+      );
+    const first = serve(0);
+    const second = serve(first.addr.port);
+    console.log(asked, first.addr.port === second.addr.port);
+    await Promise.all([first.shutdown(), second.shutdown()]);
+  `)();
+    assert.equal(code, 0, stderr);
+    assert.equal(stdout, "2 true\n");
   },
 );
+
+/** The little program that uses Sluice as a library. */
+function library(env: Record<string, string>) {
+  return withWorkers({ entry: "e2e/workers/library.ts", env });
+}
+
+forBoth("serve() has workers in a program of somebody's own", PROC, async (
+  runtime,
+) => {
+  await using backends = await Numbered.start(3);
+  await using proxy: ProxyProcess = await startProxy(
+    runtime,
+    library({ BACKENDS: backends.urls() }),
+  );
+  const workers = childrenOf(proxy.pid);
+  assert.equal(workers.length, runtime === "bun" ? 2 : 0);
+  await using crew = await Crew.of(proxy, 2);
+  assert.deepEqual(await crew.answers(), ["0 1 2", "0 1 2"]);
+  const [, admin] = await proxy.waitForLine(/^admin (http:\S+)$/);
+  const name = 'sluice_requests_total{code="200"}';
+  const sum = backends.counts.reduce((a, b) => a + b, 0);
+  await until(async () => await sample(admin!, name) === sum);
+  proxy.signal("SIGTERM");
+  assert.deepEqual(await proxy.waitForExit(), { code: 0, signal: null });
+  assert.deepEqual(proxy.stdout.slice(1), ["stopped"]);
+  assert.ok(!workers.some(runs));
+});
+
+for (const odd of ["backends", "fetch"]) {
+  forBoth(`serve() hands no worker a function: ${odd}`, async (
+    runtime: Runtime,
+  ) => {
+    const { code, stdout, stderr } = await runProgram(
+      runtime,
+      library({ ODD: odd, BACKENDS: "http://127.0.0.1:3000" }),
+    );
+    assert.equal(code, 0, stderr);
+    assert.match(
+      stdout,
+      new RegExp(`^RangeError: Cannot serve: workers is 2, and ${odd} holds`),
+    );
+  });
+}

@@ -240,23 +240,26 @@ function serveWorkers(
   });
   inside.crew = crew;
   const ready = proxy.ready.then(() => crew.start()).then(() => {});
+  const end = () => {
+    crew.kill();
+    rest();
+    memory.free();
+  };
   // Whoever does not ask finds out by what the log says.
-  ready.catch((error) => inside.log(`cannot serve: ${error.message}`));
+  ready.catch((error) => {
+    inside.log(`cannot serve: ${error.message}`);
+    end();
+  });
   return {
     port,
     ready,
     async drain({ delayMs, timeoutMs }) {
       inside.drain();
       await crew.stop(delayMs + timeoutMs);
-      rest();
-      memory.free();
+      end();
       await proxy.stop();
     },
-    kill() {
-      crew.kill();
-      rest();
-      memory.free();
-    },
+    kill: end,
   };
 }
 

@@ -122,6 +122,30 @@ interface Port {
     | null;
 }
 
+/** A worker that is not spoken to once it has ended, and says that once. */
+function held<In, Out>(
+  post: (message: Out) => void,
+  kill: () => void,
+): { worker: Worker<In, Out>; end: (reason: string) => void } {
+  let ended = false;
+  const worker: Worker<In, Out> = {
+    post(message) {
+      if (!ended) post(message);
+    },
+    onMessage() {},
+    onEnd() {},
+    kill() {
+      if (!ended) kill();
+    },
+  };
+  const end = (reason: string) => {
+    if (ended) return;
+    ended = true;
+    worker.onEnd(reason);
+  };
+  return { worker, end };
+}
+
 function startThread<In, Out>(): Worker<In, Out> {
   const { Worker } = globalThis as unknown as {
     Worker: new (
@@ -130,25 +154,14 @@ function startThread<In, Out>(): Worker<In, Out> {
     ) => Port;
   };
   const thread = new Worker(ENTRY, { type: "module", name: MARK });
-  let ended = false;
-  const end = (reason: string) => {
-    if (ended) return;
-    ended = true;
-    worker.onEnd(reason);
-  };
-  const worker: Worker<In, Out> = {
-    post(message) {
-      if (!ended) thread.postMessage(message);
-    },
-    onMessage() {},
-    onEnd() {},
-    kill() {
-      if (ended) return;
+  const { worker, end } = held<In, Out>(
+    (message) => thread.postMessage(message),
+    () => {
       thread.terminate();
       // Not at once: whoever calls this has not finished what it is doing.
       queueMicrotask(() => end(""));
     },
-  };
+  );
   thread.onmessage = ({ data }) => worker.onMessage(data as In);
   thread.onerror = (event) => {
     // Otherwise it would be an error of this thread too, and end the process.
@@ -183,23 +196,13 @@ function startProcess<In, Out>(): Worker<In, Out> {
       serialization: "advanced",
     },
   );
-  let ended = false;
-  const end = (reason: string) => {
-    if (ended) return;
-    ended = true;
-    worker.onEnd(reason);
-  };
-  const worker: Worker<In, Out> = {
-    post(message) {
+  const { worker, end } = held<In, Out>(
+    (message) => {
       // It may be dying at this very moment: then `exit` tells of it.
-      if (!ended && child.connected) child.send(message as never, () => {});
+      if (child.connected) child.send(message as never, () => {});
     },
-    onMessage() {},
-    onEnd() {},
-    kill() {
-      if (!ended) child.kill("SIGKILL");
-    },
-  };
+    () => void child.kill("SIGKILL"),
+  );
   child.on("message", (message) => worker.onMessage(message as In));
   child.on("error", (error) => end(String(error)));
   child.on("exit", (code, signal) => end(signal ?? `exit code ${code}`));
@@ -266,11 +269,10 @@ export function commonMemory(bytes: number): CommonMemory {
   const folder = mkdtempSync(`${tmpdir()}/sluice-`);
   const at = `${folder}/counts`;
   writeFileSync(at, Buffer.alloc(bytes), { mode: 0o600 });
-  return {
-    at,
-    buffer: mapped(at),
-    free: () => rmSync(folder, { recursive: true, force: true }),
-  };
+  const free = () => rmSync(folder, { recursive: true, force: true });
+  // Also when a second signal, or a port that is taken, ends the program.
+  process.once("exit", free);
+  return { at, buffer: mapped(at), free };
 }
 
 /** The memory that another process has made. */

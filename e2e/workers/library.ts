@@ -1,5 +1,6 @@
 /**
- * A program of one's own with workers; `e2e/workers_test.ts` runs it.
+ * A program of somebody's own with two workers. `ODD` is an option of which a
+ * worker could not be told, and says what comes of it.
  *
  * @module
  */
@@ -7,21 +8,31 @@
 import process from "node:process";
 import { createProxy, serve } from "../../mod.ts";
 
-const proxy = createProxy({
-  backends: [process.env.BACKEND!],
-  log: (line) => console.error(`own log: ${line}`),
-});
-try {
-  const answer = () => new Response("ok");
-  serve(createProxy({ backends: [answer] }), { port: 0, workers: 2 });
-} catch (error) {
-  console.error(`refused: ${error}`);
+if (import.meta.main) {
+  const { BACKENDS = "", ODD } = process.env;
+  const urls = BACKENDS.split(",").filter((url) => url !== "");
+  const proxy = createProxy({
+    backends: ODD === "backends" ? [() => new Response("mine")] : urls,
+    ...(ODD === "fetch" ? { fetch: globalThis.fetch } : {}),
+  });
+  await proxy.ready;
+  try {
+    const server = serve(proxy, {
+      port: 0,
+      host: "127.0.0.1",
+      workers: 2,
+      admin: { port: 0, host: "127.0.0.1" },
+    });
+    process.on("SIGTERM", () => void server.stop());
+    server.finished.then(() => {
+      console.log("stopped");
+      process.exit(0);
+    });
+    await server.ready;
+    console.log(`admin ${server.adminUrl}`);
+    console.error(`listening on ${server.url}`);
+  } catch (error) {
+    console.log(String(error));
+    await proxy.stop();
+  }
 }
-const server = serve(proxy, { port: 0, host: "127.0.0.1", workers: 2 });
-await server.ready;
-proxy.metrics();
-console.error(`listening on ${server.url}`);
-process.on("SIGHUP", () => console.error(proxy.metrics().replace(/\n/g, ";")));
-process.on("SIGTERM", () => server.stop());
-await server.finished;
-process.exit(0);
