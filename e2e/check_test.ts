@@ -101,8 +101,8 @@ forBoth(
     await using other = await rawBackend();
     const env = {
       BACKENDS: backend.url,
-      HEALTH_INTERVAL: "100ms",
-      HEALTH_TIMEOUT: "90ms",
+      HEALTH_INTERVAL: "1s",
+      HEALTH_TIMEOUT: "900ms",
       ACCESS_LOG: "json",
       ...ADMIN_ENV,
     };

@@ -7,7 +7,7 @@
 
 import { ROOT } from "../../testing/tools.ts";
 import { type RawBackend, rawBackend } from "./backend.ts";
-import { RawConnection, requestText } from "./client.ts";
+import { type ConnectOptions, RawConnection, requestText } from "./client.ts";
 import {
   type ProxyOptions,
   type ProxyProcess,
@@ -75,22 +75,26 @@ export class Numbered implements AsyncDisposable {
  * A kept connection to each worker, over which each can be asked by itself.
  *
  * From outside nothing tells workers apart but this: each has a round robin of
- * its own. Of three backends, what a connection is given next is two further on
- * if another one's request in between went through the same worker, and one
- * further on if not.
+ * its own, which goes through three backends in an order of its own. What a
+ * connection is given next is one further on, or two if another one's request in
+ * between went through the same worker.
  */
 export class Crew implements AsyncDisposable {
   readonly connections: RawConnection[] = [];
 
   /** Finds them; the backends are {@linkcode Numbered}, three and all up. */
-  static async of(proxy: ProxyProcess, workers: number): Promise<Crew> {
+  static async of(
+    proxy: ProxyProcess,
+    workers: number,
+    options: ConnectOptions = {},
+  ): Promise<Crew> {
     const crew = new Crew();
     const spare: RawConnection[] = [];
     for (let tries = 0; crew.connections.length < workers; tries++) {
       if (tries === 200) {
         throw new Error(`${crew.connections.length} workers, not ${workers}`);
       }
-      const connection = await RawConnection.connect(proxy.port);
+      const connection = await RawConnection.connect(proxy.port, options);
       const known = await crew.#knows(connection);
       (known ? spare : crew.connections).push(connection);
     }
@@ -100,22 +104,29 @@ export class Crew implements AsyncDisposable {
 
   async #knows(connection: RawConnection): Promise<boolean> {
     for (const other of this.connections) {
-      const before = await answerOf(other);
+      const first = await answerOf(other);
+      const second = await answerOf(other);
       await answerOf(connection);
-      const step = (3 + await answerOf(other) - before) % 3;
-      if (step === 2) return true;
-      if (step !== 1) throw new Error(`A round robin went ${step} further`);
+      const third = await answerOf(other);
+      if (second === first || third === second) {
+        throw new Error(`No round robin: ${first}, ${second}, ${third}`);
+      }
+      if (third === first) return true;
     }
     return false;
   }
 
   /** Who answers, for each worker: `["0 2", "0 2"]`. */
   async answers(): Promise<string[]> {
-    return await Promise.all(this.connections.map(async (connection) => {
+    const all: string[] = [];
+    // One after another: in step with each other, those of one worker would each
+    // be given the same backend again and again.
+    for (const connection of this.connections) {
       const numbers = new Set<number>();
       for (let i = 0; i < 8; i++) numbers.add(await answerOf(connection));
-      return [...numbers].sort().join(" ");
-    }));
+      all.push([...numbers].sort().join(" "));
+    }
+    return all;
   }
 
   /** Waits until these answer for every worker, and no others. */
