@@ -1,20 +1,26 @@
-// How many bytes does a request allocate here, fields and answer made in memory?
+// How many bytes does a request allocate in the heap, on either runtime?
 //
-//   deno run -A --v8-flags=--expose-gc,--max-semi-space-size=512,--min-semi-space-size=512 bench/allocation.ts
+//   deno run -A bench/allocation.ts
 //
-// With a young generation that takes all of it nothing is collected meanwhile, so
-// the growth of the heap is what was allocated. Bun has no such count: its heap
-// is measured after collections only.
+// Nothing is collected while it counts, so the growth of the heap is what was
+// allocated: V8 gets a young generation that takes all of it, and Bun's engine
+// has its collector switched off. Fields and answers are made in memory, and
+// what a runtime keeps of them outside of the heap is not in it. A `fetch` is
+// handed in, so neither is what Deno's and Bun's own way to send would spare.
 
 import process from "node:process";
 import { createProxy } from "../mod.ts";
+import { bunPath, denoPath } from "../testing/tools.ts";
 
 const REQUESTS = 5_000;
 
-const { gc } = globalThis as { gc?: () => void };
-if (gc === undefined) {
-  throw new Error("Cannot count: start it with the flags in its first lines");
-}
+const FLAGS = {
+  deno: [
+    "-A",
+    "--v8-flags=--expose-gc,--max-semi-space-size=512,--min-semi-space-size=512",
+  ],
+  bun: [],
+};
 
 const headers: [string, string][] = [
   ["host", "sluice.test"],
@@ -29,7 +35,7 @@ async function bytesOf(
   call: () => Response | Promise<Response>,
 ): Promise<number> {
   for (let i = 0; i < REQUESTS; i++) await call();
-  gc!();
+  (globalThis as { gc?: () => void }).gc?.();
   const before = process.memoryUsage().heapUsed;
   for (let i = 0; i < REQUESTS; i++) await call();
   return (process.memoryUsage().heapUsed - before) / REQUESTS;
@@ -38,17 +44,40 @@ async function bytesOf(
 const ask = () => new Request("http://sluice.test/a?b", { headers });
 const respond = () =>
   new Response("Hello, world!", { headers: { "content-type": "text/plain" } });
-await using proxy = createProxy({
-  backends: ["http://127.0.0.1:3000"],
-  health: false,
-  fetch: () => Promise.resolve(respond()),
-});
-const connection = { clientAddress: "192.0.2.1" };
-const bare = await bytesOf(async () => {
-  ask();
-  return await Promise.resolve(respond());
-});
-const all = await bytesOf(() => proxy.fetch(ask(), connection));
-console.log(`request and answer alone: ${bare.toFixed(0)} bytes`);
-console.log(`through the proxy: ${all.toFixed(0)} bytes`);
-console.log(`the proxy's own: ${(all - bare).toFixed(0)} bytes`);
+
+/** A row: what a request costs without the proxy, with it, and the rest. */
+async function row(label: string): Promise<void> {
+  await using proxy = createProxy({
+    backends: ["http://127.0.0.1:3000"],
+    health: false,
+    fetch: () => Promise.resolve(respond()),
+  });
+  const connection = { clientAddress: "192.0.2.1" };
+  const bare = await bytesOf(async () => {
+    ask();
+    return await Promise.resolve(respond());
+  });
+  const all = await bytesOf(() => proxy.fetch(ask(), connection));
+  const figures = [bare, all, all - bare].map((bytes) => bytes.toFixed(0));
+  console.log(`| ${[label, ...figures].join(" | ")} |`);
+}
+
+const inside = process.argv[2];
+if (inside !== undefined) {
+  await row(inside);
+} else {
+  console.log("| bytes a request | alone | through Sluice | Sluice's own |");
+  console.log("| --- | --: | --: | --: |");
+  for (const runtime of ["deno", "bun"] as const) {
+    await new Deno.Command(
+      runtime === "deno" ? await denoPath() : await bunPath(),
+      {
+        args: ["run", ...FLAGS[runtime], import.meta.filename!, runtime],
+        env: { BUN_JSC_useGC: "0" },
+        stdin: "null",
+        stdout: "inherit",
+        stderr: "inherit",
+      },
+    ).output();
+  }
+}

@@ -52,7 +52,7 @@ function rowOf(
     label,
     name,
     shown(pick("rps"), 0),
-    base === undefined ? "" : shown(ratio(all, base, "rps")),
+    base === undefined ? "" : shown(ratio(all, base, "rps").middle),
     shown(pick("cpu"), 1),
     shown(pick("p99"), 1),
     shown(pick("rssMB"), 0),
@@ -75,11 +75,13 @@ async function measured(
   running: ReadonlyMap<Contender, Running>,
   label: string,
   asked: Parameters<typeof interleaved>[1],
+  stopped = true,
 ): Promise<string[][]> {
   const seen = await interleaved(running, asked, {
     turns,
     seconds: SECONDS,
     warmUp: 2,
+    stopped,
   });
   return [...running.keys()].map((one) => rowOf(label, one, seen));
 }
@@ -326,7 +328,8 @@ async function streams(): Promise<void> {
     for (const one of running.values()) {
       await slowStreams(one.port, count, own);
     }
-    rows.push(...await measured(running, String(count), { path: "/small" }));
+    const asked = { path: "/small" };
+    rows.push(...await measured(running, String(count), asked, false));
   }
   page.print("### Beside slow streams");
   page.print(

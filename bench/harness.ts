@@ -315,40 +315,84 @@ export function median(values: readonly number[]): number {
     : (sorted[middle - 1]! + sorted[middle]!) / 2;
 }
 
+/** How one did beside another. */
+export interface Ratio {
+  /** The median of the ratios of turns that lay side by side. */
+  middle: number;
+  /** Where the middle half of them lies. */
+  low: number;
+  high: number;
+}
+
 /**
- * How one did beside another: the median of the ratios of turns that lay side
- * by side. A machine that is slow for a while is slow for both, so this moves
- * far less than the ratio of two medians.
+ * How one did beside another, turn by turn. A machine that is slow for a while
+ * is slow for both, so this moves far less than the ratio of two medians.
  */
 export function ratio(
   turns: readonly Turn[],
   base: readonly Turn[] | undefined,
   key: keyof Turn,
-): number {
-  return base === undefined
-    ? NaN
-    : median(turns.map((turn, i) => turn[key] / base[i]![key]));
+): Ratio {
+  const sorted = (base ?? [])
+    .map((other, i) => turns[i]![key] / other[key])
+    .filter(Number.isFinite)
+    .sort((a, b) => a - b);
+  const at = (share: number) =>
+    sorted[Math.round(share * (sorted.length - 1))] ?? NaN;
+  return { middle: median(sorted), low: at(0.25), high: at(0.75) };
 }
 
-/** Has all take turns, A B C A B C; what each showed, by name. */
+/** Milliseconds that a program has before its turn and after it. */
+const SETTLE_MS = 150;
+
+/**
+ * Has all take turns, A B C and then C B A, so that none is always the one who
+ * comes after; what each showed, by name.
+ *
+ * Those whose turn it is not are stopped (SIGSTOP). Of sixteen idle ones some
+ * still clean up and probe: together they took 5 % of a processor, and single
+ * ones up to 4 % in the turn right after their own, which is as much as the
+ * differences that are looked for. What a program does late, a timer or a probe
+ * that is overdue or the last of its garbage, falls into the pauses around its
+ * own turn.
+ */
 export async function interleaved(
   running: ReadonlyMap<Contender, Running>,
   asked: Asked,
-  { turns, seconds, warmUp }: {
+  { turns, seconds, warmUp, stopped = true }: {
     turns: number;
     seconds: number;
     /** Seconds of load on each before the first turn: compilers, connections. */
     warmUp: number;
+    /** `false` where something goes on through all of them meanwhile. */
+    stopped?: boolean;
   },
 ): Promise<Map<string, Turn[]>> {
+  const signal = (one: Running, name: "SIGSTOP" | "SIGCONT") => {
+    if (stopped) Deno.kill(one.pid, name);
+  };
+  const turnOf = async (one: Running, seconds: number) => {
+    signal(one, "SIGCONT");
+    await wait(SETTLE_MS);
+    const turn = await load(one, asked, seconds);
+    await wait(SETTLE_MS);
+    signal(one, "SIGSTOP");
+    return turn;
+  };
   const seen = new Map<string, Turn[]>();
-  for (const one of running.values()) await load(one, asked, warmUp);
-  for (let turn = 0; turn < turns; turn++) {
-    for (const [{ name }, one] of running) {
-      const list = seen.get(name) ?? [];
-      list.push(await load(one, asked, seconds));
-      seen.set(name, list);
+  try {
+    for (const one of running.values()) signal(one, "SIGSTOP");
+    for (const one of running.values()) await turnOf(one, warmUp);
+    for (let turn = 0; turn < turns; turn++) {
+      const order = turn % 2 === 0 ? [...running] : [...running].reverse();
+      for (const [{ name }, one] of order) {
+        const list = seen.get(name) ?? [];
+        list.push(await turnOf(one, seconds));
+        seen.set(name, list);
+      }
     }
+  } finally {
+    for (const one of running.values()) signal(one, "SIGCONT");
   }
   return seen;
 }
@@ -369,6 +413,13 @@ export async function startAll(
     }
   }
   return running;
+}
+
+/** A ratio with where the middle half of its turns lies. */
+export function shownRatio({ middle, low, high }: Ratio): string {
+  return Number.isFinite(middle)
+    ? `${shown(middle)} (${shown(low)}–${shown(high)})`
+    : "–";
 }
 
 /** A figure; a dash where there is none. */

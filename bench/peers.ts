@@ -76,17 +76,33 @@ function started(
   command: (
     port: number,
     backends: readonly string[],
-  ) => Promise<
-    { command: string; args: string[]; env?: Record<string, string> }
-  >,
+  ) => Promise<{
+    command: string;
+    args: string[];
+    env?: Record<string, string>;
+    /** Goes when the program does. */
+    folder?: string;
+  }>,
 ): Peer {
   return (backends) => ({
     name,
     ...(against === undefined ? {} : { against }),
     async start() {
       const port = freePort();
-      const { command: program, args, env } = await command(port, backends);
-      const running = child(program, args, port, env);
+      const { command: program, args, env, folder } = await command(
+        port,
+        backends,
+      );
+      const started = child(program, args, port, env);
+      const running = {
+        ...started,
+        async [Symbol.asyncDispose]() {
+          await started[Symbol.asyncDispose]();
+          if (folder !== undefined) {
+            await Deno.remove(folder, { recursive: true });
+          }
+        },
+      };
       try {
         await answers(port);
       } catch (error) {
@@ -101,7 +117,7 @@ function started(
 function onRuntime(
   runtime: "deno" | "bun" | "node",
   label: string,
-  [name, version]: [string, string],
+  [name, version]: readonly [string, string],
   text: string,
 ): Peer {
   const against = runtime === "node" ? undefined : `five-liner, ${runtime}`;
@@ -209,7 +225,7 @@ function system(
     const file = `${folder}/conf`;
     const authorities = backends.map((url) => new URL(url).host);
     await Deno.writeTextFile(file, configuration(port, authorities, folder));
-    return { command, args: args(file) };
+    return { command, args: args(file), folder };
   });
 }
 
@@ -254,21 +270,52 @@ ${authorities.map((a, i) => `  server s${i} ${a}`).join("\n")}
   (file) => ["-f", file],
 );
 
+const HONO_AT = ["hono", "4.13.19"] as const;
+const HTTPXY_AT = ["httpxy", "0.5.6"] as const;
+const HTTP_PROXY_3_AT = ["http-proxy-3", "2.0.1"] as const;
+const FASTIFY_AT = ["@fastify/http-proxy", "11.6.3"] as const;
+
+/** Which versions these are; of a program that is not there, nothing. */
+export async function versions(): Promise<string> {
+  const packages = [
+    HONO_AT,
+    HTTPXY_AT,
+    HTTP_PROXY_3_AT,
+    FASTIFY_AT,
+    ["fastify", FASTIFY_VERSION],
+  ].map(([name, version]) => `${name} ${version}`);
+  const programs = [
+    ["node", "--version"],
+    ["go", "version"],
+    ["nginx", "-v"],
+    ["haproxy", "-v"],
+  ] as const;
+  const found = await Promise.all(programs.map(async ([name, ask]) => {
+    const program = inPath(name);
+    if (program === undefined) return [];
+    const { stdout, stderr } = await new Deno.Command(program, {
+      args: [ask],
+      stdin: "null",
+    }).output();
+    const decoder = new TextDecoder();
+    // nginx says it on standard error.
+    const said = decoder.decode(stdout) + decoder.decode(stderr);
+    return [`${name} ${/\d+\.\d+[\d.]*/.exec(said)?.[0]}`];
+  }));
+  return [...packages, ...found.flat()].join(", ");
+}
+
 /** All of them; those that cannot be had are left out and named. */
 export const PEERS: readonly Peer[] = [
-  onRuntime("deno", "hono/proxy", ["hono", "4.13.19"], HONO),
-  onRuntime("bun", "hono/proxy", ["hono", "4.13.19"], HONO),
-  onRuntime("bun", "httpxy", ["httpxy", "0.5.6"], HTTPXY),
-  onRuntime("node", "httpxy", ["httpxy", "0.5.6"], HTTPXY),
-  onRuntime("deno", "httpxy", ["httpxy", "0.5.6"], HTTPXY),
-  onRuntime("bun", "http-proxy-3", ["http-proxy-3", "2.0.1"], HTTP_PROXY_3),
-  onRuntime("node", "http-proxy-3", ["http-proxy-3", "2.0.1"], HTTP_PROXY_3),
-  onRuntime(
-    "node",
-    "@fastify/http-proxy",
-    ["@fastify/http-proxy", "11.6.3"],
-    FASTIFY,
-  ),
+  onRuntime("deno", "hono/proxy", HONO_AT, HONO),
+  onRuntime("bun", "hono/proxy", HONO_AT, HONO),
+  onRuntime("bun", "httpxy", HTTPXY_AT, HTTPXY),
+  onRuntime("node", "httpxy", HTTPXY_AT, HTTPXY),
+  onRuntime("deno", "httpxy", HTTPXY_AT, HTTPXY),
+  onRuntime("bun", "http-proxy-3", HTTP_PROXY_3_AT, HTTP_PROXY_3),
+  onRuntime("node", "http-proxy-3", HTTP_PROXY_3_AT, HTTP_PROXY_3),
+  onRuntime("deno", "http-proxy-3", HTTP_PROXY_3_AT, HTTP_PROXY_3),
+  onRuntime("node", "@fastify/http-proxy", FASTIFY_AT, FASTIFY),
   GO_PROXY,
   NGINX,
   HAPROXY,

@@ -12,16 +12,18 @@ import {
   median,
   option,
   Page,
+  type Ratio,
   ratio,
   RUNTIMES,
   shown,
+  shownRatio,
   sluice,
   startAll,
   startBackends,
   type Turn,
   where,
 } from "./harness.ts";
-import { PEERS } from "./peers.ts";
+import { PEERS, versions } from "./peers.ts";
 
 const ROWS = [
   { name: "GET 13 B", path: "/small" },
@@ -45,7 +47,7 @@ interface Verdict {
   what: string;
   row: string;
   wanted: string;
-  found: number;
+  found: Ratio;
   met: boolean;
 }
 
@@ -67,7 +69,7 @@ function verdicts(row: string, seen: ReadonlyMap<string, Turn[]>): Verdict[] {
       row,
       wanted: most === Infinity ? `≥ ${least}` : `≤ ${most}`,
       found,
-      met: found >= least && found <= most,
+      met: found.middle >= least && found.middle <= most,
     });
   };
   for (const runtime of RUNTIMES) {
@@ -103,8 +105,10 @@ const contenders: Contender[] = RUNTIMES.flatMap((runtime) => [
 if (!quick) contenders.push(...PEERS.map((peer) => peer(backends.urls)));
 page.print(
   `${where()}; 64 connections, ${turns} turns of ${seconds} s each. Ratios ` +
-    "are medians of the ratios of neighbouring turns.",
+    "are medians of the ratios of neighbouring turns, in parentheses where " +
+    "their middle half lies.",
 );
+if (!quick) page.print(`\nPeers: ${await versions()}.`);
 if (quick) page.print("\nThe quick form leaves the other proxies out.");
 const running = await startAll(
   contenders.filter(({ name }) =>
@@ -114,6 +118,8 @@ const running = await startAll(
   (line) => page.print(`\n${line}`),
 );
 const judged: Verdict[] = [];
+/** Sluice's ratio to each of the others, by row. */
+const besides = new Map<string, Map<string, string>>();
 for (const row of ROWS) {
   if (wanted !== undefined && !wanted.some((w) => row.name.includes(w))) {
     continue;
@@ -124,6 +130,17 @@ for (const row of ROWS) {
     warmUp: quick ? 1 : 3,
   });
   judged.push(...verdicts(row.name, seen));
+  for (const runtime of RUNTIMES) {
+    const own = seen.get(`Sluice, ${runtime}`);
+    if (own === undefined) continue;
+    for (const [name, turns] of seen) {
+      if (/^(Sluice|five-liner)/.test(name)) continue;
+      const key = `Sluice, ${runtime} to ${name}`;
+      const list = besides.get(key) ?? new Map<string, string>();
+      list.set(row.name, shownRatio(ratio(own, turns, "rps")));
+      besides.set(key, list);
+    }
+  }
   page.print();
   page.print(`### ${row.name}`);
   page.table(
@@ -147,7 +164,7 @@ for (const row of ROWS) {
       const rates = turns.map(({ rps }) => rps);
       const spread = (Math.max(...rates) - Math.min(...rates)) / pick("rps");
       const beside = (key: keyof Turn) =>
-        base === undefined ? "" : shown(ratio(turns, base, key));
+        base === undefined ? "" : shownRatio(ratio(turns, base, key));
       return [
         name,
         shown(pick("rps"), 0),
@@ -164,6 +181,18 @@ for (const row of ROWS) {
     }),
   );
 }
+if (besides.size > 0) {
+  const [list] = besides.values();
+  const names = [...list!.keys()];
+  page.print("### Sluice against the others, requests/s");
+  page.table(
+    ["", ...names],
+    [...besides].map(([key, list]) => [
+      key,
+      ...names.map((name) => list.get(name) ?? "–"),
+    ]),
+  );
+}
 if (judged.length > 0) {
   page.print("### Targets");
   page.table(
@@ -173,7 +202,7 @@ if (judged.length > 0) {
         what,
         row,
         wanted,
-        shown(found),
+        shownRatio(found),
         met ? "yes" : "no",
       ]),
   );

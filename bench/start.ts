@@ -3,13 +3,13 @@
 //
 //   deno run -A bench/start.ts [--runs=9]
 //
-// The runtimes keep what they have compiled, so the first run after a change is
-// slower; it is shown apart, with an empty cache on Deno. The five-liner beside
-// it says how much of it is the runtime.
+// Both runtimes keep what they have compiled, so the first run after a change is
+// slower: it is shown apart, with an empty cache. The files themselves are in the
+// machine's memory either way. The five-liner beside it says how much of it is
+// the runtime. A run without `--runs` is kept as START.md.
 
 import { bunPath, denoPath, ROOT } from "../testing/tools.ts";
 import {
-  flag,
   freePort,
   median,
   option,
@@ -22,6 +22,8 @@ import {
 } from "./harness.ts";
 
 const runs = Number(option("runs") ?? 9);
+/** Fewer, since one of them takes seconds. */
+const COLD_RUNS = 3;
 
 /** A program to start, by what the runtime is told. */
 interface Program {
@@ -56,7 +58,9 @@ async function first(
       ],
       env: {
         ...env(port),
-        ...(cache === undefined ? {} : { DENO_DIR: cache }),
+        ...(cache === undefined
+          ? {}
+          : { DENO_DIR: cache, BUN_RUNTIME_TRANSPILER_CACHE_PATH: cache }),
       },
       stdin: "null",
       stdout: "null",
@@ -86,11 +90,34 @@ const sluiceEnv = (port: number) => ({
   PORT: String(port),
   HOST: "127.0.0.1",
 });
-const bundle = `${folder}/sluice.js`;
-await new Deno.Command(await denoPath(), {
-  args: ["bundle", "-q", "-o", bundle, `${ROOT}/mod.ts`],
-  cwd: ROOT,
-}).output();
+
+/** Makes one file of `mod.ts`. */
+async function bundled(command: string, args: string[]): Promise<void> {
+  const { success, stderr } = await new Deno.Command(command, {
+    args,
+    cwd: ROOT,
+    stdin: "null",
+  }).output();
+  if (!success) throw new Error(new TextDecoder().decode(stderr));
+}
+
+const files = {
+  "deno bundle": `${folder}/deno.js`,
+  "bun build": `${folder}/bun.js`,
+};
+await bundled(await denoPath(), [
+  "bundle",
+  "-q",
+  "-o",
+  files["deno bundle"],
+  "mod.ts",
+]);
+await bundled(await bunPath(), [
+  "build",
+  "--target=bun",
+  `--outfile=${files["bun build"]}`,
+  "mod.ts",
+]);
 const programs: Program[] = [
   {
     name: "five-liner",
@@ -104,39 +131,58 @@ const programs: Program[] = [
     args: () => [],
     env: sluiceEnv,
   },
-  { name: "the bundle", file: bundle, args: () => [], env: sluiceEnv },
+  ...Object.entries(files).map(([name, file]) => ({
+    name: `one file by ${name}`,
+    file,
+    args: () => [],
+    env: sluiceEnv,
+  })),
 ];
-page.print(`${where()}; medians of ${runs} runs.`);
+page.print(
+  `${where()}; medians of ${runs} runs, of ${COLD_RUNS} with an empty cache.`,
+);
 const rows: string[][] = [];
 for (const runtime of RUNTIMES) {
-  for (const program of programs) {
-    const cold = runtime === "deno"
-      ? await first(runtime, program, `${folder}/${program.name}`)
-      : NaN;
-    const warm: number[] = [];
-    for (let run = 0; run <= runs; run++) {
-      const ms = await first(runtime, program, undefined);
-      // The first may have had to compile.
-      if (run > 0) warm.push(ms);
+  const own = programs.filter(({ name }) =>
+    runtime === "bun" || !name.endsWith("bun build")
+  );
+  const cold = new Map<Program, number[]>();
+  const warm = new Map<Program, number[]>();
+  const add = (to: typeof cold, program: Program, ms: number) =>
+    to.set(program, [...to.get(program) ?? [], ms]);
+  // In turn, as everything here. The first may have had to compile.
+  for (const program of own) await first(runtime, program, undefined);
+  for (let run = 0; run < runs; run++) {
+    for (const program of own) {
+      add(warm, program, await first(runtime, program, undefined));
+      if (run < COLD_RUNS) {
+        const cache = await Deno.makeTempDir({ dir: folder });
+        add(cold, program, await first(runtime, program, cache));
+      }
     }
+  }
+  for (const program of own) {
+    const all = warm.get(program)!;
     rows.push([
       `${program.name}, ${runtime}`,
-      shown(cold, 0),
-      shown(median(warm), 0),
-      `${shown(Math.min(...warm), 0)}–${shown(Math.max(...warm), 0)}`,
+      shown(median(cold.get(program)!), 0),
+      shown(median(all), 0),
+      `${shown(Math.min(...all), 0)}–${shown(Math.max(...all), 0)}`,
     ]);
   }
 }
 page.table(["", "empty cache, ms", "ms", "from–to"], rows);
-const bytes = await Deno.readFile(bundle);
-const packed = await new Response(
-  new Blob([bytes]).stream().pipeThrough(new CompressionStream("gzip")),
-).bytes();
-page.print(
-  `The bundle has ${shown(bytes.byteLength / 1024, 0)} KB, ` +
-    `${shown(packed.byteLength / 1024, 0)} KB with gzip.`,
-);
+for (const [name, file] of Object.entries(files)) {
+  const bytes = await Deno.readFile(file);
+  const packed = await new Response(
+    new Blob([bytes]).stream().pipeThrough(new CompressionStream("gzip")),
+  ).bytes();
+  page.print(
+    `The file by \`${name}\` has ${shown(bytes.byteLength / 1024, 0)} KB, ` +
+      `${shown(packed.byteLength / 1024, 0)} KB with gzip.`,
+  );
+}
 await Deno.remove(folder, { recursive: true });
-if (flag("keep")) {
-  await page.keep("START.md", "`deno task bench:start`, last run");
+if (option("runs") === undefined) {
+  await page.keep("START.md", "The last full run of `deno task bench:start`");
 }
