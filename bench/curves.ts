@@ -4,7 +4,7 @@
 //   deno task bench:curves [--only=connections,backends,fields,bodies,streams]
 //
 // Each point is the median of some short turns, the five-liner and Sluice beside
-// it on both runtimes. A full run is kept as CURVES.md.
+// it on both runtimes. A full run takes eleven minutes and is kept as CURVES.md.
 
 import {
   type Contender,
@@ -26,8 +26,7 @@ import {
 } from "./harness.ts";
 
 const only = option("only")?.split(",");
-const turns = Number(option("turns") ?? 3);
-const SECONDS = 2;
+const turns = Number(option("turns") ?? 4);
 const MB = 1024 ** 2;
 
 const page = new Page();
@@ -75,11 +74,11 @@ async function measured(
   running: ReadonlyMap<Contender, Running>,
   label: string,
   asked: Parameters<typeof interleaved>[1],
-  stopped = true,
+  { seconds = 1, stopped = true } = {},
 ): Promise<string[][]> {
   const seen = await interleaved(running, asked, {
     turns,
-    seconds: SECONDS,
+    seconds,
     warmUp: 2,
     stopped,
   });
@@ -93,10 +92,13 @@ async function connections(): Promise<void> {
   const rows: string[][] = [];
   for (const count of [1, 64, 512, 4096]) {
     rows.push(
-      ...await measured(running, String(count), {
-        path: "/small",
-        connections: count,
-      }),
+      ...await measured(
+        running,
+        String(count),
+        { path: "/small", connections: count },
+        // To make so many takes most of a second.
+        { seconds: count > 1000 ? 3 : 1 },
+      ),
     );
   }
   page.print("### By connections");
@@ -224,7 +226,9 @@ async function bodies(): Promise<void> {
       "/1m",
     ], ["16 MB", "/16m"]] as const
   ) {
-    rows.push(...await measured(running, label, { path }));
+    // Fewer at once where one takes a tenth of a second, so that they end.
+    const few = label === "16 MB" ? { connections: 8 } : {};
+    rows.push(...await measured(running, label, { path, ...few }));
   }
   page.print("### By the answer's body");
   page.table(["body", ...HEAD.slice(1)], rows);
@@ -329,7 +333,9 @@ async function streams(): Promise<void> {
       await slowStreams(one.port, count, own);
     }
     const asked = { path: "/small" };
-    rows.push(...await measured(running, String(count), asked, false));
+    rows.push(
+      ...await measured(running, String(count), asked, { stopped: false }),
+    );
   }
   page.print("### Beside slow streams");
   page.print(
@@ -338,7 +344,9 @@ async function streams(): Promise<void> {
   page.table(["streams", ...HEAD.slice(1)], rows);
 }
 
-page.print(`${where()}; ${turns} turns of ${SECONDS} s a point.`);
+page.print(
+  `${where()}; ${turns} turns of 1 s a point, of 3 s with 4,096 connections; 64 connections where no other number stands, 8 for 16 MB.`,
+);
 page.print();
 for (
   const [name, curve] of Object.entries({

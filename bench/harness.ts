@@ -85,6 +85,24 @@ export async function answers(port: number, path = "/small"): Promise<void> {
   throw new Error(`Cannot measure: nothing answers on port ${port}`);
 }
 
+/** Programs that run now. */
+const alive = new Set<number>();
+
+// Otherwise they would outlive a measurement that is interrupted, some of them
+// stopped, and hold whatever it held. A listener does not keep the program up.
+for (const name of ["SIGINT", "SIGTERM"] as const) {
+  Deno.addSignalListener(name, () => {
+    for (const pid of alive) {
+      try {
+        Deno.kill(pid, "SIGKILL");
+      } catch {
+        // Ended by itself.
+      }
+    }
+    Deno.exit(1);
+  });
+}
+
 /** Starts a program. */
 export function child(
   command: string,
@@ -99,6 +117,8 @@ export function child(
     stdout: "null",
     stderr: "null",
   }).spawn();
+  alive.add(started.pid);
+  started.status.then(() => alive.delete(started.pid));
   return {
     port,
     pid: started.pid,
@@ -203,11 +223,15 @@ export function sluice(
   return {
     name,
     against: `five-liner, ${runtime}`,
-    start: () =>
-      startProxy(runtime, {
+    async start() {
+      const proxy = await startProxy(runtime, {
         env: { BACKENDS: backends.join(), ...env },
         permissions: [`--allow-read=${ROOT}`],
-      }),
+      });
+      alive.add(proxy.pid);
+      proxy.exit.then(() => alive.delete(proxy.pid));
+      return proxy;
+    },
   };
 }
 

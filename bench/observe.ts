@@ -4,8 +4,8 @@
 //   deno run -A bench/observe.ts [--seconds=3] [--turns=5]
 //
 // Contenders take turns in one run, since a machine has its moods; what counts
-// is the ratio of turns side by side. nginx plays the backend, wrk the clients, and the log
-// goes to /dev/null, so that only its making and writing is measured.
+// is the ratio of turns side by side. nginx plays the backend, wrk the clients,
+// and the log goes to /dev/null, so that only its making and writing is measured.
 
 import { bunPath, denoPath, ROOT } from "../testing/tools.ts";
 import {

@@ -11,7 +11,6 @@ import type { Snapshot } from "../observe/metrics.ts";
 import { tokenCheck } from "../observe/token.ts";
 import { systemClock, type TimerHandle } from "../runtime/clock.ts";
 import {
-  exit,
   hushSignalRemark,
   onSignal,
   surviveRejections,
@@ -94,8 +93,9 @@ export function work(): void {
         working?.goOn(message.stage);
         break;
       case "drain":
-        if (working === undefined) exit(0);
-        working.stop().then((snapshot) =>
+        // One that has not begun has nothing to finish. It does not exit by
+        // itself: of a thread's exit Deno tells nobody.
+        (working?.stop() ?? Promise.resolve(undefined)).then((snapshot) =>
           line.post({ kind: "stopped", snapshot })
         );
     }

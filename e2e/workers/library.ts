@@ -1,6 +1,7 @@
 /**
  * A program of somebody's own with two workers. `ODD` is an option of which a
- * worker could not be told, and says what comes of it.
+ * worker could not be told, and says what comes of it; `early` stops the server
+ * before its workers can have listened.
  *
  * @module
  */
@@ -28,6 +29,11 @@ if (import.meta.main) {
       console.log("stopped");
       process.exit(0);
     });
+    if (ODD === "early") {
+      // They have been started, and are loading the program.
+      await new Promise((resolve) => setTimeout(resolve));
+      await server.stop();
+    }
     await server.ready;
     console.log(`admin ${server.adminUrl}`);
     console.error(`listening on ${server.url}`);
