@@ -367,7 +367,7 @@ export function ratio(
 }
 
 /** Milliseconds that a program has before its turn and after it. */
-const SETTLE_MS = 150;
+const SETTLE_MS = flag("quick") ? 50 : 150;
 
 /**
  * Has all take turns, A B C and then C B A, so that none is always the one who

@@ -2,7 +2,7 @@
 // proxies? Run by `deno task bench`; `--quick` takes under a minute.
 //
 // Options: --only=a,b (names that hold one of these), --rows=a,b, --turns=N,
-// --seconds=N. A full run without them is kept as RESULTS.md.
+// --seconds=N. A full run is kept as RESULTS.md, and any with --keep.
 
 import {
   type Contender,
@@ -110,6 +110,7 @@ page.print(
 );
 if (!quick) page.print(`\nPeers: ${await versions()}.`);
 if (quick) page.print("\nThe quick form leaves the other proxies out.");
+if (only !== undefined) page.print(`\nOnly: ${only.join(", ")}.`);
 const running = await startAll(
   contenders.filter(({ name }) =>
     only === undefined || only.some((part) => name.includes(part))
@@ -127,7 +128,7 @@ for (const row of ROWS) {
   const seen = await interleaved(running, row, {
     turns,
     seconds,
-    warmUp: quick ? 1 : 3,
+    warmUp: quick ? 1 : 5,
   });
   judged.push(...verdicts(row.name, seen));
   for (const runtime of RUNTIMES) {
@@ -215,6 +216,6 @@ if (judged.length > 0) {
     );
   }
 }
-if (!quick && only === undefined && wanted === undefined) {
+if (flag("keep") || (!quick && only === undefined && wanted === undefined)) {
   await page.keep("RESULTS.md", "The last full run of `deno task bench`");
 }
