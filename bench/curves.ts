@@ -74,13 +74,12 @@ async function measured(
   running: ReadonlyMap<Contender, Running>,
   label: string,
   asked: Parameters<typeof interleaved>[1],
-  { turns = TURNS, seconds = 1, stopped = true } = {},
+  { turns = TURNS, seconds = 1 } = {},
 ): Promise<string[][]> {
   const seen = await interleaved(running, asked, {
     turns,
     seconds,
     warmUp: 2,
-    stopped,
   });
   return [...running.keys()].map((one) => rowOf(label, one, seen));
 }
@@ -341,7 +340,7 @@ async function streams(): Promise<void> {
     }
     const asked = { path: "/small" };
     rows.push(
-      ...await measured(running, String(count), asked, { stopped: false }),
+      ...await measured(running, String(count), asked),
     );
   }
   page.print("### Beside slow streams");

@@ -373,17 +373,17 @@ const SETTLE_MS = flag("quick") ? 50 : 150;
  * Has all take turns, A B C and then C B A, so that none is always the one who
  * comes after; what each showed, by name.
  *
- * Those whose turn it is not are stopped (SIGSTOP). Of sixteen idle ones some
- * still clean up and probe: together they took 5 % of a processor, and single
- * ones up to 4 % in the turn right after their own, which is as much as the
- * differences that are looked for. What a program does late, a timer or a probe
- * that is overdue or the last of its garbage, falls into the pauses around its
- * own turn.
+ * With `--stop` those whose turn it is not are stopped (SIGSTOP). Of sixteen idle
+ * ones some still clean up and probe: together they took 5 % of a processor. But
+ * what is stopped for long has to catch up: its probes are overdue, and the
+ * connections that it had kept were given up. Sluice on Deno, which keeps none
+ * for more than 4 s, did 0.75 of its five-liner so and 0.94 when nobody was
+ * stopped, which is what a server is like, and so the default.
  */
 export async function interleaved(
   running: ReadonlyMap<Contender, Running>,
   asked: Asked,
-  { turns, seconds, warmUp, stopped = true }: {
+  { turns, seconds, warmUp, stopped = flag("stop") }: {
     turns: number;
     seconds: number;
     /** Seconds of load on each before the first turn: compilers, connections. */

@@ -217,5 +217,8 @@ if (judged.length > 0) {
   }
 }
 if (flag("keep") || (!quick && only === undefined && wanted === undefined)) {
-  await page.keep("RESULTS.md", "The last full run of `deno task bench`");
+  await page.keep(
+    "RESULTS.md",
+    "The last run of `deno task bench` that was kept",
+  );
 }

@@ -18,6 +18,7 @@ import { Buffer } from "node:buffer";
 import { type ChildProcess, spawn } from "node:child_process";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { availableParallelism, tmpdir } from "node:os";
+import { dirname } from "node:path";
 import process from "node:process";
 import type { Line, Worker } from "./line.ts";
 import { BUN_LIMIT } from "./process.ts";
@@ -218,7 +219,8 @@ function lineOfProcess<In, Out>(): Line<In, Out> {
   };
   process.on("message", (message) => line.onMessage(message as In));
   // Whatever has ended the first process, `kill -9` included, ends this one.
-  process.on("disconnect", () => process.exit(0));
+  // Not at once: see `mapped` for what is to be done before.
+  process.on("disconnect", () => queueMicrotask(() => process.exit(0)));
   return line;
 }
 
@@ -278,6 +280,10 @@ export function commonMemory(bytes: number): CommonMemory {
 /** The memory that another process has made. */
 export function mapped(at: SharedArrayBuffer | string): ArrayBufferLike {
   if (typeof at !== "string") return at;
+  // A first process that was killed could not take its file away.
+  process.once("disconnect", () => {
+    rmSync(dirname(at), { recursive: true, force: true });
+  });
   const { Bun } = globalThis as unknown as { Bun: BunGlobal };
   return Bun.mmap(at).buffer;
 }
