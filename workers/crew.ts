@@ -120,9 +120,11 @@ export class Crew {
 
   /**
    * Starts all of them and resolves with the port once each listens; rejects
-   * when one of them cannot.
+   * when one of them cannot, and when it was stopped before.
    */
   start(): Promise<number> {
+    // A server may be stopped while its proxy still waits for the first probes.
+    if (this.#stopping) return Promise.reject(new Error("it was stopped"));
     const { pool } = this.#options;
     for (const backend of pool) this.#join(backend);
     this.#unsubscribe = pool.subscribe(({ type, backend }) => {

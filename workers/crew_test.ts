@@ -293,3 +293,10 @@ Deno.test("Crew has all close at one moment, and does not wait for the dead", ()
   assert.deepEqual(went(), [2, 2, 0]);
   crew.kill();
 });
+
+Deno.test("Crew.start() starts nobody once it was stopped", async () => {
+  const { crew, workers } = setUp();
+  await crew.stop(10_000);
+  await assert.rejects(crew.start(), /it was stopped/);
+  assert.equal(workers.length, 0);
+});
