@@ -590,114 +590,115 @@ export class Forwarder {
     this.#settle(x);
   }
 
-  /** Steps 3 to 7, until there is an answer. */
+  /**
+   * Steps 3 to 7, until there is an answer. One function with all of it: each
+   * promise between the server and `fetch` is felt.
+   */
   async #run(x: Exchange, length: string | null): Promise<Response> {
     try {
-      return await this.#attempts(x, length);
+      const { clock } = this.#options;
+      const body = this.#bodyOf(x, length);
+      if (body?.gathered === true && !await this.#gathers(x, body)) {
+        return this.#failed(x, this.#failureOf(x, undefined));
+      }
+      let failure: Failure | undefined;
+      let retries = 0;
+      let refusals = 0;
+      for (;;) {
+        // 3. Pick.
+        const backend = this.#pick(x, x.tried);
+        if (backend === undefined) return this.#nobody(x, failure);
+        x.backend = backend;
+        if (x.target.climbs && backend.basePath !== "") {
+          this.#leave(x);
+          x.answered = true;
+          return this.#end(x, CLIMBING.status, CLIMBING.type, CLIMBING);
+        }
+        if (failure !== undefined) x.attemptAt = clock.now();
+        let response: Response | undefined;
+        let thrown: unknown;
+        try {
+          // 4. Say it on, and 5. send. Not awaited further than the header.
+          response = await (x.upgrades && backend.answer === undefined
+            ? this.#shake(x, backend)
+            : this.#send(x, backend, body));
+        } catch (error) {
+          thrown = error;
+        }
+        // 6. Judge.
+        if (x.opened !== undefined) {
+          if (x.cause === undefined) return this.#join(x, backend, x.opened);
+          x.opened.socket.destroy();
+          x.opened = undefined;
+        }
+        if (response !== undefined && x.cause === undefined) {
+          if (response.status > 599 || response.status < 200) {
+            response.body?.cancel().catch(() => {});
+            failure = BAD_STATUS;
+          } else {
+            x.status = response.status;
+            if (this.#options.timed) {
+              this.#time(x, backend, body, x.status >= 500);
+            }
+            this.meter?.answered(
+              backend,
+              response.status,
+              clock.now() - x.attemptAt,
+            );
+            // Not awaited when there is nothing to wait for: a turn of the event
+            // loop for each request would be felt.
+            const begun = this.#passes(x, backend, response)
+              ? undefined
+              : await this.#begin(x, response);
+            if (!(begun instanceof CutShort) && x.cause === undefined) {
+              x.upload?.forget();
+              x.whole = undefined;
+              this.#note(x, String(response.status));
+              return this.#answer(x, backend, response, begun);
+            }
+            failure = x.cause === undefined
+              ? TRUNCATED
+              : this.#failureOf(x, undefined);
+          }
+        } else {
+          response?.body?.cancel().catch(() => {});
+          failure = this.#failureOf(x, thrown);
+        }
+        this.#note(x, failure.reason);
+        if (failure.fault !== "client") {
+          this.meter?.failed(backend, failure.type);
+        }
+        if (failure.fault === "backend") {
+          if (this.#options.timed) this.#time(x, backend, body, true);
+          backend.proven = 0;
+          this.#options.outcome(backend, false, x.attemptAt, failure.reason);
+        }
+        this.#leave(x);
+        const decision = decide({
+          clientGone: failure.fault === "client" || x.cause === CLIENT_LEFT,
+          timedOut: x.cause !== undefined,
+          sent: failure.sent,
+          idempotent: isIdempotent(x.method),
+          replayable: body === undefined || x.whole !== undefined ||
+            (x.upload !== undefined
+              ? x.upload.whole && (!failure.sent || body.length! <= KEPT_BODY)
+              : !failure.sent),
+          retries,
+          refusals,
+          maxRetries: this.#options.retries,
+          budget: () => this.#options.budget.take(clock.now()),
+        });
+        if (decision !== "retry") return this.#failed(x, failure);
+        this.meter?.retried();
+        if (failure.sent) retries++;
+        else refusals++;
+        (x.tried ??= []).push(backend);
+      }
     } catch (error) {
       // A fault of ours. The client gets an answer and the process goes on.
       this.#options.log(`cannot forward a request: ${String(error)}`);
       this.#leave(x);
       return this.#end(x, 500, "proxy_internal_error");
-    }
-  }
-
-  async #attempts(x: Exchange, length: string | null): Promise<Response> {
-    const { clock } = this.#options;
-    const body = this.#bodyOf(x, length);
-    if (body?.gathered === true && !await this.#gathers(x, body)) {
-      return this.#failed(x, this.#failureOf(x, undefined));
-    }
-    let failure: Failure | undefined;
-    let retries = 0;
-    let refusals = 0;
-    for (;;) {
-      // 3. Pick.
-      const backend = this.#pick(x, x.tried);
-      if (backend === undefined) return this.#nobody(x, failure);
-      x.backend = backend;
-      if (x.target.climbs && backend.basePath !== "") {
-        this.#leave(x);
-        x.answered = true;
-        return this.#end(x, CLIMBING.status, CLIMBING.type, CLIMBING);
-      }
-      if (failure !== undefined) x.attemptAt = clock.now();
-      let response: Response | undefined;
-      let thrown: unknown;
-      try {
-        // 4. Say it on, and 5. send. Not awaited further than the header.
-        response = await (x.upgrades && backend.answer === undefined
-          ? this.#shake(x, backend)
-          : this.#send(x, backend, body));
-      } catch (error) {
-        thrown = error;
-      }
-      // 6. Judge.
-      if (x.opened !== undefined) {
-        if (x.cause === undefined) return this.#join(x, backend, x.opened);
-        x.opened.socket.destroy();
-        x.opened = undefined;
-      }
-      if (response !== undefined && x.cause === undefined) {
-        if (response.status > 599 || response.status < 200) {
-          response.body?.cancel().catch(() => {});
-          failure = BAD_STATUS;
-        } else {
-          x.status = response.status;
-          if (this.#options.timed) {
-            this.#time(x, backend, body, x.status >= 500);
-          }
-          this.meter?.answered(
-            backend,
-            response.status,
-            clock.now() - x.attemptAt,
-          );
-          // Not awaited when there is nothing to wait for: a turn of the event
-          // loop for each request would be felt.
-          const begun = this.#passes(x, backend, response)
-            ? undefined
-            : await this.#begin(x, response);
-          if (!(begun instanceof CutShort) && x.cause === undefined) {
-            x.upload?.forget();
-            x.whole = undefined;
-            this.#note(x, String(response.status));
-            return this.#answer(x, backend, response, begun);
-          }
-          failure = x.cause === undefined
-            ? TRUNCATED
-            : this.#failureOf(x, undefined);
-        }
-      } else {
-        response?.body?.cancel().catch(() => {});
-        failure = this.#failureOf(x, thrown);
-      }
-      this.#note(x, failure.reason);
-      if (failure.fault !== "client") this.meter?.failed(backend, failure.type);
-      if (failure.fault === "backend") {
-        if (this.#options.timed) this.#time(x, backend, body, true);
-        backend.proven = 0;
-        this.#options.outcome(backend, false, x.attemptAt, failure.reason);
-      }
-      this.#leave(x);
-      const decision = decide({
-        clientGone: failure.fault === "client" || x.cause === CLIENT_LEFT,
-        timedOut: x.cause !== undefined,
-        sent: failure.sent,
-        idempotent: isIdempotent(x.method),
-        replayable: body === undefined || x.whole !== undefined ||
-          (x.upload !== undefined
-            ? x.upload.whole && (!failure.sent || body.length! <= KEPT_BODY)
-            : !failure.sent),
-        retries,
-        refusals,
-        maxRetries: this.#options.retries,
-        budget: () => this.#options.budget.take(clock.now()),
-      });
-      if (decision !== "retry") return this.#failed(x, failure);
-      this.meter?.retried();
-      if (failure.sent) retries++;
-      else refusals++;
-      (x.tried ??= []).push(backend);
     }
   }
 
@@ -1303,27 +1304,27 @@ export class Forwarder {
   }
 
   /** No backend can take the request, or none that has not been tried. */
-  #nobody(x: Exchange, failure: Failure | undefined): Promise<Response> {
+  #nobody(x: Exchange, failure: Failure | undefined): Response {
     if (failure !== undefined) return this.#failed(x, failure);
     x.answered = true;
-    return Promise.resolve(this.#end(x, 503, "destination_unavailable"));
+    return this.#end(x, 503, "destination_unavailable");
   }
 
   /** The last attempt has failed. */
-  #failed(x: Exchange, failure: Failure): Promise<Response> {
+  #failed(x: Exchange, failure: Failure): Response {
     x.answered = true;
     if (x.cause === TOO_LARGE) {
-      return Promise.resolve(this.#end(x, 413, "http_request_denied"));
+      return this.#end(x, 413, "http_request_denied");
     }
     if (failure === DAWDLED) {
-      return Promise.resolve(this.#end(x, 408, failure.type));
+      return this.#end(x, 408, failure.type);
     }
     if (failure.fault === "client") {
       // Said to nobody; the number is the one that nginx gave this end.
-      return Promise.resolve(this.#end(x, 499, "http_request_error"));
+      return this.#end(x, 499, "http_request_error");
     }
     const status = failure.fault === "proxy" ? 503 : STATUS[failure.type];
-    return Promise.resolve(this.#end(x, status, failure.type));
+    return this.#end(x, status, failure.type);
   }
 
   /** Ends an exchange with an answer of our own. */

@@ -10,9 +10,9 @@ import type { ProbeResult } from "../health.ts";
 import { type Chunk, streamOf } from "../proxy/body.ts";
 import {
   type Fields,
+  isResponseDropped,
   Lines,
   type Read,
-  RESPONSE_DROPPED,
 } from "../proxy/headers.ts";
 import type { Failure, Outgoing, Transport } from "../proxy/transport.ts";
 import type { Acceptance, ClientEvents, Socket } from "../proxy/socket.ts";
@@ -159,10 +159,10 @@ export class DenoTransport implements Transport {
       if (
         name === "connection" && value !== "keep-alive" && value !== "close"
       ) return false;
-      if (RESPONSE_DROPPED.has(name)) drops++;
+      if (isResponseDropped(name)) drops++;
     }
     for (let i = list.length - 1; drops > 0; i--) {
-      if (!RESPONSE_DROPPED.has(list[i]![0])) continue;
+      if (!isResponseDropped(list[i]![0])) continue;
       list.splice(i, 1);
       drops--;
     }
