@@ -12,7 +12,7 @@ import {
 import { Lines, RequestRules, responseFields } from "../proxy/headers.ts";
 import { Backend } from "../balancer.ts";
 import { accessLine } from "../observe/log.ts";
-import type { Settled } from "../proxy/forward.ts";
+import type { Settled } from "../proxy/observed.ts";
 import { decide, RetryBudget } from "../proxy/retry.ts";
 import { streamOf } from "../proxy/body.ts";
 

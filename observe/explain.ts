@@ -10,7 +10,7 @@
  */
 
 import type { Backend, Pool } from "../balancer.ts";
-import type { Attempt, Explainer } from "../proxy/forward.ts";
+import type { Attempt, Explainer } from "../proxy/observed.ts";
 import { stateOf } from "./backend_json.ts";
 
 /** Options for {@linkcode explainer}. */

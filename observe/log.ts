@@ -8,7 +8,7 @@
  * @module
  */
 
-import type { Settled } from "../proxy/forward.ts";
+import type { Settled } from "../proxy/observed.ts";
 
 /** How a line looks. */
 export type LogFormat = "json" | "combined";

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict"; // built in to both runtimes
 import { Backend } from "../balancer.ts";
-import type { Settled } from "../proxy/forward.ts";
+import type { Settled } from "../proxy/observed.ts";
 import { accessLine } from "./log.ts";
 
 const backend = new Backend({ url: "http://10.0.0.5:3000" });

@@ -10,7 +10,7 @@
  */
 
 import type { Backend, Pool } from "../balancer.ts";
-import type { Meter } from "../proxy/forward.ts";
+import type { Meter } from "../proxy/observed.ts";
 
 /** Numbers under names that several processes can add up. */
 export interface Snapshot {

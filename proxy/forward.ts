@@ -13,16 +13,18 @@
 import type { Backend, Pool } from "../balancer.ts";
 import type { Clock } from "../runtime/clock.ts";
 import { plainAddress } from "./addresses.ts";
-import {
-  type Chunk,
-  CutShort,
-  followed,
-  type Follower,
-  gather,
-  reading,
-  Remembering,
-} from "./body.ts";
+import { type Chunk, CutShort, followed, gather, reading } from "./body.ts";
 import { answer, type ErrorType, STATUS } from "./errors.ts";
+import {
+  CLIENT_LEFT,
+  Exchange,
+  IDLE,
+  type Owner,
+  statusOf,
+  STOPPED,
+  TIMED_OUT,
+  TOO_LARGE,
+} from "./exchange.ts";
 import {
   CLIMBING,
   impliedHost,
@@ -32,7 +34,6 @@ import {
   refuseFraming,
   refuseHost,
   refuseMethod,
-  type Target,
   targetOf,
 } from "./guard.ts";
 import {
@@ -42,12 +43,14 @@ import {
   type RequestRules,
   responseFields,
 } from "./headers.ts";
-import { type InFlight, Swept, TICK_MS } from "./in_flight.ts";
+import type { InFlight } from "./in_flight.ts";
 import { type Carried, carriedOf } from "./resume.ts";
 import type { KeyOf } from "./keys.ts";
 import { decide, isIdempotent, type RetryBudget } from "./retry.ts";
+import type { Explainer, Meter, Settled } from "./observed.ts";
 import type { Sticky } from "./sticky.ts";
-import { newSpanId, setSpan, type Trace, traceOf } from "./trace.ts";
+import { type Body, gathers, KEPT_BODY, uploadOf } from "./upload.ts";
+import { newSpanId, setSpan, traceOf } from "./trace.ts";
 import type { Failure, Payload, Transport } from "./transport.ts";
 import {
   Bridge,
@@ -57,9 +60,6 @@ import {
   type Opened,
   shakeHands,
 } from "./websocket.ts";
-
-/** Bytes of a declared body that are kept so that it can be sent again. */
-const KEPT_BODY = 64 * 1024;
 
 /** Milliseconds that a small answer may take before its header goes ahead. */
 const ANSWER_PATIENCE_MS = 10;
@@ -84,14 +84,6 @@ const PROVEN = 64;
  * of one with less to do than that nothing escapes.
  */
 const LOOK_MS = 100;
-
-/** What ended an attempt from this side; given to `abort()` as its reason. */
-const CLIENT_LEFT = new Error("Cannot answer: the client has left");
-const TIMED_OUT = new Error("Cannot answer: the time limit has run out");
-const IDLE = new Error("Cannot go on: no byte within the idle limit");
-const TOO_LARGE = new Error("Cannot forward: the body is over the limit");
-
-const STOPPED = new Error("Cannot go on: the proxy is being stopped");
 
 /** Failures that are found here and not by the runtime. */
 const BAD_STATUS: Failure = {
@@ -136,66 +128,6 @@ const THREW: Failure = {
   fault: "backend",
   reason: "the function threw",
 };
-
-/** One attempt at answering a request, as the log tells it. */
-export interface Attempt {
-  /** Whom it went to. */
-  backend: Backend;
-  /** When it began. */
-  startedAt: number;
-  /** Milliseconds to its end or to the response header. */
-  ms: number;
-  /** Its status, or why it failed. */
-  outcome: string;
-  /** Its span, when requests are traced. */
-  spanId: string | undefined;
-}
-
-/** What the outside may know of a request once it is over. */
-export interface Settled {
-  /** The client's address, or `-`. */
-  client: string;
-  /** Method as sent. */
-  method: string;
-  /** Target as sent. */
-  target: string;
-  /** Status that the client was told; 499 when it had left. */
-  status: number;
-  /** Bytes of the answer's body, as far as they were seen. */
-  bytes: number;
-  /** Milliseconds from the request to the end of its answer. */
-  ms: number;
-  /** Who answered, if anybody did. */
-  backend: Backend | undefined;
-  /** Each attempt. */
-  attempts: readonly Attempt[];
-  /** The request's id, if it has one. */
-  requestId: string | undefined;
-  /** The trace that it belongs to, when requests are traced. */
-  traceId: string | undefined;
-  /** The request, for what else may be wanted of it. */
-  request: Request;
-}
-
-/** Counts, while somebody wants figures. Called often: must not throw. */
-export interface Meter {
-  /** A request is over, `ms` after it came. */
-  request(status: number, ms: number): void;
-  /** A backend has sent a response header, `ms` after it was asked. */
-  answered(backend: Backend, status: number, ms: number): void;
-  /** An attempt has failed, and not by the client's doing. */
-  failed(backend: Backend, type: ErrorType): void;
-  /** A request is sent once more. */
-  retried(): void;
-}
-
-/** Tells a client that may know it how its request was answered. */
-export interface Explainer {
-  /** Whether the client may know; `asked` is what its `Sluice-Debug` says. */
-  allows(asked: string, peer: string | undefined): boolean;
-  /** The value of a `Server-Timing`. */
-  text(attempts: readonly Attempt[], ms: number): string;
-}
 
 /** Options for {@linkcode Forwarder}; the values are checked by its caller. */
 export interface ForwarderOptions {
@@ -254,16 +186,6 @@ export interface ForwarderOptions {
   log: (line: string) => void;
 }
 
-/** An upload, as it is handed on. */
-interface Body {
-  /** The length that was declared. */
-  length: number | undefined;
-  /** The client's own stream; none when the exchange reads it, or has. */
-  stream: ReadableStream<Chunk> | undefined;
-  /** Whether it is to be read whole before the first attempt. */
-  gathered?: true;
-}
-
 /** Where a body's pieces come from. */
 interface Source {
   read: () => Promise<Chunk | undefined>;
@@ -273,121 +195,8 @@ interface Source {
 /** How an answer's body was begun; `undefined` leaves it to the runtime. */
 type Begun = Chunk | ReadableStream<Chunk> | null | undefined;
 
-/** One request on its way. */
-class Exchange extends Swept implements Follower {
-  /** Ends the attempt that is under way. */
-  readonly controller = new AbortController();
-  /** Why it was ended from this side, if it was. */
-  cause: Error | undefined;
-  /** Whether an answer's header has come, or is being made here. */
-  answered = false;
-  /** Whether the request is over. */
-  over = false;
-  /** Whom the current attempt goes to. */
-  backend: Backend | undefined;
-  /** Whoever was tried already; made at the first failure. */
-  tried: Backend[] | undefined;
-  /** For the log; made when there is a log. */
-  attempts: Attempt[] | undefined;
-  /** When the current attempt began. */
-  attemptAt: number;
-  /** When the wait for a header began, which is limited. */
-  waitsFrom: number;
-  /** Status that the client is told. */
-  status = 0;
-  /** Bytes of the answer's body that were seen. */
-  bytes = 0;
-  /** Whether the runtime alone knows when the answer's body ends. */
-  watched = false;
-  /** When the last piece of a body went by, if that is limited. */
-  movedAt = Infinity;
-  requestId: string | undefined;
-  /** The trace that it belongs to. */
-  trace: Trace | undefined;
-  /** The current attempt's span in it. */
-  spanId: string | undefined;
-  /** Whether its client is told how it was answered. */
-  explained = false;
-  /** What policies that hash take their key from. */
-  key: string | undefined;
-  /** The upload, if it was small and is here whole. */
-  whole: Chunk | undefined;
-  /** Ends the wait for that. */
-  stopWaiting: ((cause: Error) => void) | undefined;
-  /** The upload, if it is read here piece by piece. */
-  upload: Remembering | undefined;
-  /** Whether all of it has come. */
-  uploaded = false;
-  /** Whether a piece of the upload failed to come, which is the client's doing. */
-  uploadBroke = false;
-  /** Whether it asks for a WebSocket. */
-  upgrades = false;
-  /** A backend that has granted it. */
-  opened: Opened | undefined;
-  /** What joins the two, once the client has been told. */
-  bridge: Bridge | undefined;
-  readonly #forwarder: Forwarder;
-  #seen = false;
-
-  constructor(
-    forwarder: Forwarder,
-    readonly request: Request,
-    /** Its fields. */
-    readonly fields: Read,
-    readonly connection: unknown,
-    readonly method: string,
-    readonly target: Target,
-    readonly host: string,
-    readonly scheme: string,
-    readonly peer: string | undefined,
-    readonly startedAt: number,
-  ) {
-    super();
-    this.#forwarder = forwarder;
-    this.attemptAt = this.waitsFrom = startedAt;
-  }
-
-  /** Whether its body may still be on the way in. */
-  get uploading(): boolean {
-    return !this.answered && this.upload !== undefined && !this.uploaded;
-  }
-
-  override sweep(now: number): void {
-    if (this.bridge !== undefined) return this.bridge.look(now);
-    // Not at the first tick, which may come right after the start: under load a
-    // quarter of all requests would be hooked that are answered soon.
-    if (!this.#seen && now - this.startedAt >= TICK_MS) {
-      this.#seen = true;
-      this.#forwarder.lasting(this);
-    }
-    this.#forwarder.look(this, now);
-  }
-
-  /** Ends what is under way, for a reason of this side's. */
-  end(cause: Error): void {
-    if (this.over || this.cause !== undefined) return;
-    if (this.bridge !== undefined) {
-      // The request's own signal fires on Deno as soon as it is upgraded.
-      if (cause === STOPPED) this.bridge.abandon();
-      return;
-    }
-    this.cause = cause;
-    this.controller.abort(cause);
-    this.stopWaiting?.(cause);
-  }
-
-  progress(bytes: number): void {
-    this.bytes += bytes;
-    if (this.movedAt !== Infinity) this.movedAt = this.#forwarder.now();
-  }
-
-  ended(how: "whole" | "broken" | "left"): void {
-    this.#forwarder.bodyEnded(this, how);
-  }
-}
-
 /** Takes requests through all steps. */
-export class Forwarder {
+export class Forwarder implements Owner {
   readonly #options: ForwarderOptions;
   #started = 0;
   /** Counts; none until somebody wants figures. */
@@ -597,8 +406,8 @@ export class Forwarder {
   async #run(x: Exchange, length: string | null): Promise<Response> {
     try {
       const { clock } = this.#options;
-      const body = this.#bodyOf(x, length);
-      if (body?.gathered === true && !await this.#gathers(x, body)) {
+      const body = uploadOf(x, length, this.#options);
+      if (body?.gathered === true && !await gathers(x, body)) {
         return this.#failed(x, this.#failureOf(x, undefined));
       }
       let failure: Failure | undefined;
@@ -737,96 +546,6 @@ export class Forwarder {
       if (!transport.full(next)) return next;
       passed.push(next);
     }
-  }
-
-  /** The upload, by what can be done with it. */
-  #bodyOf(x: Exchange, length: string | null): Body | undefined {
-    const { request, method } = x;
-    const { transport, maxBodyBytes, idleTimeoutMs } = this.#options;
-    if (BODILESS.has(method)) return undefined;
-    const declared = length === null ? undefined : Number(length);
-    if (declared === 0) return undefined;
-    if (
-      declared === undefined &&
-      x.fields.get("transfer-encoding") === null
-    ) {
-      // From a socket of HTTP/1.1 that means none, though Deno has a stream all
-      // the same, which would go out as chunked. HTTP/2 frames bodies without
-      // either field, and so do requests that were made in code.
-      if (x.peer !== undefined && x.fields.get("host") !== null) {
-        return undefined;
-      }
-      if (request.body === null) return undefined;
-    }
-    if (
-      declared !== undefined && declared <= KEPT_BODY &&
-      idleTimeoutMs === undefined
-    ) {
-      // What is here need not be read through a stream that remembers.
-      x.whole = transport.whole?.(request, declared);
-      if (x.whole !== undefined) return { length: declared, stream: undefined };
-    }
-    const stream = request.body as ReadableStream<Chunk> | null;
-    if (stream === null) return undefined;
-    if (
-      declared !== undefined && declared <= (transport.wholeUploadUpTo ?? 0) &&
-      idleTimeoutMs === undefined
-    ) {
-      return { length: declared, stream: undefined, gathered: true };
-    }
-    const limited = declared === undefined && maxBodyBytes !== Infinity;
-    const replay = isIdempotent(method) && declared !== undefined &&
-      declared <= KEPT_BODY;
-    if (
-      transport.survivesRefusal && !replay && !limited &&
-      idleTimeoutMs === undefined
-    ) {
-      return { length: declared, stream };
-    }
-    const { read, cancel } = reading(stream);
-    if (idleTimeoutMs !== undefined) x.movedAt = this.now();
-    let size = 0;
-    x.upload = new Remembering(async () => {
-      let piece: Chunk | undefined;
-      try {
-        piece = await read();
-      } catch (error) {
-        x.uploadBroke = true;
-        throw error;
-      }
-      if (x.movedAt !== Infinity) x.movedAt = this.now();
-      if (piece === undefined) {
-        x.uploaded = true;
-        return undefined;
-      }
-      size += piece.byteLength;
-      // Nobody need ask for the end of what has a length.
-      if (size === declared) x.uploaded = true;
-      if (size > maxBodyBytes) {
-        x.end(TOO_LARGE);
-        throw TOO_LARGE;
-      }
-      return piece;
-    }, cancel);
-    return { length: declared, stream: undefined };
-  }
-
-  /** Reads a small upload whole; says whether all of it has come. */
-  async #gathers(x: Exchange, { length }: Body): Promise<boolean> {
-    try {
-      x.whole = await new Promise<Chunk>((resolve, reject) => {
-        x.stopWaiting = reject;
-        x.request.bytes().then(resolve, reject);
-      });
-      // A request that was made in code may say another length than it has.
-      x.uploadBroke = x.whole.byteLength !== length;
-    } catch {
-      // Either its client has failed to send it, or the wait was ended.
-      x.uploadBroke = x.cause === undefined;
-    }
-    if (x.cause !== undefined || x.uploadBroke) return false;
-    x.stopWaiting = undefined;
-    return true;
   }
 
   /** Makes one attempt. */
@@ -1432,9 +1151,6 @@ export class Forwarder {
   }
 }
 
-/** Methods whose requests have no body that `fetch` could send. */
-const BODILESS: ReadonlySet<string> = new Set(["GET", "HEAD"]);
-
 /** Said in `Allow` where an answer of ours wants one. */
 const ALLOW = "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS";
 
@@ -1443,11 +1159,6 @@ const NO_FIELDS: Fields = [];
 
 /** Statuses that never have a body (RFC 9110 §6.4.1). */
 const NO_BODY: ReadonlySet<number> = new Set([204, 205, 304]);
-
-/** Status that a client was told; 499 when it had left (nginx's number). */
-function statusOf(x: Exchange): number {
-  return x.cause === CLIENT_LEFT ? 499 : x.status;
-}
 
 /** Bytes of the body of an answer of our own. */
 function bytesOf(response: Response, method: string): number {
