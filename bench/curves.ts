@@ -4,7 +4,7 @@
 //   deno task bench:curves [--only=connections,backends,fields,bodies,streams]
 //
 // Each point is the median of some short turns, the five-liner and Sluice beside
-// it on both runtimes. A full run takes eleven minutes and is kept as CURVES.md.
+// it on both runtimes. A full run takes thirteen minutes and is kept as CURVES.md.
 
 import {
   type Contender,
@@ -239,12 +239,36 @@ async function bodies(): Promise<void> {
   page.print("### By the answer's body");
   page.table(["body", ...HEAD.slice(1)], rows);
 
+  const uploads = stack.use(await sinkServer());
+  const up = await startAll(contenders([uploads.url]), stack);
+  const sent: string[][] = [];
+  for (
+    const [label, bytes] of [
+      ["0 B", 0],
+      ["1 KB", 1024],
+      ["64 KB", 64 * 1024],
+      ["1 MB", MB],
+      ["16 MB", 16 * MB],
+    ] as const
+  ) {
+    sent.push(
+      ...await measured(up, label, {
+        path: "/up",
+        script: `wrk.method="PUT"\nwrk.body=string.rep("x",${bytes})\n`,
+        ...(label === "16 MB" ? { connections: 8 } : {}),
+      }),
+    );
+  }
+  page.print("### By the request's body");
+  page.print(
+    "\nThe backend reads them off its sockets in the measuring process, so these figures are for each other only.",
+  );
+  page.table(["body", ...HEAD.slice(1)], sent);
+
   const folder = await Deno.makeTempDir({ prefix: "sluice-bench-" });
   const file = await Deno.create(`${folder}/body`);
   await file.truncate(1024 * MB);
   file.close();
-  const uploads = stack.use(await sinkServer());
-  const up = await startAll(contenders([uploads.url]), stack);
   const large: string[][] = [];
   for (const [one, { port, pid }] of running) {
     let seconds = 0;
@@ -252,17 +276,17 @@ async function bodies(): Promise<void> {
     const peak = await peakOf(pid, curl(at).then((s) => seconds = s));
     const [, to] = [...up].find(([{ name }]) => name === one.name)!;
     // The five-liner on Bun refuses it: `Bun.serve` takes 128 MB unless told.
-    let sent = NaN;
+    let rest = NaN;
     const most = await peakOf(
       to.pid,
       curl("-T", `${folder}/body`, `http://127.0.0.1:${to.port}/up`)
-        .then((s) => sent = s, () => {}),
+        .then((s) => rest = s, () => {}),
     );
     large.push([
       one.name,
       shown(1024 / seconds, 0),
       shown(peak, 0),
-      shown(1024 / sent, 0),
+      shown(1024 / rest, 0),
       shown(most, 0),
     ]);
   }
