@@ -4,7 +4,8 @@
 //   deno task bench:curves [--only=connections,backends,fields,bodies,streams]
 //
 // Each point is the median of some short turns, the five-liner and Sluice beside
-// it on both runtimes. A full run takes thirteen minutes and is kept as CURVES.md.
+// it on both runtimes. A full run takes thirteen minutes by
+// calculation and is kept as CURVES.md.
 
 import {
   type Contender,

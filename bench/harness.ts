@@ -369,6 +369,9 @@ export function ratio(
 /** Milliseconds that a program has before its turn and after it. */
 const SETTLE_MS = flag("quick") ? 50 : 150;
 
+/** Milliseconds without a request before each round of turns. */
+const PAUSE_MS = Number(option("pause") ?? 0) * 1000;
+
 /**
  * Has all take turns, A B C and then C B A, so that none is always the one who
  * comes after; what each showed, by name.
@@ -408,6 +411,7 @@ export async function interleaved(
     for (const one of running.values()) signal(one, "SIGSTOP");
     for (const one of running.values()) await turnOf(one, warmUp);
     for (let turn = 0; turn < turns; turn++) {
+      await wait(PAUSE_MS);
       const order = turn % 2 === 0 ? [...running] : [...running].reverse();
       for (const [{ name }, one] of order) {
         const list = seen.get(name) ?? [];

@@ -2,7 +2,8 @@
 // proxies? Run by `deno task bench`; `--quick` takes under a minute.
 //
 // Options: --only=a,b (names that hold one of these), --rows=a,b, --turns=N,
-// --seconds=N. A full run is kept as RESULTS.md, and any with --keep.
+// --seconds=N, --stop and --pause=N (see harness.ts), --v8=FLAGS (Sluice on Deno
+// with these besides). A full run is kept as RESULTS.md, and any with --keep.
 
 import {
   type Contender,
@@ -101,6 +102,11 @@ const contenders: Contender[] = RUNTIMES.flatMap((runtime) => [
   fiveLiner(runtime, backends.urls),
   sluice(runtime, backends.urls),
 ]);
+const v8 = option("v8");
+if (v8 !== undefined) {
+  const env = { DENO_V8_FLAGS: v8 };
+  contenders.push(sluice("deno", backends.urls, env, `Sluice, deno ${v8}`));
+}
 // Peers cost most of the time.
 if (!quick) contenders.push(...PEERS.map((peer) => peer(backends.urls)));
 page.print(
@@ -166,8 +172,8 @@ for (const row of ROWS) {
       const base = against === undefined ? undefined : seen.get(against);
       const pick = (key: keyof Turn) => median(turns.map((turn) => turn[key]));
       const rates = turns.map(({ rps }) => rps);
-      const spread = (Math.max(...rates) - Math.min(...rates)) / pick("rps");
       const best = Math.max(...rates);
+      const spread = (best - Math.min(...rates)) / pick("rps");
       const other = base && Math.max(...base.map(({ rps }) => rps));
       const beside = (key: keyof Turn) =>
         base === undefined ? "" : shownRatio(ratio(turns, base, key));

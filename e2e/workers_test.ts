@@ -25,7 +25,7 @@ import {
   startProxy,
 } from "./harness/proxy.ts";
 import { forBoth, forOnce, skippedWithout } from "./harness/suite.ts";
-import { delay, until } from "./harness/wait.ts";
+import { until } from "./harness/wait.ts";
 import {
   childrenOf,
   Crew,
@@ -352,11 +352,9 @@ forBoth("WORKERS: SIGTERM under load costs no request", async (runtime) => {
   await using proxy = await startWorkers(runtime, {
     env: { BACKENDS: backend.url, TMPDIR: folder.path },
   });
-  // Few and with pauses: where the clients get no turn for 100 ms, the program
-  // takes it that no more requests come.
-  const options = { untilRefused: true, pauseMs: 5 };
+  const options = { untilRefused: true, pauseMs: 1 };
   const loads = [
-    new Rush(proxy.port, 8, () => request("GET", "/"), options),
+    new Rush(proxy.port, 12, () => request("GET", "/"), options),
     new Rush(
       proxy.port,
       4,
@@ -367,7 +365,7 @@ forBoth("WORKERS: SIGTERM under load costs no request", async (runtime) => {
   // Each request on a connection of its own, which waits for a listener to take
   // it just when that one closes.
   const failures: string[] = [];
-  const fresh = Array.from({ length: 4 }, async () => {
+  const fresh = Array.from({ length: 8 }, async () => {
     for (;;) {
       let connection: RawConnection;
       try {
@@ -382,7 +380,6 @@ forBoth("WORKERS: SIGTERM under load costs no request", async (runtime) => {
         failures.push(String(error));
       }
       await connection.close();
-      await delay(2);
     }
   });
   const slow = Array.from(
