@@ -528,7 +528,6 @@ forBoth("WORKERS: they end when the first process is killed", {
   ...PROC,
   runtimes: ["bun"],
 }, async (runtime) => {
-  // What a process that is killed leaves goes with this.
   await using folder = await temporary();
   await using backend = await rawBackend(hang);
   await using proxy = await startWorkers(runtime, {
@@ -541,6 +540,8 @@ forBoth("WORKERS: they end when the first process is killed", {
   await backend.waitForRequests(1);
   proxy.signal("SIGKILL");
   await until(() => !workers.some(runs), { what: "the workers' end" });
+  // The one that was killed could not take its file away: the workers do.
+  assert.deepEqual(folder.left, []);
   await refused(proxy.port);
   await using again = await startWorkers(runtime, {
     env: { BACKENDS: backend.url, PORT: String(proxy.port) },

@@ -274,18 +274,24 @@ export function commonMemory(bytes: number): CommonMemory {
   const free = () => rmSync(folder, { recursive: true, force: true });
   // Also when a second signal, or a port that is taken, ends the program.
   process.once("exit", free);
-  return { at, buffer: mapped(at), free };
+  return { at, buffer: mapping(at), free };
 }
 
-/** The memory that another process has made. */
+function mapping(file: string): ArrayBufferLike {
+  const { Bun } = globalThis as unknown as { Bun: BunGlobal };
+  return Bun.mmap(file).buffer;
+}
+
+/** The memory that another process has made; for workers. */
 export function mapped(at: SharedArrayBuffer | string): ArrayBufferLike {
   if (typeof at !== "string") return at;
-  // A first process that was killed could not take its file away.
+  // A first process that was killed could not take its file away. Not asked of
+  // the first one itself, whose own parent may let go of it at any time: workers
+  // that are started after that still need the file.
   process.once("disconnect", () => {
     rmSync(dirname(at), { recursive: true, force: true });
   });
-  const { Bun } = globalThis as unknown as { Bun: BunGlobal };
-  return Bun.mmap(at).buffer;
+  return mapping(at);
 }
 
 /**
