@@ -21,7 +21,6 @@ export const IDLE = new Error("Cannot go on: no byte within the idle limit");
 export const TOO_LARGE = new Error(
   "Cannot forward: the body is over the limit",
 );
-
 export const STOPPED = new Error("Cannot go on: the proxy is being stopped");
 
 /** Who takes exchanges through all steps. */

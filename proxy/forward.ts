@@ -44,14 +44,20 @@ import {
   responseFields,
 } from "./headers.ts";
 import type { InFlight } from "./in_flight.ts";
-import { type Carried, carriedOf } from "./resume.ts";
 import type { KeyOf } from "./keys.ts";
-import { decide, isIdempotent, type RetryBudget } from "./retry.ts";
 import type { Explainer, Meter, Settled } from "./observed.ts";
+import { type Carried, carriedOf } from "./resume.ts";
+import { decide, isIdempotent, type RetryBudget } from "./retry.ts";
 import type { Sticky } from "./sticky.ts";
-import { type Body, gathers, KEPT_BODY, uploadOf } from "./upload.ts";
 import { newSpanId, setSpan, traceOf } from "./trace.ts";
 import type { Failure, Payload, Transport } from "./transport.ts";
+import {
+  type Body,
+  gathers,
+  KEPT_BODY,
+  uploadOf,
+  type UploadOptions,
+} from "./upload.ts";
 import {
   Bridge,
   HandshakeFailed,
@@ -130,13 +136,9 @@ const THREW: Failure = {
 };
 
 /** Options for {@linkcode Forwarder}; the values are checked by its caller. */
-export interface ForwarderOptions {
+export interface ForwarderOptions extends UploadOptions {
   /** The backends. */
   pool: Pool;
-  /** The runtime. */
-  transport: Transport;
-  /** Time and timers. */
-  clock: Clock;
   /** What becomes of the request's fields. */
   rules: RequestRules;
   /** The requests under way. */
@@ -149,10 +151,6 @@ export interface ForwarderOptions {
   budget: RetryBudget;
   /** Milliseconds until the response header, all attempts together. */
   timeoutMs: number;
-  /** Milliseconds between two pieces of a body; none for no limit. */
-  idleTimeoutMs: number | undefined;
-  /** Bytes of a request body. */
-  maxBodyBytes: number;
   /** Requests at once. */
   maxInFlight: number;
   /** Whether a broken answer is carried on from another backend. */
@@ -400,8 +398,8 @@ export class Forwarder implements Owner {
   }
 
   /**
-   * Steps 3 to 7, until there is an answer. One function with all of it: each
-   * promise between the server and `fetch` is felt.
+   * Steps 3 to 7, until there is an answer. In one function, since one more
+   * around it was 0.3 of the about 80 µs of a small GET in a profile on Deno.
    */
   async #run(x: Exchange, length: string | null): Promise<Response> {
     try {

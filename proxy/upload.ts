@@ -28,7 +28,7 @@ export interface Body {
   gathered?: true;
 }
 
-/** What {@linkcode uploadOf} needs to know; the forwarder's own options. */
+/** What {@linkcode uploadOf} needs to know. */
 export interface UploadOptions {
   /** The runtime. */
   transport: Transport;
@@ -36,7 +36,7 @@ export interface UploadOptions {
   maxBodyBytes: number;
   /** Milliseconds between two pieces of a body; none for no limit. */
   idleTimeoutMs: number | undefined;
-  /** The time. */
+  /** Time and timers. */
   clock: Clock;
 }
 
