@@ -11,7 +11,6 @@
  */
 
 import type { Backend, Pool } from "../balancer.ts";
-import type { Clock } from "../runtime/clock.ts";
 import { plainAddress } from "./addresses.ts";
 import { type Chunk, CutShort, followed, gather, reading } from "./body.ts";
 import { answer, type ErrorType, STATUS } from "./errors.ts";
