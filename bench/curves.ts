@@ -241,7 +241,11 @@ async function bodies(): Promise<void> {
   page.table(["body", ...HEAD.slice(1)], rows);
 
   const uploads = stack.use(await sinkServer());
-  const up = await startAll(contenders([uploads.url]), stack);
+  const up = await startAll([
+    ...contenders([uploads.url]),
+    // What Sluice does with an upload on Deno, and nothing else.
+    fiveLiner("deno", [uploads.url], { reads: true }),
+  ], stack);
   const sent: string[][] = [];
   for (
     const [label, bytes] of [

@@ -1,20 +1,33 @@
 // The limit: what the runtime's own `serve` and `fetch` do when nothing is done
 // to a request. Not a proxy anybody should run: it forwards hop-by-hop fields,
 // re-sends what it must not, and breaks compressed bodies.
-// Usage: five_liner.ts PORT BACKEND
+// Usage: five_liner.ts PORT BACKEND…
+// With READ_UPLOADS set it reads what it uploads, and does nothing to that
+// either: what a proxy pays that has to keep the beginning for another attempt.
 
 // deno-lint-ignore-file no-explicit-any -- one file for two runtimes' globals
 import process from "node:process";
 
 const [port, ...backends] = process.argv.slice(2);
 let turn = 0;
+const reads = process.env.READ_UPLOADS !== undefined;
+function read(body: ReadableStream<Uint8Array> | null) {
+  const reader = body?.getReader();
+  return reader && new ReadableStream({
+    async pull(controller) {
+      const { done, value } = await reader.read();
+      if (done) controller.close();
+      else controller.enqueue(value);
+    },
+  }, { highWaterMark: 0 });
+}
 const fetchOne = (request: Request) => {
   const backend = backends[turn++ % backends.length];
   const { url, method, headers, body } = request;
   return fetch(backend + url.slice(url.indexOf("/", 8)), {
     method,
     headers,
-    body,
+    body: reads ? read(body) : body,
     redirect: "manual",
     decompress: false,
   } as RequestInit);

@@ -194,19 +194,22 @@ export async function startBackends(
   };
 }
 
-/** The five-liner of a runtime. */
+/** The five-liner of a runtime; reading its uploads, if `reads` is set. */
 export function fiveLiner(
   runtime: Runtime,
   backends: readonly string[],
+  { reads = false } = {},
 ): Contender {
   return {
-    name: `five-liner, ${runtime}`,
+    name: `five-liner${reads ? " that reads" : ""}, ${runtime}`,
+    ...(reads ? { against: `five-liner, ${runtime}` } : {}),
     async start() {
       const port = freePort();
       const rest = [`${ROOT}/bench/five_liner.ts`, String(port), ...backends];
+      const env: Record<string, string> = reads ? { READ_UPLOADS: "1" } : {};
       const running = runtime === "deno"
-        ? child(await denoPath(), ["run", "-A", ...rest], port)
-        : child(await bunPath(), ["run", ...rest], port);
+        ? child(await denoPath(), ["run", "-A", ...rest], port, env)
+        : child(await bunPath(), ["run", ...rest], port, env);
       await answers(port);
       return running;
     },

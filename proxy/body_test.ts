@@ -6,6 +6,7 @@ import {
   followed,
   gather,
   reading,
+  readingInto,
   Remembering,
 } from "./body.ts";
 
@@ -189,6 +190,90 @@ Deno.test("followed() asks for nothing that nobody has room for", async () => {
   await reader.cancel();
 });
 
+// ── readingInto() ───────────────────────────────────────────────────────────
+
+/** A stream of `total` bytes that puts at most `most` into a buffer it is given. */
+function byteStream(
+  total: number,
+  most: () => number = () => Infinity,
+): { stream: ReadableStream<Chunk>; rooms: number[]; left: () => unknown } {
+  const rooms: number[] = [];
+  let why: unknown;
+  const source: UnderlyingByteSource = {
+    type: "bytes",
+    pull(controller) {
+      const { byobRequest } = controller;
+      assert.ok(byobRequest?.view);
+      const { buffer, byteOffset, byteLength } = byobRequest.view;
+      rooms.push(byteLength);
+      const size = Math.min(total, most(), byteLength);
+      total -= size;
+      if (size === 0) controller.close();
+      new Uint8Array(buffer, byteOffset, size).fill(7);
+      byobRequest.respond(size);
+    },
+    cancel: (reason) => void (why = reason),
+  };
+  return {
+    stream: new ReadableStream(source) as ReadableStream<Chunk>,
+    rooms,
+    left: () => why,
+  };
+}
+
+const KB = 1024;
+
+Deno.test("readingInto() takes larger buffers while they come back full", async () => {
+  const { stream, rooms } = byteStream(1024 * KB);
+  const { read } = readingInto(stream, 1024 * KB);
+  let bytes = 0;
+  for (let piece; (piece = await read()) !== undefined;) {
+    assert.equal(piece.every((byte) => byte === 7), true);
+    bytes += piece.byteLength;
+  }
+  assert.equal(bytes, 1024 * KB);
+  assert.deepEqual(
+    rooms.map((room) => room / KB),
+    [64, 128, 256, 256, 256, 64, 1 / KB],
+  );
+});
+
+Deno.test("readingInto() takes smaller buffers again for small pieces", async () => {
+  let reads = 0;
+  const { stream, rooms } = byteStream(
+    1024 * KB,
+    () => ++reads <= 3 ? Infinity : 10,
+  );
+  const { read } = readingInto(stream, undefined);
+  for (let i = 0; i < 11; i++) await read();
+  assert.deepEqual(
+    rooms.map((room) => room / KB),
+    [64, 128, 256, 256, 128, 64, 32, 16, 8, 4, 4],
+  );
+});
+
+Deno.test("readingInto() reads what is no stream of bytes as it comes", async () => {
+  const source = new Source().give("one", "two").close();
+  assert.deepEqual(await all(readingInto(source.stream, 6).read), [
+    "one",
+    "two",
+  ]);
+});
+
+Deno.test("readingInto() passes on how a stream broke, and that it is given up", async () => {
+  const source: UnderlyingByteSource = {
+    type: "bytes",
+    pull: (controller) => controller.error(new Error("the client left")),
+  };
+  const broken = new ReadableStream(source) as ReadableStream<Chunk>;
+  await assert.rejects(readingInto(broken, 6).read(), /the client left/);
+  const { stream, left } = byteStream(100);
+  const { read, cancel } = readingInto(stream, 100);
+  await read();
+  cancel("enough");
+  assert.equal(left(), "enough");
+});
+
 // ── Remembering ─────────────────────────────────────────────────────────────
 
 function remember(source: Source): Remembering {
@@ -272,4 +357,21 @@ Deno.test("Remembering passes on how the client's upload broke", async () => {
   await reader.read();
   source.fail(new Error("the client left"));
   await assert.rejects(reader.read(), /the client left/);
+});
+
+Deno.test("Remembering keeps small pieces without the buffers they came in", async () => {
+  const buffer = new ArrayBuffer(64 * KB);
+  const piece = new Uint8Array(buffer, 0, 3);
+  piece.set(bytes("one"));
+  let given: Chunk | undefined = piece;
+  const upload = new Remembering(() => {
+    const next = given;
+    given = undefined;
+    return Promise.resolve(next);
+  }, () => {});
+  const first = upload.stream().getReader();
+  assert.equal((await first.read()).value?.buffer, buffer);
+  const again = (await upload.stream().getReader().read()).value;
+  assert.equal(text(again!), "one");
+  assert.equal(again!.buffer.byteLength, 3);
 });

@@ -7,7 +7,7 @@
 
 import type { Backend } from "../balancer.ts";
 import type { ProbeResult } from "../health.ts";
-import type { Chunk } from "./body.ts";
+import type { Chunk, Reading } from "./body.ts";
 import type { ErrorType } from "./errors.ts";
 import type { Fields, Read } from "./headers.ts";
 import type { Acceptance, ClientEvents, Socket } from "./socket.ts";
@@ -96,6 +96,8 @@ export interface Transport {
    * They are taken: the request's own stream is as good as read then.
    */
   whole?(request: Request, length: number): Chunk | undefined;
+  /** How an upload of declared length is best read; as it comes by default. */
+  reading?(stream: ReadableStream<Chunk>, length: number | undefined): Reading;
   /** The declared length of an answer or `NaN`, likewise. */
   lengthOf?(response: Response): number;
   /** The fields, with what keeps `fetch` from adding its own and from decoding. */

@@ -88,7 +88,8 @@ export function uploadOf(
   ) {
     return { length: declared, stream };
   }
-  const { read, cancel } = reading(stream);
+  const { read, cancel } = transport.reading?.(stream, declared) ??
+    reading(stream);
   if (idleTimeoutMs !== undefined) x.movedAt = clock.now();
   let size = 0;
   x.upload = new Remembering(async () => {

@@ -7,7 +7,12 @@
 
 import type { Backend } from "../balancer.ts";
 import type { ProbeResult } from "../health.ts";
-import { type Chunk, streamOf } from "../proxy/body.ts";
+import {
+  type Chunk,
+  type Reading,
+  readingInto,
+  streamOf,
+} from "../proxy/body.ts";
 import {
   type Fields,
   isResponseDropped,
@@ -93,6 +98,10 @@ export class DenoTransport implements Transport {
 
   whole(request: Request, length: number): Chunk | undefined {
     return wholeBody(request, length);
+  }
+
+  reading(stream: ReadableStream<Chunk>, length: number | undefined): Reading {
+    return readingInto(stream, length);
   }
 
   lengthOf(response: Response): number {
