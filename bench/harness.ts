@@ -389,9 +389,11 @@ const PAUSE_MS = Number(option("pause") ?? 0) * 1000;
 export async function interleaved(
   running: ReadonlyMap<Contender, Running>,
   asked: Asked,
-  { turns, seconds, warmUp, stopped = flag("stop") }: {
+  { turns, seconds, warmUp, lead = 0, stopped = flag("stop") }: {
     turns: number;
     seconds: number;
+    /** Seconds of load before each turn that do not count. */
+    lead?: number;
     /** Seconds of load on each before the first turn: compilers, connections. */
     warmUp: number;
     /** `false` where something goes on through all of them meanwhile. */
@@ -401,9 +403,10 @@ export async function interleaved(
   const signal = (one: Running, name: "SIGSTOP" | "SIGCONT") => {
     if (stopped) Deno.kill(one.pid, name);
   };
-  const turnOf = async (one: Running, seconds: number) => {
+  const turnOf = async (one: Running, seconds: number, lead = 0) => {
     signal(one, "SIGCONT");
     await wait(SETTLE_MS);
+    if (lead > 0) await load(one, asked, lead);
     const turn = await load(one, asked, seconds);
     await wait(SETTLE_MS);
     signal(one, "SIGSTOP");
@@ -418,7 +421,7 @@ export async function interleaved(
       const order = turn % 2 === 0 ? [...running] : [...running].reverse();
       for (const [{ name }, one] of order) {
         const list = seen.get(name) ?? [];
-        list.push(await turnOf(one, seconds));
+        list.push(await turnOf(one, seconds, lead));
         seen.set(name, list);
       }
     }

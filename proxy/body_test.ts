@@ -238,6 +238,12 @@ Deno.test("readingInto() takes larger buffers while they come back full", async 
   );
 });
 
+Deno.test("readingInto() asks for no less than 64 KB of a small upload", async () => {
+  const { stream, rooms } = byteStream(10);
+  assert.equal((await readingInto(stream, 10).read())?.byteLength, 10);
+  assert.deepEqual(rooms, [64 * KB]);
+});
+
 Deno.test("readingInto() takes smaller buffers again for small pieces", async () => {
   let reads = 0;
   const { stream, rooms } = byteStream(
