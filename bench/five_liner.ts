@@ -11,15 +11,32 @@ import process from "node:process";
 const [port, ...backends] = process.argv.slice(2);
 let turn = 0;
 const reads = process.env.READ_UPLOADS !== undefined;
-function read(body: ReadableStream<Uint8Array> | null) {
+/** A stream of known length: given the stream alone Deno would send chunks. */
+class Sized extends Blob {
+  #stream: ReadableStream;
+  #size: number;
+  constructor(stream: ReadableStream, size: number) {
+    super();
+    this.#stream = stream;
+    this.#size = size;
+  }
+  override get size() {
+    return this.#size;
+  }
+  override stream(): any {
+    return this.#stream;
+  }
+}
+function read({ body, headers }: Request) {
   const reader = body?.getReader();
-  return reader && new ReadableStream({
+  const stream = reader && new ReadableStream({
     async pull(controller) {
       const { done, value } = await reader.read();
       if (done) controller.close();
       else controller.enqueue(value);
     },
   }, { highWaterMark: 0 });
+  return stream && new Sized(stream, Number(headers.get("content-length")));
 }
 const fetchOne = (request: Request) => {
   const backend = backends[turn++ % backends.length];
@@ -27,7 +44,7 @@ const fetchOne = (request: Request) => {
   return fetch(backend + url.slice(url.indexOf("/", 8)), {
     method,
     headers,
-    body: reads ? read(body) : body,
+    body: reads ? read(request) : body,
     redirect: "manual",
     decompress: false,
   } as RequestInit);

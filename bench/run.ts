@@ -115,8 +115,11 @@ if (v8 !== undefined) {
 // Peers cost most of the time.
 if (!quick) contenders.push(...PEERS.map((peer) => peer(backends.urls)));
 page.print(
-  `${where()}; 64 connections, ${turns} turns of ${seconds} s each. Ratios ` +
-    "are medians of the ratios of neighbouring turns, in parentheses where " +
+  `${where()}; 64 connections, ${turns} turns of ${seconds} s each` +
+    (lead > 0
+      ? `, each after ${lead} s of the same load that does not count`
+      : "") +
+    ". Ratios are medians of the ratios of neighbouring turns, in parentheses where " +
     "their middle half lies. Best turns are shown because a machine that is " +
     "shared is at times half as fast, and then for one of a pair only.",
 );
