@@ -1,6 +1,6 @@
 /**
  * The policies in the program: what they take their key from, what they count,
- * and the cookie of `sticky:NAME`. What they pick is in `balancer_test.ts`.
+ * and the cookie of `sticky:NAME`. What they pick is in `balancer/balancer_test.ts`.
  */
 
 import assert from "node:assert/strict";

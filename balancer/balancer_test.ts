@@ -7,7 +7,7 @@ import {
   Pool,
   type PoolEvent,
   roundRobin,
-} from "./balancer.ts";
+} from "../balancer.ts";
 
 const NAMES = [
   "round_robin",

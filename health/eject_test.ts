@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
-import { type Backend, Pool } from "./balancer.ts";
-import { Ejector, type Standing, UNBLEMISHED, weigh } from "./health.ts";
-import { FakeClock } from "./testing/clock.ts";
+import { type Backend, Pool } from "../balancer.ts";
+import { Ejector, type Standing, UNBLEMISHED, weigh } from "../health.ts";
+import { FakeClock } from "../testing/clock.ts";
 
 const RULES = { after: 3, timeMs: 10_000, now: 0 };
 

@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { Pool } from "./balancer.ts";
+import { Pool } from "../balancer.ts";
 import {
   type Health,
   observe,
@@ -8,8 +8,8 @@ import {
   type ProbeResult,
   type ProberOptions,
   UNKNOWN,
-} from "./health.ts";
-import { FakeClock, settle } from "./testing/clock.ts";
+} from "../health.ts";
+import { FakeClock, settle } from "../testing/clock.ts";
 
 const A = "http://10.0.0.1:3000";
 const B = "http://10.0.0.2:3000";
