@@ -4,8 +4,8 @@
 //   deno task bench:curves [--only=connections,backends,fields,bodies,streams]
 //
 // Each point is the median of some short turns, the five-liner and Sluice beside
-// it on both runtimes. A full run takes thirteen minutes by
-// calculation and is kept as CURVES.md.
+// it on both runtimes. A full run takes fourteen minutes and is kept as CURVES.md;
+// why curves bend is in TRIED.md.
 
 import {
   type Contender,
@@ -121,9 +121,6 @@ async function backends(): Promise<void> {
     rows.push(...await measured(running, String(count), { path: "/small" }));
   }
   page.print("### By backends");
-  page.print(
-    "\nThe bend at 1,000 on Deno, by a profile beside one with 2: Sluice's own functions go from 3 to 10 µs a request, since round robin looks at every backend; the buffers into which answers are read from nothing to 27, since the first 64 of each backend are read here to see that they are whole, and with 1,000 that is all of a turn; `fetch` itself from 5 to 40, probably for connections, which are given up after 4 s without a request.",
-  );
   page.table(["backends", ...HEAD.slice(1)], rows);
 }
 
@@ -146,9 +143,6 @@ async function fields(): Promise<void> {
     );
   }
   page.print("### By header fields of the request");
-  page.print(
-    "\nNo bend that the five-liner has not.",
-  );
   page.table(["fields", ...HEAD.slice(1)], rows);
 }
 
@@ -244,9 +238,6 @@ async function bodies(): Promise<void> {
     rows.push(...await measured(running, label, { path, ...few }));
   }
   page.print("### By the answer's body");
-  page.print(
-    "\nThe bend at 16 MB, by counting and not by a profile: ten answers a second of each backend are read here to see that they are whole, which of 800 a second is little and of 50 is a good part.",
-  );
   page.table(["body", ...HEAD.slice(1)], rows);
 
   const uploads = stack.use(await sinkServer());
@@ -277,9 +268,6 @@ async function bodies(): Promise<void> {
   page.print(
     "\nThe backend reads them off its sockets in the measuring process, so these figures are for each other only.",
   );
-  page.print(
-    "\nThe bend on Deno lies where an upload no longer comes whole with its head, and is read here so that a refusing backend does not lose it (TRIED.md).",
-  );
   page.table(["body", ...HEAD.slice(1)], sent);
 
   const folder = await Deno.makeTempDir({ prefix: "sluice-bench-" });
@@ -293,17 +281,17 @@ async function bodies(): Promise<void> {
     const peak = await peakOf(pid, curl(at).then((s) => seconds = s));
     const [, to] = [...up].find(([{ name }]) => name === one.name)!;
     // The five-liner on Bun refuses it: `Bun.serve` takes 128 MB unless told.
-    let rest = NaN;
+    let upload = NaN;
     const most = await peakOf(
       to.pid,
       curl("-T", `${folder}/body`, `http://127.0.0.1:${to.port}/up`)
-        .then((s) => rest = s, () => {}),
+        .then((s) => upload = s, () => {}),
     );
     large.push([
       one.name,
       shown(1024 / seconds, 0),
       shown(peak, 0),
-      shown(1024 / rest, 0),
+      shown(1024 / upload, 0),
       shown(most, 0),
     ]);
   }

@@ -124,7 +124,7 @@ forBoth(
 );
 
 forBoth(
-  "an upload that dribbles a byte at a time takes under 64 MB",
+  "an upload that dribbles a byte at a time takes under 32 MB",
   options,
   async (runtime) => {
     await using backend = await rawBackend(async (conn, request) => {
@@ -146,7 +146,7 @@ forBoth(
     await client.writeSlowly("x".repeat(count), 1, 1);
     const grown = proxy.rss() - start;
     console.log(`${runtime}, dribbled: ${(grown / MB).toFixed(1)} MB more`);
-    assert.ok(grown < 64 * MB, `${(grown / MB).toFixed(1)} MB`);
+    assert.ok(grown < 32 * MB, `${(grown / MB).toFixed(1)} MB`);
     // It is still good: the rest at once, and the answer.
     await client.write("x".repeat(99 * count));
     const { status } = await client.readResponse({ method: "POST" });

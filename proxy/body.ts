@@ -16,54 +16,48 @@ export type Gathered =
   /** All of it. */
   | { kind: "whole"; bytes: Chunk }
   /** It comes in pieces, or late: what is here, and where the rest comes from. */
-  | {
-    kind: "rest";
-    read: () => Promise<Chunk | undefined>;
-    cancel: (why: unknown) => void;
-  };
+  | { kind: "rest" } & Reading;
 
 /**
- * Reads a body of declared `length` that is expected to be here already. Gives
- * up on having it whole when its first piece is not all of it, or when `waitMs`
+ * Reads a body of declared `length` that is expected to be here already, from its
+ * beginning. Gives up on having it whole when its first piece is not all of it, or when `waitMs`
  * have passed, so that what dribbles is passed on as it dribbles.
  *
  * @throws Whatever the stream fails with before that, or {@linkcode CutShort}.
  */
 export async function gather(
-  stream: ReadableStream<Chunk>,
+  source: Reading,
   length: number,
   { clock, waitMs }: { clock: Clock; waitMs: number },
 ): Promise<Gathered> {
-  const reader = stream.getReader();
-  const first = reader.read();
+  const first = source.read();
   let ring: (() => void) | undefined;
   const timer = clock.setTimeout(() => ring?.(), waitMs);
-  let result: ReadableStreamReadResult<Chunk> | undefined;
+  let piece: Chunk | undefined | null;
   try {
-    result = await Promise.race([
+    piece = await Promise.race([
       first,
-      new Promise<undefined>((resolve) => ring = () => resolve(undefined)),
+      new Promise<null>((resolve) => ring = () => resolve(null)),
     ]);
   } finally {
     clock.clear(timer);
   }
-  if (result !== undefined) {
-    const size = result.done ? 0 : result.value.byteLength;
-    if (size >= length) {
-      return { kind: "whole", bytes: result.value ?? new Uint8Array() };
+  if (piece !== null) {
+    if ((piece?.byteLength ?? 0) >= length) {
+      return { kind: "whole", bytes: piece ?? new Uint8Array() };
     }
-    if (result.done) throw new CutShort();
+    if (piece === undefined) throw new CutShort();
   } else {
     // It may still fail before anybody reads on, which is no fault of ours.
     first.catch(() => {});
   }
-  let pending: Promise<ReadableStreamReadResult<Chunk>> | undefined = first;
-  const read = async () => {
-    const { done, value } = await (pending ?? reader.read());
+  let pending: Promise<Chunk | undefined> | undefined = first;
+  const read = () => {
+    const next = pending ?? source.read();
     pending = undefined;
-    return done ? undefined : value;
+    return next;
   };
-  return { kind: "rest", read, cancel: canceller(reader) };
+  return { kind: "rest", read, cancel: source.cancel };
 }
 
 /** Cancels a reader; what it is cancelled with interests nobody behind it. */
@@ -110,19 +104,19 @@ export function reading(stream: ReadableStream<Chunk>): Reading {
 }
 
 /**
- * Reads an upload of declared `length` into buffers that grow as long as they
- * come back full, where the stream takes any: left alone, Deno reads 64 KB at a
- * time, also to see the end. Gave some 1.2 of the requests at 1 MB
- * (`bench/TRIED.md`). What comes slowly is read into small buffers, since a
- * buffer stays as long as its piece.
+ * Reads a body of declared `length` into buffers that grow as long as they come
+ * back full, where the stream takes any: left alone, Deno reads into 64 KB at a
+ * time, also 13 bytes and to see the end. Gave some 1.2 of the requests for
+ * uploads of 1 MB (`bench/TRIED.md`). What comes slowly is read into small
+ * buffers, since a buffer stays as long as its piece.
  *
- * Deno takes from a socket at once as much as it was ever asked for on that
- * connection, at first 1 KB. So nobody asks for just the few bytes of a small
- * upload: the next one would not come whole with its head, and cost 1.3 times.
+ * No buffer has less than `least` bytes, but where a piece was small before, or
+ * nothing is left.
  */
 export function readingInto(
   stream: ReadableStream<Chunk>,
   length: number | undefined,
+  least: number,
 ): Reading {
   let reader: ReadableStreamBYOBReader;
   try {
@@ -135,7 +129,7 @@ export function readingInto(
   let left = length ?? Infinity;
   return {
     read: async () => {
-      const room = left === 0 ? 1 : Math.min(size, Math.max(left, FIRST_READ));
+      const room = left === 0 ? 1 : Math.min(size, Math.max(left, least));
       const { done, value } = await reader.read(new Uint8Array(room));
       if (done) return undefined;
       const bytes = value.byteLength;

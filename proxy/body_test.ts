@@ -62,7 +62,10 @@ async function all(read: () => Promise<Chunk | undefined>): Promise<string[]> {
 Deno.test("gather() gives a body whole that is here in one piece", async () => {
   const clock = new FakeClock();
   const source = new Source().give("hello").close();
-  const gathered = await gather(source.stream, 5, { clock, waitMs: 10 });
+  const gathered = await gather(reading(source.stream), 5, {
+    clock,
+    waitMs: 10,
+  });
   assert.equal(gathered.kind, "whole");
   assert.equal(text((gathered as { bytes: Chunk }).bytes), "hello");
   assert.equal(clock.pending, 0);
@@ -70,7 +73,7 @@ Deno.test("gather() gives a body whole that is here in one piece", async () => {
 
 Deno.test("gather() gives an empty body whole", async () => {
   const clock = new FakeClock();
-  const gathered = await gather(new Source().close().stream, 0, {
+  const gathered = await gather(reading(new Source().close().stream), 0, {
     clock,
     waitMs: 10,
   });
@@ -80,7 +83,10 @@ Deno.test("gather() gives an empty body whole", async () => {
 Deno.test("gather() passes on what comes in pieces, from its beginning", async () => {
   const clock = new FakeClock();
   const source = new Source().give("he", "llo").close();
-  const gathered = await gather(source.stream, 5, { clock, waitMs: 10 });
+  const gathered = await gather(reading(source.stream), 5, {
+    clock,
+    waitMs: 10,
+  });
   assert.ok(gathered.kind === "rest");
   assert.deepEqual(await all(gathered.read), ["he", "llo"]);
 });
@@ -88,7 +94,7 @@ Deno.test("gather() passes on what comes in pieces, from its beginning", async (
 Deno.test("gather() does not wait for what comes late, and loses none of it", async () => {
   const clock = new FakeClock();
   const source = new Source();
-  const gathering = gather(source.stream, 5, { clock, waitMs: 10 });
+  const gathering = gather(reading(source.stream), 5, { clock, waitMs: 10 });
   await clock.advance(9);
   await clock.advance(1);
   const gathered = await gathering;
@@ -101,12 +107,12 @@ Deno.test("gather() does not wait for what comes late, and loses none of it", as
 Deno.test("gather() refuses a body that ends before its length", async () => {
   const clock = new FakeClock();
   await assert.rejects(
-    gather(new Source().close().stream, 5, { clock, waitMs: 10 }),
+    gather(reading(new Source().close().stream), 5, { clock, waitMs: 10 }),
     CutShort,
   );
   const broken = new Source().fail(new Error("reset"));
   await assert.rejects(
-    gather(broken.stream, 5, { clock, waitMs: 10 }),
+    gather(reading(broken.stream), 5, { clock, waitMs: 10 }),
     /reset/,
   );
   assert.equal(clock.pending, 0);
@@ -115,7 +121,7 @@ Deno.test("gather() refuses a body that ends before its length", async () => {
 Deno.test("gather() leaves no rejection behind when a late body breaks", async () => {
   const clock = new FakeClock();
   const source = new Source();
-  const gathering = gather(source.stream, 5, { clock, waitMs: 10 });
+  const gathering = gather(reading(source.stream), 5, { clock, waitMs: 10 });
   await clock.advance(10);
   const gathered = await gathering;
   assert.ok(gathered.kind === "rest");
@@ -225,7 +231,7 @@ const KB = 1024;
 
 Deno.test("readingInto() takes larger buffers while they come back full", async () => {
   const { stream, rooms } = byteStream(1024 * KB);
-  const { read } = readingInto(stream, 1024 * KB);
+  const { read } = readingInto(stream, 1024 * KB, 0);
   let bytes = 0;
   for (let piece; (piece = await read()) !== undefined;) {
     assert.equal(piece.every((byte) => byte === 7), true);
@@ -238,10 +244,14 @@ Deno.test("readingInto() takes larger buffers while they come back full", async 
   );
 });
 
-Deno.test("readingInto() asks for no less than 64 KB of a small upload", async () => {
-  const { stream, rooms } = byteStream(10);
-  assert.equal((await readingInto(stream, 10).read())?.byteLength, 10);
-  assert.deepEqual(rooms, [64 * KB]);
+Deno.test("readingInto() asks for what is left, or for the least that it may", async () => {
+  for (const [least, room] of [[0, 10], [64 * KB, 64 * KB]] as const) {
+    const { stream, rooms } = byteStream(10);
+    const { read } = readingInto(stream, 10, least);
+    assert.equal((await read())?.byteLength, 10);
+    assert.equal(await read(), undefined);
+    assert.deepEqual(rooms, [room, 1]);
+  }
 });
 
 Deno.test("readingInto() takes smaller buffers again for small pieces", async () => {
@@ -250,7 +260,7 @@ Deno.test("readingInto() takes smaller buffers again for small pieces", async ()
     1024 * KB,
     () => ++reads <= 3 ? Infinity : 10,
   );
-  const { read } = readingInto(stream, undefined);
+  const { read } = readingInto(stream, undefined, 0);
   for (let i = 0; i < 11; i++) await read();
   assert.deepEqual(
     rooms.map((room) => room / KB),
@@ -260,7 +270,7 @@ Deno.test("readingInto() takes smaller buffers again for small pieces", async ()
 
 Deno.test("readingInto() reads what is no stream of bytes as it comes", async () => {
   const source = new Source().give("one", "two").close();
-  assert.deepEqual(await all(readingInto(source.stream, 6).read), [
+  assert.deepEqual(await all(readingInto(source.stream, 6, 0).read), [
     "one",
     "two",
   ]);
@@ -272,9 +282,9 @@ Deno.test("readingInto() passes on how a stream broke, and that it is given up",
     pull: (controller) => controller.error(new Error("the client left")),
   };
   const broken = new ReadableStream(source) as ReadableStream<Chunk>;
-  await assert.rejects(readingInto(broken, 6).read(), /the client left/);
+  await assert.rejects(readingInto(broken, 6, 0).read(), /the client left/);
   const { stream, left } = byteStream(100);
-  const { read, cancel } = readingInto(stream, 100);
+  const { read, cancel } = readingInto(stream, 100, 0);
   await read();
   cancel("enough");
   assert.equal(left(), "enough");
@@ -380,4 +390,18 @@ Deno.test("Remembering keeps small pieces without the buffers they came in", asy
   const again = (await upload.stream().getReader().read()).value;
   assert.equal(text(again!), "one");
   assert.equal(again!.buffer.byteLength, 3);
+});
+
+Deno.test("Remembering counts more than the bytes of what comes byte by byte", async () => {
+  const upload = new Remembering(
+    () => Promise.resolve(new Uint8Array(1)),
+    () => {},
+  );
+  const reader = upload.stream().getReader();
+  // 512 KB, with 64 bytes for each piece besides its own one.
+  for (let i = 0; i < 8_065; i++) await reader.read();
+  assert.equal(upload.whole, true);
+  await reader.read();
+  await reader.read();
+  assert.equal(upload.whole, false);
 });

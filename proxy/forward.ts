@@ -12,7 +12,14 @@
 
 import type { Backend, Pool } from "../balancer.ts";
 import { plainAddress } from "./addresses.ts";
-import { type Chunk, CutShort, followed, gather, reading } from "./body.ts";
+import {
+  type Chunk,
+  CutShort,
+  followed,
+  gather,
+  type Reading,
+  reading,
+} from "./body.ts";
 import { answer, type ErrorType, STATUS } from "./errors.ts";
 import {
   CLIENT_LEFT,
@@ -181,12 +188,6 @@ export interface ForwarderOptions extends UploadOptions {
   closing: () => boolean;
   /** Takes a line for the log. */
   log: (line: string) => void;
-}
-
-/** Where a body's pieces come from. */
-interface Source {
-  read: () => Promise<Chunk | undefined>;
-  cancel: (why: unknown) => void;
 }
 
 /** How an answer's body was begun; `undefined` leaves it to the runtime. */
@@ -731,7 +732,7 @@ export class Forwarder implements Owner {
     const length = Number(response.headers.get("content-length") ?? NaN);
     if (length <= transport.wholeUpTo && idleTimeoutMs === undefined) {
       try {
-        const gathered = await gather(stream, length, {
+        const gathered = await gather(this.#reading(stream, length), length, {
           clock,
           waitMs: ANSWER_PATIENCE_MS,
         });
@@ -745,14 +746,21 @@ export class Forwarder implements Owner {
         return new CutShort();
       }
     }
-    return this.#follow(x, response, reading(stream));
+    return this.#follow(x, response, this.#reading(stream, length));
+  }
+
+  /** Reads an answer's body, of this length or `NaN`. */
+  #reading(stream: ReadableStream<Chunk>, length: number): Reading {
+    const known = Number.isNaN(length) ? undefined : length;
+    return this.#options.transport.reading?.(stream, known, false) ??
+      reading(stream);
   }
 
   /** Hands a body on while it is looked at, and carries it on if it breaks. */
   #follow(
     x: Exchange,
     response: Response,
-    source: Source,
+    source: Reading,
   ): ReadableStream<Chunk> {
     if (this.#options.idleTimeoutMs !== undefined) x.movedAt = this.now();
     const carried = this.#options.resume
@@ -766,7 +774,7 @@ export class Forwarder implements Owner {
   /** Hands on a body that another backend can go on with. */
   #carry(
     x: Exchange,
-    first: Source,
+    first: Reading,
     carried: Carried,
   ): ReadableStream<Chunk> {
     let source = first;
@@ -799,7 +807,7 @@ export class Forwarder implements Owner {
    * within seconds, and the client has only this one chance. One that has
    * answered with something else is not asked again.
    */
-  async #takeUp(x: Exchange, carried: Carried): Promise<Source | undefined> {
+  async #takeUp(x: Exchange, carried: Carried): Promise<Reading | undefined> {
     const { pool, clock, outcome } = this.#options;
     const broken = x.backend;
     if (broken === undefined || x.cause !== undefined) return undefined;
@@ -828,7 +836,10 @@ export class Forwarder implements Owner {
         try {
           const response = await this.#send(x, backend, undefined, fields);
           if (carried.accepts(response) && response.body !== null) {
-            return reading(response.body as ReadableStream<Chunk>);
+            return this.#reading(
+              response.body as ReadableStream<Chunk>,
+              NaN,
+            );
           }
           response.body?.cancel().catch(() => {});
           this.#note(x, `status ${response.status} in place of the rest`);

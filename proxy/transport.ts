@@ -96,8 +96,15 @@ export interface Transport {
    * They are taken: the request's own stream is as good as read then.
    */
   whole?(request: Request, length: number): Chunk | undefined;
-  /** How an upload of declared length is best read; as it comes by default. */
-  reading?(stream: ReadableStream<Chunk>, length: number | undefined): Reading;
+  /**
+   * How a body of declared length is best read, if not piece by piece as it
+   * comes: an upload, or an answer.
+   */
+  reading?(
+    stream: ReadableStream<Chunk>,
+    length: number | undefined,
+    upload: boolean,
+  ): Reading;
   /** The declared length of an answer or `NaN`, likewise. */
   lengthOf?(response: Response): number;
   /** The fields, with what keeps `fetch` from adding its own and from decoding. */

@@ -88,7 +88,7 @@ export function uploadOf(
   ) {
     return { length: declared, stream };
   }
-  const { read, cancel } = transport.reading?.(stream, declared) ??
+  const { read, cancel } = transport.reading?.(stream, declared, true) ??
     reading(stream);
   if (idleTimeoutMs !== undefined) x.movedAt = clock.now();
   let size = 0;

@@ -42,6 +42,9 @@ interface DenoInit extends RequestInit {
  */
 const IDLE_MS = 4_000;
 
+/** Bytes that are asked for at least of an upload. */
+const LEAST_UPLOAD = 64 * 1024;
+
 /** Sends attempts with Deno's `fetch`. */
 export class DenoTransport implements Transport {
   // A client's stream cannot be handed to `fetch` twice: the first attempt takes
@@ -100,8 +103,16 @@ export class DenoTransport implements Transport {
     return wholeBody(request, length);
   }
 
-  reading(stream: ReadableStream<Chunk>, length: number | undefined): Reading {
-    return readingInto(stream, length);
+  reading(
+    stream: ReadableStream<Chunk>,
+    length: number | undefined,
+    upload: boolean,
+  ): Reading {
+    // The server takes from a socket at once as much as it was ever asked for on
+    // that connection, at first 1 KB. Were just the few bytes of a small upload
+    // asked for, the next one would not come whole with its head, and cost 1.3
+    // times. Of an answer nothing else comes.
+    return readingInto(stream, length, upload ? LEAST_UPLOAD : 0);
   }
 
   lengthOf(response: Response): number {
@@ -342,7 +353,7 @@ function named({ url, backend, fields }: Outgoing): string {
  * it as chunked. It never repeats such a request by itself, and refuses to end
  * one whose stream ends early. Measured on 2.9.6 from 1 byte to 10 MB.
  */
-class Sized extends Blob {
+export class Sized extends Blob {
   readonly #stream: ReadableStream<Chunk>;
   readonly #size: number;
 
