@@ -1063,3 +1063,56 @@ Deno.test("a proven backend that begins to cut its bodies is found out", async (
   for (let i = 0; i < 6; i++) assert.equal(await ask(), "ok");
   assert.equal(a.ejected, true);
 });
+
+/**
+ * How many of some answers are looked at: `asks` of them, one each 5 ms, to
+ * `many` backends that have proven themselves and declare `length` bytes.
+ */
+async function looks(
+  many: number,
+  length: number,
+  asks: number,
+): Promise<number> {
+  let given: ReadableStream | null = null;
+  // The end of a large body can be seen without reading it only where the server
+  // says when it is through.
+  const completed = Promise.resolve();
+  const remoteAddr = { transport: "tcp", hostname: "127.0.0.1", port: 1 };
+  const connection = { remoteAddr, completed };
+  await using w = world({
+    backends: Array.from({ length: many }, (_, i) => `http://10.0.1.${i}:80`),
+    health: false,
+  }, () => {
+    const answer = new Response("ok", {
+      headers: { "content-length": `${proving ? 2 : length}` },
+    });
+    given = answer.body;
+    return answer;
+  });
+  let proving = true;
+  for (let i = 0; i < 65 * many; i++) await w.ask();
+  proving = false;
+  let looked = 0;
+  for (let i = 0; i < asks; i++) {
+    await w.clock.advance(5);
+    const { body } = await w.proxy.fetch(
+      new Request("http://sluice.test/"),
+      connection,
+    );
+    if (body !== given) looked++;
+    await body!.cancel();
+  }
+  return looked;
+}
+
+Deno.test("of many proven backends a body is looked at each 10 ms, of one each 100 ms", async () => {
+  assert.equal(await looks(1, 2, 80), 4);
+  // Each backend is asked twice, 200 ms apart: without the limit every time.
+  assert.equal(await looks(40, 2, 80), 40);
+});
+
+Deno.test("after a look at a large body there is none for a while, a second at most", async () => {
+  const MB = 1024 ** 2;
+  assert.equal(await looks(1, 4 * MB, 240), 3, "each 410 ms");
+  assert.equal(await looks(1, 1024 * MB, 600), 3, "each second");
+});

@@ -93,9 +93,21 @@ const PROVEN = 64;
 /**
  * Milliseconds between two looks at the bodies of a proven backend: a busy one
  * is looked at ten times a second, which costs nothing that can be measured, and
- * of one with less to do than that nothing escapes.
+ * of few with less to do than that nothing escapes.
  */
 const LOOK_MS = 100;
+/**
+ * Milliseconds between two looks at the bodies of proven backends, whichever:
+ * ten a second of each of a thousand backends would be all of them.
+ */
+const ANY_LOOK_MS = { least: 10, most: 1_000 };
+/**
+ * Declared bytes a millisecond that are looked at of proven backends: of answers
+ * of 16 MB two of them serve some 60 a second; twenty of those were looked at,
+ * and that was 0.87 of the five-liner's requests on Deno and 0.84 on Bun. With
+ * this it is 1.07 and 1.01 (seven and five turns, by hand).
+ */
+const LOOK_BYTES = 10 * 1024;
 
 /** Failures that are found here and not by the runtime. */
 const BAD_STATUS: Failure = {
@@ -197,6 +209,8 @@ type Begun = Chunk | ReadableStream<Chunk> | null | undefined;
 export class Forwarder implements Owner {
   readonly #options: ForwarderOptions;
   #started = 0;
+  /** When the next body of a proven backend may be looked at. */
+  #looksAt = 0;
   /** Counts; none until somebody wants figures. */
   meter: Meter | undefined;
   /** Explains; none while nobody may know. */
@@ -707,12 +721,14 @@ export class Forwarder implements Owner {
       backend.maxConns !== Infinity || backend.proven < PROVEN ||
       transport.handsOver?.(response) === false
     ) return false;
-    if (x.attemptAt - backend.lookedAt >= LOOK_MS) {
-      backend.lookedAt = x.attemptAt;
-      return false;
-    }
     const length = transport.lengthOf?.(response) ??
       Number(response.headers.get("content-length") ?? NaN);
+    const now = x.attemptAt;
+    if (now >= this.#looksAt && now - backend.lookedAt >= LOOK_MS) {
+      backend.lookedAt = now;
+      this.#looksAt = now + pauseAfter(length);
+      return false;
+    }
     if (length <= SMALL_ANSWER) return !(length > transport.nativeUpTo);
     return x.watched = transport.watch(
       x.connection,
@@ -1167,6 +1183,14 @@ const NO_FIELDS: Fields = [];
 
 /** Statuses that never have a body (RFC 9110 §6.4.1). */
 const NO_BODY: ReadonlySet<number> = new Set([204, 205, 304]);
+
+/** Milliseconds without a look after one at a body of this length or `NaN`. */
+function pauseAfter(length: number): number {
+  const { least, most } = ANY_LOOK_MS;
+  return length > least * LOOK_BYTES
+    ? Math.min(length / LOOK_BYTES, most)
+    : least;
+}
 
 /** Bytes of the body of an answer of our own. */
 function bytesOf(response: Response, method: string): number {
