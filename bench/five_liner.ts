@@ -23,6 +23,8 @@ const fetchOne = (request: Request) => {
     decompress: false,
   } as RequestInit);
 };
+// Only one that ends by itself writes its profile (profile.ts).
+process.once("SIGTERM", () => process.exit());
 const options = { port: Number(port), hostname: "127.0.0.1" };
 const { Bun, Deno } = globalThis as any;
 if (Bun) Bun.serve({ ...options, fetch: fetchOne, development: false });

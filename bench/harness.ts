@@ -24,6 +24,11 @@ export interface Running extends AsyncDisposable {
   pid: number;
 }
 
+/** A program that is asked to end, and has by the time the promise resolves. */
+export interface Child extends Running {
+  end(): Promise<void>;
+}
+
 /** What is asked for. */
 export interface Asked {
   path: string;
@@ -32,6 +37,18 @@ export interface Asked {
   /** @default {64} */
   connections?: number;
 }
+
+/** What the promised figures are of. */
+export const ROWS: readonly (Asked & { name: string })[] = [
+  { name: "GET 13 B", path: "/small" },
+  {
+    name: "POST 1 KB",
+    path: "/post",
+    script: 'wrk.method="POST"\nwrk.body=string.rep("x",1024)\n',
+  },
+  { name: "GET 64 KB", path: "/64k" },
+  { name: "GET 1 MB", path: "/1m" },
+];
 
 /** What one turn showed. */
 export interface Turn {
@@ -45,6 +62,7 @@ export interface Turn {
   load: number;
   errors: number;
   rssMB: number;
+  requests: number;
 }
 
 /** The value of `--name=value`. */
@@ -109,7 +127,7 @@ export function child(
   args: readonly string[],
   port: number,
   env: Record<string, string> = {},
-): Running {
+): Child {
   const started = new Deno.Command(command, {
     args: [...args],
     env,
@@ -122,6 +140,10 @@ export function child(
   return {
     port,
     pid: started.pid,
+    async end() {
+      started.kill("SIGTERM");
+      await started.status;
+    },
     async [Symbol.asyncDispose]() {
       try {
         started.kill("SIGKILL");
@@ -328,6 +350,7 @@ export async function load(
     load: own,
     errors: bad + socket,
     rssMB: rssMB(running.pid),
+    requests,
   };
 }
 

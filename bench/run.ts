@@ -16,6 +16,7 @@ import {
   Page,
   type Ratio,
   ratio,
+  ROWS,
   RUNTIMES,
   shown,
   shownRatio,
@@ -26,17 +27,6 @@ import {
   where,
 } from "./harness.ts";
 import { PEERS, versions } from "./peers.ts";
-
-const ROWS = [
-  { name: "GET 13 B", path: "/small" },
-  {
-    name: "POST 1 KB",
-    path: "/post",
-    script: 'wrk.method="POST"\nwrk.body=string.rep("x",1024)\n',
-  },
-  { name: "GET 64 KB", path: "/64k" },
-  { name: "GET 1 MB", path: "/1m" },
-] as const;
 
 const quick = flag("quick");
 const only = option("only")?.split(",");
@@ -54,6 +44,8 @@ interface Verdict {
   row: string;
   wanted: string;
   found: Ratio;
+  /** What the five-liner of the same runtime does there. */
+  bare: Ratio | undefined;
   met: boolean;
 }
 
@@ -69,12 +61,16 @@ function verdicts(row: string, seen: ReadonlyMap<string, Turn[]>): Verdict[] {
     const [one, base] = [seen.get(name), seen.get(other)];
     if (one === undefined || base === undefined) return;
     const found = ratio(one, base, key);
+    const bare = seen.get(name.replace("Sluice", "five-liner"));
     const { least = -Infinity, most = Infinity } = bound;
     list.push({
       what,
       row,
       wanted: most === Infinity ? `≥ ${least}` : `≤ ${most}`,
       found,
+      bare: bare === undefined || bare === base
+        ? undefined
+        : ratio(bare, base, key),
       met: found.middle >= least && found.middle <= most,
     });
   };
@@ -219,13 +215,14 @@ if (besides.size > 0) {
 if (judged.length > 0) {
   page.print("### Targets");
   page.table(
-    ["", "row", "wanted", "found", "met"],
+    ["", "row", "wanted", "found", "the five-liner there", "met"],
     judged.filter(({ what, met }) => !what.includes("ahead") || !met)
-      .map(({ what, row, wanted, found, met }) => [
+      .map(({ what, row, wanted, found, bare, met }) => [
         what,
         row,
         wanted,
         shownRatio(found),
+        bare === undefined ? "" : shownRatio(bare),
         met ? "yes" : "no",
       ]),
   );
