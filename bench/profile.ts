@@ -5,7 +5,7 @@
 // Each turn starts both anew under the runtime's own profiler (`--cpu-prof`),
 // loads them, and adds up the samples of the last seconds by function. A profiler
 // slows what it watches, so the figures are for each other only. A full run takes
-// seven minutes and is kept as PROFILE.md.
+// five minutes and is kept as PROFILE.md.
 
 import {
   answers,
