@@ -23,6 +23,7 @@ import {
   type Turn,
   where,
 } from "./harness.ts";
+import { BUN_AT_START } from "../runtime/process.ts";
 import { bunPath, denoPath, ROOT } from "../testing/tools.ts";
 
 const wanted = option("rows")?.split(",");
@@ -145,10 +146,9 @@ async function profiled(
         PORT: String(port),
         HOST: "127.0.0.1",
         BACKENDS: backends.join(),
-        // What Sluice would start itself again for on Bun: the profiler's threads
+        // Sluice would start itself again for it on Bun, and the profiler's threads
         // do not outlive that.
-        BUN_CONFIG_MAX_HTTP_REQUESTS: "65535",
-        MIMALLOC_PURGE_DELAY: "10000",
+        ...BUN_AT_START,
       },
     );
     await answers(port);
@@ -161,11 +161,6 @@ async function profiled(
   } finally {
     await Deno.remove(folder, { recursive: true });
   }
-}
-
-/** The median of what some turns showed. */
-function middle(seen: readonly Seen[], of: (one: Seen) => number): number {
-  return median(seen.map(of));
 }
 
 const page = new Page();
@@ -188,15 +183,15 @@ for (const row of ROWS) {
         seen[who].push(await profiled(runtime, who, backends.urls, row));
       }
     }
-    const line = (name: string, of: (one: Seen) => number, digits = 1) => {
-      const [five, own] = WHO.map((who) => middle(seen[who], of)) as [
+    const line = (name: string, of: (one: Seen) => number) => {
+      const [five, own] = WHO.map((who) => median(seen[who].map(of))) as [
         number,
         number,
       ];
       const more = own - five;
       return {
         more,
-        cells: [name, ...[five, own, more].map((x) => shown(x, digits))],
+        cells: [name, ...[five, own, more].map((x) => shown(x, 1))],
       };
     };
     page.print();

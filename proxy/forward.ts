@@ -103,9 +103,9 @@ const LOOK_MS = 100;
 const ANY_LOOK_MS = { least: 10, most: 1_000 };
 /**
  * Declared bytes a millisecond that are looked at of proven backends: of answers
- * of 16 MB two of them serve some 60 a second; twenty of those were looked at,
- * and that was 0.87 of the five-liner's requests on Deno and 0.84 on Bun. With
- * this it is 1.07 and 1.01 (seven and five turns, by hand).
+ * of 16 MB two of them serve some 60 a second, of which twenty were looked at.
+ * Without this limit that was 0.75 of the five-liner's requests on Deno and 0.84
+ * on Bun, and with it 1.00 and 0.95 (`bench:curves`, a run of each).
  */
 const LOOK_BYTES = 10 * 1024;
 

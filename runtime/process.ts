@@ -128,18 +128,18 @@ export const BUN_LIMIT = "BUN_CONFIG_MAX_HTTP_REQUESTS";
 /** How many it makes while the variable is not set. */
 export const BUN_DEFAULT = 256;
 
-/** Requests at once that Bun's `fetch` can be set to at most. */
-const BUN_MOST = "65535";
-
-/** The variable that says when Bun's allocator gives freed memory back. */
-const BUN_PURGE = "MIMALLOC_PURGE_DELAY";
 /**
- * Milliseconds in it. By itself Bun gives back what was free for 10 ms, a moment
- * later it is wanted again, and each page is a fault in the kernel. Of the
- * five-liner's requests a second small GETs did 0.86 so, 0.92 with a second and
- * 0.97 when nothing was ever given back (turns of 1 s, which favour the last).
+ * What Bun has to find in its environment when it starts, as nothing else is
+ * heeded: as many requests at once as `fetch` can be set to, and milliseconds
+ * until its allocator gives freed memory back. By itself it does so after 10 ms, a
+ * moment later that is wanted again, and each page is a fault in the kernel. Of
+ * the five-liner's requests a second small GETs did 0.86 so, 0.92 with a second
+ * and 0.97 when nothing was ever given back (turns of 1 s, which favour the last).
  */
-const BUN_PURGE_MS = "10000";
+export const BUN_AT_START = {
+  [BUN_LIMIT]: "65535",
+  MIMALLOC_PURGE_DELAY: "10000",
+};
 
 /**
  * On Bun, starts the program again with a limit of requests at once that does
@@ -159,8 +159,9 @@ export function liftBunLimit(log: (line: string) => void): void {
       env: Record<string, string | undefined>,
     ) => void;
   };
-  const advice =
-    `start it with ${variable}=${BUN_MOST} so that a backend that hangs cannot take them all`;
+  const advice = `start it with ${variable}=${
+    BUN_AT_START[variable]
+  } so that a backend that hangs cannot take them all`;
   if (execve === undefined) {
     log(`Bun sends at most 256 requests at once: ${advice}`);
     return;
@@ -170,7 +171,7 @@ export function liftBunLimit(log: (line: string) => void): void {
       process.execPath,
       ...process.execArgv,
       ...process.argv.slice(1),
-    ], { [BUN_PURGE]: BUN_PURGE_MS, ...process.env, [variable]: BUN_MOST });
+    ], { ...BUN_AT_START, ...process.env });
   } catch (error) {
     log(`Bun sends at most 256 requests at once (${String(error)}): ${advice}`);
   }

@@ -21,7 +21,7 @@ import { availableParallelism, tmpdir } from "node:os";
 import { dirname } from "node:path";
 import process from "node:process";
 import type { Line, Worker } from "./line.ts";
-import { BUN_LIMIT } from "./process.ts";
+import { BUN_AT_START } from "./process.ts";
 
 /** Says to a process of Bun's that it is a worker, and to a thread as its name. */
 const MARK = "SLUICE_WORKER";
@@ -191,7 +191,7 @@ function startProcess<In, Out>(): Worker<In, Out> {
     process.execPath,
     [...process.execArgv, ...script],
     {
-      env: { [BUN_LIMIT]: "65535", ...process.env, [MARK]: "1" },
+      env: { ...BUN_AT_START, ...process.env, [MARK]: "1" },
       stdio: ["ignore", "inherit", "inherit", "ipc"],
       // Plain values of JavaScript; JSON knows no `Infinity`.
       serialization: "advanced",
