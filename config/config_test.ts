@@ -61,6 +61,7 @@ Deno.test("readSettings() puts each setting into the field its row names", () =>
     WORKERS: ["auto", "auto"],
     POLICY: ["sticky:lb", "sticky:lb"],
     HEALTH_PATH: ["/up?full=1", "/up?full=1"],
+    HEALTH_HOST: ["App.example.com:81", "app.example.com:81"],
     HEALTH_STATUS: ["200-299, 404", "200-299,404"],
     HEALTH_INTERVAL: ["500ms", 500],
     HEALTH_TIMEOUT: ["100ms", 100],
@@ -71,10 +72,13 @@ Deno.test("readSettings() puts each setting into the field its row names", () =>
     SLOW_START: ["1h", 3_600_000],
     RETRIES: ["off", 0],
     RETRY_BUDGET: ["12.5%", 0.125],
+    CONNECT_TIMEOUT: ["1s", 1_000],
     TIMEOUT: ["1m", 60_000],
-    RESUME: ["on", true],
+    CLIENT_TIMEOUT: ["2m", 120_000],
     IDLE_TIMEOUT: ["5m", 300_000],
+    RESUME: ["on", true],
     MAX_BODY: ["64KB", 65_536],
+    MAX_MESSAGE: ["1MB", 1_048_576],
     MAX_IN_FLIGHT: ["7", 7],
     HOST_HEADER: ["backend", "backend"],
     TRUSTED_PROXIES: ["loopback, 10.0.0.0/8", ["loopback", "10.0.0.0/8"]],
@@ -112,6 +116,7 @@ Deno.test("readSettings() switches off by the word off", () => {
     HEALTH_INTERVAL: "1s", // under the timeout, which no longer matters
     EJECT_AFTER: "off",
     SLOW_START: "off",
+    CLIENT_TIMEOUT: "off",
     IDLE_TIMEOUT: "off",
     MAX_BODY: "off",
     MAX_IN_FLIGHT: "off",
@@ -123,6 +128,7 @@ Deno.test("readSettings() switches off by the word off", () => {
     backends: [{ url: A }],
     health: false,
     eject: false,
+    clientTimeoutMs: false,
     accessLog: false,
   });
   assert.deepEqual(serve, { admin: false });
@@ -198,7 +204,7 @@ Deno.test("readSettings() does not quote what follows a misspelt flag", () => {
 Deno.test("readSettings() shows the settings in effect without the token", () => {
   const { values } = usable({ BACKENDS: A, ADMIN_TOKEN: "0123456789abcdef" });
   assert.equal(values.ADMIN_TOKEN, "***");
-  assert.equal(values.TIMEOUT, "30s");
+  assert.equal(values.TIMEOUT, "60s");
   assert.equal(values.TLS_CERT, undefined);
 });
 

@@ -152,6 +152,20 @@ export const host: Grammar<string> = {
   },
 };
 
+/** What a `Host` field says: a name or an address, and perhaps a port. */
+export const authority: Grammar<string> = {
+  takes: "a host, with a port if wanted",
+  parse(text) {
+    const [, name = "", port] = /^(.*?)(?::(\d{1,5}))?$/s.exec(text) ?? [];
+    const bracketed = /^\[.*\]$/.test(name);
+    const usable = bracketed || !name.includes(":");
+    const result = host.parse(name);
+    return usable && "value" in result && Number(port ?? 1) <= 65535
+      ? { value: text.toLowerCase() }
+      : { wanted: "is not a host: write app.example.com, or 10.0.0.5:3000" };
+  },
+};
+
 /** A path of a file; whether it can be read is seen when it is read. */
 export const file: Grammar<string> = {
   takes: "a file",

@@ -82,11 +82,16 @@ export type BackendInit =
 export interface HealthOptions {
   /**
    * What is asked for, after the backend's base path. Begins with `/`; may
-   * have a query. While it is left out, a 404 counts as up too.
+   * have a query. While it is left out, every status under 500 counts as up.
    *
    * @default {"/health"}
    */
   readonly path?: string | undefined;
+  /**
+   * The `Host` that probes send, for backends that check it: a name or an
+   * address, with a port if wanted. Default: the backend's own.
+   */
+  readonly host?: string | undefined;
   /**
    * The status codes that pass, as a list of codes and ranges: `200-399,404`.
    *
@@ -181,12 +186,29 @@ export interface ProxyOptions {
    */
   readonly retryBudget?: number | undefined;
   /**
-   * Milliseconds until the response header, all attempts together, up to 24 h.
-   * The body is not timed.
+   * Milliseconds to connect to a backend, TLS handshake included, up to 1 h, for
+   * each connection that Sluice opens itself. Past it nothing was sent, and the
+   * request goes to another backend.
    *
-   * @default {30_000}
+   * @default {3_000}
+   */
+  readonly connectTimeoutMs?: number | undefined;
+  /**
+   * Milliseconds from the last byte sent to a backend to its response header,
+   * up to 24 h. Past it the answer is 504 (RFC 9110 §15.6.5). It does not run
+   * while the client still sends its body, and the answer's body is not timed.
+   *
+   * @default {60_000}
    */
   readonly timeoutMs?: number | undefined;
+  /**
+   * Milliseconds for a client to send the next piece of its body (past it the
+   * answer is 408, RFC 9110 §15.5.9), or to take the next piece of an answer
+   * (past it the answer is cut), up to 24 h; `false` for no limit.
+   *
+   * @default {60_000}
+   */
+  readonly clientTimeoutMs?: number | false | undefined;
   /**
    * Carry a broken download or event stream on from another backend, where that
    * is provably the same.
@@ -195,12 +217,19 @@ export interface ProxyOptions {
    */
   readonly resume?: boolean | undefined;
   /**
-   * Milliseconds between two pieces of a body, either way, up to 24 h.
-   * Default: off.
+   * Milliseconds for a backend to send the next piece of a body that has begun,
+   * up to 24 h. Default: off.
    */
   readonly idleTimeoutMs?: number | undefined;
   /** Bytes of a request body; more is answered with 413. Default: off. */
   readonly maxBodyBytes?: number | undefined;
+  /**
+   * Bytes of a WebSocket message, either way, 1 KB to 64 MB. A larger one closes
+   * the connection with 1009 (RFC 6455 §7.4.1).
+   *
+   * @default {16_777_216}
+   */
+  readonly maxMessageBytes?: number | undefined;
   /** Requests at once; more are answered with 503. Default: off. */
   readonly maxInFlight?: number | undefined;
   /**

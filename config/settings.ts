@@ -11,6 +11,7 @@
 import {
   addressList,
   anything,
+  authority,
   duration,
   file,
   host,
@@ -43,6 +44,7 @@ export type SettingValues = {
   WORKERS: number | "auto";
   POLICY: string;
   HEALTH_PATH: string | false;
+  HEALTH_HOST: string;
   HEALTH_STATUS: string;
   HEALTH_INTERVAL: number;
   HEALTH_TIMEOUT: number;
@@ -53,10 +55,13 @@ export type SettingValues = {
   SLOW_START: number | false;
   RETRIES: number;
   RETRY_BUDGET: number;
+  CONNECT_TIMEOUT: number;
   TIMEOUT: number;
-  RESUME: boolean;
+  CLIENT_TIMEOUT: number | false;
   IDLE_TIMEOUT: number | false;
+  RESUME: boolean;
   MAX_BODY: number | false;
+  MAX_MESSAGE: number;
   MAX_IN_FLIGHT: number | false;
   HOST_HEADER: "auto" | "preserve" | "backend";
   TRUSTED_PROXIES: readonly string[];
@@ -172,12 +177,19 @@ export const SETTINGS: {
     help:
       "What probes ask for, after a backend's base path; `off` for no probes",
   },
+  HEALTH_HOST: {
+    grammar: authority,
+    default: "",
+    field: "proxy.health.host",
+    help:
+      "The `Host` that probes send, for backends that check it; without it the backend's own",
+  },
   HEALTH_STATUS: {
     grammar: statusList,
     default: "200-399",
     field: "proxy.health.status",
     help:
-      "The statuses that pass; while `HEALTH_PATH` is unset a 404 counts as up too",
+      "The statuses that pass; while `HEALTH_PATH` is unset every status under 500 counts as up",
   },
   HEALTH_INTERVAL: {
     grammar: duration("10ms", "24h"),
@@ -239,11 +251,32 @@ export const SETTINGS: {
     help:
       "Retries as a share of the requests of the last 10 s, and 100 besides in the same 10 s",
   },
+  CONNECT_TIMEOUT: {
+    grammar: duration("1ms", "1h"),
+    default: "3s",
+    field: "proxy.connectTimeoutMs",
+    help:
+      "Time to connect to a backend, TLS handshake included, for each connection that Sluice opens itself",
+  },
   TIMEOUT: {
     grammar: duration("1ms", "24h"),
-    default: "30s",
+    default: "60s",
     field: "proxy.timeoutMs",
-    help: "Time until the response header, all attempts together",
+    help:
+      "Time from the last byte sent to a backend to its response header; past it, 504",
+  },
+  CLIENT_TIMEOUT: {
+    grammar: orOff(duration("1ms", "24h")),
+    default: "60s",
+    field: "proxy.clientTimeoutMs",
+    help:
+      "Time for a client to send the next piece of a body (then 408), or to take the next piece of an answer (then the answer is cut)",
+  },
+  IDLE_TIMEOUT: {
+    grammar: orOff(duration("1ms", "24h")),
+    default: "off",
+    field: "proxy.idleTimeoutMs",
+    help: "Time for a backend to send the next piece of a body that has begun",
   },
   RESUME: {
     grammar: onOff,
@@ -252,17 +285,18 @@ export const SETTINGS: {
     help:
       "Carry a broken download or event stream on from another backend, where that is provably the same",
   },
-  IDLE_TIMEOUT: {
-    grammar: orOff(duration("1ms", "24h")),
-    default: "off",
-    field: "proxy.idleTimeoutMs",
-    help: "Time between two pieces of a body, either way",
-  },
   MAX_BODY: {
     grammar: orOff(size("1B", "1024GB")),
     default: "off",
     field: "proxy.maxBodyBytes",
     help: "Size of a request body; more is answered with 413",
+  },
+  MAX_MESSAGE: {
+    grammar: size("1KB", "64MB"),
+    default: "16MB",
+    field: "proxy.maxMessageBytes",
+    help:
+      "Size of a WebSocket message, either way; a larger one closes the connection with 1009",
   },
   MAX_IN_FLIGHT: {
     grammar: orOff(integer(1, 1_000_000)),

@@ -224,6 +224,22 @@ export const WRONG_SETTINGS: readonly WrongSettings[] = [
   setting("RETRY_BUDGET", "101%", /^RETRY_BUDGET: "101%" is not a share/),
   setting("TIMEOUT", "30 s", /^TIMEOUT: "30 s" is not a duration: write a/),
   setting("TIMEOUT", "597h", /^TIMEOUT: "597h" is out of bounds: .* 24h$/),
+  setting(
+    "CONNECT_TIMEOUT",
+    "off",
+    /^CONNECT_TIMEOUT: "off" is not a duration: /,
+  ),
+  setting(
+    "CLIENT_TIMEOUT",
+    "60",
+    /^CLIENT_TIMEOUT: "60" has no unit: .*, or off$/,
+  ),
+  setting("MAX_MESSAGE", "65MB", /^MAX_MESSAGE: "65MB" is out of bounds: /),
+  setting(
+    "HEALTH_HOST",
+    "http://app",
+    /^HEALTH_HOST: "http:\/\/app" is not a host: write /,
+  ),
   setting("RESUME", "yes", /^RESUME: "yes" is not known: write on or off$/),
   setting(
     "IDLE_TIMEOUT",

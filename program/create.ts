@@ -194,10 +194,27 @@ export function assemble(
     whole: false,
   });
   const timeoutMs = checkedNumber("timeoutMs", options.timeoutMs, {
-    otherwise: 30_000,
+    otherwise: 60_000,
     min: 1,
     max: DAY_MS,
   });
+  const connectTimeoutMs = checkedNumber(
+    "connectTimeoutMs",
+    options.connectTimeoutMs,
+    { otherwise: 3_000, min: 1, max: HOUR_MS },
+  );
+  const clientTimeoutMs = options.clientTimeoutMs === false
+    ? Infinity
+    : checkedNumber("clientTimeoutMs", options.clientTimeoutMs, {
+      otherwise: 60_000,
+      min: 1,
+      max: DAY_MS,
+    });
+  const maxMessageBytes = checkedNumber(
+    "maxMessageBytes",
+    options.maxMessageBytes,
+    { otherwise: 16 * 1024 * 1024, min: 1024, max: 64 * 1024 * 1024 },
+  );
   const idleTimeoutMs = checkedNumber("idleTimeoutMs", options.idleTimeoutMs, {
     otherwise: Infinity,
     min: 1,
@@ -287,6 +304,9 @@ export function assemble(
     retries,
     budget,
     timeoutMs,
+    connectTimeoutMs,
+    clientTimeoutMs,
+    maxMessageBytes,
     idleTimeoutMs: idleTimeoutMs === Infinity ? undefined : idleTimeoutMs,
     maxBodyBytes,
     maxInFlight,

@@ -169,6 +169,12 @@ export interface ForwarderOptions extends UploadOptions {
   budget: RetryBudget;
   /** Milliseconds until the response header, all attempts together. */
   timeoutMs: number;
+  /** Milliseconds to connect, where the connection is opened here. */
+  connectTimeoutMs: number;
+  /** Milliseconds for a client to send or to take the next piece of a body. */
+  clientTimeoutMs: number;
+  /** Bytes of a WebSocket message. */
+  maxMessageBytes: number;
   /** Requests at once. */
   maxInFlight: number;
   /** Whether a broken answer is carried on from another backend. */
