@@ -10,7 +10,18 @@
  */
 export type BackendFunction = (
   request: Request,
+  context: BackendContext,
 ) => Response | Promise<Response>;
+
+/** What a {@linkcode BackendFunction} is told of a request. */
+export interface BackendContext {
+  /** The client's address, as far as it is known. */
+  readonly clientAddress: string | undefined;
+  /** Which attempt at answering the request this is, from 1. */
+  readonly attempt: number;
+  /** Fires when the answer is no longer wanted. */
+  readonly signal: AbortSignal;
+}
 
 /** What a {@linkcode Backend} is made from. */
 export interface BackendInit {

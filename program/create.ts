@@ -307,7 +307,7 @@ export function assemble(
     connectTimeoutMs,
     clientTimeoutMs,
     maxMessageBytes,
-    idleTimeoutMs: idleTimeoutMs === Infinity ? undefined : idleTimeoutMs,
+    idleTimeoutMs,
     maxBodyBytes,
     maxInFlight,
     resume: options.resume === true,

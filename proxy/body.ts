@@ -1,7 +1,6 @@
 /**
- * Bodies that Sluice has to look at on their way: to replay one, to count it,
- * or to know how it ended. All others go through untouched, as the runtime's
- * own streams; reading one in JavaScript halves the requests a second.
+ * How bodies are read: piece by piece, into buffers that grow, or whole where
+ * they are small.
  *
  * @module
  */
@@ -75,14 +74,6 @@ export class CutShort extends Error {
   }
 }
 
-/** Who hears how a followed body goes. */
-export interface Follower {
-  /** Bytes went by. */
-  progress(bytes: number): void;
-  /** It ended: whole, broken by its source, or left by its reader. */
-  ended(how: "whole" | "broken" | "left", error?: unknown): void;
-}
-
 /** Reads a stream piece by piece. */
 export interface Reading {
   /** The next piece; none at the end. */
@@ -151,50 +142,6 @@ const SMALLEST_READ = 4 * 1024;
 /** Bytes of its largest: three of them wait when a backend takes nothing. */
 const LARGEST_READ = 256 * 1024;
 
-/**
- * A stream that hands on what `read` gives and tells `follower` about it. A
- * piece is asked for when the reader has room for one, so that a reader that
- * stops also stops the source.
- */
-export function followed(
-  read: () => Promise<Chunk | undefined>,
-  cancel: (why: unknown) => void,
-  follower: Follower,
-): ReadableStream<Chunk> {
-  let over = false;
-  return new ReadableStream<Chunk>({
-    async pull(controller) {
-      let piece: Chunk | undefined;
-      try {
-        piece = await read();
-      } catch (error) {
-        if (over) return;
-        over = true;
-        follower.ended("broken", error);
-        // Both runtimes cut the connection then: it never looks whole.
-        controller.error(error);
-        return;
-      }
-      // A cancel may come while a piece is awaited; both runtimes throw then.
-      if (over) return;
-      if (piece === undefined) {
-        over = true;
-        follower.ended("whole");
-        controller.close();
-        return;
-      }
-      follower.progress(piece.byteLength);
-      controller.enqueue(piece);
-    },
-    cancel(why) {
-      if (over) return;
-      over = true;
-      follower.ended("left");
-      cancel(why);
-    },
-  }, { highWaterMark: 0 });
-}
-
 /** A stream of one piece. Filled at its start: a `pull` costs some µs more on Deno. */
 export function streamOf(bytes: Chunk): ReadableStream<Chunk> {
   return new ReadableStream({
@@ -204,104 +151,3 @@ export function streamOf(bytes: Chunk): ReadableStream<Chunk> {
     },
   });
 }
-
-/**
- * A body of unknown length that can be begun anew as long as nothing of it was
- * sent: what `fetch` has pulled before it found nobody to send it to is kept
- * for the next attempt. Deno pulls about two pieces before it connects; they
- * would be missing from the next attempt without anybody noticing, since a
- * chunked body that lacks its beginning looks whole.
- */
-export class Remembering {
-  readonly #read: () => Promise<Chunk | undefined>;
-  readonly #cancel: (why: unknown) => void;
-  #kept: Chunk[] | undefined = [];
-  #keptBytes = 0;
-  #attempt = 0;
-  #pending: Promise<Chunk | undefined> | undefined;
-
-  constructor(
-    read: () => Promise<Chunk | undefined>,
-    cancel: (why: unknown) => void,
-  ) {
-    this.#read = read;
-    this.#cancel = cancel;
-  }
-
-  /** Whether {@linkcode stream} would begin at the beginning. */
-  get whole(): boolean {
-    return this.#kept !== undefined;
-  }
-
-  /** Whether the client is being waited for, and not the backend. */
-  get waiting(): boolean {
-    return this.#pending !== undefined;
-  }
-
-  /** The body from its beginning; a stream given out before is dead then. */
-  stream(): ReadableStream<Chunk> {
-    const attempt = ++this.#attempt;
-    let at = 0;
-    return new ReadableStream<Chunk>({
-      pull: async (controller) => {
-        const kept = this.#kept?.[at];
-        if (kept !== undefined) {
-          at++;
-          controller.enqueue(kept);
-          return;
-        }
-        // One read is under way at most, whichever attempt asked for it.
-        this.#pending ??= this.#next();
-        const piece = await this.#pending;
-        if (attempt !== this.#attempt) return;
-        if (piece === undefined) {
-          controller.close();
-          return;
-        }
-        at++;
-        controller.enqueue(piece);
-      },
-      cancel: (why) => {
-        if (attempt === this.#attempt && this.#kept === undefined) {
-          this.#cancel(why);
-        }
-      },
-    }, { highWaterMark: 0 });
-  }
-
-  /** Nothing need be kept any more: the body has begun to be sent. */
-  forget(): void {
-    this.#kept = undefined;
-  }
-
-  async #next(): Promise<Chunk | undefined> {
-    try {
-      const piece = await this.#read();
-      // Kept before the next read can begin, or two attempts could swap pieces.
-      if (piece !== undefined) this.#keep(piece);
-      return piece;
-    } finally {
-      this.#pending = undefined;
-    }
-  }
-
-  #keep(piece: Chunk): void {
-    if (this.#kept === undefined) return;
-    const { byteLength, buffer } = piece;
-    this.#keptBytes += byteLength + PIECE_BYTES;
-    // More than `fetch` pulls ahead means that it is being sent.
-    if (this.#keptBytes > MOST_KEPT) {
-      this.#kept = undefined;
-      return;
-    }
-    // Deno gives a byte in a buffer of 64 KB. An upload that dribbles a byte at
-    // a time would have each of them kept: 10,000 bytes took 460 MB.
-    this.#kept.push(byteLength * 8 < buffer.byteLength ? piece.slice() : piece);
-  }
-}
-
-/** Bytes of a streamed body that are kept before its header is answered. */
-const MOST_KEPT = 512 * 1024;
-
-/** Bytes that a kept piece counts for besides its own. */
-const PIECE_BYTES = 64;

@@ -6,16 +6,18 @@
  */
 
 import type { Backend } from "../balancer.ts";
-import type { Chunk, Follower, Remembering } from "./body.ts";
 import type { Target } from "./guard.ts";
 import type { Read } from "./headers.ts";
 import { Swept, TICK_MS } from "./in_flight.ts";
 import type { Attempt } from "./observed.ts";
+import type { Ending, Relay, RelayOwner } from "./relay.ts";
 import type { Trace } from "./trace.ts";
-import type { Bridge, Opened } from "./websocket.ts";
+import { type ClientBody, NO_UPLOAD, type Upload } from "./upload.ts";
+import type { Bridge } from "./websocket.ts";
 
-/** What ended an attempt from this side; given to `abort()` as its reason. */
+/** What ended a request from this side; given to `abort()` as its reason. */
 export const CLIENT_LEFT = new Error("Cannot answer: the client has left");
+export const CLIENT_SLOW = new Error("Cannot go on: the client is too slow");
 export const TIMED_OUT = new Error("Cannot answer: the time limit has run out");
 export const IDLE = new Error("Cannot go on: no byte within the idle limit");
 export const TOO_LARGE = new Error(
@@ -23,46 +25,58 @@ export const TOO_LARGE = new Error(
 );
 export const STOPPED = new Error("Cannot go on: the proxy is being stopped");
 
+/** The time limits of a request, in milliseconds; `Infinity` for none. */
+export interface Limits {
+  /** From the last byte sent to a backend to its response header. */
+  timeoutMs: number;
+  /** For a client to send or to take the next piece of a body. */
+  clientTimeoutMs: number;
+  /** For a backend to send the next piece of a body that has begun. */
+  idleTimeoutMs: number;
+}
+
 /** Who takes exchanges through all steps. */
 export interface Owner {
+  /** The time limits. */
+  readonly limits: Limits;
   /** One has lasted past a tick. */
   lasting(x: Exchange): void;
-  /** What is due for one at a tick. */
-  look(x: Exchange, now: number): void;
-  /** A body that is followed has ended. */
-  bodyEnded(x: Exchange, how: "whole" | "broken" | "left"): void;
+  /** A body that is relayed has ended. */
+  relayed(x: Exchange, how: Ending): void;
+  /** A client that takes nothing is to be cut. */
+  release(x: Exchange): void;
   /** The time. */
   now(): number;
 }
 
 /** One request on its way. */
-export class Exchange extends Swept implements Follower {
+export class Exchange extends Swept implements RelayOwner {
   /** Ends the attempt that is under way. */
   readonly controller = new AbortController();
   /** Why it was ended from this side, if it was. */
   cause: Error | undefined;
-  /** Whether an answer's header has come, or is being made here. */
+  /** Whether the client has been given an answer. */
   answered = false;
+  /** Whether a backend's response header is being waited for. */
+  awaiting = false;
   /** Whether the request is over. */
   over = false;
-  /** Whom the current attempt goes to. */
+  /** The backend of the current attempt. */
   backend: Backend | undefined;
-  /** Whoever was tried already; made at the first failure. */
+  /** The backends that were tried already; made at the first failure. */
   tried: Backend[] | undefined;
+  /** Retries that reached a backend. */
+  retries = 0;
+  /** Connections that were refused. */
+  refusals = 0;
   /** For the log; made when there is a log. */
   attempts: Attempt[] | undefined;
   /** When the current attempt began. */
   attemptAt: number;
-  /** When the wait for a header began, which is limited. */
-  waitsFrom: number;
   /** Status that the client is told. */
   status = 0;
   /** Bytes of the answer's body that were seen. */
   bytes = 0;
-  /** Whether the runtime alone knows when the answer's body ends. */
-  watched = false;
-  /** When the last piece of a body went by, if that is limited. */
-  movedAt = Infinity;
   requestId: string | undefined;
   /** The trace that it belongs to. */
   trace: Trace | undefined;
@@ -72,22 +86,21 @@ export class Exchange extends Swept implements Follower {
   explained = false;
   /** What policies that hash take their key from. */
   key: string | undefined;
-  /** The upload, if it was small and is here whole. */
-  whole: Chunk | undefined;
-  /** Ends the wait for that. */
-  stopWaiting: ((cause: Error) => void) | undefined;
-  /** The upload, if it is read here piece by piece. */
-  upload: Remembering | undefined;
-  /** Whether all of it has come. */
-  uploaded = false;
-  /** Whether a piece of the upload failed to come, which is the client's doing. */
-  uploadBroke = false;
+  /** Its body, by what can be done with it. */
+  upload: Upload = NO_UPLOAD;
+  /** Its body as it is read from the client, if it is read here. */
+  clientBody: ClientBody | undefined;
+  /** The answer's body, if it is handed on here. */
+  relay: Relay | undefined;
   /** Whether it asks for a WebSocket. */
   upgrades = false;
-  /** A backend that has granted it. */
-  opened: Opened | undefined;
-  /** What joins the two, once the client has been told. */
+  /** What joins the two sides of a WebSocket, once the client has been told. */
   bridge: Bridge | undefined;
+  /** Whether no other request may use its connection to the backend. */
+  alone = false;
+  /** Whether its client is watched. */
+  watched = false;
+  #interrupt: ((cause: Error) => void) | undefined;
   readonly #owner: Owner;
   #seen = false;
 
@@ -106,12 +119,39 @@ export class Exchange extends Swept implements Follower {
   ) {
     super();
     this.#owner = owner;
-    this.attemptAt = this.waitsFrom = startedAt;
+    this.attemptAt = startedAt;
   }
 
   /** Whether its body may still be on the way in. */
   get uploading(): boolean {
-    return !this.answered && this.upload !== undefined && !this.uploaded;
+    return !this.answered && this.clientBody?.ended === false;
+  }
+
+  /** When the backend was sent the last byte so far. */
+  get sentAt(): number {
+    const { attemptAt, clientBody } = this;
+    return clientBody === undefined || clientBody.movedAt < attemptAt
+      ? attemptAt
+      : clientBody.movedAt;
+  }
+
+  /**
+   * Does something that {@linkcode end} is to end, whether it listens to the
+   * signal or not: then the promise rejects with the cause. What comes out of it
+   * all the same goes to `late`.
+   */
+  interruptible<T>(
+    task: () => Promise<T>,
+    late?: (value: T) => void,
+  ): Promise<T> {
+    if (this.cause !== undefined) return Promise.reject(this.cause);
+    return new Promise((resolve, reject) => {
+      this.#interrupt = reject;
+      task().then((value) => {
+        if (this.cause === undefined) resolve(value);
+        else late?.(value);
+      }, reject);
+    });
   }
 
   override sweep(now: number): void {
@@ -122,7 +162,8 @@ export class Exchange extends Swept implements Follower {
       this.#seen = true;
       this.#owner.lasting(this);
     }
-    this.#owner.look(this, now);
+    const overdue = this.#overdue(now);
+    if (overdue !== undefined) this.end(overdue);
   }
 
   /** Ends what is under way, for a reason of this side's. */
@@ -135,20 +176,57 @@ export class Exchange extends Swept implements Follower {
     }
     this.cause = cause;
     this.controller.abort(cause);
-    this.stopWaiting?.(cause);
+    this.#interrupt?.(cause);
+    if (this.relay !== undefined) {
+      this.relay.abort(cause);
+      if (cause === CLIENT_SLOW) this.#owner.release(this);
+    } else if (cause === CLIENT_SLOW || cause === TOO_LARGE) {
+      this.clientBody?.cancel(cause);
+    }
   }
 
   progress(bytes: number): void {
     this.bytes += bytes;
-    if (this.movedAt !== Infinity) this.movedAt = this.#owner.now();
   }
 
-  ended(how: "whole" | "broken" | "left"): void {
-    this.#owner.bodyEnded(this, how);
+  relayed(how: Ending): void {
+    this.#owner.relayed(this, how);
+  }
+
+  now(): number {
+    return this.#owner.now();
+  }
+
+  /** Which time limit has run out, if any has. */
+  #overdue(now: number): Error | undefined {
+    const { timeoutMs, clientTimeoutMs, idleTimeoutMs } = this.#owner.limits;
+    const { clientBody, relay } = this;
+    if (clientBody?.waits === true && !this.answered) {
+      // While the client sends its body, it is the one that is waited for.
+      return now - clientBody.movedAt >= clientTimeoutMs
+        ? CLIENT_SLOW
+        : undefined;
+    }
+    if (this.awaiting) {
+      return now - this.sentAt >= timeoutMs ? TIMED_OUT : undefined;
+    }
+    if (relay === undefined) return undefined;
+    const still = now - relay.movedAt;
+    if (relay.waitsForClient) {
+      return still >= clientTimeoutMs ? CLIENT_SLOW : undefined;
+    }
+    if (still >= idleTimeoutMs) return IDLE;
+    // A client that stalls its upload behind an answer that waits for it.
+    return clientBody?.waits === true && still >= clientTimeoutMs &&
+        now - clientBody.movedAt >= clientTimeoutMs
+      ? CLIENT_SLOW
+      : undefined;
   }
 }
 
 /** Status that a client was told; 499 when it had left (nginx's number). */
 export function statusOf(x: Exchange): number {
-  return x.cause === CLIENT_LEFT ? 499 : x.status;
+  return x.cause === CLIENT_LEFT || (x.cause === CLIENT_SLOW && x.answered)
+    ? 499
+    : x.status;
 }

@@ -1,36 +1,30 @@
 /**
- * One request's way: guard, admit, pick, say it on, send, judge, answer, settle.
+ * One request's way: guard, admit, pick, rewrite, send, judge, answer, settle.
  *
- * Each step is a short call in {@linkcode Forwarder}; what decides is pure and
- * lives in its own file (`guard`, `headers`, `retry`). A request that meets
- * nothing unusual allocates its fields, one {@linkcode Exchange} and one
- * `AbortController`, starts no timer, and its body is the runtime's own stream
- * from the backend's socket to the client's.
+ * Each step is a call; what decides is pure and lives in its own file (`guard`,
+ * `headers`, `retry`). A request that meets nothing unusual allocates its fields,
+ * one {@linkcode Exchange} and one `AbortController`, and starts no timer.
  *
  * @module
  */
 
 import type { Backend, Pool } from "../balancer.ts";
 import { plainAddress } from "./addresses.ts";
-import {
-  type Chunk,
-  CutShort,
-  followed,
-  gather,
-  type Reading,
-  reading,
-} from "./body.ts";
+import { attempt, type AttemptOptions, type Begun } from "./attempt.ts";
+import type { Reading } from "./body.ts";
+import { carriedOn, type CarryOptions } from "./carry.ts";
 import { answer, type ErrorType, STATUS } from "./errors.ts";
 import {
   CLIENT_LEFT,
   Exchange,
   IDLE,
+  type Limits,
   type Owner,
   statusOf,
   STOPPED,
-  TIMED_OUT,
   TOO_LARGE,
 } from "./exchange.ts";
+import { failureOf, SLOW_CLIENT } from "./failure.ts";
 import {
   CLIMBING,
   impliedHost,
@@ -40,146 +34,45 @@ import {
   refuseFraming,
   refuseHost,
   refuseMethod,
+  type Target,
   targetOf,
 } from "./guard.ts";
-import {
-  type Fields,
-  type Read,
-  type RequestFacts,
-  type RequestRules,
-  responseFields,
-} from "./headers.ts";
+import { type Fields, type Read, responseFields } from "./headers.ts";
 import type { InFlight } from "./in_flight.ts";
 import type { KeyOf } from "./keys.ts";
 import type { Explainer, Meter, Settled } from "./observed.ts";
-import { type Carried, carriedOf } from "./resume.ts";
+import { type Ending, Relay } from "./relay.ts";
+import { carriedOf } from "./resume.ts";
 import { decide, isIdempotent, type RetryBudget } from "./retry.ts";
+import { Sampling } from "./sampling.ts";
 import type { Sticky } from "./sticky.ts";
-import { newSpanId, setSpan, traceOf } from "./trace.ts";
-import type { Failure, Payload, Transport } from "./transport.ts";
-import { acceptClient, askBackend } from "./upgrade.ts";
-import {
-  type Body,
-  gathers,
-  KEPT_BODY,
-  uploadOf,
-  type UploadOptions,
-} from "./upload.ts";
-import {
-  Bridge,
-  HandshakeFailed,
-  handshakeOf,
-  type Opened,
-} from "./websocket.ts";
-
-/** Milliseconds that a small answer may take before its header goes ahead. */
-const ANSWER_PATIENCE_MS = 10;
-
-/** Milliseconds before all backends are asked again to carry an answer on. */
-const TAKE_UP_MS = 100;
-
-/** Bytes of a declared answer that is read whole when it is looked at. */
-const SMALL_ANSWER = 64 * 1024;
-
-/**
- * Whole answers in a row after which not every body of a backend is looked at any
- * more. To see a body end is to read it here, which costs half of the requests a
- * second (measured: 0.53 of the native hand-over on Deno, 0.55 on Bun). A backend
- * that is new or has failed is watched closely, so that one that cuts its bodies
- * is ejected after as many as the setting says.
- */
-const PROVEN = 64;
-/**
- * Milliseconds between two looks at the bodies of a proven backend: a busy one
- * is looked at ten times a second, which costs nothing that can be measured, and
- * of few with less to do than that nothing escapes.
- */
-const LOOK_MS = 100;
-/**
- * Milliseconds between two looks at the bodies of proven backends, whichever:
- * ten a second of each of a thousand backends would be all of them.
- */
-const ANY_LOOK_MS = { least: 10, most: 1_000 };
-/**
- * Declared bytes a millisecond that are looked at of proven backends: of answers
- * of 16 MB two of them serve some 60 a second, of which twenty were looked at.
- * Without this limit that was 0.75 of the five-liner's requests on Deno and 0.84
- * on Bun, and with it 1.00 and 0.95 (`bench:curves`, a run of each).
- */
-const LOOK_BYTES = 10 * 1024;
-
-/** Failures that are found here and not by the runtime. */
-const BAD_STATUS: Failure = {
-  type: "http_protocol_error",
-  sent: true,
-  fault: "backend",
-  reason: "an invalid status",
-};
-const TRUNCATED: Failure = {
-  type: "http_response_incomplete",
-  sent: true,
-  fault: "backend",
-  reason: "a truncated body",
-};
-const SLOW: Failure = {
-  type: "http_response_timeout",
-  sent: true,
-  fault: "backend",
-  reason: "no answer within the time limit",
-};
-const ENDED: Failure = {
-  type: "destination_unavailable",
-  sent: true,
-  fault: "proxy",
-  reason: "the proxy was stopped",
-};
-const LEFT: Failure = {
-  type: "http_request_error",
-  sent: true,
-  fault: "client",
-  reason: "the client left",
-};
-const DAWDLED: Failure = {
-  type: "http_request_error",
-  sent: true,
-  fault: "client",
-  reason: "the client did not send its body in time",
-};
-const THREW: Failure = {
-  type: "connection_terminated",
-  sent: true,
-  fault: "backend",
-  reason: "the function threw",
-};
+import { traceOf } from "./trace.ts";
+import type { Failure, Transport } from "./transport.ts";
+import { NO_UPLOAD, uploadOf } from "./upload.ts";
+import { acceptClient } from "./upgrade.ts";
+import { Bridge, handshakeOf, type Opened } from "./websocket.ts";
 
 /** Options for {@linkcode Forwarder}; the values are checked by its caller. */
-export interface ForwarderOptions extends UploadOptions {
+export interface ForwarderOptions
+  extends Omit<AttemptOptions, "limits" | "sampling">, Limits {
   /** The backends. */
   pool: Pool;
-  /** What becomes of the request's fields. */
-  rules: RequestRules;
   /** The requests under way. */
   inFlight: InFlight;
-  /** What `Host` says to a backend. */
-  hostHeader: "auto" | "preserve" | "backend";
   /** Most retries of a request. */
   retries: number;
   /** What retries are taken from. */
   budget: RetryBudget;
-  /** Milliseconds until the response header, all attempts together. */
-  timeoutMs: number;
   /** Milliseconds to connect, where the connection is opened here. */
   connectTimeoutMs: number;
-  /** Milliseconds for a client to send or to take the next piece of a body. */
-  clientTimeoutMs: number;
+  /** Bytes of a request body. */
+  maxBodyBytes: number;
   /** Bytes of a WebSocket message. */
   maxMessageBytes: number;
   /** Requests at once. */
   maxInFlight: number;
   /** Whether a broken answer is carried on from another backend. */
   resume: boolean;
-  /** Whether every body must be followed to its end. */
-  exact: boolean;
   /** Whether requests get an id. */
   requestId: boolean;
   /** Whether requests are traced. */
@@ -207,130 +100,99 @@ export interface ForwarderOptions extends UploadOptions {
   log: (line: string) => void;
 }
 
-/** How an answer's body was begun; `undefined` leaves it to the runtime. */
-type Begun = Chunk | ReadableStream<Chunk> | null | undefined;
+/** A request that has passed the guard. */
+interface Guarded {
+  host: string;
+  target: Target;
+  length: string | null;
+  upgrades: boolean;
+}
 
 /** Takes requests through all steps. */
 export class Forwarder implements Owner {
+  readonly limits: Limits;
   readonly #options: ForwarderOptions;
+  readonly #attempt: AttemptOptions;
+  readonly #carry: CarryOptions;
   #started = 0;
-  /** When the next body of a proven backend may be looked at. */
-  #looksAt = 0;
-  /** Counts; none until somebody wants figures. */
+  /** Counts; none until figures are wanted. */
   meter: Meter | undefined;
-  /** Explains; none while nobody may know. */
+  /** Explains; none while no client may know. */
   explainer: Explainer | undefined;
 
   /** Makes a forwarder; it holds nothing that must be ended. */
   constructor(options: ForwarderOptions) {
     this.#options = options;
+    const { timeoutMs, clientTimeoutMs, idleTimeoutMs } = options;
+    this.limits = { timeoutMs, clientTimeoutMs, idleTimeoutMs };
+    this.#attempt = {
+      ...options,
+      exact: options.exact || options.resume,
+      limits: this.limits,
+      sampling: new Sampling(),
+    };
+    this.#carry = {
+      ...this.#attempt,
+      pick: (x, tried) => {
+        x.backend = this.#pick(x.key, tried);
+        x.attemptAt = this.now();
+        return x.backend;
+      },
+      failed: (x, failure) => this.#attemptFailed(x, failure),
+      unfit: (x, status) => {
+        this.#note(x, `status ${status} in place of the rest`);
+        this.#judge(x, status);
+        this.#leave(x);
+      },
+      mayRetry: (x, failure) => this.#mayRetry(x, failure),
+      poolSize: () => options.pool.size,
+    };
   }
 
   /** Answers a request. Never rejects. */
   handle(request: Request, connection?: unknown): Response | Promise<Response> {
-    const { transport, inFlight, rules, clock } = this.#options;
-    const method = request.method;
-    // Deno answers for a request's `Headers` no longer than for the request: who
-    // wants them in the end, for a log, has to have them from the beginning.
+    const { transport, inFlight, clock, maxBodyBytes, maxInFlight } =
+      this.#options;
+    // Deno answers for a request's `Headers` no longer than for the request: a
+    // log that is written in the end has to take them in the beginning.
     const headers = this.#options.settled === undefined
       ? transport.read?.(request) ?? request.headers
       : request.headers;
-    const url = request.url;
     const startedAt = clock.now();
     this.#started++;
+    const refuse = (refusal: Refusal) =>
+      this.#refuse(refusal, request, connection, startedAt);
 
     // 1. Guard.
-    const host = headers.get("host") ??
-      impliedHost(url, peerOf(transport, request, connection) !== undefined);
-    const refusal = refuseMethod(method, transport.sendsMethod) ??
-      refuseHost(host);
-    if (refusal !== undefined) {
-      return this.#refuse(refusal, request, connection, startedAt);
-    }
-    const target = targetOf(url, host);
-    if (isRefusal(target)) {
-      return this.#refuse(target, request, connection, startedAt);
-    }
-    const length = headers.get("content-length");
-    const odd = refuseAsterisk(method, target.text) ??
-      refuseFraming(method, length, headers.get("transfer-encoding"));
-    if (odd !== undefined) {
-      return this.#refuse(odd, request, connection, startedAt);
-    }
-    if (rules.loops(headers)) {
-      return this.#own(
-        508,
-        "proxy_loop_detected",
-        request,
-        connection,
-        startedAt,
-      );
-    }
-    const upgrades = method === "GET" && handshakeOf(headers);
-    if (typeof upgrades === "object") {
-      return this.#refuse(upgrades, request, connection, startedAt);
-    }
+    const peer = peerOf(transport, request, connection);
+    const guarded = this.#guard(request, headers, peer);
+    if ("status" in guarded) return refuse(guarded);
+    const { host, target, length, upgrades } = guarded;
+    const { method } = request;
     if (method === "OPTIONS" && headers.get("max-forwards") === "0") {
-      // RFC 9110 §7.6.2: meant for whoever is reached first, which is us.
+      // RFC 9110 §7.6.2: meant for the first server on the way, which is us.
       this.#tell(204, 0, request, connection, startedAt);
       return new Response(null, { status: 204, headers: { allow: ALLOW } });
     }
 
     // 2. Admit.
-    if (length !== null && Number(length) > this.#options.maxBodyBytes) {
-      return this.#own(
-        413,
-        "http_request_denied",
-        request,
-        connection,
-        startedAt,
-      );
-    }
-    if (!inFlight.admit(this.#options.maxInFlight)) {
-      return this.#own(
-        503,
-        "connection_limit_reached",
-        request,
-        connection,
-        startedAt,
-      );
-    }
-
-    const exchange = new Exchange(
+    if (length !== null && Number(length) > maxBodyBytes) return refuse(LARGE);
+    if (!inFlight.admit(maxInFlight)) return refuse(FULL);
+    const x = new Exchange(
       this,
       request,
       headers,
       connection,
       method,
       target,
-      host!,
-      url.charCodeAt(4) === 58 ? "http" : "https",
-      peerOf(transport, request, connection),
+      host,
+      request.url.charCodeAt(4) === 58 ? "http" : "https",
+      peer,
       startedAt,
     );
-    exchange.upgrades = upgrades;
-    inFlight.add(exchange);
-    this.#options.budget.request(startedAt);
-    if (this.#options.requestId) exchange.requestId = requestIdOf(headers);
-    if (this.#options.trace) {
-      exchange.trace = traceOf(headers.get("traceparent"));
-    }
-    if (this.explainer !== undefined) {
-      const asked = headers.get("sluice-debug");
-      exchange.explained = asked !== null &&
-        this.explainer.allows(asked, exchange.peer);
-    }
-    if (this.#options.keyOf !== undefined) {
-      exchange.key = this.#options.keyOf({
-        client: rules.clientAddress(request.headers, exchange.peer),
-        target: target.text,
-        headers: request.headers,
-      });
-    }
-    if (this.#options.sticky !== undefined) {
-      exchange.key = this.#options.sticky.keyOf(request.headers);
-    }
-    return this.#run(exchange, length);
+    x.upgrades = upgrades;
+    this.#begin(x);
+    return this.#run(x, length);
   }
 
   /** Requests that have come in so far. */
@@ -365,7 +227,7 @@ export class Forwarder implements Owner {
     for (const x of this.#options.inFlight) (x as Exchange).bridge?.goAway();
   }
 
-  /** Ends whatever is under way: with an answer where there is none yet. */
+  /** Ends all that is under way: with an answer where there is none yet. */
   cut(): void {
     for (const x of this.#options.inFlight) (x as Exchange).end(STOPPED);
   }
@@ -375,149 +237,135 @@ export class Forwarder implements Owner {
     // Bun closes a connection that is quiet for long, and cannot know that we
     // wait for a backend.
     this.#options.transport.unhurried?.(x.request, x.connection);
-    // A request made in code ends by its own signal as well.
-    const { signal } = x.request;
-    const left = () => x.end(CLIENT_LEFT);
-    // On Bun a signal that fired before anybody listened stays silent.
-    if (signal.aborted) left();
-    else signal.addEventListener("abort", left, { once: true });
+    this.#watchClient(x);
   }
 
-  /** What is due for one request at a tick. */
-  look(x: Exchange, now: number): void {
-    const { timeoutMs, idleTimeoutMs, transport } = this.#options;
-    if (!x.answered) {
-      if (now - x.waitsFrom >= timeoutMs) x.end(TIMED_OUT);
-    } else if (
-      x.watched && transport.gone?.(x.request, x.connection) === true
-    ) {
-      this.#settle(x);
-    }
-    if (idleTimeoutMs !== undefined && now - x.movedAt >= idleTimeoutMs) {
-      x.end(IDLE);
-    }
+  /** A client that takes nothing is to be cut. */
+  release(x: Exchange): void {
+    this.#options.transport.release?.(x.request, x.connection);
   }
 
-  /** A followed body has ended. */
-  bodyEnded(x: Exchange, how: "whole" | "broken" | "left"): void {
+  /** A relayed body has ended. */
+  relayed(x: Exchange, how: Ending): void {
     const { backend } = x;
-    // Nobody's any more: it could not be carried on, and whoever broke it off
-    // has been told already.
-    if (backend === undefined) return this.#settle(x);
-    if (how === "whole") {
+    if (how === "left") x.end(CLIENT_LEFT);
+    // Without a backend it could not be carried on, and the backend that broke
+    // it off has been told already.
+    if (backend !== undefined && how === "whole") {
       backend.proven++;
       this.#judge(x, x.status);
-    } else if (how === "broken" && x.cause === undefined) {
-      backend.proven = 0;
-      this.#options.outcome(backend, false, x.attemptAt, "a truncated body");
-    } else if (x.cause === undefined) {
-      x.status = 499;
+    } else if (backend !== undefined && how === "broken") {
+      if (x.cause === undefined || x.cause === IDLE) {
+        const reason = x.cause === IDLE ? "a stalled body" : "a truncated body";
+        backend.proven = 0;
+        this.#options.outcome(backend, false, x.attemptAt, reason);
+      }
     }
     this.#settle(x);
   }
 
-  /**
-   * Steps 3 to 7, until there is an answer. In one function, since one more
-   * around it was 0.3 of the about 80 µs of a small GET in a profile on Deno.
-   */
+  /** Step 1: what is wrong with a request, or what it asks for. */
+  #guard(
+    request: Request,
+    headers: Read,
+    peer: string | undefined,
+  ): Guarded | Refusal {
+    const { transport, rules } = this.#options;
+    const { method, url } = request;
+    const host = headers.get("host") ?? impliedHost(url, peer !== undefined);
+    const refusal = refuseMethod(method, transport.sendsMethod) ??
+      refuseHost(host);
+    if (refusal !== undefined) return refusal;
+    const target = targetOf(url, host);
+    if (isRefusal(target)) return target;
+    const length = headers.get("content-length");
+    const odd = refuseAsterisk(method, target.text) ??
+      refuseFraming(method, length, headers.get("transfer-encoding"));
+    if (odd !== undefined) return odd;
+    if (rules.loops(headers)) return LOOP;
+    const upgrades = method === "GET" && handshakeOf(headers);
+    if (typeof upgrades === "object") return upgrades;
+    return { host: host!, target, length, upgrades };
+  }
+
+  /** The end of step 2: a request is under way. */
+  #begin(x: Exchange): void {
+    const { inFlight, budget, rules, keyOf, sticky, transport } = this.#options;
+    const { fields } = x;
+    inFlight.add(x);
+    budget.request(x.startedAt);
+    if (this.#options.requestId) x.requestId = requestIdOf(fields);
+    if (this.#options.trace) x.trace = traceOf(fields.get("traceparent"));
+    if (this.explainer !== undefined) {
+      const asked = fields.get("sluice-debug");
+      x.explained = asked !== null && this.explainer.allows(asked, x.peer);
+    }
+    if (keyOf !== undefined) {
+      x.key = keyOf({
+        client: rules.clientAddress(x.request.headers, x.peer),
+        target: x.target.text,
+        headers: x.request.headers,
+      });
+    }
+    if (sticky !== undefined) x.key = sticky.keyOf(x.request.headers);
+    const authorization = fields.get("authorization");
+    x.alone = authorization !== null && isConnectionLogin(authorization);
+    if (
+      transport.losesResets === true && x.peer !== undefined &&
+      (x.scheme === "https" || fields.get("host") === null)
+    ) this.#watchClient(x);
+  }
+
+  /** Listens for the client leaving. */
+  #watchClient(x: Exchange): void {
+    if (x.watched) return;
+    x.watched = true;
+    // A request made in code ends by its own signal as well.
+    const { signal } = x.request;
+    const left = () => x.end(CLIENT_LEFT);
+    // On Bun a signal that fired before anything listened stays silent.
+    if (signal.aborted) left();
+    else signal.addEventListener("abort", left, { once: true });
+  }
+
+  /** Steps 3 to 7, until there is an answer. */
   async #run(x: Exchange, length: string | null): Promise<Response> {
+    const { transport, clock } = this.#options;
     try {
-      const { clock } = this.#options;
-      const body = uploadOf(x, length, this.#options);
-      if (body?.gathered === true && !await gathers(x, body)) {
-        return this.#failed(x, this.#failureOf(x, undefined));
+      const upload = uploadOf(x, length, this.#options);
+      if (upload instanceof Promise) {
+        try {
+          x.upload = await upload;
+        } catch (error) {
+          return this.#failed(x, failureOf(x, error, transport));
+        }
+        x.attemptAt = clock.now();
+      } else {
+        x.upload = upload;
       }
       let failure: Failure | undefined;
-      let retries = 0;
-      let refusals = 0;
       for (;;) {
         // 3. Pick.
-        const backend = this.#pick(x, x.tried);
-        if (backend === undefined) return this.#nobody(x, failure);
+        const backend = this.#pick(x.key, x.tried);
+        if (backend === undefined) return this.#unserved(x, failure);
         x.backend = backend;
         if (x.target.climbs && backend.basePath !== "") {
           this.#leave(x);
-          x.answered = true;
           return this.#end(x, CLIMBING.status, CLIMBING.type, CLIMBING);
         }
         if (failure !== undefined) x.attemptAt = clock.now();
-        let response: Response | undefined;
-        let thrown: unknown;
-        try {
-          // 4. Say it on, and 5. send. Not awaited further than the header.
-          response = await (x.upgrades && backend.answer === undefined
-            ? this.#shake(x, backend)
-            : this.#send(x, backend, body));
-        } catch (error) {
-          thrown = error;
-        }
+        // 4. Rewrite, and 5. send. Not awaited further than the header.
+        const result = await attempt(x, backend, this.#attempt);
         // 6. Judge.
-        if (x.opened !== undefined) {
-          if (x.cause === undefined) return this.#join(x, backend, x.opened);
-          x.opened.socket.destroy();
-          x.opened = undefined;
+        if (result.kind === "opened") {
+          return this.#join(x, backend, result.opened);
         }
-        if (response !== undefined && x.cause === undefined) {
-          if (response.status > 599 || response.status < 200) {
-            response.body?.cancel().catch(() => {});
-            failure = BAD_STATUS;
-          } else {
-            x.status = response.status;
-            if (this.#options.timed) {
-              this.#time(x, backend, body, x.status >= 500);
-            }
-            this.meter?.answered(
-              backend,
-              response.status,
-              clock.now() - x.attemptAt,
-            );
-            // Not awaited when there is nothing to wait for: a turn of the event
-            // loop for each request would be felt.
-            const begun = this.#passes(x, backend, response)
-              ? undefined
-              : await this.#begin(x, response);
-            if (!(begun instanceof CutShort) && x.cause === undefined) {
-              x.upload?.forget();
-              x.whole = undefined;
-              this.#note(x, String(response.status));
-              return this.#answer(x, backend, response, begun);
-            }
-            failure = x.cause === undefined
-              ? TRUNCATED
-              : this.#failureOf(x, undefined);
-          }
-        } else {
-          response?.body?.cancel().catch(() => {});
-          failure = this.#failureOf(x, thrown);
+        if (result.kind === "answer") {
+          return this.#answer(x, backend, result.response, result.body);
         }
-        this.#note(x, failure.reason);
-        if (failure.fault !== "client") {
-          this.meter?.failed(backend, failure.type);
-        }
-        if (failure.fault === "backend") {
-          if (this.#options.timed) this.#time(x, backend, body, true);
-          backend.proven = 0;
-          this.#options.outcome(backend, false, x.attemptAt, failure.reason);
-        }
-        this.#leave(x);
-        const decision = decide({
-          clientGone: failure.fault === "client" || x.cause === CLIENT_LEFT,
-          timedOut: x.cause !== undefined,
-          sent: failure.sent,
-          idempotent: isIdempotent(x.method),
-          replayable: body === undefined || x.whole !== undefined ||
-            (x.upload !== undefined
-              ? x.upload.whole && (!failure.sent || body.length! <= KEPT_BODY)
-              : !failure.sent),
-          retries,
-          refusals,
-          maxRetries: this.#options.retries,
-          budget: () => this.#options.budget.take(clock.now()),
-        });
-        if (decision !== "retry") return this.#failed(x, failure);
-        this.meter?.retried();
-        if (failure.sent) retries++;
-        else refusals++;
+        failure = result.failure;
+        this.#attemptFailed(x, failure);
+        if (!this.#mayRetry(x, failure)) return this.#failed(x, failure);
         (x.tried ??= []).push(backend);
       }
     } catch (error) {
@@ -528,14 +376,14 @@ export class Forwarder implements Owner {
     }
   }
 
-  /** Step 3. Whoever is picked has got the request then. */
+  /** Step 3. The backend that is picked has got the request then. */
   #pick(
-    x: Exchange,
+    key: string | undefined,
     tried: readonly Backend[] | undefined,
   ): Backend | undefined {
     this.#options.refresh?.();
     for (;;) {
-      const backend = this.#choose(x.key, tried);
+      const backend = this.#choose(key, tried);
       // Another worker may have given it its last place a moment ago. It knows
       // of that now, and is not chosen once more.
       if (backend === undefined || backend.enter()) return backend;
@@ -565,94 +413,40 @@ export class Forwarder implements Owner {
     }
   }
 
-  /** Makes one attempt. */
-  #send(
-    x: Exchange,
-    backend: Backend,
-    body: Body | undefined,
-    more?: Fields,
-  ): Promise<Response> {
-    const { transport } = this.#options;
-    const copied = more === undefined ? this.#copied(x, backend) : undefined;
-    const fields = copied === undefined
-      ? this.#fields(x, backend, more)
-      : NO_FIELDS;
-    let payload: Payload;
-    if (body !== undefined && x.whole === undefined) {
-      payload = {
-        stream: body.stream ?? x.upload!.stream(),
-        length: body.length,
-      };
+  /** Step 6 for an attempt that failed, which is over. */
+  #attemptFailed(x: Exchange, failure: Failure): void {
+    const backend = x.backend!;
+    this.#note(x, failure.reason);
+    if (failure.fault !== "client") this.meter?.failed(backend, failure.type);
+    if (failure.fault === "backend") {
+      if (this.#options.timed) this.#time(x, backend, true);
+      backend.proven = 0;
+      this.#options.outcome(backend, false, x.attemptAt, failure.reason);
     }
-    if (backend.answer !== undefined) {
-      return call(backend.answer, x, fields, payload);
-    }
-    return transport.send({
-      backend,
-      url: backend.origin + backend.basePath + x.target.text,
-      method: x.method,
-      fields,
-      copied,
-      payload,
-      whole: x.whole,
-      once: !isIdempotent(x.method),
-      signal: x.controller.signal,
+    this.#leave(x);
+  }
+
+  /** Whether a failed attempt is made again elsewhere; then it is counted. */
+  #mayRetry(x: Exchange, failure: Failure): boolean {
+    const { budget, clock, retries } = this.#options;
+    const { kind } = x.upload;
+    const decision = decide({
+      clientGone: failure.fault === "client" || x.cause === CLIENT_LEFT,
+      timedOut: x.cause !== undefined,
+      sent: failure.sent,
+      idempotent: isIdempotent(x.method),
+      replayable: kind === "none" || kind === "whole" ||
+        (kind === "replayable" && !failure.sent),
+      retries: x.retries,
+      refusals: x.refusals,
+      maxRetries: retries,
+      budget: () => budget.take(clock.now()),
     });
-  }
-
-  /** Step 4. */
-  #fields(x: Exchange, backend: Backend, more?: Fields): Fields {
-    const { rules } = this.#options;
-    const fields = rules.fields(x.fields, this.#facts(x, backend));
-    if (x.requestId !== undefined) {
-      setField(fields, "x-request-id", x.requestId);
-    }
-    if (x.trace !== undefined) {
-      setSpan(fields, x.trace, x.spanId = newSpanId());
-    }
-    if (x.method === "OPTIONS") countDown(fields);
-    if (more !== undefined) {
-      for (const [name, value] of more) setField(fields, name, value);
-    }
-    return fields;
-  }
-
-  /** Step 4 where a copy of the client's fields will do. */
-  #copied(x: Exchange, backend: Backend): Headers | undefined {
-    const { rules, transport } = this.#options;
-    if (
-      transport.copiesFields !== true || backend.answer !== undefined ||
-      x.trace !== undefined || x.method === "OPTIONS"
-    ) return undefined;
-    const copied = rules.copied(x.request.headers, this.#facts(x, backend));
-    if (x.requestId !== undefined) copied?.set("x-request-id", x.requestId);
-    return copied;
-  }
-
-  #facts(x: Exchange, backend: Backend): RequestFacts {
-    const { hostHeader } = this.#options;
-    const preserve = hostHeader === "preserve" ||
-      (hostHeader === "auto" && !backend.origin.startsWith("https:"));
-    return {
-      peer: x.peer,
-      host: x.host,
-      scheme: x.scheme,
-      backendHost: preserve ? x.host : backend.authority,
-    };
-  }
-
-  /** Asks for a WebSocket. What is granted is `x.opened`, and not returned. */
-  async #shake(x: Exchange, backend: Backend): Promise<Response | undefined> {
-    const answer = await askBackend({
-      transport: this.#options.transport,
-      backend,
-      target: x.target.text,
-      fields: this.#fields(x, backend),
-      signal: x.controller.signal,
-    });
-    if (answer instanceof Response) return answer;
-    x.opened = answer;
-    return undefined;
+    if (decision !== "retry") return false;
+    this.meter?.retried();
+    if (failure.sent) x.retries++;
+    else x.refusals++;
+    return true;
   }
 
   /** Step 7 for a WebSocket: the client gets its 101, and the two are joined. */
@@ -694,193 +488,27 @@ export class Forwarder implements Owner {
     return ended;
   }
 
-  /**
-   * Whether an answer's body is left to the runtime. It is when nobody needs to
-   * know how it ends, and when its end can be seen without reading it.
-   */
-  #passes(x: Exchange, backend: Backend, response: Response): boolean {
-    const { transport } = this.#options;
-    // A stream of our own would go out without its length on Bun.
-    if (x.upgrades) return false;
-    if (
-      this.#options.resume || this.#options.exact ||
-      backend.maxConns !== Infinity || backend.proven < PROVEN ||
-      transport.handsOver?.(response) === false
-    ) return false;
-    const length = transport.lengthOf?.(response) ??
-      Number(response.headers.get("content-length") ?? NaN);
-    const now = x.attemptAt;
-    if (now >= this.#looksAt && now - backend.lookedAt >= LOOK_MS) {
-      backend.lookedAt = now;
-      this.#looksAt = now + pauseAfter(length);
-      return false;
-    }
-    if (length <= SMALL_ANSWER) return !(length > transport.nativeUpTo);
-    return x.watched = transport.watch(
-      x.connection,
-      () => this.#settle(x),
-    );
-  }
-
-  /** Takes an answer's body in hand. */
-  async #begin(
-    x: Exchange,
-    response: Response,
-  ): Promise<Exclude<Begun, undefined> | CutShort> {
-    const { transport, clock, idleTimeoutMs } = this.#options;
-    if (x.method === "HEAD" || NO_BODY.has(response.status)) return null;
-    const stream = response.body as ReadableStream<Chunk> | null;
-    if (stream === null) return null;
-    const length = Number(response.headers.get("content-length") ?? NaN);
-    if (length <= transport.wholeUpTo && idleTimeoutMs === undefined) {
-      try {
-        const gathered = await gather(this.#reading(stream, length), length, {
-          clock,
-          waitMs: ANSWER_PATIENCE_MS,
-        });
-        if (gathered.kind === "whole") {
-          x.bytes = length;
-          return gathered.bytes;
-        }
-        return this.#follow(x, response, gathered);
-      } catch {
-        // Nothing of it was passed on yet: as good as no answer at all.
-        return new CutShort();
-      }
-    }
-    return this.#follow(x, response, this.#reading(stream, length));
-  }
-
-  /** Reads an answer's body, of this length or `NaN`. */
-  #reading(stream: ReadableStream<Chunk>, length: number): Reading {
-    const known = Number.isNaN(length) ? undefined : length;
-    return this.#options.transport.reading?.(stream, known, false) ??
-      reading(stream);
-  }
-
-  /** Hands a body on while it is looked at, and carries it on if it breaks. */
-  #follow(
-    x: Exchange,
-    response: Response,
-    source: Reading,
-  ): ReadableStream<Chunk> {
-    if (this.#options.idleTimeoutMs !== undefined) x.movedAt = this.now();
-    const carried = this.#options.resume
-      ? carriedOf(x.method, x.request.headers, response)
-      : undefined;
-    return carried === undefined
-      ? followed(source.read, source.cancel, x)
-      : this.#carry(x, source, carried);
-  }
-
-  /** Hands on a body that another backend can go on with. */
-  #carry(
-    x: Exchange,
-    first: Reading,
-    carried: Carried,
-  ): ReadableStream<Chunk> {
-    let source = first;
-    let last = false;
-    const read = async (): Promise<Chunk | undefined> => {
-      while (!last) {
-        try {
-          const piece = await source.read();
-          if (piece === undefined && !carried.mayEnd()) throw new CutShort();
-          last = piece === undefined;
-          const out = last ? carried.rest() : carried.take(piece!);
-          if (out.byteLength > 0) return out;
-        } catch (error) {
-          const next = await this.#takeUp(x, carried);
-          if (next === undefined) throw error;
-          source = next;
-        }
-      }
-      return undefined;
-    };
-    return followed(read, (why) => {
-      source.cancel(why);
-      x.end(CLIENT_LEFT);
-    }, x);
-  }
-
-  /**
-   * Finds a backend that goes on where one has broken off. All are asked, also
-   * more than once while the time limit lasts: a backend that restarts is back
-   * within seconds, and the client has only this one chance. One that has
-   * answered with something else is not asked again.
-   */
-  async #takeUp(x: Exchange, carried: Carried): Promise<Reading | undefined> {
-    const { pool, clock, outcome } = this.#options;
-    const broken = x.backend;
-    if (broken === undefined || x.cause !== undefined) return undefined;
-    broken.proven = 0;
-    outcome(broken, false, x.attemptAt, TRUNCATED.reason);
-    this.#note(x, TRUNCATED.reason);
-    this.#leave(x);
-    // From here the time limit counts anew, as for a request.
-    x.waitsFrom = clock.now();
-    x.answered = false;
-    const unfit: Backend[] = [];
-    let tried: Backend[] = [broken];
-    try {
-      while (x.cause === undefined) {
-        const fields = carried.fields();
-        if (fields === undefined) return undefined;
-        const backend = this.#pick(x, tried);
-        if (backend === undefined) {
-          if (unfit.length > 0 && unfit.length >= pool.size) return undefined;
-          tried = [...unfit];
-          await new Promise<void>((r) => clock.setTimeout(r, TAKE_UP_MS));
-          continue;
-        }
-        tried.push(backend);
-        this.#take(x, backend);
-        try {
-          const response = await this.#send(x, backend, undefined, fields);
-          if (carried.accepts(response) && response.body !== null) {
-            return this.#reading(
-              response.body as ReadableStream<Chunk>,
-              NaN,
-            );
-          }
-          response.body?.cancel().catch(() => {});
-          this.#note(x, `status ${response.status} in place of the rest`);
-          this.#judge(x, response.status);
-          if (response.status < 500) unfit.push(backend);
-        } catch (error) {
-          const failure = this.#failureOf(x, error);
-          this.#note(x, failure.reason);
-          if (failure.fault === "backend") {
-            outcome(backend, false, x.attemptAt, failure.reason);
-          }
-        }
-        this.#leave(x);
-      }
-      return undefined;
-    } finally {
-      x.answered = true;
-    }
-  }
-
-  /** A backend is given a request. */
-  #take(x: Exchange, backend: Backend): void {
-    x.backend = backend;
-    x.attemptAt = this.now();
-  }
-
   /** Step 7. */
   #answer(
     x: Exchange,
     backend: Backend,
     response: Response,
-    begun: Exclude<Begun, CutShort>,
+    body: Begun,
   ): Response {
-    x.answered = true;
     const { transport } = this.#options;
+    const { status } = response;
+    x.answered = true;
+    x.status = status;
+    if (this.#options.timed) this.#time(x, backend, status >= 500);
+    this.meter?.answered(backend, status, this.now() - x.sentAt);
+    this.#note(x, String(status));
+    if ("forget" in x.upload) x.upload.forget();
+    else x.upload = NO_UPLOAD;
+    if (isReading(body)) this.#relay(x, response, body);
     const added = this.#added(x, backend);
     // The usual answer goes out as it came, less what concerned its connection.
     // One to HEAD does not: both runtimes would invent a length where it has none.
-    const asItIs = begun === undefined && added === undefined &&
+    const asItIs = body === "native" && added === undefined &&
       x.method !== "HEAD" && backend.answer === undefined &&
       transport.strip?.(response) === true;
     const answered = asItIs ? response : transport.respond(
@@ -892,19 +520,29 @@ export class Forwarder implements Owner {
         clientHost: x.host,
         added,
       }),
-      begun,
+      isReading(body) ? x.relay!.stream : body === "native" ? undefined : body,
       x.method === "HEAD",
     );
-    // 8. Settle: now, unless the body is followed or watched.
-    if (begun instanceof ReadableStream) return answered;
-    this.#judge(x, response.status);
-    if (begun !== undefined) {
-      if (begun !== null) backend.proven++;
-      this.#settle(x);
-    } else if (!x.watched) {
-      this.#settle(x);
+    // 8. Settle: now, unless the body is relayed.
+    if (x.relay !== undefined) return answered;
+    if (body instanceof Uint8Array) {
+      x.bytes = body.byteLength;
+      backend.proven++;
     }
+    this.#judge(x, status);
+    this.#settle(x);
     return answered;
+  }
+
+  /** Hands a body on while it is looked at, and carries it on if it breaks. */
+  #relay(x: Exchange, response: Response, source: Reading): void {
+    const carried = this.#options.resume
+      ? carriedOf(x.method, x.request.headers, response)
+      : undefined;
+    const from = carried === undefined
+      ? source
+      : carriedOn(x, source, carried, this.#carry);
+    x.relay = new Relay(from, x);
   }
 
   /** Fields that an answer gets from us, if any. */
@@ -929,21 +567,13 @@ export class Forwarder implements Owner {
   }
 
   /** Takes how long a backend took to a header, or to its failure. */
-  #time(
-    x: Exchange,
-    backend: Backend,
-    body: Body | undefined,
-    failed: boolean,
-  ): void {
-    // How long a large upload took is the client's doing.
-    if (body !== undefined && !(body.length! <= KEPT_BODY)) return;
+  #time(x: Exchange, backend: Backend, failed: boolean): void {
     const now = this.now();
-    const ms = now - x.attemptAt;
-    // Who fails fast must not look fast, or it would draw everybody's requests.
-    backend.observed(
-      failed && backend.latencyMs > ms ? backend.latencyMs : ms,
-      now,
-    );
+    // What came before the last byte was sent is the client's time.
+    const ms = now - x.sentAt;
+    // A backend that fails fast must not look fast, or it would draw all requests.
+    const slower = failed && backend.latencyMs > ms ? backend.latencyMs : ms;
+    backend.observed(slower, now);
   }
 
   /** Passes on what an answer shows of its backend. */
@@ -952,12 +582,8 @@ export class Forwarder implements Owner {
     const backend = x.backend!;
     // A function is judged by whether it throws and by nothing else.
     if (bad && backend.answer !== undefined) return;
-    this.#options.outcome(
-      backend,
-      !bad,
-      x.attemptAt,
-      bad ? `status ${status}` : "",
-    );
+    const reason = bad ? `status ${status}` : "";
+    this.#options.outcome(backend, !bad, x.attemptAt, reason);
   }
 
   /** The attempt is over, though the request may go on. */
@@ -972,7 +598,7 @@ export class Forwarder implements Owner {
     if (x.over) return;
     x.over = true;
     const { inFlight, settled } = this.#options;
-    const backend = x.backend;
+    const { backend } = x;
     this.#leave(x);
     inFlight.remove(x);
     this.meter?.request(statusOf(x), this.now() - x.startedAt);
@@ -1001,7 +627,7 @@ export class Forwarder implements Owner {
     });
   }
 
-  /** Notes an attempt, when somebody will want to know. */
+  /** Notes an attempt, where it will be wanted. */
   #note(x: Exchange, outcome: string): void {
     if (this.#options.settled === undefined && !x.explained) return;
     (x.attempts ??= []).push({
@@ -1013,43 +639,19 @@ export class Forwarder implements Owner {
     });
   }
 
-  /** What a failed attempt means. */
-  #failureOf(x: Exchange, error: unknown): Failure {
-    if (x.cause === CLIENT_LEFT || x.uploadBroke || x.cause === TOO_LARGE) {
-      return LEFT;
-    }
-    if (x.cause === STOPPED) return ENDED;
-    if (x.cause !== undefined) {
-      // Who sent its body too slowly is not the backend's failure.
-      return x.upload?.waiting === true || x.stopWaiting !== undefined
-        ? DAWDLED
-        : SLOW;
-    }
-    const { transport } = this.#options;
-    if (transport.left?.(x.request) === true) return LEFT;
-    if (x.backend?.answer !== undefined) return THREW;
-    if (error instanceof HandshakeFailed) return error.failure;
-    return transport.classify(error);
-  }
-
   /** No backend can take the request, or none that has not been tried. */
-  #nobody(x: Exchange, failure: Failure | undefined): Response {
-    if (failure !== undefined) return this.#failed(x, failure);
-    x.answered = true;
-    return this.#end(x, 503, "destination_unavailable");
+  #unserved(x: Exchange, failure: Failure | undefined): Response {
+    return failure === undefined
+      ? this.#end(x, 503, "destination_unavailable")
+      : this.#failed(x, failure);
   }
 
   /** The last attempt has failed. */
   #failed(x: Exchange, failure: Failure): Response {
-    x.answered = true;
-    if (x.cause === TOO_LARGE) {
-      return this.#end(x, 413, "http_request_denied");
-    }
-    if (failure === DAWDLED) {
-      return this.#end(x, 408, failure.type);
-    }
+    if (x.cause === TOO_LARGE) return this.#end(x, LARGE.status, LARGE.type);
+    if (failure === SLOW_CLIENT) return this.#end(x, 408, failure.type);
     if (failure.fault === "client") {
-      // Said to nobody; the number is the one that nginx gave this end.
+      // The client never sees it; the number is the one that nginx gave this end.
       return this.#end(x, 499, "http_request_error");
     }
     const status = failure.fault === "proxy" ? 503 : STATUS[failure.type];
@@ -1072,24 +674,22 @@ export class Forwarder implements Owner {
       fields,
       head: x.method === "HEAD",
     });
-    // Nobody was there any more to take an answer.
+    // A client that has left takes no answer.
     x.bytes = status === 499 ? 0 : bytesOf(response, x.method);
     this.#settle(x);
     return response;
   }
 
   /** Answers a request that never became an exchange. */
-  #own(
-    status: number,
-    type: ErrorType,
+  #refuse(
+    { status, type, sentence, fields }: Refusal,
     request: Request,
     connection: unknown,
     startedAt: number,
-    refusal?: Refusal,
   ): Response {
     const response = answer(status, type, {
-      sentence: refusal?.sentence,
-      fields: { ...this.#fieldsOf(status, undefined), ...refusal?.fields },
+      sentence,
+      fields: { ...this.#fieldsOf(status, undefined), ...fields },
       head: request.method === "HEAD",
     });
     const bytes = bytesOf(response, request.method);
@@ -1126,22 +726,6 @@ export class Forwarder implements Owner {
     });
   }
 
-  #refuse(
-    refusal: Refusal,
-    request: Request,
-    connection: unknown,
-    startedAt: number,
-  ): Response {
-    return this.#own(
-      refusal.status,
-      refusal.type,
-      request,
-      connection,
-      startedAt,
-      refusal,
-    );
-  }
-
   #fieldsOf(
     status: number,
     requestId: string | undefined,
@@ -1161,21 +745,20 @@ export class Forwarder implements Owner {
   }
 }
 
+const LARGE: Refusal = { status: 413, type: "http_request_denied" };
+const FULL: Refusal = { status: 503, type: "connection_limit_reached" };
+const LOOP: Refusal = { status: 508, type: "proxy_loop_detected" };
+
 /** Said in `Allow` where an answer of ours wants one. */
 const ALLOW = "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS";
 
-/** In place of fields that are copied. */
-const NO_FIELDS: Fields = [];
+function isReading(body: Begun): body is Reading {
+  return body !== null && typeof body === "object" && "read" in body;
+}
 
-/** Statuses that never have a body (RFC 9110 §6.4.1). */
-const NO_BODY: ReadonlySet<number> = new Set([204, 205, 304]);
-
-/** Milliseconds without a look after one at a body of this length or `NaN`. */
-function pauseAfter(length: number): number {
-  const { least, most } = ANY_LOOK_MS;
-  return length > least * LOOK_BYTES
-    ? Math.min(length / LOOK_BYTES, most)
-    : least;
+/** Whether a field logs in a connection, and not a request (RFC 4559 §6). */
+function isConnectionLogin(authorization: string): boolean {
+  return /^(?:ntlm|negotiate)(?: |$)/i.test(authorization);
 }
 
 /** Bytes of the body of an answer of our own. */
@@ -1203,47 +786,4 @@ function requestIdOf(headers: Read): string {
   return id !== null && /^[!#$%&'*+.^_`|~0-9A-Za-z-]{8,128}$/.test(id)
     ? id
     : crypto.randomUUID();
-}
-
-function setField(fields: Fields, name: string, value: string): void {
-  const at = fields.findIndex(([known]) => known === name);
-  if (at >= 0) fields.splice(at, 1);
-  fields.push([name, value]);
-}
-
-/** One hop less (RFC 9110 §7.6.2). What is no number is passed on. */
-function countDown(fields: Fields): void {
-  for (const field of fields) {
-    if (field[0] === "max-forwards" && /^\d{1,9}$/.test(field[1])) {
-      field[1] = String(Math.max(0, Number(field[1]) - 1));
-    }
-  }
-}
-
-/** Hands a request to a function backend, as a server behind us would see it. */
-async function call(
-  answerer: (request: Request) => Response | Promise<Response>,
-  x: Exchange,
-  fields: Fields,
-  payload: Payload,
-): Promise<Response> {
-  const headers = new Headers(fields);
-  const init: RequestInit = {
-    method: x.method,
-    headers,
-    signal: x.controller.signal,
-  };
-  if (payload !== undefined) {
-    init.body = payload.stream;
-    // Asked for by the standard; neither runtime minds its absence.
-    (init as { duplex?: string }).duplex = "half";
-    if (payload.length !== undefined) {
-      headers.set("content-length", String(payload.length));
-    }
-  } else if (x.whole !== undefined) {
-    init.body = x.whole;
-    headers.set("content-length", String(x.whole.byteLength));
-  }
-  const url = `${x.scheme}://${x.host}${x.target.text}`;
-  return await answerer(new Request(url, init));
 }

@@ -13,8 +13,8 @@ export interface Refusal {
   status: number;
   /** Type for `Proxy-Status`. */
   type: ErrorType;
-  /** Said to the client. */
-  sentence: string;
+  /** Said to the client; none for what its status always says. */
+  sentence?: string;
   /** Fields that this status wants. */
   fields?: Readonly<Record<string, string>>;
 }

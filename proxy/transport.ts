@@ -38,6 +38,8 @@ export interface Outgoing {
   whole?: Chunk | undefined;
   /** Whether the backend must not get it twice, whatever happens on the way. */
   once: boolean;
+  /** Whether it must have a connection of its own, which ends with it. */
+  alone?: boolean;
   /** Ends the attempt. */
   signal: AbortSignal;
 }
@@ -60,10 +62,10 @@ export interface Failure {
 /** What a runtime does for the proxy. */
 export interface Transport {
   /**
-   * Whether a client's stream can be given to `fetch` again after a refused
-   * connection, because nothing is read from it before the connection stands.
+   * Whether it is only heard that a client has given up a request of HTTP/2 if
+   * that is listened for from the request's beginning.
    */
-  readonly survivesRefusal: boolean;
+  readonly losesResets?: boolean;
   /**
    * Bytes up to which an answer of declared length that has to be looked at is
    * better read whole than piece by piece.
@@ -74,11 +76,6 @@ export interface Transport {
    * whole; `Infinity` if it always does.
    */
   readonly nativeUpTo: number;
-  /**
-   * Bytes up to which an upload of declared length is better read whole before
-   * it is sent on; none where it never is.
-   */
-  readonly wholeUploadUpTo?: number;
   /** Whether fields that need few changes are better copied than taken apart. */
   readonly copiesFields?: boolean;
   /**
@@ -137,15 +134,10 @@ export interface Transport {
     body: Chunk | ReadableStream<Chunk> | null | undefined,
     head: boolean,
   ): Response;
-  /**
-   * Has `ended` called when an answer has left or was cut, if the runtime can
-   * tell without its body being read here.
-   */
-  watch(connection: unknown, ended: () => void): boolean;
-  /** Whether such an answer is over, for a runtime that has to be asked. */
-  gone?(request: Request, connection: unknown): boolean;
   /** Says that a request will take long, so that no idle limit may cut it. */
   unhurried?(request: Request, connection: unknown): void;
+  /** Ends the connection of a client that takes nothing, where it can. */
+  release?(request: Request, connection: unknown): void;
   /** Asks a backend for its health, on a connection of its own. */
   probe(
     backend: Backend,

@@ -1,32 +1,55 @@
 /**
- * A request's body, by what can be done with it: handed on as the runtime's own
- * stream, taken whole because it is small, or read piece by piece because it has
- * to be counted, or remembered for another attempt.
+ * A request's body as one tagged value that says what can be done with it:
+ *
+ * - `none`: there is none;
+ * - `whole`: all of it is here, and it can be sent as often as needed;
+ * - `replayable`: it is read as it is sent, and all that was read is kept, so
+ *   it can be begun anew as long as nothing has reached a backend;
+ * - `once`: it is read as it is sent, and its beginning is gone.
+ *
+ * What is declared and small is `whole` before a backend is picked, so a slow
+ * client costs no backend anything. {@linkcode ClientBody} reads all of them:
+ * it owns the size limit, and knows since when the client is waited for.
  *
  * @module
  */
 
 import type { Clock } from "../runtime/clock.ts";
-import { type Chunk, reading, Remembering } from "./body.ts";
+import { type Chunk, type Reading, reading } from "./body.ts";
 import { type Exchange, TOO_LARGE } from "./exchange.ts";
-import { isIdempotent } from "./retry.ts";
 import type { Transport } from "./transport.ts";
 
-/** Bytes of a declared body that are kept so that it can be sent again. */
+/** Bytes of a declared body that are read whole, so that it can be sent again. */
 export const KEPT_BODY = 64 * 1024;
+
+/** Bytes of a streamed body that are kept until an answer begins. */
+const MOST_KEPT = 512 * 1024;
+
+/** Bytes that a kept piece counts for in addition to its own. */
+const PIECE_BYTES = 64;
 
 /** Methods whose requests have no body that `fetch` could send. */
 const BODILESS: ReadonlySet<string> = new Set(["GET", "HEAD"]);
 
-/** An upload, as it is handed on. */
-export interface Body {
-  /** The length that was declared. */
-  length: number | undefined;
-  /** The client's own stream; none when the exchange reads it, or has. */
-  stream: ReadableStream<Chunk> | undefined;
-  /** Whether it is to be read whole before the first attempt. */
-  gathered?: true;
+/** A request's body, by what can be done with it. */
+export type Upload = NoUpload | WholeUpload | StreamedUpload;
+
+/** There is no body. */
+export interface NoUpload {
+  /** Tells it from the others. */
+  readonly kind: "none";
 }
+
+/** All of the body is here. */
+export interface WholeUpload {
+  /** Tells it from the others. */
+  readonly kind: "whole";
+  /** The body. */
+  readonly bytes: Chunk;
+}
+
+/** There is no body. */
+export const NO_UPLOAD: NoUpload = { kind: "none" };
 
 /** What {@linkcode uploadOf} needs to know. */
 export interface UploadOptions {
@@ -34,106 +57,235 @@ export interface UploadOptions {
   transport: Transport;
   /** Bytes of a request body. */
   maxBodyBytes: number;
-  /** Milliseconds between two pieces of a body; none for no limit. */
-  idleTimeoutMs: number | undefined;
-  /** Time and timers. */
+  /** Time. */
   clock: Clock;
 }
 
-/** The upload, by what can be done with it. */
+/**
+ * The upload of a request; `length` is its `Content-Length`, if it has one. A
+ * promise where something of it has to be read first.
+ */
 export function uploadOf(
   x: Exchange,
   length: string | null,
-  options: UploadOptions,
-): Body | undefined {
+  { transport, maxBodyBytes, clock }: UploadOptions,
+): Upload | Promise<Upload> {
   const { request, method } = x;
-  const { transport, maxBodyBytes, idleTimeoutMs, clock } = options;
-  if (BODILESS.has(method)) return undefined;
+  if (BODILESS.has(method)) return NO_UPLOAD;
   const declared = length === null ? undefined : Number(length);
-  if (declared === 0) return undefined;
-  if (
-    declared === undefined &&
-    x.fields.get("transfer-encoding") === null
-  ) {
-    // From a socket of HTTP/1.1 that means none, though Deno has a stream all
-    // the same, which would go out as chunked. HTTP/2 frames bodies without
-    // either field, and so do requests that were made in code.
-    if (x.peer !== undefined && x.fields.get("host") !== null) {
-      return undefined;
-    }
-    if (request.body === null) return undefined;
-  }
-  if (
-    declared !== undefined && declared <= KEPT_BODY &&
-    idleTimeoutMs === undefined
-  ) {
-    // What is here need not be read through a stream that remembers.
-    x.whole = transport.whole?.(request, declared);
-    if (x.whole !== undefined) return { length: declared, stream: undefined };
+  if (declared === 0) return NO_UPLOAD;
+  const small = declared !== undefined && declared <= KEPT_BODY;
+  if (small) {
+    const bytes = transport.whole?.(request, declared);
+    if (bytes !== undefined) return { kind: "whole", bytes };
   }
   const stream = request.body as ReadableStream<Chunk> | null;
-  if (stream === null) return undefined;
+  if (stream === null) return NO_UPLOAD;
+  const body = x.clientBody = new ClientBody(
+    transport.reading?.(stream, declared, true) ?? reading(stream),
+    declared,
+    clock,
+    maxBodyBytes,
+  );
+  body.onTooLarge = () => x.end(TOO_LARGE);
+  if (small) return x.interruptible(() => received(body, declared));
+  const streamed = new StreamedUpload(body);
   if (
-    declared !== undefined && declared <= (transport.wholeUploadUpTo ?? 0) &&
-    idleTimeoutMs === undefined
-  ) {
-    return { length: declared, stream: undefined, gathered: true };
+    declared !== undefined || x.fields.get("transfer-encoding") !== null
+  ) return streamed;
+  // HTTP/2 frames a body without either field, and so may a request that was
+  // made in code. Deno has a stream also where HTTP/1.1 says that there is no
+  // body; sent on, it would arrive as chunked, which some servers refuse.
+  return x.interruptible(() => streamed.first()).then((first) =>
+    first === undefined ? NO_UPLOAD : streamed
+  );
+}
+
+/** Reads a small body whole. It may be shorter than it should only if made in code. */
+async function received(body: ClientBody, length: number): Promise<Upload> {
+  const first = await body.read();
+  if (first?.byteLength === length) return { kind: "whole", bytes: first };
+  const bytes = new Uint8Array(length);
+  let at = 0;
+  for (let piece = first; piece !== undefined; piece = await body.read()) {
+    if (at + piece.byteLength > length) throw body.fail();
+    bytes.set(piece, at);
+    at += piece.byteLength;
+    if (at === length) return { kind: "whole", bytes };
   }
-  const limited = declared === undefined && maxBodyBytes !== Infinity;
-  const replay = isIdempotent(method) && declared !== undefined &&
-    declared <= KEPT_BODY;
-  if (
-    transport.survivesRefusal && !replay && !limited &&
-    idleTimeoutMs === undefined
+  throw body.fail();
+}
+
+/** A client's body as it is read, with its clock and its limit. */
+export class ClientBody {
+  /** When the wait for the next piece began, or the last piece came. */
+  movedAt: number;
+  /** Whether all of it has come. */
+  ended = false;
+  /** Whether a piece failed to come, which is the client's doing. */
+  broken = false;
+  /** Called when it is larger than it may be. */
+  onTooLarge: () => void = () => {};
+  /** The length that the client declared, if it did. */
+  readonly length: number | undefined;
+  readonly #reading: Reading;
+  readonly #clock: Clock;
+  readonly #most: number;
+  #size = 0;
+  #reads = false;
+
+  constructor(
+    reading: Reading,
+    length: number | undefined,
+    clock: Clock,
+    most: number,
   ) {
-    return { length: declared, stream };
+    this.#reading = reading;
+    this.length = length;
+    this.#clock = clock;
+    this.#most = most;
+    this.movedAt = clock.now();
   }
-  const { read, cancel } = transport.reading?.(stream, declared, true) ??
-    reading(stream);
-  if (idleTimeoutMs !== undefined) x.movedAt = clock.now();
-  let size = 0;
-  x.upload = new Remembering(async () => {
+
+  /** Whether the client is being waited for, and not the backend. */
+  get waits(): boolean {
+    // Nobody waits for the end of what has a length.
+    return this.#reads && !this.ended;
+  }
+
+  /** The next piece; none at the end. One read at a time. */
+  async read(): Promise<Chunk | undefined> {
+    this.#reads = true;
+    this.movedAt = this.#clock.now();
     let piece: Chunk | undefined;
     try {
-      piece = await read();
+      piece = await this.#reading.read();
     } catch (error) {
-      x.uploadBroke = true;
+      this.broken = true;
       throw error;
+    } finally {
+      this.#reads = false;
+      this.movedAt = this.#clock.now();
     }
-    if (x.movedAt !== Infinity) x.movedAt = clock.now();
     if (piece === undefined) {
-      x.uploaded = true;
+      this.ended = true;
       return undefined;
     }
-    size += piece.byteLength;
-    // Nobody need ask for the end of what has a length.
-    if (size === declared) x.uploaded = true;
-    if (size > maxBodyBytes) {
-      x.end(TOO_LARGE);
+    this.#size += piece.byteLength;
+    if (this.#size === this.length) this.ended = true;
+    if (this.#size > this.#most) {
+      this.onTooLarge();
       throw TOO_LARGE;
     }
     return piece;
-  }, cancel);
-  return { length: declared, stream: undefined };
+  }
+
+  /** Says that it is not as long as it was declared; the error to throw. */
+  fail(): Error {
+    this.broken = true;
+    return new Error("Cannot forward: the body has another length");
+  }
+
+  /** Gives up what has not been read. */
+  cancel(why: unknown): void {
+    this.#reading.cancel(why);
+  }
 }
 
-/** Reads a small upload whole; says whether all of it has come. */
-export async function gathers(
-  x: Exchange,
-  { length }: Body,
-): Promise<boolean> {
-  try {
-    x.whole = await new Promise<Chunk>((resolve, reject) => {
-      x.stopWaiting = reject;
-      x.request.bytes().then(resolve, reject);
-    });
-    // A request that was made in code may say another length than it has.
-    x.uploadBroke = x.whole.byteLength !== length;
-  } catch {
-    // Either its client has failed to send it, or the wait was ended.
-    x.uploadBroke = x.cause === undefined;
+/**
+ * A body that is read as it is sent, and that can be begun anew as long as
+ * nothing of it was sent: what `fetch` has pulled before it found no backend to
+ * send it to is kept for the next attempt. Deno pulls about two pieces before it
+ * connects. They would be missing from the next attempt unnoticed, since a
+ * chunked body that lacks its beginning looks whole.
+ */
+export class StreamedUpload {
+  /** The client's side of it. */
+  readonly body: ClientBody;
+  #kept: Chunk[] | undefined = [];
+  #keptBytes = 0;
+  #attempt = 0;
+  #pending: Promise<Chunk | undefined> | undefined;
+
+  constructor(body: ClientBody) {
+    this.body = body;
   }
-  if (x.cause !== undefined || x.uploadBroke) return false;
-  x.stopWaiting = undefined;
-  return true;
+
+  /** Whether {@linkcode stream} would begin at the beginning. */
+  get kind(): "replayable" | "once" {
+    return this.#kept === undefined ? "once" : "replayable";
+  }
+
+  /** The length that the client declared, if it did. */
+  get length(): number | undefined {
+    return this.body.length;
+  }
+
+  /** Reads the first piece and keeps it; none if the body is empty. */
+  first(): Promise<Chunk | undefined> {
+    return this.#pending ??= this.#next();
+  }
+
+  /** The body from its beginning; a stream given out before is dead then. */
+  stream(): ReadableStream<Chunk> {
+    const attempt = ++this.#attempt;
+    // Its own hold on what is kept: an answer may begin, and all be forgotten,
+    // before this attempt has been given what an earlier one had read.
+    let kept = this.#kept;
+    let at = 0;
+    return new ReadableStream<Chunk>({
+      pull: async (controller) => {
+        if (kept !== undefined && at < kept.length) {
+          controller.enqueue(kept[at++]!);
+          return;
+        }
+        if (this.#kept === undefined) kept = undefined;
+        // One read is under way at most, whichever attempt asked for it.
+        this.#pending ??= this.#next();
+        const piece = await this.#pending;
+        if (attempt !== this.#attempt) return;
+        if (piece === undefined) {
+          controller.close();
+          return;
+        }
+        at++;
+        controller.enqueue(piece);
+      },
+      cancel: (why) => {
+        if (attempt === this.#attempt && this.#kept === undefined) {
+          this.body.cancel(why);
+        }
+      },
+    }, { highWaterMark: 0 });
+  }
+
+  /** Nothing need be kept any more: an answer has begun. */
+  forget(): void {
+    this.#kept = undefined;
+  }
+
+  async #next(): Promise<Chunk | undefined> {
+    try {
+      const piece = await this.body.read();
+      // Kept before the next read can begin, or two attempts could swap pieces.
+      if (piece !== undefined) this.#keep(piece);
+      return piece;
+    } finally {
+      this.#pending = undefined;
+    }
+  }
+
+  #keep(piece: Chunk): void {
+    if (this.#kept === undefined) return;
+    const { byteLength, buffer } = piece;
+    this.#keptBytes += byteLength + PIECE_BYTES;
+    // More than `fetch` pulls ahead means that it is being sent.
+    if (this.#keptBytes > MOST_KEPT) {
+      this.#kept = undefined;
+      return;
+    }
+    // Deno gives a byte in a buffer of 64 KB. An upload that dribbles a byte at
+    // a time would have each of them kept: 10,000 bytes took 460 MB.
+    this.#kept.push(byteLength * 8 < buffer.byteLength ? piece.slice() : piece);
+  }
 }

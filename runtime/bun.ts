@@ -87,15 +87,11 @@ let share: Share | undefined;
 
 /** Sends attempts with Bun's `fetch`. */
 export class BunTransport implements Transport {
-  readonly survivesRefusal = true;
   // A complete body goes out with its length; a stream would lose it.
   readonly wholeUpTo = 256 * 1024;
   // Past that Bun streams in small pieces: at 16 KB reading first and answering
   // then does 1.25 times the requests a second, at 64 KB 1.35 times.
   readonly nativeUpTo = 8 * 1024;
-  // A stream costs Bun more than all the rest of a small request: with 1 KB,
-  // reading first and sending then does 1.65 times the requests a second.
-  readonly wholeUploadUpTo = 64 * 1024;
   readonly copiesFields = true;
   readonly #tls: BunInit["tls"];
   readonly #userAgent: string;
@@ -140,7 +136,7 @@ export class BunTransport implements Transport {
   }
 
   send(outgoing: Outgoing): Promise<Response> {
-    const { backend, payload, whole, method, signal, once } = outgoing;
+    const { backend, payload, whole, method, signal, once, alone } = outgoing;
     const { fields, copied } = outgoing;
     const init = this.#init(backend);
     init.method = method;
@@ -151,6 +147,7 @@ export class BunTransport implements Transport {
       init.headers = copied;
     }
     init.signal = signal;
+    if (alone) init.keepalive = false;
     if (payload === undefined) {
       if (whole !== undefined) init.body = whole;
       // Bun repeats QUERY by itself when a kept connection dies under it, up to
@@ -224,18 +221,6 @@ export class BunTransport implements Transport {
     return response.headers.has("content-type");
   }
 
-  watch(connection: unknown, _ended: () => void): boolean {
-    // Nothing tells the end of an answer; `gone` asks for it.
-    return (connection as Partial<BunServerLike> | undefined)?.requestIP !==
-      undefined;
-  }
-
-  gone(request: Request, connection: unknown): boolean {
-    // The address is known as long as the request is.
-    return (connection as Partial<BunServerLike> | undefined)
-      ?.requestIP?.(request) === null;
-  }
-
   async probe(
     backend: Backend,
     path: string,
@@ -259,6 +244,10 @@ export class BunTransport implements Transport {
     } catch (error) {
       return { error: bunFailure(error).reason };
     }
+  }
+
+  release(request: Request, connection: unknown): void {
+    (connection as Partial<BunServerLike> | undefined)?.timeout?.(request, 1);
   }
 
   unhurried(request: Request, connection: unknown): void {

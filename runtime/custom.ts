@@ -21,17 +21,17 @@ export function customTransport(
       // Nothing is known of how many requests a `fetch` handed in makes at once.
       full: () => false,
       // It is called as the standard says, on both runtimes alike.
-      wholeUploadUpTo: 0,
       whole: () => undefined,
       copiesFields: false,
       send: (outgoing) => {
-        const { url, method, fields, payload, signal } = outgoing;
+        const { url, method, fields, payload, whole, signal } = outgoing;
         const init: RequestInit = {
           method,
           headers: own.forFetch(fields),
           redirect: "manual",
           signal,
         };
+        if (whole !== undefined) init.body = whole;
         if (payload !== undefined) {
           init.body = payload.stream;
           // Asked for by the standard when a body is a stream.

@@ -47,9 +47,8 @@ const LEAST_UPLOAD = 64 * 1024;
 
 /** Sends attempts with Deno's `fetch`. */
 export class DenoTransport implements Transport {
-  // A client's stream cannot be handed to `fetch` twice: the first attempt takes
-  // the underlying resource with it, even when the connection was refused.
-  readonly survivesRefusal = false;
+  // A reset that comes before its signal was asked for is not told later.
+  readonly losesResets = true;
   readonly wholeUpTo = 64 * 1024;
   readonly nativeUpTo = Infinity;
   readonly #options: TransportOptions;
@@ -127,14 +126,14 @@ export class DenoTransport implements Transport {
   }
 
   send(outgoing: Outgoing): Promise<Response> {
-    const { backend, payload, whole, once, method, fields, signal } = outgoing;
+    const { backend, payload, whole, method, fields, signal } = outgoing;
     // A stream also of what is here whole: bytes `fetch` would send again.
     const stream = whole === undefined ? payload?.stream : streamOf(whole);
     const length = whole === undefined ? payload?.length : whole.byteLength;
     // `fetch` repeats a request by itself when a kept connection dies under it,
     // unless its body is a stream; and an empty stream would go out as chunked.
     // On a connection of its own there is nothing to repeat.
-    const client = stream === undefined && once
+    const client = outgoing.alone || (stream === undefined && outgoing.once)
       ? this.#clientOnce(backend)
       : this.#client(backend);
     const url = backend.socketPath === undefined
@@ -213,16 +212,6 @@ export class DenoTransport implements Transport {
       status,
       headers: fields ?? headers,
     });
-  }
-
-  watch(connection: unknown, ended: () => void): boolean {
-    // Resolves at the end in every way, also when the client has vanished or
-    // the backend cut the body; it does not say which. About 10 µs a request.
-    const completed = (connection as Partial<Deno.ServeHandlerInfo> | undefined)
-      ?.completed;
-    if (completed === undefined) return false;
-    completed.then(ended, ended);
-    return true;
   }
 
   async probe(

@@ -234,7 +234,6 @@ class Stage {
 /** As much of a runtime as a forwarder asks for. */
 function transportOf(stage: Stage): Transport {
   const transport: Partial<Transport> = {
-    survivesRefusal: true,
     wholeUpTo: 64 * 1024,
     sendsMethod: () => true,
     peerOf: () => undefined,
@@ -248,7 +247,6 @@ function transportOf(stage: Stage): Transport {
         status: response.status,
         headers: fields ?? response.headers,
       }),
-    watch: () => false,
     forFetch: (fields) => fields,
     probe: (backend, _path, signal) => stage.probe(backend.authority, signal),
     close: () => {},
@@ -307,7 +305,7 @@ export async function simulate(scenario: Scenario): Promise<Outcome> {
     retries: 2,
     budget: new RetryBudget(0.2),
     timeoutMs: scenario.timeoutMs,
-    idleTimeoutMs: undefined,
+    idleTimeoutMs: Infinity,
     connectTimeoutMs: 3_000,
     clientTimeoutMs: Infinity,
     maxMessageBytes: 16 * 1024 * 1024,

@@ -1,0 +1,337 @@
+/**
+ * One attempt at a backend: steps 4 and 5 of a request, and the beginning of
+ * step 6. It gives one tagged result.
+ *
+ * @module
+ */
+
+import type { Backend } from "../balancer.ts";
+import type { Clock } from "../runtime/clock.ts";
+import { type Chunk, gather, type Reading, reading } from "./body.ts";
+import type { Exchange, Limits } from "./exchange.ts";
+import { BAD_STATUS, failureOf, TRUNCATED } from "./failure.ts";
+import type { Fields, RequestFacts, RequestRules } from "./headers.ts";
+import { isIdempotent } from "./retry.ts";
+import { type Sampling, SMALL_BODY } from "./sampling.ts";
+import { newSpanId, setSpan } from "./trace.ts";
+import type { Failure, Payload, Transport } from "./transport.ts";
+import { askBackend } from "./upgrade.ts";
+import type { Opened } from "./websocket.ts";
+
+/** What an attempt came to. */
+export type Result =
+  /** An answer, whose body is in hand as far as it has to be. */
+  | { readonly kind: "answer"; response: Response; body: Begun }
+  /** A backend has granted a WebSocket. */
+  | { readonly kind: "opened"; opened: Opened }
+  /** No answer. */
+  | { readonly kind: "failure"; failure: Failure };
+
+/**
+ * An answer's body: all of it, or where it comes from, or none; `native` leaves
+ * it to the runtime, unread.
+ */
+export type Begun = Chunk | Reading | null | "native";
+
+/** What {@linkcode attempt} needs to know. */
+export interface AttemptOptions {
+  /** The runtime. */
+  transport: Transport;
+  /** The fields' rules. */
+  rules: RequestRules;
+  /** What `Host` says to a backend. */
+  hostHeader: "auto" | "preserve" | "backend";
+  /** The time limits. */
+  limits: Limits;
+  /** Whether every body must be followed to its end. */
+  exact: boolean;
+  /** Which small bodies are read. */
+  sampling: Sampling;
+  /** Time and timers. */
+  clock: Clock;
+}
+
+/** Milliseconds that a small answer may take before its header goes ahead. */
+const ANSWER_PATIENCE_MS = 10;
+
+/** Statuses that never have a body (RFC 9110 §6.4.1). */
+const NO_BODY: ReadonlySet<number> = new Set([204, 205, 304]);
+
+/** In place of fields that are copied. */
+const NO_FIELDS: Fields = [];
+
+/** Makes one attempt at the exchange's backend. Never rejects. */
+export async function attempt(
+  x: Exchange,
+  backend: Backend,
+  options: AttemptOptions,
+): Promise<Result> {
+  const { transport } = options;
+  let response: Response;
+  x.awaiting = true;
+  try {
+    if (x.upgrades && backend.answer === undefined) {
+      const asked = await upgrade(x, backend, options);
+      if (!(asked instanceof Response)) {
+        return { kind: "opened", opened: asked };
+      }
+      response = asked;
+    } else {
+      response = await x.interruptible(
+        () => send(x, backend, options, undefined),
+        discard,
+      );
+    }
+  } catch (error) {
+    return { kind: "failure", failure: failureOf(x, error, transport) };
+  } finally {
+    x.awaiting = false;
+  }
+  if (response.status > 599 || response.status < 200) {
+    discard(response);
+    return { kind: "failure", failure: BAD_STATUS };
+  }
+  // Not awaited when there is nothing to wait for: a turn of the event loop for
+  // each request would be felt.
+  const body = passes(x, backend, response, options)
+    ? "native"
+    : await begin(x, response, options);
+  if (x.cause !== undefined) {
+    if (body !== null && typeof body === "object" && "cancel" in body) {
+      body.cancel(x.cause);
+    }
+    const failure = failureOf(x, undefined, transport);
+    return { kind: "failure", failure };
+  }
+  return body === undefined
+    ? { kind: "failure", failure: TRUNCATED }
+    : { kind: "answer", response, body };
+}
+
+/**
+ * Asks for the rest of an answer that broke off. Its body is not begun.
+ *
+ * @throws What the attempt failed with.
+ */
+export async function askForRest(
+  x: Exchange,
+  backend: Backend,
+  options: AttemptOptions,
+  more: Fields,
+): Promise<Response> {
+  x.awaiting = true;
+  try {
+    return await x.interruptible(
+      () => send(x, backend, options, more),
+      discard,
+    );
+  } finally {
+    x.awaiting = false;
+  }
+}
+
+/** Gives up an answer that is not wanted. */
+export function discard(response: Response): void {
+  response.body?.cancel().catch(() => {});
+}
+
+/** Asks a backend for a WebSocket: what it grants, or the answer it gives. */
+async function upgrade(
+  x: Exchange,
+  backend: Backend,
+  options: AttemptOptions,
+): Promise<Opened | Response> {
+  const asked = await askBackend({
+    transport: options.transport,
+    backend,
+    target: x.target.text,
+    fields: fieldsOf(x, backend, options, undefined),
+    signal: x.controller.signal,
+  });
+  if (x.cause === undefined) return asked;
+  if (asked instanceof Response) discard(asked);
+  else asked.socket.destroy();
+  throw x.cause;
+}
+
+/** Step 5. */
+function send(
+  x: Exchange,
+  backend: Backend,
+  options: AttemptOptions,
+  more: Fields | undefined,
+): Promise<Response> {
+  const { transport } = options;
+  const { upload } = x;
+  const copied = more === undefined ? copyOf(x, backend, options) : undefined;
+  const fields = copied === undefined
+    ? fieldsOf(x, backend, options, more)
+    : NO_FIELDS;
+  const whole = upload.kind === "whole" ? upload.bytes : undefined;
+  const payload: Payload = upload.kind === "none" || upload.kind === "whole"
+    ? undefined
+    : { stream: upload.stream(), length: upload.length };
+  if (backend.answer !== undefined) {
+    return call(backend.answer, x, options, { fields, payload, whole });
+  }
+  return transport.send({
+    backend,
+    url: backend.origin + backend.basePath + x.target.text,
+    method: x.method,
+    fields,
+    copied,
+    payload,
+    whole,
+    once: !isIdempotent(x.method),
+    alone: x.alone,
+    signal: x.controller.signal,
+  });
+}
+
+/** Hands a request to a function backend, as a server behind us would see it. */
+async function call(
+  answer: NonNullable<Backend["answer"]>,
+  x: Exchange,
+  { rules }: AttemptOptions,
+  { fields, payload, whole }: {
+    fields: Fields;
+    payload: Payload;
+    whole: Chunk | undefined;
+  },
+): Promise<Response> {
+  const headers = new Headers(fields);
+  const { signal } = x.controller;
+  const init: RequestInit = { method: x.method, headers, signal };
+  const length = whole?.byteLength ?? payload?.length;
+  if (whole !== undefined) {
+    init.body = whole;
+  } else if (payload !== undefined) {
+    init.body = payload.stream;
+    // Asked for by the standard; neither runtime minds its absence.
+    (init as { duplex?: string }).duplex = "half";
+  }
+  if (length !== undefined) headers.set("content-length", String(length));
+  const url = `${x.scheme}://${x.host}${x.target.text}`;
+  return await answer(new Request(url, init), {
+    clientAddress: x.peer === undefined
+      ? undefined
+      : rules.clientAddress(x.request.headers, x.peer),
+    attempt: x.retries + x.refusals + 1,
+    signal,
+  });
+}
+
+/** Step 4. */
+function fieldsOf(
+  x: Exchange,
+  backend: Backend,
+  { rules, hostHeader }: AttemptOptions,
+  more: Fields | undefined,
+): Fields {
+  const fields = rules.fields(x.fields, factsOf(x, backend, hostHeader));
+  if (x.requestId !== undefined) setField(fields, "x-request-id", x.requestId);
+  if (x.trace !== undefined) setSpan(fields, x.trace, x.spanId = newSpanId());
+  if (x.method === "OPTIONS") countDown(fields);
+  if (more !== undefined) {
+    for (const [name, value] of more) setField(fields, name, value);
+  }
+  return fields;
+}
+
+/** Step 4 where a copy of the client's fields will do. */
+function copyOf(
+  x: Exchange,
+  backend: Backend,
+  { rules, hostHeader, transport }: AttemptOptions,
+): Headers | undefined {
+  if (
+    transport.copiesFields !== true || backend.answer !== undefined ||
+    x.trace !== undefined || x.method === "OPTIONS"
+  ) return undefined;
+  const facts = factsOf(x, backend, hostHeader);
+  const copied = rules.copied(x.request.headers, facts);
+  if (x.requestId !== undefined) copied?.set("x-request-id", x.requestId);
+  return copied;
+}
+
+function factsOf(
+  x: Exchange,
+  backend: Backend,
+  hostHeader: AttemptOptions["hostHeader"],
+): RequestFacts {
+  const preserve = hostHeader === "preserve" ||
+    (hostHeader === "auto" && !backend.origin.startsWith("https:"));
+  return {
+    peer: x.peer,
+    host: x.host,
+    scheme: x.scheme,
+    backendHost: preserve ? x.host : backend.authority,
+  };
+}
+
+function setField(fields: Fields, name: string, value: string): void {
+  const at = fields.findIndex(([known]) => known === name);
+  if (at >= 0) fields.splice(at, 1);
+  fields.push([name, value]);
+}
+
+/** One hop less (RFC 9110 §7.6.2). What is no number is passed on. */
+function countDown(fields: Fields): void {
+  for (const field of fields) {
+    if (field[0] === "max-forwards" && /^\d{1,9}$/.test(field[1])) {
+      field[1] = String(Math.max(0, Number(field[1]) - 1));
+    }
+  }
+}
+
+/** Whether an answer's body is left to the runtime, unread. */
+function passes(
+  x: Exchange,
+  backend: Backend,
+  response: Response,
+  { transport, exact, sampling }: AttemptOptions,
+): boolean {
+  // A stream of our own would go out without its length on Bun.
+  if (x.upgrades || exact || backend.maxConns !== Infinity) return false;
+  if (transport.handsOver?.(response) === false) return false;
+  const length = transport.lengthOf?.(response) ??
+    Number(response.headers.get("content-length") ?? NaN);
+  return length <= SMALL_BODY && length <= transport.nativeUpTo &&
+    sampling.skips(backend, x.attemptAt);
+}
+
+/** Takes an answer's body in hand; nothing if it turned out to be cut short. */
+async function begin(
+  x: Exchange,
+  response: Response,
+  { transport, limits, clock }: AttemptOptions,
+): Promise<Chunk | Reading | null | undefined> {
+  if (x.method === "HEAD" || NO_BODY.has(response.status)) return null;
+  const stream = response.body as ReadableStream<Chunk> | null;
+  if (stream === null) return null;
+  const length = Number(response.headers.get("content-length") ?? NaN);
+  const source = read(transport, stream, length);
+  if (!(length <= transport.wholeUpTo) || limits.idleTimeoutMs !== Infinity) {
+    return source;
+  }
+  try {
+    const gathered = await gather(source, length, {
+      clock,
+      waitMs: ANSWER_PATIENCE_MS,
+    });
+    return gathered.kind === "whole" ? gathered.bytes : gathered;
+  } catch {
+    // Nothing of it was passed on yet, which is like no answer at all.
+    return undefined;
+  }
+}
+
+/** Reads an answer's body, of this length or `NaN`. */
+export function read(
+  transport: Transport,
+  stream: ReadableStream<Chunk>,
+  length: number,
+): Reading {
+  const known = Number.isNaN(length) ? undefined : length;
+  return transport.reading?.(stream, known, false) ?? reading(stream);
+}

@@ -1,0 +1,87 @@
+/**
+ * Why an attempt failed, where that is found out here and not by the runtime.
+ *
+ * @module
+ */
+
+import {
+  CLIENT_LEFT,
+  CLIENT_SLOW,
+  type Exchange,
+  STOPPED,
+  TOO_LARGE,
+} from "./exchange.ts";
+import type { Failure, Transport } from "./transport.ts";
+import { HandshakeFailed } from "./websocket.ts";
+
+/** The backend's status is none that can be passed on. */
+export const BAD_STATUS: Failure = {
+  type: "http_protocol_error",
+  sent: true,
+  fault: "backend",
+  reason: "an invalid status",
+};
+/** The backend's body ended before its length. */
+export const TRUNCATED: Failure = {
+  type: "http_response_incomplete",
+  sent: true,
+  fault: "backend",
+  reason: "a truncated body",
+};
+/** The client's body did not come in time. */
+export const SLOW_CLIENT: Failure = {
+  type: "http_request_error",
+  sent: true,
+  fault: "client",
+  reason: "the client did not send its body in time",
+};
+const SLOW_BACKEND: Failure = {
+  type: "http_response_timeout",
+  sent: true,
+  fault: "backend",
+  reason: "no answer within the time limit",
+};
+const ENDED: Failure = {
+  type: "destination_unavailable",
+  sent: true,
+  fault: "proxy",
+  reason: "the proxy was stopped",
+};
+const LEFT: Failure = {
+  type: "http_request_error",
+  sent: true,
+  fault: "client",
+  reason: "the client left",
+};
+const THREW: Failure = {
+  type: "connection_terminated",
+  sent: true,
+  fault: "backend",
+  reason: "the function threw",
+};
+
+/** What a failed attempt means. */
+export function failureOf(
+  x: Exchange,
+  error: unknown,
+  transport: Transport,
+): Failure {
+  switch (x.cause) {
+    case undefined:
+      break;
+    case CLIENT_LEFT:
+    case TOO_LARGE:
+      return LEFT;
+    case CLIENT_SLOW:
+      return SLOW_CLIENT;
+    case STOPPED:
+      return ENDED;
+    default:
+      return SLOW_BACKEND;
+  }
+  if (x.clientBody?.broken === true) return LEFT;
+  if (transport.left?.(x.request) === true) return LEFT;
+  if (x.backend?.answer !== undefined) return THREW;
+  if (error instanceof HandshakeFailed) return error.failure;
+  return transport.classify(error);
+}

@@ -1,0 +1,119 @@
+import assert from "node:assert/strict";
+import { settle } from "../testing/clock.ts";
+import { Source } from "../testing/source.ts";
+import { type Chunk, reading } from "./body.ts";
+import { Relay } from "./relay.ts";
+
+class Notes {
+  bytes = 0;
+  time = 0;
+  readonly ends: string[] = [];
+
+  progress(bytes: number): void {
+    this.bytes += bytes;
+  }
+
+  relayed(how: string): void {
+    this.ends.push(how);
+  }
+
+  now(): number {
+    return this.time;
+  }
+}
+
+function follow(
+  source: Source,
+): { stream: ReadableStream<Chunk>; notes: Notes; relay: Relay } {
+  const notes = new Notes();
+  const relay = new Relay(reading(source.stream), notes);
+  return { stream: relay.stream, notes, relay };
+}
+
+Deno.test("Relay hands on every piece and says that it was whole", async () => {
+  const source = new Source().give("a", "bc").close();
+  const { stream, notes } = follow(source);
+  assert.equal(await new Response(stream).text(), "abc");
+  assert.equal(notes.bytes, 3);
+  assert.deepEqual(notes.ends, ["whole"]);
+});
+
+Deno.test("Relay breaks when its source does, and never looks whole", async () => {
+  const source = new Source().give("a");
+  const { stream, notes } = follow(source);
+  const reader = stream.getReader();
+  await reader.read();
+  source.fail(new Error("reset"));
+  await assert.rejects(reader.read(), /reset/);
+  assert.deepEqual(notes.ends, ["broken"]);
+});
+
+Deno.test("Relay cancels its source when its reader leaves", async () => {
+  const source = new Source().give("a");
+  const { stream, notes } = follow(source);
+  const reader = stream.getReader();
+  await reader.read();
+  const pending = reader.read();
+  await reader.cancel("gone");
+  await pending;
+  assert.equal(source.cancelled, "gone");
+  assert.deepEqual(notes.ends, ["left"]);
+});
+
+Deno.test("Relay asks for nothing that nobody has room for", async () => {
+  const source = new Source().give("a", "b", "c");
+  const { stream } = follow(source);
+  await settle();
+  assert.equal(source.pulls, 0);
+  const reader = stream.getReader();
+  await reader.read();
+  await settle();
+  assert.ok(source.pulls <= 1, String(source.pulls));
+  await reader.cancel();
+});
+
+Deno.test("Relay says whom it waits for, and since when", async () => {
+  const source = new Source().give("a");
+  const { stream, notes, relay } = follow(source);
+  assert.equal(relay.waitsForClient, true);
+  const reader = stream.getReader();
+  notes.time = 5;
+  await reader.read();
+  // The client has a piece that it has not asked beyond.
+  assert.equal(relay.waitsForClient, true);
+  assert.equal(relay.movedAt, 5);
+  notes.time = 7;
+  const next = reader.read();
+  await settle();
+  assert.equal(relay.waitsForClient, false);
+  assert.equal(relay.movedAt, 7);
+  source.give("b").close();
+  await next;
+  assert.equal(relay.waitsForClient, true);
+  await reader.cancel();
+});
+
+Deno.test("Relay that is aborted breaks, and gives its source up, once", async () => {
+  // A client that took nothing more kept its slot and the backend's connection.
+  const source = new Source().give("a");
+  const { stream, notes, relay } = follow(source);
+  const reader = stream.getReader();
+  await reader.read();
+  const why = new Error("too slow");
+  relay.abort(why);
+  relay.abort(why);
+  await assert.rejects(reader.read(), /too slow/);
+  assert.equal(source.cancelled, why);
+  assert.deepEqual(notes.ends, ["broken"]);
+});
+
+Deno.test("Relay that is aborted while its source is read says it once", async () => {
+  const source = new Source();
+  const { stream, notes, relay } = follow(source);
+  const pending = stream.getReader().read();
+  await settle();
+  relay.abort(new Error("stopped"));
+  await assert.rejects(pending, /stopped/);
+  await settle();
+  assert.deepEqual(notes.ends, ["broken"]);
+});
