@@ -224,7 +224,7 @@ forBoth(
   },
 );
 
-forBoth("IDLE_TIMEOUT ends an upload that stops", async (runtime) => {
+forBoth("CLIENT_TIMEOUT ends an upload that stops", async (runtime) => {
   await using backend = await rawBackend(async (conn, request) => {
     await request.body();
     await conn.reply();
@@ -233,7 +233,7 @@ forBoth("IDLE_TIMEOUT ends an upload that stops", async (runtime) => {
   await using proxy = await startProxy(runtime, {
     env: {
       BACKENDS: `${backend.url},${other.url}`,
-      IDLE_TIMEOUT: "300ms",
+      CLIENT_TIMEOUT: "300ms",
       EJECT_AFTER: "1",
     },
   });
