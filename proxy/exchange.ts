@@ -100,6 +100,8 @@ export class Exchange extends Swept implements RelayOwner {
   alone = false;
   /** Whether its client is watched. */
   watched = false;
+  /** Its connection, where several requests may share one, once it has lasted. */
+  stream: string | undefined;
   #interrupt: ((cause: Error) => void) | undefined;
   readonly #owner: Owner;
   #seen = false;

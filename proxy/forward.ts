@@ -46,6 +46,7 @@ import { carriedOf } from "./resume.ts";
 import { decide, isIdempotent, type RetryBudget } from "./retry.ts";
 import { Sampling } from "./sampling.ts";
 import type { Sticky } from "./sticky.ts";
+import { Streams } from "./streams.ts";
 import { traceOf } from "./trace.ts";
 import type { Failure, Transport } from "./transport.ts";
 import { NO_UPLOAD, uploadOf } from "./upload.ts";
@@ -114,6 +115,7 @@ export class Forwarder implements Owner {
   readonly #options: ForwarderOptions;
   readonly #attempt: AttemptOptions;
   readonly #carry: CarryOptions;
+  readonly #streams = new Streams();
   #started = 0;
   /** Counts; none until figures are wanted. */
   meter: Meter | undefined;
@@ -236,8 +238,11 @@ export class Forwarder implements Owner {
   lasting(x: Exchange): void {
     // Bun closes a connection that is quiet for long, and cannot know that we
     // wait for a backend.
-    this.#options.transport.unhurried?.(x.request, x.connection);
+    const { transport } = this.#options;
+    transport.unhurried?.(x.request, x.connection);
     this.#watchClient(x);
+    x.stream = transport.connectionOf?.(x.connection);
+    if (x.stream !== undefined) this.#streams.add(x, x.stream);
   }
 
   /** A client that takes nothing is to be cut. */
@@ -601,6 +606,7 @@ export class Forwarder implements Owner {
     const { backend } = x;
     this.#leave(x);
     inFlight.remove(x);
+    if (x.stream !== undefined) this.#streams.remove(x, x.stream);
     this.meter?.request(statusOf(x), this.now() - x.startedAt);
     if (settled !== undefined) this.#report(x, backend);
   }

@@ -136,6 +136,8 @@ export interface Transport {
   ): Response;
   /** Says that a request will take long, so that no idle limit may cut it. */
   unhurried?(request: Request, connection: unknown): void;
+  /** Names a client's connection, if several requests at once may come on it. */
+  connectionOf?(connection: unknown): string | undefined;
   /** Ends the connection of a client that takes nothing, where it can. */
   release?(request: Request, connection: unknown): void;
   /** Asks a backend for its health, on a connection of its own. */

@@ -93,6 +93,15 @@ export class DenoTransport implements Transport {
     return (address as Deno.NetAddr | undefined)?.hostname;
   }
 
+  connectionOf(connection: unknown): string | undefined {
+    const address = (connection as Partial<Deno.ServeHandlerInfo> | undefined)
+      ?.remoteAddr as Deno.NetAddr | undefined;
+    // HTTP/2 is taken on every port, with TLS and without.
+    return address?.port === undefined
+      ? undefined
+      : `${address.hostname} ${address.port}`;
+  }
+
   read(request: Request): Read | undefined {
     const lines = requestLines(request);
     return lines && new Lines(lines);
