@@ -6,13 +6,13 @@
  */
 
 import type { Backend } from "../balancer.ts";
-import type { Clock } from "../runtime/clock.ts";
 import { type Chunk, gather, type Reading, reading } from "./body.ts";
-import type { Exchange, Limits } from "./exchange.ts";
+import type { Context } from "./context.ts";
+import type { Exchange } from "./exchange.ts";
 import { BAD_STATUS, failureOf, TRUNCATED } from "./failure.ts";
-import type { Fields, RequestFacts, RequestRules } from "./headers.ts";
+import type { Fields, RequestFacts } from "./headers.ts";
 import { isIdempotent } from "./retry.ts";
-import { type Sampling, SMALL_BODY } from "./sampling.ts";
+import { SMALL_BODY } from "./sampling.ts";
 import { newSpanId, setSpan } from "./trace.ts";
 import type { Failure, Payload, Transport } from "./transport.ts";
 import { askBackend } from "./upgrade.ts";
@@ -33,24 +33,6 @@ export type Result =
  */
 export type Begun = Chunk | Reading | null | "native";
 
-/** What {@linkcode attempt} needs to know. */
-export interface AttemptOptions {
-  /** The runtime. */
-  transport: Transport;
-  /** The fields' rules. */
-  rules: RequestRules;
-  /** What `Host` says to a backend. */
-  hostHeader: "auto" | "preserve" | "backend";
-  /** The time limits. */
-  limits: Limits;
-  /** Whether every body must be followed to its end. */
-  exact: boolean;
-  /** Which small bodies are read. */
-  sampling: Sampling;
-  /** Time and timers. */
-  clock: Clock;
-}
-
 /** Milliseconds that a small answer may take before its header goes ahead. */
 const ANSWER_PATIENCE_MS = 10;
 
@@ -64,21 +46,21 @@ const NO_FIELDS: Fields = [];
 export async function attempt(
   x: Exchange,
   backend: Backend,
-  options: AttemptOptions,
+  c: Context,
 ): Promise<Result> {
-  const { transport } = options;
+  const { transport } = c;
   let response: Response;
   x.awaiting = true;
   try {
     if (x.upgrades && backend.answer === undefined) {
-      const asked = await upgrade(x, backend, options);
+      const asked = await upgrade(x, backend, c);
       if (!(asked instanceof Response)) {
         return { kind: "opened", opened: asked };
       }
       response = asked;
     } else {
       response = await x.interruptible(
-        () => send(x, backend, options, undefined),
+        () => send(x, backend, c, undefined),
         discard,
       );
     }
@@ -93,9 +75,9 @@ export async function attempt(
   }
   // Not awaited when there is nothing to wait for: a turn of the event loop for
   // each request would be felt.
-  const body = passes(x, backend, response, options)
+  const body = passes(x, backend, response, c)
     ? "native"
-    : await begin(x, response, options);
+    : await begin(x, response, c);
   if (x.cause !== undefined) {
     if (body !== null && typeof body === "object" && "cancel" in body) {
       body.cancel(x.cause);
@@ -116,13 +98,13 @@ export async function attempt(
 export async function askForRest(
   x: Exchange,
   backend: Backend,
-  options: AttemptOptions,
+  c: Context,
   more: Fields,
 ): Promise<Response> {
   x.awaiting = true;
   try {
     return await x.interruptible(
-      () => send(x, backend, options, more),
+      () => send(x, backend, c, more),
       discard,
     );
   } finally {
@@ -139,13 +121,13 @@ export function discard(response: Response): void {
 async function upgrade(
   x: Exchange,
   backend: Backend,
-  options: AttemptOptions,
+  c: Context,
 ): Promise<Opened | Response> {
   const asked = await askBackend({
-    transport: options.transport,
+    transport: c.transport,
     backend,
     target: x.target.text,
-    fields: fieldsOf(x, backend, options, undefined),
+    fields: fieldsOf(x, backend, c, undefined),
     signal: x.controller.signal,
   });
   if (x.cause === undefined) return asked;
@@ -158,21 +140,21 @@ async function upgrade(
 function send(
   x: Exchange,
   backend: Backend,
-  options: AttemptOptions,
+  c: Context,
   more: Fields | undefined,
 ): Promise<Response> {
-  const { transport } = options;
+  const { transport } = c;
   const { upload } = x;
-  const copied = more === undefined ? copyOf(x, backend, options) : undefined;
+  const copied = more === undefined ? copyOf(x, backend, c) : undefined;
   const fields = copied === undefined
-    ? fieldsOf(x, backend, options, more)
+    ? fieldsOf(x, backend, c, more)
     : NO_FIELDS;
   const whole = upload.kind === "whole" ? upload.bytes : undefined;
   const payload: Payload = upload.kind === "none" || upload.kind === "whole"
     ? undefined
     : { stream: upload.stream(), length: upload.length };
   if (backend.answer !== undefined) {
-    return call(backend.answer, x, options, { fields, payload, whole });
+    return call(backend.answer, x, c, { fields, payload, whole });
   }
   return transport.send({
     backend,
@@ -192,7 +174,7 @@ function send(
 async function call(
   answer: NonNullable<Backend["answer"]>,
   x: Exchange,
-  { rules }: AttemptOptions,
+  { rules }: Context,
   { fields, payload, whole }: {
     fields: Fields;
     payload: Payload;
@@ -225,7 +207,7 @@ async function call(
 function fieldsOf(
   x: Exchange,
   backend: Backend,
-  { rules, hostHeader }: AttemptOptions,
+  { rules, hostHeader }: Context,
   more: Fields | undefined,
 ): Fields {
   const fields = rules.fields(x.fields, factsOf(x, backend, hostHeader));
@@ -242,7 +224,7 @@ function fieldsOf(
 function copyOf(
   x: Exchange,
   backend: Backend,
-  { rules, hostHeader, transport }: AttemptOptions,
+  { rules, hostHeader, transport }: Context,
 ): Headers | undefined {
   if (
     transport.copiesFields !== true || backend.answer !== undefined ||
@@ -257,7 +239,7 @@ function copyOf(
 function factsOf(
   x: Exchange,
   backend: Backend,
-  hostHeader: AttemptOptions["hostHeader"],
+  hostHeader: Context["hostHeader"],
 ): RequestFacts {
   const preserve = hostHeader === "preserve" ||
     (hostHeader === "auto" && !backend.origin.startsWith("https:"));
@@ -289,7 +271,7 @@ function passes(
   x: Exchange,
   backend: Backend,
   response: Response,
-  { transport, exact, sampling }: AttemptOptions,
+  { transport, exact, sampling }: Context,
 ): boolean {
   // A stream of our own would go out without its length on Bun.
   if (x.upgrades || exact || backend.maxConns !== Infinity) return false;
@@ -304,14 +286,14 @@ function passes(
 async function begin(
   x: Exchange,
   response: Response,
-  { transport, limits, clock }: AttemptOptions,
+  { transport, idleTimeoutMs, clock }: Context,
 ): Promise<Chunk | Reading | null | undefined> {
   if (x.method === "HEAD" || NO_BODY.has(response.status)) return null;
   const stream = response.body as ReadableStream<Chunk> | null;
   if (stream === null) return null;
   const length = Number(response.headers.get("content-length") ?? NaN);
   const source = read(transport, stream, length);
-  if (!(length <= transport.wholeUpTo) || limits.idleTimeoutMs !== Infinity) {
+  if (!(length <= transport.wholeUpTo) || idleTimeoutMs !== Infinity) {
     return source;
   }
   try {

@@ -86,6 +86,8 @@ export class Exchange extends Swept implements RelayOwner {
   explained = false;
   /** What policies that hash take their key from. */
   key: string | undefined;
+  /** The `Content-Length` of its body, if it has one. */
+  length: string | null = null;
   /** Its body, by what can be done with it. */
   upload: Upload = NO_UPLOAD;
   /** Its body as it is read from the client, if it is read here. */

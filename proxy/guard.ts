@@ -193,8 +193,8 @@ export function refuseFraming(
   return length === null || /^\d+$/.test(length) ? undefined : BAD_LENGTH;
 }
 
-/** Whether a target was refused. */
-export function isRefusal(value: Target | Refusal): value is Refusal {
+/** Whether something was refused. */
+export function isRefusal(value: object): value is Refusal {
   return "status" in value;
 }
 

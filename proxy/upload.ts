@@ -61,16 +61,12 @@ export interface UploadOptions {
   clock: Clock;
 }
 
-/**
- * The upload of a request; `length` is its `Content-Length`, if it has one. A
- * promise where something of it has to be read first.
- */
+/** The upload of a request. A promise where something has to be read first. */
 export function uploadOf(
   x: Exchange,
-  length: string | null,
   { transport, maxBodyBytes, clock }: UploadOptions,
 ): Upload | Promise<Upload> {
-  const { request, method } = x;
+  const { request, method, length } = x;
   if (BODILESS.has(method)) return NO_UPLOAD;
   const declared = length === null ? undefined : Number(length);
   if (declared === 0) return NO_UPLOAD;

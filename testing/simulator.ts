@@ -17,7 +17,8 @@
 
 import { policyOf, Pool } from "../balancer.ts";
 import { Ejector, Prober, type ProbeResult } from "../health.ts";
-import { Forwarder, type ForwarderOptions } from "../proxy/forward.ts";
+import type { ForwarderOptions } from "../proxy/context.ts";
+import { Forwarder } from "../proxy/forward.ts";
 import { RequestRules } from "../proxy/headers.ts";
 import { InFlight } from "../proxy/in_flight.ts";
 import { RetryBudget } from "../proxy/retry.ts";
