@@ -319,7 +319,7 @@ export class Forwarder implements Owner {
     if (this.explainer !== undefined) {
       const asked = headers.get("sluice-debug");
       exchange.explained = asked !== null &&
-        this.explainer.allows(asked, exchange.peer);
+        this.explainer.allows(asked);
     }
     if (this.#options.keyOf !== undefined) {
       exchange.key = this.#options.keyOf({
