@@ -169,7 +169,7 @@ forBoth(
 );
 
 /** Passes bytes on: an address that the settings cannot know for the proxy's. */
-async function tunnelTo(port: number) {
+function tunnelTo(port: number) {
   const server = Deno.listen({ port: 0, hostname: "127.0.0.1" });
   const conns = new Set<Deno.Conn>();
   const serving = (async () => {
@@ -206,7 +206,7 @@ forBoth("the admin port refuses what has come through the proxy itself", async (
   runtime,
 ) => {
   const admin = await deadPort();
-  await using tunnel = await tunnelTo(admin);
+  await using tunnel = tunnelTo(admin);
   await using proxy = await startProxy(runtime, {
     env: {
       BACKENDS: `http://127.0.0.1:${tunnel.port}`,

@@ -9,7 +9,7 @@ import { Backend } from "../balancer.ts";
 import type { UsableConfig } from "../config/config.ts";
 import { withoutQuery } from "../config/fault.ts";
 import { FOREIGN_VARIABLES } from "../config/foreign.ts";
-import { type Listener } from "../config/listener.ts";
+import type { Listener } from "../config/listener.ts";
 import { PROXY_VARIABLES } from "../config/no_proxy.ts";
 import { listenersOf } from "../config/read_backends.ts";
 import type { BackendOptions } from "../config/options.ts";
@@ -55,7 +55,7 @@ export async function check(
   writeText(
     "out",
     permissionText({
-      listens: listenersOf(serve).map(address),
+      listens: listenersOf(serve).map((one) => address(one, many)),
       backends,
       // What a name will stand for cannot be said now.
       anywhere: listed.some(({ resolve }) => resolve === true),
@@ -108,6 +108,9 @@ function remarks({ warnings }: UsableConfig): string[] {
   return lines.length > 0 ? ["", ...lines] : lines;
 }
 
-function address({ host, port }: Listener): string {
-  return `${host.includes(":") ? `[${host}]` : host}:${port}`;
+/** Where it listens, as a permission names it. */
+function address({ host, port, isAdmin }: Listener, many: boolean): string {
+  const name = host.includes(":") ? `[${host}]` : host;
+  // A free port is found before workers listen on it, and is not known now.
+  return port === 0 && many && !isAdmin ? name : `${name}:${port}`;
 }

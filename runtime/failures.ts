@@ -40,9 +40,10 @@ const CERTIFICATES: readonly { deno: RegExp; code: RegExp; reason: string }[] =
       reason: "its certificate is not valid yet",
     },
     {
-      deno: /peer certificate: UnknownIssuer/,
+      // The latter when another authority has the same name.
+      deno: /peer certificate: (?:UnknownIssuer|BadSignature)/,
       code:
-        /^(?:UNABLE_TO_VERIFY_LEAF_SIGNATURE|UNABLE_TO_GET_ISSUER_CERT(?:_LOCALLY)?|SELF_SIGNED_CERT_IN_CHAIN|DEPTH_ZERO_SELF_SIGNED_CERT)$/,
+        /^(?:UNABLE_TO_VERIFY_LEAF_SIGNATURE|UNABLE_TO_GET_ISSUER_CERT(?:_LOCALLY)?|SELF_SIGNED_CERT_IN_CHAIN|DEPTH_ZERO_SELF_SIGNED_CERT|CERT_SIGNATURE_FAILURE)$/,
       reason: "its certificate is of an unknown authority",
     },
     {

@@ -171,8 +171,8 @@ Deno.test("denoFailure(), bunFailure() and socketFailure() tell certificates apa
       "its certificate is not for servers",
     ],
     [
-      "BadSignature",
-      "CERT_SIGNATURE_FAILURE",
+      "BadEncoding",
+      "CERT_REJECTED",
       "its certificate is not accepted",
     ],
   ];
