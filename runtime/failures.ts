@@ -256,15 +256,14 @@ function lookUp(rows: readonly Row[], text: string): Failure | undefined {
 }
 
 /**
- * A message without the URL that it begins with. A client has written most of
- * that, and `/(Connect)` in a target would pass for a connection that failed: its
- * POST would be sent to a second backend. No URL has a space in it.
+ * A message without the URL at its beginning. A client has written most of that,
+ * and `/(Connect)` in a target would pass for a connection that failed: its POST
+ * would be sent to a second backend. No URL has a space in it.
  */
 function withoutUrl(text: string): string {
-  const prefix = "error sending request for url (";
-  if (!text.startsWith(prefix)) return text;
-  const end = text.indexOf("): ");
-  return end < 0 ? "" : text.slice(end + 3);
+  if (!text.startsWith("error sending request ")) return text;
+  const end = text.indexOf(": ");
+  return end < 0 ? "" : text.slice(end + 2);
 }
 
 /** Reads the cause's message of Deno's `TypeError: fetch failed`. */
