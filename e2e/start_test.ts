@@ -6,6 +6,7 @@
  */
 
 import assert from "node:assert/strict";
+import { FOREIGN_VARIABLES } from "../config/foreign.ts";
 import { denoPath, ROOT } from "../testing/tools.ts";
 import { deadPort, rawBackend } from "./harness/backend.ts";
 import { rawRequest, requestText } from "./harness/client.ts";
@@ -238,6 +239,12 @@ forBoth(
     const readme = await Deno.readTextFile(`${ROOT}/README.md`);
     const line = /^deno run (.*--allow-net=\S+.*) mod\.ts$/m.exec(readme);
     assert.ok(line, "the README has a command with narrow permissions");
+    assert.ok(
+      line[1]!.includes(
+        ` --allow-env=${["BACKENDS", ...FOREIGN_VARIABLES].join()}`,
+      ),
+      "the README names the variables that --check names",
+    );
     await using a = await rawBackend();
     await using b = await rawBackend();
     const port = await deadPort();
