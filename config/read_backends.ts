@@ -115,7 +115,7 @@ export function ownFault(
 /** What may be repeated of a line; nothing if it does not look like a backend. */
 function pieceOf(entry: string): string | undefined {
   const [address = ""] = entry.split(/\s/, 1);
-  if (/^(?:https?:|unix:)/i.test(address)) {
+  if (/^(?:[a-z][a-z\d+.-]*:\/\/|unix:)/i.test(address)) {
     return oneLine(withoutQuery(masked(address)));
   }
   return address.length <= 40 && /^[\w-]*[.:][\w.:-]*$/.test(address)

@@ -71,7 +71,10 @@ Deno.test("readSettings() repeats of a wrong BACKENDS_FILE only what looks like 
     ['{ "password": "hunter2" }\n', undefined],
     [KEY + "hunter2\n", undefined],
     ["hunter2-hunter2-hunter2-hunter2-hunter2.hunter2\n", undefined],
-    ["postgres://me:hunter2@db/x?password=hunter2\n", undefined],
+    [
+      "postgres://me:hunter2@db/x?password=hunter2\n",
+      /"postgres:\/\/\*\*\*@db\/x\?\*\*\*" has another scheme/,
+    ],
     [
       "http://me:hunter2@app.test/x?key=hunter2\n",
       /\*\*\*@app\.test\/x\?\*\*\*/,

@@ -113,6 +113,26 @@ forBoth("a port in use ends it with 1 and a sentence", async (runtime) => {
   assert.ok(lines[0]!.includes(String(taken.port)), stderr);
 });
 
+// The sentence named HOST and PORT, which were free.
+forBoth(
+  "an admin port in use ends it with 1, and is named",
+  async (runtime) => {
+    await using backend = await rawBackend();
+    await using taken = await rawBackend();
+    const { code, stderr } = await runProgram(runtime, {
+      env: { BACKENDS: backend.url, ADMIN_PORT: String(taken.port) },
+    });
+    assert.equal(code, 1);
+    assert.match(
+      stderr,
+      new RegExp(
+        `^sluice: cannot listen .*admin port ${taken.port}: .*in use.*\n$`,
+        "i",
+      ),
+    );
+  },
+);
+
 for (const signal of ["SIGTERM", "SIGINT"] as const) {
   forBoth(`${signal} ends an idle program with 0`, async (runtime) => {
     await using backend = await rawBackend();

@@ -44,6 +44,11 @@ export function serveAdmin(
 ): AdminServer {
   const [host = "", ...names] = adminHosts(options.host);
   const { log } = inside;
+  const port = checkedNumber("admin.port", options.port, {
+    otherwise: 0,
+    min: 0,
+    max: 65535,
+  });
   const token = checkedToken(options.token);
   if (token !== undefined) {
     const { policy, forwarder } = inside;
@@ -58,17 +63,14 @@ export function serveAdmin(
   let listener: Listener;
   try {
     listener = listen((request) => handler.handle(request), {
-      port: checkedNumber("admin.port", options.port, {
-        otherwise: 0,
-        min: 0,
-        max: 65535,
-      }),
+      port,
       host,
       log,
     });
   } catch (error) {
     handler.stop();
-    throw error;
+    const reason = error instanceof Error ? error.message : String(error);
+    throw new Error(`admin port ${port}: ${reason}`, { cause: error });
   }
   const shown = host.includes(":") ? `[${host}]` : host;
   return {
