@@ -273,6 +273,8 @@ export class Prober {
   #settle(watch: Watch, result: ProbeResult): void {
     const { backend, report } = watch;
     const { passes, lenient, path, log } = this.#options;
+    // A query may hold a key, and reasons are read by all who see the log.
+    const [shown] = path.split("?", 1);
     const before = report.health;
     let passed = result.status !== undefined && passes(result.status);
     if (!passed && lenient && result.status === 404) {
@@ -280,7 +282,7 @@ export class Prober {
       if (!watch.warned) {
         watch.warned = true;
         log(
-          `backend ${backend.url} answers 404 on ${path}, which counts as up: ` +
+          `backend ${backend.url} answers 404 on ${shown}, which counts as up: ` +
             "set HEALTH_PATH to a path that tells its health, or to off",
         );
       }
@@ -297,7 +299,7 @@ export class Prober {
     backend.up = up;
     const heard = result.error ?? `status ${result.status}`;
     // Its first pass is no news; a change of verdict is, and gets one line.
-    const reason = up ? heard : `probe of ${path}: ${heard}`;
+    const reason = up ? heard : `probe of ${shown}: ${heard}`;
     if (before.known || !up) {
       log(`backend ${backend.url} is ${up ? "up" : "down"} (${reason})`);
     }

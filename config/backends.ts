@@ -9,6 +9,7 @@
  */
 
 import { parseAddress } from "./address.ts";
+import { HIDDEN, withoutCredentials } from "./fault.ts";
 import { host as hostGrammar, integer, pathFault } from "./grammar.ts";
 import type { Result } from "./grammar.ts";
 import type { BackendOptions } from "./options.ts";
@@ -60,11 +61,13 @@ export function parseBackends(text: string): BackendList {
   const faults: BackendFault[] = [];
   const seen = new Set<string>();
   for (const [index, raw] of text.split(/\r\n|\r|\n/).entries()) {
-    for (const part of raw.replace(/(?:^|\s)#.*$/s, "").split(",")) {
+    const parts = raw.replace(/(?:^|\s)#.*$/s, "").split(",");
+    const half = halves(parts);
+    for (const [i, part] of parts.entries()) {
       const entry = part.trim();
       if (entry === "") continue; // a comma at the end of a line
       const refuse = (wanted: string) =>
-        faults.push({ line: index + 1, entry: mask(entry), wanted });
+        faults.push({ line: index + 1, entry: shown(entry, half[i]!), wanted });
       const result = parseBackend(entry);
       if ("wanted" in result) {
         refuse(result.wanted);
@@ -158,18 +161,34 @@ export function parseBackendUrl(text: string): Result<string> {
 }
 
 /**
- * Hides what may be a password in an entry: all before an `@`, and what stands
- * where a port should (`http://user:pa,ss@host` is two entries, and neither may
- * show its half).
+ * An entry as a message shows it. `http://user:pa,ss@host` is two entries, and
+ * neither may show its half: `continued` says that the entry after this one has
+ * no scheme of its own and an `@`.
  */
-function mask(entry: string): string {
+function shown(entry: string, continued: boolean): string {
   if (/^unix:/i.test(entry)) return entry;
-  return entry
-    .replace(/^((?:[a-z][a-z\d+.-]*:)?(?:\/\/)?).*@/is, "$1***@")
-    .replace(
-      /^((?:[a-z][a-z\d+.-]*:\/\/)?(?:\[[^\]]*\]|[^/:?#\s]*):)(?!\d*(?:[/?#\s]|$))[^/?#\s]+/i,
-      "$1***",
-    );
+  const start = /^(?:[a-z][a-z\d+.-]*:)?\/\//i.exec(entry)?.[0].length ?? 0;
+  if (continued) return entry.slice(0, start) + HIDDEN;
+  const plain = withoutCredentials(entry, start);
+  // `user:password` with the rest forgotten. `localhost:http` is none.
+  return start > 0 ? plain : plain.replace(
+    /^((?!localhost:)[\w-]+:)(?=[^/\s]*[^\d/\s])[^/\s]+/,
+    "$1***",
+  );
+}
+
+/**
+ * For each part of a line that was split at commas, whether it may hold the
+ * first half of a password. Found from the end, so that it is linear.
+ */
+function halves(parts: readonly string[]): boolean[] {
+  const half = parts.map(() => false);
+  for (let i = parts.length - 1; i > 0; i--) {
+    const next = parts[i]!;
+    half[i - 1] = !/^\s*(?:[a-z][a-z\d+.-]*:\/\/|unix:)/i.test(next) &&
+      (half[i]! || next.includes("@"));
+  }
+  return half;
 }
 
 function listFault(backends: readonly BackendOptions[]): string | undefined {
@@ -196,7 +215,10 @@ function unixUrl(path: string): Result<string> {
 }
 
 function schemeMissing(text: string): string {
-  if (/^\/[^/]/.test(text)) return `has no scheme: write unix:${text}`;
+  // What may hold a password is not repeated.
+  if (/^\/[^/@]+(?:\/[^/@]+)*$/.test(text)) {
+    return `has no scheme: write unix:${text}`;
+  }
   const [, scheme = "http:", rest = ""] =
     /^(https?:)?\/{0,2}(.*)$/is.exec(text) ?? [];
   const meant = parseBackendUrl(`${scheme}//${rest}`);

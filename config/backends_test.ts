@@ -103,3 +103,29 @@ Deno.test("parseBackends() shows no password, however it is mistaken", () => {
     assert.doesNotMatch(JSON.stringify(faults), /hunter|ter2/, list);
   }
 });
+
+// `http://127.0.0.1:abc` was shown as `http://127.0.0.1:***`, which hides the one
+// thing that is wrong.
+Deno.test("parseBackends() hides nothing but what stands before an @", () => {
+  const entries = [
+    "http://127.0.0.1:abc",
+    "127.0.0.1:abc",
+    "localhost:http",
+    "app.test:http",
+    "http://a:99999/me@home",
+    "http://[::1]:x",
+    "http://a.test/x?y=1",
+    "unix:/run/me@home.sock/../x",
+  ];
+  for (const entry of entries) {
+    assert.deepEqual(
+      parseBackends(entry).faults.map((fault) => fault.entry),
+      [entry],
+    );
+  }
+  assert.deepEqual(
+    parseBackends("http://me:a@a.test, http://b:x, http://c").faults
+      .map((fault) => fault.entry),
+    ["http://***@a.test", "http://b:x"],
+  );
+});

@@ -312,11 +312,13 @@ export interface AdminOptions {
   /** Port to listen on, 0 to 65535; 0 takes a free one. */
   readonly port: number;
   /**
-   * Address or name to listen on.
+   * Address or name to listen on. In a list, the first is that, and the others
+   * are further names that it answers to: a `Host` that is neither one of them
+   * nor an address nor `localhost` is refused.
    *
    * @default {"127.0.0.1"}
    */
-  readonly host?: string | undefined;
+  readonly host?: string | readonly string[] | undefined;
   /**
    * What a change must carry as `Authorization: Bearer`: 16 to 512 visible
    * ASCII characters. Default: none, and so no changes.

@@ -13,18 +13,21 @@ import {
 } from "../balancer.ts";
 import { holds, parseAddress, parseCidr } from "../config/address.ts";
 import { parseBackend, parseBackendUrl } from "../config/backends.ts";
-import { checkedNumber, checkedText } from "../config/check.ts";
+import { checkedNumber, checkedText, checkTls } from "../config/check.ts";
+import { withoutQuery } from "../config/fault.ts";
 import {
   addressList,
   path as pathGrammar,
   policy as policyGrammar,
   statusList,
 } from "../config/grammar.ts";
+import type { Listener } from "../config/listener.ts";
 import type {
   BackendInit,
   BackendOptions,
   ProxyOptions,
 } from "../config/options.ts";
+import { ownFault } from "../config/read_backends.ts";
 import {
   Ejector,
   type Probe,
@@ -32,7 +35,6 @@ import {
   type ProbeReport,
   type ProberOptions,
 } from "../health.ts";
-import { explainer } from "../observe/explain.ts";
 import { accessLine } from "../observe/log.ts";
 import { Metrics, sum } from "../observe/metrics.ts";
 import { ProbeHistory } from "../observe/probes.ts";
@@ -56,6 +58,7 @@ import {
   transport as transportOf,
 } from "../runtime/runtime.ts";
 import { customTransport } from "../runtime/custom.ts";
+import { tlsFault } from "../runtime/tls.ts";
 import type { DrainOptions } from "../runtime/serve.ts";
 import type { Crew } from "../workers/crew.ts";
 import { VERSION } from "./version.ts";
@@ -124,7 +127,8 @@ export interface Inside {
   pseudonym: string | undefined;
   logAccess: (line: string) => void;
   policy: string;
-  trusts: AddressMatcher | undefined;
+  /** Where it listens, which no backend may be; the server fills it. */
+  readonly listeners: Listener[];
   log: (line: string) => void;
 }
 
@@ -261,11 +265,20 @@ export function assemble(
   );
   let given = options.backends.length;
   const picks = policyOf(policy, { random, now: () => clock.now() });
+  const listeners: Listener[] = [];
   const pool = new Pool(fixed, picks, {
-    read: (init) => entryToAdd(init, given++),
+    read: (init) => {
+      const entry = entryToAdd(init, given++);
+      const own = ownFault(entry.url, listeners);
+      if (own === undefined) return entry;
+      throw new TypeError(`Cannot add a backend: "${entry.url}" ${own}`);
+    },
     random,
   });
   worker?.fill(pool);
+  if (options.backendTls !== undefined) {
+    checkTls("make a proxy", "backendTls", options.backendTls, tlsFault);
+  }
   const own = transportOf({
     tls: options.backendTls,
     userAgent: `sluice/${VERSION}`,
@@ -338,9 +351,6 @@ export function assemble(
     closing: () => draining,
     log,
   });
-  if (trusts !== undefined) {
-    forwarder.explainer = explainer({ pool, policy, trusts, knows: undefined });
-  }
   const observe = () => {
     probes ??= new ProbeHistory(pool);
     metrics ??= forwarder.meter = new Metrics(pool, {
@@ -355,6 +365,7 @@ export function assemble(
   const resolver = new Resolver(pool, {
     lookup: options.lookup ?? systemLookup,
     settled: () => prober?.settled() ?? Promise.resolve(),
+    refuses: (url) => ownFault(url, listeners),
     clock,
     log,
   });
@@ -418,7 +429,7 @@ export function assemble(
     observe,
     report,
     policy,
-    trusts,
+    listeners,
     log,
     judge: (backend, good, agoMs, reason) =>
       ejector?.outcome(backend, good, clock.now() - agoMs, reason),
@@ -593,6 +604,7 @@ function proberOf(
       "health.path",
       health?.path ?? "/health",
       pathGrammar.parse,
+      withoutQuery,
     ),
     passes: statusMatcher(
       checkedText(

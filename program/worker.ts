@@ -161,13 +161,12 @@ function begin(
   proxy.pool.subscribe(({ type, reason = "" }) => {
     if (type === "panic") post({ kind: "panic", reason });
   });
-  const { policy, trusts, forwarder } = inside;
+  const { policy, forwarder } = inside;
   const { token } = message;
   if (token !== undefined) {
     forwarder.explainer = explainer({
       pool: proxy.pool,
       policy,
-      trusts,
       knows: tokenCheck(token),
     });
   }

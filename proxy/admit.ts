@@ -143,7 +143,7 @@ function mark(x: Exchange, c: Context): void {
   if (c.trace) x.trace = traceOf(fields.get("traceparent"));
   if (c.explainer !== undefined) {
     const asked = fields.get("sluice-debug");
-    x.explained = asked !== null && c.explainer.allows(asked, x.peer);
+    x.explained = asked !== null && c.explainer.allows(asked);
   }
   if (c.keyOf !== undefined) {
     x.key = c.keyOf({

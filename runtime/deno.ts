@@ -394,6 +394,8 @@ export function listenDeno(
       // Said once by the program, when everything is ready.
       onListen() {},
       signal: killed.signal,
+      // DENO_SERVE_AUTOMATIC_COMPRESSION in the environment would switch it on.
+      automaticCompression: false,
       onError: () => new Response("Internal error.\n", { status: 500 }),
       ...(tls ?? {}),
     };

@@ -22,8 +22,11 @@ interface DenoPermissions {
   };
 }
 
+/** Whether this is Deno. */
+export const onDeno: boolean = "Deno" in globalThis;
+
 /** Whether a variable (or, without one, all of them) may be read. */
-function mayRead(variable?: string): boolean {
+export function mayRead(variable?: string): boolean {
   const { Deno } = globalThis as { Deno?: DenoPermissions };
   if (Deno?.permissions === undefined) return true;
   const name = variable === undefined ? {} : { variable };

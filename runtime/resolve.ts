@@ -81,6 +81,8 @@ export interface ResolverOptions {
   lookup: Lookup;
   /** Resolves once each backend of the pool has been probed. */
   settled: () => Promise<void>;
+  /** Says why a backend may not be had: it is the proxy itself. */
+  refuses?: (url: string) => string | undefined;
   /** Time and timers. */
   clock: Clock;
   /** Takes a line for the log. */
@@ -92,6 +94,8 @@ interface Followed {
   init: BackendInit;
   /** Its backends by URL, also those that are draining. */
   readonly backends: Map<string, Backend>;
+  /** What was refused, so that it is told once; those it still has. */
+  readonly refused: Set<string>;
   dueAt: number;
   asking: boolean;
   /** Why the last look-up failed, if it did; so that it is told once. */
@@ -140,6 +144,7 @@ export class Resolver {
       const fresh: Followed = {
         init,
         backends: new Map(),
+        refused: new Set(),
         dueAt: 0,
         asking: false,
         failure: undefined,
@@ -239,6 +244,9 @@ export class Resolver {
         .filter((address) => !address.includes("%"))
         .map((address) => urlAt(init.url, address)),
     );
+    for (const url of followed.refused) {
+      if (!urls.has(url)) followed.refused.delete(url);
+    }
     for (const url of urls) {
       const known = backends.get(url);
       if (known !== undefined) {
@@ -248,6 +256,14 @@ export class Resolver {
       }
       // Two names for one address, or an address that is listed by itself.
       if (this.#pool.get(url) !== undefined) continue;
+      const refusal = this.#options.refuses?.(url);
+      if (refusal !== undefined) {
+        if (!followed.refused.has(url)) {
+          log(`${hostname} has an address that is left out: ${url} ${refusal}`);
+          followed.refused.add(url);
+        }
+        continue;
+      }
       const [, authority = ""] = /^https?:\/\/([^/]+)/.exec(init.url) ?? [];
       log(`${hostname} has a new address: ${url}`);
       backends.set(url, this.#pool.add({ ...init, url, authority }));

@@ -6,6 +6,7 @@ import { type Looked, Resolver } from "./resolve.ts";
 function made(
   answers: Record<string, Looked | Error | Promise<Looked>>,
   settled: () => Promise<void> = () => Promise.resolve(),
+  refuses: (url: string) => string | undefined = () => undefined,
 ) {
   const clock = new FakeClock();
   const pool = new Pool(["http://fixed"]);
@@ -14,6 +15,7 @@ function made(
   const resolver = new Resolver(pool, {
     clock,
     settled,
+    refuses,
     log: (line) => log.push(line),
     async lookup(host) {
       asked.push([host, clock.now()]);
@@ -188,4 +190,28 @@ Deno.test("Resolver#forget() takes the backends of other names out", async () =>
   assert.deepEqual(urls(), ["http://10.0.0.2"]);
   resolver.stop();
   await settle();
+});
+
+// A name can come to stand for the proxy itself while it runs.
+Deno.test("Resolver leaves out an address that is refused, and says so once while it is there", async () => {
+  const { resolver, answers, clock, log, urls } = made(
+    { "app.test": { addresses: ["10.0.0.1", "127.0.0.1"] } },
+    () => Promise.resolve(),
+    (url) => url.includes("127.0.0.1") ? "is this proxy" : undefined,
+  );
+  const left = () => log.filter((line) => line.includes("left out"));
+  await resolver.follow([NAME]);
+  assert.deepEqual(urls(), ["http://10.0.0.1:3000/base"]);
+  await clock.advance(30_000);
+  assert.deepEqual(left(), [
+    "app.test has an address that is left out: " +
+    "http://127.0.0.1:3000/base is this proxy",
+  ]);
+  answers["app.test"] = { addresses: ["10.0.0.1"] };
+  await clock.advance(10_000);
+  answers["app.test"] = { addresses: ["10.0.0.1", "127.0.0.1"] };
+  await clock.advance(10_000);
+  assert.equal(left().length, 2);
+  assert.deepEqual(urls(), ["http://10.0.0.1:3000/base"]);
+  resolver.stop();
 });
