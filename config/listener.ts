@@ -44,6 +44,21 @@ export function isLocal(host: string): boolean {
   return scope(host).kind === "loopback";
 }
 
+/**
+ * Whether a `Host` can only mean a listener of these names. A page at
+ * `evil.example` whose name has been made to point here sends that name; an
+ * address cannot be made to point anywhere.
+ */
+export function isNamed(host: string, names: readonly string[]): boolean {
+  const [, bare = ""] = /^(.*?)(?::\d{1,5})?$/.exec(host) ?? [];
+  const name = bare.toLowerCase();
+  const bracketed = name.startsWith("[") && name.endsWith("]");
+  if (parseAddress(bracketed ? name.slice(1, -1) : name) !== undefined) {
+    return bracketed === name.includes(":");
+  }
+  return name === "localhost" || names.includes(name);
+}
+
 interface Scope {
   readonly host: string;
   readonly kind: "loopback" | "wildcard" | "other";

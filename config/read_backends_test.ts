@@ -20,7 +20,7 @@ Deno.test("readSettings() tells ten faults of a list and counts the rest", () =>
   }
 });
 
-Deno.test("readBackends() refuses the listener itself and nothing besides", () => {
+Deno.test("readBackends() refuses the listener itself and nothing else", () => {
   const cases: [url: string, host: string, refused: boolean][] = [
     ["http://localhost:81", "0.0.0.0", true],
     ["https://localhost:81", "0.0.0.0", true],

@@ -108,6 +108,19 @@ forBoth("the printed permissions do for a unix: backend", DENO, async () => {
       line:
         /--allow-net --allow-env=\S+ --allow-read=\S+\.sock --allow-write=\S+\.sock$/,
     });
+    // Once this is enough, the line can be as narrow as the others are.
+    await using narrow = await startProxy("deno", {
+      env: { BACKENDS: backend.url, HEALTH_PATH: "off" },
+      denoFlags: [
+        "--no-prompt",
+        `--allow-net=127.0.0.1:0,${backend.url}`,
+        "--allow-env",
+        `--allow-read=${folder}`,
+        `--allow-write=${folder}`,
+      ],
+    });
+    const answer = await rawRequest(narrow.port, requestText("GET", "/"));
+    assert.equal(answer.status, 503);
   } finally {
     await Deno.remove(folder, { recursive: true });
   }

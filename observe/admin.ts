@@ -16,7 +16,6 @@ import type { Clock } from "../runtime/clock.ts";
 import {
   bearerOf,
   bodyOf,
-  isNamed,
   json,
   partsOf,
   Refused,
@@ -58,8 +57,8 @@ export interface AdminOptions {
   policy: string;
   /** What changes need; none for no changes. */
   token: string | undefined;
-  /** Names that it answers to, in lower case; to addresses it always does. */
-  names: readonly string[];
+  /** Whether a `Host` can only mean this listener. */
+  answersTo: (host: string) => boolean;
   /** The proxy's own name in `Via`, if it has one. */
   pseudonym: string | undefined;
   /** Time and timers. */
@@ -155,13 +154,13 @@ export class Admin {
 
   /** Refuses what cannot have been meant for this listener. */
   #refuseStrangers(headers: Headers): void {
-    const { names, pseudonym } = this.#options;
+    const { answersTo, pseudonym } = this.#options;
     const host = headers.get("host");
     // RFC 9112 §3.2. Deno lets such a request through and invents a name for it.
     if (host === null || host === "") {
       throw new Refused(400, "Host is missing.");
     }
-    if (!isNamed(host, names)) {
+    if (!answersTo(host)) {
       throw new Refused(
         421,
         "This host name is not served here: use an address, localhost or a name in ADMIN_HOST.",

@@ -5,7 +5,6 @@
  * @module
  */
 
-import { parseAddress } from "../config/address.ts";
 import type { Clock, TimerHandle } from "../runtime/clock.ts";
 
 /** Bytes of a request body. */
@@ -70,21 +69,6 @@ export function partsOf(url: string): { path: string; query: string } {
   const mark = target.indexOf("?");
   const path = mark < 0 ? target : target.slice(0, mark);
   return { path: path || "/", query: mark < 0 ? "" : target.slice(mark + 1) };
-}
-
-/**
- * Whether a `Host` can only mean a listener of these names. A page at
- * `evil.example` whose name has been made to point here sends that name; an
- * address cannot be made to point anywhere.
- */
-export function isNamed(host: string, names: readonly string[]): boolean {
-  const [, bare = ""] = /^(.*?)(?::\d{1,5})?$/.exec(host) ?? [];
-  const name = bare.toLowerCase();
-  const bracketed = name.startsWith("[") && name.endsWith("]");
-  if (parseAddress(bracketed ? name.slice(1, -1) : name) !== undefined) {
-    return bracketed === name.includes(":");
-  }
-  return name === "localhost" || names.includes(name);
 }
 
 /** The token of `Authorization: Bearer`, if there is one (RFC 6750 §2.1). */

@@ -7,6 +7,7 @@
 import { parseBackendUrl } from "../config/backends.ts";
 import { checkedNumber } from "../config/check.ts";
 import { foreignFaults } from "../config/foreign.ts";
+import { isNamed } from "../config/listener.ts";
 import { adminHosts, ownFault } from "../config/read_backends.ts";
 import type { AdminOptions } from "../config/options.ts";
 import {
@@ -42,7 +43,8 @@ export function serveAdmin(
   inside: Inside,
   options: AdminOptions,
 ): AdminServer {
-  const [host = "", ...names] = adminHosts(options.host);
+  const names = adminHosts(options.host).map((name) => name.toLowerCase());
+  const [host = ""] = names;
   const { log } = inside;
   const port = checkedNumber("admin.port", options.port, {
     otherwise: 0,
@@ -58,7 +60,7 @@ export function serveAdmin(
   const handler = new Admin({
     ...handlerOptions(proxy, inside),
     token,
-    names: [host, ...names],
+    answersTo: (name) => isNamed(name, names),
   });
   let listener: Listener;
   try {
@@ -94,7 +96,7 @@ export function serveAdmin(
 function handlerOptions(
   { pool }: Proxy,
   inside: Inside,
-): Omit<HandlerOptions, "token" | "names"> {
+): Omit<HandlerOptions, "token" | "answersTo"> {
   const { metrics, probes } = inside.observe();
   inside.crew?.count();
   return {
