@@ -146,11 +146,15 @@ export interface Transport {
   gone?(request: Request, connection: unknown): boolean;
   /** Says that a request will take long, so that no idle limit may cut it. */
   unhurried?(request: Request, connection: unknown): void;
-  /** Asks a backend for its health, on a connection of its own. */
+  /**
+   * Asks a backend for its health, on a connection of its own; `host` is what
+   * `Host` says in place of the backend's own.
+   */
   probe(
     backend: Backend,
     path: string,
     signal: AbortSignal,
+    host?: string,
   ): Promise<ProbeResult>;
   /** Opens a connection to a backend, for bytes; it is paused. */
   dial(backend: Backend, signal: AbortSignal): Promise<Socket>;

@@ -14,7 +14,7 @@ import { type Fields, RESPONSE_DROPPED } from "../proxy/headers.ts";
 import type { Failure, Outgoing, Transport } from "../proxy/transport.ts";
 import type { Acceptance, ClientEvents, Socket } from "../proxy/socket.ts";
 import { dial } from "./dial.ts";
-import { bunFailure, socketFailure } from "./failures.ts";
+import { bunFailure, probeFailure, socketFailure } from "./failures.ts";
 import type { Handler, Listener, ListenOptions } from "./listener.ts";
 import { BUN_DEFAULT, BUN_LIMIT, env } from "./process.ts";
 import { Share } from "./share.ts";
@@ -240,13 +240,14 @@ export class BunTransport implements Transport {
     backend: Backend,
     path: string,
     signal: AbortSignal,
+    host?: string,
   ): Promise<ProbeResult> {
     const init = this.#init(backend);
     init.signal = signal;
     // A connection of its own: a probe asks whether new ones are taken.
     init.keepalive = false;
     init.headers = [
-      ["host", backend.authority],
+      ["host", host ?? backend.authority],
       ["user-agent", this.#userAgent],
     ];
     try {
@@ -257,7 +258,7 @@ export class BunTransport implements Transport {
       response.body?.cancel().catch(() => {});
       return { status: response.status };
     } catch (error) {
-      return { error: bunFailure(error).reason };
+      return probeFailure(bunFailure(error));
     }
   }
 

@@ -31,6 +31,8 @@ export interface FindingOptions {
   lookup: Lookup;
   /** Path that is asked for, after the base path. */
   path: string;
+  /** What `Host` says; the backend's own where it is left out. */
+  host?: string | undefined;
   /** Milliseconds that it may take. */
   timeoutMs: number;
   /** Value of `User-Agent`. */
@@ -40,7 +42,7 @@ export interface FindingOptions {
 /** What one backend has to say for itself. */
 export async function findingOf(
   backend: Backend,
-  { transport, lookup, path, timeoutMs, userAgent }: FindingOptions,
+  { transport, lookup, path, host, timeoutMs, userAgent }: FindingOptions,
 ): Promise<Finding> {
   const found: Finding = {
     backend,
@@ -56,7 +58,7 @@ export async function findingOf(
   const asked = performance.now();
   try {
     const fields: [string, string][] = [
-      ["host", backend.authority],
+      ["host", host ?? backend.authority],
       ["user-agent", userAgent],
       ["accept-encoding", "gzip"],
     ];
