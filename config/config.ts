@@ -8,7 +8,7 @@
  * @module
  */
 
-import { parseBackends } from "./backends.ts";
+import { MOST_LISTED, parseBackends } from "./backends.ts";
 import { oneLine, quote } from "./fault.ts";
 import { type Flags, readFlags } from "./flags.ts";
 import { collide, leadsTo } from "./listener.ts";
@@ -178,12 +178,13 @@ export function readSettings(
 export function readBackends(
   label: string,
   text: string,
-  serve: Pick<ServeOptions, "port" | "host">,
+  serve: Pick<ServeOptions, "port" | "host" | "workers">,
   env: Env,
 ): ReadBackends {
   const {
     port = Number(SETTINGS.PORT.default),
     host = SETTINGS.HOST.default,
+    workers = 1,
   } = serve;
   const list = parseBackends(text);
   const urls = list.backends.map(({ url }) => url);
@@ -199,6 +200,12 @@ export function readBackends(
     if (leadsTo(url, { host, port })) {
       faults.push(`${label}: ${quote(url)} is this proxy: write another port`);
     }
+  }
+  if (workers !== 1 && urls.length > MOST_LISTED) {
+    faults.push(
+      `${label}: has ${urls.length} backends: with WORKERS write at most ` +
+        MOST_LISTED,
+    );
   }
   const diverted = proxyVariableFault(urls, env);
   if (diverted !== undefined) faults.push(diverted);
@@ -294,7 +301,11 @@ function readGivenBackends(reading: Reading): readonly BackendOptions[] {
   }
   const text = name === "BACKENDS" ? set.BACKENDS : readText(reading, name);
   if (text === undefined) return [];
-  const serve = { port: effective.PORT, host: effective.HOST };
+  const serve = {
+    port: effective.PORT,
+    host: effective.HOST,
+    workers: effective.WORKERS,
+  };
   const list = readBackends(labelOf(reading, name), text, serve, env);
   faults.push(...list.faults);
   return list.backends;

@@ -18,3 +18,12 @@ export function oneLine(text: string): string {
   const flat = text.replace(/[\p{C}\p{Zl}\p{Zp}]+/gu, " ").trim();
   return flat.length > 200 ? `${flat.slice(0, 200)}…` : flat;
 }
+
+/** What was thrown, in words. It can be anything, also what has none. */
+export function wordsOf(error: unknown): string {
+  try {
+    return String(error instanceof Error ? error.message : error);
+  } catch {
+    return "an error without words";
+  }
+}

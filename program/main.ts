@@ -4,12 +4,13 @@
  * @module
  */
 
-import { Backend } from "../balancer.ts";
+import { Backend, type Replaced } from "../balancer.ts";
 import {
   readBackends,
   readSettings,
   type UsableConfig,
 } from "../config/config.ts";
+import { wordsOf } from "../config/fault.ts";
 import type { BackendOptions, ServeOptions } from "../config/options.ts";
 import { helpText, SETTING_NAMES } from "../config/settings.ts";
 import {
@@ -37,14 +38,9 @@ import { findingOf } from "../runtime/finding.ts";
 import { systemLookup } from "../runtime/resolve.ts";
 import { transport as transportOf } from "../runtime/runtime.ts";
 import { programFolder, workersFault, workersOf } from "../runtime/workers.ts";
-import {
-  createProxy,
-  entryOf,
-  insides,
-  type Proxy,
-  resolveFault,
-  statusMatcher,
-} from "./create.ts";
+import { createProxy, insides, type Proxy } from "./create.ts";
+import { entryOf, resolveFault } from "./entries.ts";
+import { statusMatcher } from "./health.ts";
 import { serve, type Server } from "./serve.ts";
 import { VERSION } from "./version.ts";
 
@@ -64,14 +60,19 @@ async function reload(
     backends.flatMap(({ url, resolve }) => resolveFault(url, resolve) ?? [])
       .map((fault) => `BACKENDS_FILE: ${fault}`),
   );
-  if (all.length > 0) {
-    for (const fault of all) say(fault);
+  const refuse = (faults: readonly string[]) => {
+    for (const fault of faults) say(fault);
     say("BACKENDS_FILE is not used: the backends stay as they are");
-    return;
-  }
+  };
+  if (all.length > 0) return refuse(all);
   const entries = backends.map((init, i) => entryOf(init, "backend", i));
-  const { added, removed, changed } = await insides.get(proxy)!.members
-    .become(entries);
+  let replaced: Replaced;
+  try {
+    replaced = await insides.get(proxy)!.members.become(entries);
+  } catch (error) {
+    return refuse([`BACKENDS_FILE: ${wordsOf(error)}`]);
+  }
+  const { added, removed, changed } = replaced;
   const { size } = proxy.pool;
   say(
     `BACKENDS_FILE read: ${size} ${size === 1 ? "backend" : "backends"} ` +
@@ -103,6 +104,7 @@ async function check(
         transport,
         lookup: systemLookup,
         path: rules.path,
+        host: health.host,
         timeoutMs: health.timeoutMs ?? 2_000,
         userAgent: `sluice/${VERSION}`,
       })

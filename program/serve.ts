@@ -24,7 +24,7 @@ import {
 } from "../runtime/serve.ts";
 import { sum } from "../observe/metrics.ts";
 import { Crew } from "../workers/crew.ts";
-import { tableBytes } from "../workers/table.ts";
+import { MOST_SHARED, tableBytes } from "../workers/table.ts";
 import {
   commonMemory,
   isWorker,
@@ -33,7 +33,8 @@ import {
   workersFault,
   workersOf,
 } from "../runtime/workers.ts";
-import { HOUR_MS, type Inside, insides, type Proxy } from "./create.ts";
+import { HOUR_MS } from "./checked.ts";
+import { type Inside, insides, type Proxy } from "./create.ts";
 import { VERSION } from "./version.ts";
 
 /** Milliseconds that answers on the admin port may still take at the end. */
@@ -201,6 +202,7 @@ function serveWorkers(
       `Cannot serve: workers is ${workers}, and ${odd} holds a function, which cannot be handed to a worker`,
     );
   }
+  proxy.pool.limit(MOST_SHARED);
   const port = tryPort(host, wanted);
   const size = workersOf(workers);
   const memory = commonMemory(tableBytes(size));
@@ -238,7 +240,7 @@ function serveWorkers(
     clock: systemClock,
     log: inside.log,
   });
-  inside.crew = crew;
+  inside.employ(crew);
   const ready = proxy.ready.then(() => crew.start()).then(() => {});
   const end = () => {
     crew.kill();
