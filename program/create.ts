@@ -320,6 +320,7 @@ function transportsOf(
     userAgent: `sluice/${VERSION}`,
     backends: () => pool.backends.filter((b) => b.answer === undefined).length,
   });
+  own.warm?.();
   const transport = options.fetch === undefined
     ? own
     : customTransport(own, options.fetch);

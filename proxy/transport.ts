@@ -144,6 +144,11 @@ export interface Transport {
   watch(connection: unknown, ended: () => void): boolean;
   /** Whether such an answer is over, for a runtime that has to be asked. */
   gone?(request: Request, connection: unknown): boolean;
+  /**
+   * Starts what the runtime otherwise starts with its first request, when there
+   * may be nothing left to start it with.
+   */
+  warm?(): void;
   /** Says that a request will take long, so that no idle limit may cut it. */
   unhurried?(request: Request, connection: unknown): void;
   /**

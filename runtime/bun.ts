@@ -85,6 +85,9 @@ function isUserAgent([name]: Fields[number]): boolean {
 /** What all transports of this process share, made when the first one is. */
 let share: Share | undefined;
 
+/** Whether the thread that makes requests was started. */
+let warm = false;
+
 /** Sends attempts with Bun's `fetch`. */
 export class BunTransport implements Transport {
   readonly survivesRefusal = true;
@@ -260,6 +263,16 @@ export class BunTransport implements Transport {
     } catch (error) {
       return probeFailure(bunFailure(error));
     }
+  }
+
+  warm(): void {
+    if (warm) return;
+    warm = true;
+    // Bun starts the thread that makes all requests with the first of them, and
+    // ends the process if there is no descriptor left for it then. There is no
+    // such socket, so nothing is asked for this.
+    const nowhere = { unix: "/dev/null/nothing" };
+    fetch("http://localhost/", nowhere as RequestInit).catch(() => {});
   }
 
   unhurried(request: Request, connection: unknown): void {
