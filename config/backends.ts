@@ -11,7 +11,7 @@
 import { parseAddress } from "./address.ts";
 import { HIDDEN, withoutCredentials } from "./fault.ts";
 import { host as hostGrammar, integer, pathFault } from "./grammar.ts";
-import type { Result } from "./grammar.ts";
+import type { Grammar, Result } from "./grammar.ts";
 import type { BackendOptions } from "./options.ts";
 
 /** An entry of a list that cannot be used. */
@@ -36,6 +36,26 @@ export interface BackendList {
 }
 
 const EXAMPLE = "http://127.0.0.1:3000";
+
+/**
+ * What a backend is called: one word, in a list, in quotes and in a log line
+ * alike. No slash, so that no name can be a URL, which others are called by.
+ */
+export const backendName: Grammar<string> = {
+  takes: "1 to 64 visible characters",
+  parse: (text) =>
+    /^[!#-&(-+.0-[\]^_a-~-]{1,64}$/.test(text) ? { value: text } : {
+      wanted:
+        "is no name: write 1 to 64 visible ASCII characters other than quotes, commas and slashes",
+    },
+};
+
+/**
+ * Backends that a list can hold beside workers. Their table has room for twice as
+ * many: when a list takes another's place, the new ones come before the old ones
+ * go.
+ */
+export const MOST_LISTED = 8191;
 
 /** The ports that `fetch` blocks (Fetch §2.9 "Port blocking"), but for 0. */
 const BLOCKED_PORTS: ReadonlySet<number> = new Set(
@@ -71,10 +91,15 @@ export function parseBackends(text: string): BackendList {
       const result = parseBackend(entry);
       if ("wanted" in result) {
         refuse(result.wanted);
-      } else if (seen.has(result.value.url)) {
-        refuse(`stands here twice, as ${result.value.url}: write it once`);
+        continue;
+      }
+      const { url, name = url } = result.value;
+      if (seen.has(url)) {
+        refuse(`stands here twice, as ${url}: write it once`);
+      } else if (seen.has(name)) {
+        refuse(`has the name of another, ${name}: write another name`);
       } else {
-        seen.add(result.value.url);
+        seen.add(url).add(name);
         backends.push(result.value);
       }
     }
@@ -109,6 +134,12 @@ export function parseBackend(entry: string): Result<BackendOptions> {
         };
       }
       backend.resolve = true;
+    } else if (name === "name") {
+      const named = backendName.parse(value ?? "");
+      if ("wanted" in named) {
+        return { wanted: `has an unusable name, which ${named.wanted}` };
+      }
+      backend.name = named.value;
     } else if (name === "weight" || name === "max_conns") {
       const [min, max] = name === "weight" ? [0, 1000] : [1, 1_000_000];
       const number = integer(min, max).parse(value ?? "");
@@ -123,7 +154,7 @@ export function parseBackend(entry: string): Result<BackendOptions> {
       return {
         wanted: /^[a-z]+:\//i.test(word)
           ? "holds two backends: write a comma between them"
-          : "has an unknown word: after the URL write weight=3, backup, max_conns=100 or resolve",
+          : "has an unknown word: after the URL write weight=3, backup, max_conns=100, resolve or name=web-1",
       };
     }
   }

@@ -244,6 +244,7 @@ function readGivenBackends(reading: Reading): readonly BackendOptions[] {
   const own = listenersOf({ port, host, admin });
   const list = readBackends(labelOf(reading, name), text, own, env, {
     isFile: name === "BACKENDS_FILE",
+    workers: effective.WORKERS,
   });
   faults.push(...list.faults);
   return list.backends;

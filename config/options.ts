@@ -45,7 +45,12 @@ export interface BackendOptions {
    * @default {false}
    */
   readonly resolve?: boolean | undefined;
-  /** What logs and metrics call it. Default: its URL. */
+  /**
+   * What logs, metrics, the admin API and the dashboard call it: 1 to 64 visible
+   * ASCII characters other than quotes, commas and slashes; no two backends may
+   * have one name. With `resolve` each backend's address is put behind it:
+   * `web@10.0.0.5:3000`. Default: its URL.
+   */
   readonly name?: string | undefined;
 }
 
@@ -53,7 +58,11 @@ export interface BackendOptions {
 export interface BackendFunctionOptions {
   /** Answers the requests. */
   readonly answer: BackendFunction;
-  /** What logs and metrics call it. Default: the function's own name. */
+  /**
+   * What logs, metrics, the admin API and the dashboard call it, as for a
+   * backend with a URL. Default: `function:`, the function's own name and a
+   * number.
+   */
   readonly name?: string | undefined;
   /**
    * Share of the requests relative to the other backends' weights.

@@ -5,7 +5,7 @@
  * @module
  */
 
-import { parseBackends } from "./backends.ts";
+import { MOST_LISTED, parseBackends } from "./backends.ts";
 import { masked, oneLine, quote, withoutQuery } from "./fault.ts";
 import { foreignFaults } from "./foreign.ts";
 import { leadsTo, type Listener } from "./listener.ts";
@@ -30,6 +30,8 @@ export interface ReadBackendsOptions {
    * @default {false}
    */
   readonly isFile?: boolean;
+  /** Workers, whose common table has a place for so many backends only. */
+  readonly workers?: number | "auto" | undefined;
 }
 
 /** Faults of one list that are told; a file may be wrong in each line. */
@@ -48,7 +50,7 @@ export function readBackends(
   text: string,
   own: readonly Listener[],
   env: Env,
-  { isFile = false }: ReadBackendsOptions = {},
+  { isFile = false, workers = 1 }: ReadBackendsOptions = {},
 ): ReadBackends {
   const list = parseBackends(text);
   const urls = list.backends.map(({ url }) => url);
@@ -70,6 +72,12 @@ export function readBackends(
     if (fault !== undefined) {
       faults.push(`${label}: ${quote(url)} ${fault}: write another port`);
     }
+  }
+  if (workers !== 1 && urls.length > MOST_LISTED) {
+    faults.push(
+      `${label}: has ${urls.length} backends: with WORKERS write at most ` +
+        MOST_LISTED,
+    );
   }
   faults.push(...foreignFaults(urls, env));
   return { backends: list.backends, faults };

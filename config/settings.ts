@@ -108,7 +108,7 @@ export const SETTINGS: {
     default: "",
     field: "proxy.backends",
     help:
-      "The backends, separated by commas or newlines: a URL (`http:`, `https:` or `unix:/path.sock`; a base path is kept in front), then after spaces `weight=3` (0 to 1000, 0 gets nothing), `backup`, `max_conns=100`, `resolve`",
+      "The backends, separated by commas or newlines: a URL (`http:`, `https:` or `unix:/path.sock`; a base path is kept in front), then after spaces `weight=3` (0 to 1000, 0 gets nothing), `backup`, `max_conns=100`, `resolve`, `name=web-1` (what logs, metrics and the dashboard call it)",
   },
   BACKENDS_FILE: {
     grammar: file,

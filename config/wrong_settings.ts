@@ -129,6 +129,8 @@ export const WRONG_SETTINGS: readonly WrongSettings[] = [
     /has an unknown word: .*weight=3/,
   ),
   backends(`${A} backup backup`, "a word twice", /has backup twice/),
+  backends(`${A} name="web"`, "a name in quotes", /has an unusable name/),
+  backends(`${A} name=x,${B} name=x`, "a name twice", /the name of another, x/),
   backends(`${A} ${B}`, "no comma between two", /write a comma between them$/),
   backends(
     `${A} resolve`,

@@ -245,6 +245,7 @@ export class Admin {
       weight: "a whole number from 0 to 1000",
       backup: "true or false",
       maxConns: "a whole number from 1 to 1000000",
+      name: "a name of 1 to 64 visible characters",
     });
     if (fields.url === undefined) throw new Refused(400, '"url" is missing.');
     const url = this.#options.checkUrl(fields.url as string);
@@ -254,16 +255,29 @@ export class Admin {
       weight: fields.weight as number | undefined,
       backup: fields.backup as boolean | undefined,
       maxConns: fields.maxConns as number | undefined,
+      name: fields.name as string | undefined,
     };
-    const { pool, log } = this.#options;
-    if (pool.get(init.url) !== undefined) {
-      throw new Refused(409, "A backend with this URL is in the pool already.");
-    }
-    const backend = pool.add(init);
-    log(`backend ${backend.url} was added by the admin API`);
+    const { log } = this.#options;
+    const backend = this.#joined(init);
+    log(`backend ${backend.label} was added by the admin API`);
     return json(201, this.#tell(backend), {
       location: `/backends/${backend.id}`,
     });
+  }
+
+  /** A backend that has joined the pool; what the pool refuses is the caller's. */
+  #joined(init: BackendInit): Backend {
+    const { pool } = this.#options;
+    if (pool.get(init.url) !== undefined) {
+      throw new Refused(409, "A backend with this URL is in the pool already.");
+    }
+    try {
+      return pool.add(init);
+    } catch (error) {
+      if (!(error instanceof RangeError)) throw error;
+      // Its name is another's, or there is no room for more.
+      throw new Refused(409, `${error.message}.`);
+    }
   }
 
   async #change(find: () => Backend, request: Request): Promise<Response> {
@@ -280,12 +294,12 @@ export class Admin {
     const backend = find();
     if (weight !== undefined && weight !== backend.weight) {
       pool.setWeight(backend, weight as number);
-      log(`backend ${backend.url} has weight ${weight} by the admin API`);
+      log(`backend ${backend.label} has weight ${weight} by the admin API`);
     }
     if (draining !== undefined && draining !== backend.draining) {
       pool.drain(backend, draining as boolean);
       const what = draining ? "is draining" : "is no longer draining";
-      log(`backend ${backend.url} ${what} by the admin API`);
+      log(`backend ${backend.label} ${what} by the admin API`);
     }
     return json(200, this.#tell(backend));
   }
@@ -293,7 +307,7 @@ export class Admin {
   #remove(backend: Backend): Response {
     const { pool, log } = this.#options;
     pool.remove(backend);
-    log(`backend ${backend.url} was removed by the admin API`);
+    log(`backend ${backend.label} was removed by the admin API`);
     return new Response(null, { status: 204, headers: SAFE });
   }
 

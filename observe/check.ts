@@ -9,6 +9,7 @@
  */
 
 import type { Backend } from "../balancer.ts";
+import { adviceOn, passesLeniently } from "../health.ts";
 import type { Finding } from "../runtime/finding.ts";
 
 export type { Finding } from "../runtime/finding.ts";
@@ -23,7 +24,7 @@ export interface CheckRules {
   probes: boolean;
   /** Whether a status is a pass. */
   passes: (status: number) => boolean;
-  /** Whether a 404 is a pass too, as nobody has named a path. */
+  /** Whether every status under 500 is a pass, as no path was chosen. */
   lenient: boolean;
 }
 
@@ -31,7 +32,7 @@ export interface CheckRules {
 export function isWell({ answer }: Finding, rules: CheckRules): boolean {
   if (answer === undefined) return false;
   return !rules.probes || rules.passes(answer.status) ||
-    (rules.lenient && answer.status === 404);
+    (rules.lenient && passesLeniently(answer.status));
 }
 
 /** The table, and below it a line for whatever is odd. */
@@ -40,7 +41,7 @@ export function checkText(
   rules: CheckRules,
 ): string {
   const rows = findings.map((finding) => [
-    finding.backend.url,
+    named(finding.backend),
     isWell(finding, rules) ? "well" : "not well",
     finding.error ?? `status ${finding.answer?.status}`,
     `${finding.ms.toFixed(1)} ms`,
@@ -58,7 +59,7 @@ export function checkText(
     }).join("  ").trimEnd()
   );
   const hints = findings.flatMap((finding) =>
-    hintsFor(finding, rules).map((hint) => `${finding.backend.url}: ${hint}`)
+    hintsFor(finding, rules).map((hint) => `${finding.backend.label}: ${hint}`)
   );
   return [
     `GET ${rules.path}${
@@ -70,6 +71,11 @@ export function checkText(
     ...hints,
   ]
     .map(plain).join("\n") + "\n";
+}
+
+/** A backend's URL, after its name if it has one. */
+function named({ name, url }: Backend): string {
+  return name === undefined ? url : `${name} ${url}`;
 }
 
 /** What is odd about a backend, and what to do. */
@@ -87,11 +93,12 @@ export function hintsFor(finding: Finding, rules: CheckRules): string[] {
     return hints;
   }
   const { status, headers } = answer;
-  if (status === 404 && rules.probes) {
+  const leniently = isWell(finding, rules) && !rules.passes(status);
+  if (rules.probes && (leniently || status === 404)) {
     hints.push(
-      `answers 404 on ${rules.path}${
-        rules.lenient ? ", which counts as up" : ""
-      }: set HEALTH_PATH to a path that tells its health, or to off`,
+      `answers ${status} on ${rules.path}${
+        leniently ? ", which counts as up" : ""
+      }: ${adviceOn(status)}`,
     );
   } else if (!isWell(finding, rules)) {
     hints.push(

@@ -45,7 +45,7 @@ export function explanation(
 ): string {
   const metrics = [metric("sluice", ms, `policy ${policy}`)];
   for (const { backend, ms, outcome } of attempts) {
-    metrics.push(metric("attempt", ms, `${backend.url}: ${outcome}`));
+    metrics.push(metric("attempt", ms, `${backend.label}: ${outcome}`));
   }
   let passed = 0;
   for (const backend of pool) {
@@ -53,7 +53,7 @@ export function explanation(
     const tried = attempts.some((attempt) => attempt.backend === backend);
     if (why === undefined || tried) continue;
     if (++passed <= MOST_NAMED) {
-      metrics.push(metric("skipped", undefined, `${backend.url}: ${why}`));
+      metrics.push(metric("skipped", undefined, `${backend.label}: ${why}`));
     }
   }
   if (passed > MOST_NAMED) {

@@ -25,7 +25,7 @@ import { env, writeLine, writeText } from "../runtime/process.ts";
 import { systemLookup } from "../runtime/resolve.ts";
 import { transport as transportOf } from "../runtime/runtime.ts";
 import { programFolder, workersOf } from "../runtime/workers.ts";
-import { statusMatcher } from "./create.ts";
+import { statusMatcher } from "./health.ts";
 import { VERSION } from "./version.ts";
 
 const USER_AGENT = `sluice/${VERSION}`;

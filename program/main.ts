@@ -4,7 +4,9 @@
  * @module
  */
 
+import type { Replaced } from "../balancer.ts";
 import { readSettings, type UsableConfig } from "../config/config.ts";
+import { wordsOf } from "../config/fault.ts";
 import { helpText } from "../config/help.ts";
 import type { BackendOptions } from "../config/options.ts";
 import { listenersOf, readBackends } from "../config/read_backends.ts";
@@ -28,13 +30,8 @@ import {
 import { tlsFault } from "../runtime/tls.ts";
 import { workersFault } from "../runtime/workers.ts";
 import { check } from "./check.ts";
-import {
-  createProxy,
-  entryOf,
-  insides,
-  type Proxy,
-  resolveFault,
-} from "./create.ts";
+import { createProxy, insides, type Proxy } from "./create.ts";
+import { entryOf, resolveFault } from "./entries.ts";
 import { serve, type Server } from "./serve.ts";
 import { VERSION } from "./version.ts";
 
@@ -44,23 +41,34 @@ export function say(line: string): void {
 }
 
 /** Takes a new text of `BACKENDS_FILE`, or says why it cannot. */
-async function reload(proxy: Proxy, text: string): Promise<void> {
+async function reload(
+  proxy: Proxy,
+  text: string,
+  workers: number | "auto" | undefined,
+): Promise<void> {
   const label = "BACKENDS_FILE";
   const { listeners, members } = insides.get(proxy)!;
   const { backends, faults } = readBackends(label, text, listeners, env, {
     isFile: true,
+    workers,
   });
   const all = faults.concat(
     backends.flatMap(({ url, resolve }) => resolveFault(url, resolve) ?? [])
       .map((fault) => `BACKENDS_FILE: ${fault}`),
   );
-  if (all.length > 0) {
-    for (const fault of all) say(fault);
+  const refuse = (faults: readonly string[]) => {
+    for (const fault of faults) say(fault);
     say("BACKENDS_FILE is not used: the backends stay as they are");
-    return;
-  }
+  };
+  if (all.length > 0) return refuse(all);
   const entries = backends.map((init, i) => entryOf(init, "backend", i));
-  const { added, removed, changed } = await members.become(entries);
+  let replaced: Replaced;
+  try {
+    replaced = await members.become(entries);
+  } catch (error) {
+    return refuse([`BACKENDS_FILE: ${wordsOf(error)}`]);
+  }
+  const { added, removed, changed } = replaced;
   const { size } = proxy.pool;
   say(
     `BACKENDS_FILE read: ${size} ${size === 1 ? "backend" : "backends"} ` +
@@ -151,7 +159,7 @@ export async function main(): Promise<void> {
   const file = path === undefined ? undefined : new BackendsFile({
     path,
     text: texts.get(path) ?? "",
-    changed: (text) => reload(proxy, text),
+    changed: (text) => reload(proxy, text, config.serve.workers),
     log: say,
     clock: systemClock,
   });

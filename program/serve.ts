@@ -17,7 +17,7 @@ import {
   Gate,
 } from "../runtime/serve.ts";
 import { Crew } from "../workers/crew.ts";
-import { tableBytes } from "../workers/table.ts";
+import { MOST_SHARED, tableBytes } from "../workers/table.ts";
 import { tlsFault } from "../runtime/tls.ts";
 import {
   commonMemory,
@@ -28,7 +28,8 @@ import {
   workersOf,
 } from "../runtime/workers.ts";
 import { type AdminServer, serveAdmin } from "./admin.ts";
-import { HOUR_MS, type Inside, insides, type Proxy } from "./create.ts";
+import { HOUR_MS } from "./checked.ts";
+import { type Inside, insides, type Proxy } from "./create.ts";
 
 /** A proxy that is listened for. */
 export interface Server extends AsyncDisposable {
@@ -212,6 +213,7 @@ function serveWorkers(
   }
   const port = tryPort(host, wanted);
   const size = workersOf(workers);
+  proxy.pool.limit(MOST_SHARED);
   const memory = commonMemory(tableBytes(size));
   // All workers may be dead at one moment, and the next ones not there yet.
   const rest = stayAlive();
@@ -247,7 +249,7 @@ function serveWorkers(
     clock: systemClock,
     log: inside.log,
   });
-  inside.crew = crew;
+  inside.employ(crew);
   const ready = proxy.ready.then(() => crew.start()).then(() => {});
   const end = () => {
     crew.kill();

@@ -134,17 +134,26 @@ export interface Transport {
     body: Chunk | ReadableStream<Chunk> | null | undefined,
     head: boolean,
   ): Response;
+  /**
+   * Starts what the runtime otherwise starts with its first request, when there
+   * may be nothing left to start it with.
+   */
+  warm?(): void;
   /** Says that a request will take long, so that no idle limit may cut it. */
   unhurried?(request: Request, connection: unknown): void;
   /** Names a client's connection, if several requests at once may come on it. */
   connectionOf?(connection: unknown): string | undefined;
   /** Ends the connection of a client that takes nothing, where it can. */
   release?(request: Request, connection: unknown): void;
-  /** Asks a backend for its health, on a connection of its own. */
+  /**
+   * Asks a backend for its health, on a connection of its own; `host` is what
+   * `Host` says in place of the backend's own.
+   */
   probe(
     backend: Backend,
     path: string,
     signal: AbortSignal,
+    host?: string,
   ): Promise<ProbeResult>;
   /** Opens a connection to a backend, for bytes; it is paused. */
   dial(backend: Backend, signal: AbortSignal): Promise<Socket>;

@@ -14,7 +14,7 @@ import { type Fields, RESPONSE_DROPPED } from "../proxy/headers.ts";
 import type { Failure, Outgoing, Transport } from "../proxy/transport.ts";
 import type { Acceptance, ClientEvents, Socket } from "../proxy/socket.ts";
 import { dial } from "./dial.ts";
-import { bunFailure, socketFailure } from "./failures.ts";
+import { bunFailure, probeFailure, socketFailure } from "./failures.ts";
 import type { Handler, Listener, ListenOptions } from "./listener.ts";
 import { BUN_DEFAULT, BUN_LIMIT, env } from "./process.ts";
 import { Share } from "./share.ts";
@@ -84,6 +84,9 @@ function isUserAgent([name]: Fields[number]): boolean {
 
 /** What all transports of this process share, made when the first one is. */
 let share: Share | undefined;
+
+/** Whether the thread that makes requests was started. */
+let warm = false;
 
 /** Sends attempts with Bun's `fetch`. */
 export class BunTransport implements Transport {
@@ -225,13 +228,14 @@ export class BunTransport implements Transport {
     backend: Backend,
     path: string,
     signal: AbortSignal,
+    host?: string,
   ): Promise<ProbeResult> {
     const init = this.#init(backend);
     init.signal = signal;
     // A connection of its own: a probe asks whether new ones are taken.
     init.keepalive = false;
     init.headers = [
-      ["host", backend.authority],
+      ["host", host ?? backend.authority],
       ["user-agent", this.#userAgent],
     ];
     try {
@@ -242,12 +246,22 @@ export class BunTransport implements Transport {
       response.body?.cancel().catch(() => {});
       return { status: response.status };
     } catch (error) {
-      return { error: bunFailure(error).reason };
+      return probeFailure(bunFailure(error));
     }
   }
 
   release(request: Request, connection: unknown): void {
     (connection as Partial<BunServerLike> | undefined)?.timeout?.(request, 1);
+  }
+
+  warm(): void {
+    if (warm) return;
+    warm = true;
+    // Bun starts the thread that makes all requests with the first of them, and
+    // ends the process if there is no descriptor left for it then. There is no
+    // such socket, so nothing is asked for this.
+    const nowhere = { unix: "/dev/null/nothing" };
+    fetch("http://localhost/", nowhere as RequestInit).catch(() => {});
   }
 
   unhurried(request: Request, connection: unknown): void {

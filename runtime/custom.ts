@@ -5,6 +5,7 @@
  */
 
 import type { Transport } from "../proxy/transport.ts";
+import { probeFailure } from "./failures.ts";
 
 /**
  * Has attempts and probes made by `send`, a `fetch`, and all else done by the
@@ -39,14 +40,18 @@ export function customTransport(
         }
         return send(url, init);
       },
-      probe: async (backend, path, signal) => {
+      probe: async (backend, path, signal, host = backend.authority) => {
         try {
           const url = `${backend.origin}${backend.basePath}${path}`;
-          const response = await send(url, { redirect: "manual", signal });
+          const response = await send(url, {
+            redirect: "manual",
+            signal,
+            headers: { host },
+          });
           response.body?.cancel().catch(() => {});
           return { status: response.status };
         } catch (error) {
-          return { error: own.classify(error).reason };
+          return probeFailure(own.classify(error));
         }
       },
     } satisfies Partial<Transport>,

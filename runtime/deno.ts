@@ -22,7 +22,7 @@ import {
 import type { Failure, Outgoing, Transport } from "../proxy/transport.ts";
 import type { Acceptance, ClientEvents, Socket } from "../proxy/socket.ts";
 import { dial } from "./dial.ts";
-import { denoFailure, socketFailure } from "./failures.ts";
+import { denoFailure, probeFailure, socketFailure } from "./failures.ts";
 import { answerLines, Draft, requestLines, wholeBody } from "./inside_deno.ts";
 import type { Handler, Listener, ListenOptions } from "./listener.ts";
 import type { TransportOptions } from "./transport_options.ts";
@@ -227,27 +227,32 @@ export class DenoTransport implements Transport {
     backend: Backend,
     path: string,
     signal: AbortSignal,
+    host?: string,
   ): Promise<ProbeResult> {
+    const fields: Fields = [
+      ["host", host ?? backend.authority],
+      ["accept-encoding", "identity"],
+      ["user-agent", this.#options.userAgent ?? "sluice"],
+    ];
+    const url = `${backend.origin}${backend.basePath}${path}`;
     const init: DenoInit = {
       redirect: "manual",
       signal,
       // A connection of its own: a probe asks whether new ones are taken.
       client: this.#clientOnce(backend),
-      headers: [
-        ["host", backend.authority],
-        ["accept-encoding", "identity"],
-        ["user-agent", this.#options.userAgent ?? "sluice"],
-      ],
+      headers: fields,
     };
     try {
       const response = await fetch(
-        `${backend.origin}${backend.basePath}${path}`,
+        backend.socketPath === undefined
+          ? url
+          : named({ url, backend, fields }),
         init,
       );
       response.body?.cancel().catch(() => {});
       return { status: response.status };
     } catch (error) {
-      return { error: denoFailure(error).reason };
+      return probeFailure(denoFailure(error));
     }
   }
 
@@ -339,7 +344,9 @@ export class DenoTransport implements Transport {
  * §3.2.2): so it has to be what `Host` says. A host that passes ours and that
  * `fetch` would not take, such as `1.2.3.999`, is not the backend's fault.
  */
-function named({ url, backend, fields }: Outgoing): string {
+function named(
+  { url, backend, fields }: Pick<Outgoing, "url" | "backend" | "fields">,
+): string {
   const host = fields.find(([name]) => name === "host")?.[1];
   const wanted = `http://${host}${url.slice(backend.origin.length)}`;
   return URL.canParse(wanted) ? wanted : url;

@@ -5,8 +5,10 @@
  * @module
  */
 
+import type { ProbeResult } from "../health.ts";
 import type { Failure } from "../proxy/transport.ts";
 import type { ErrorType } from "../proxy/errors.ts";
+import { outOfDescriptors } from "./descriptors.ts";
 
 /** One row: what is looked for, and what it means. */
 interface Row {
@@ -284,11 +286,37 @@ export function socketFailure(error: unknown): Failure {
   const { code, message } = error as { code?: unknown; message?: unknown };
   const failure = lookUp(BUN, String(code ?? "")) ??
     lookUp(DENO, `(Connect) ${message}`) ?? unknown(error);
-  return { ...failure, sent: false };
+  return unlessOurs({ ...failure, sent: false });
 }
 
 /** Reads the code of an error of Bun's. */
 export function bunFailure(error: unknown): Failure {
   const { code, name } = Object(error) as { code?: unknown; name?: unknown };
-  return lookUp(BUN, String(code ?? name ?? "")) ?? unknown(error);
+  return unlessOurs(lookUp(BUN, String(code ?? name ?? "")) ?? unknown(error));
+}
+
+/** What a failure means when this process had no descriptor to connect with. */
+const STARVED: Failure = {
+  type: "proxy_internal_error",
+  sent: false,
+  fault: "proxy",
+  reason: "this process is out of file descriptors",
+};
+
+/** A failure to connect, unless there was nothing to connect with. */
+function unlessOurs(failure: Failure): Failure {
+  return !failure.sent && failure.fault === "backend" && outOfDescriptors()
+    ? STARVED
+    : failure;
+}
+
+/**
+ * What a probe's failure says. Where this process had nothing left to ask with,
+ * that is nothing; a backend that it may not connect to stays out of reach.
+ */
+export function probeFailure(failure: Failure): ProbeResult {
+  const { reason, type } = failure;
+  return failure.fault === "proxy" && type === "proxy_internal_error"
+    ? { error: reason, fault: "proxy" }
+    : { error: reason };
 }

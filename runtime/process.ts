@@ -95,10 +95,20 @@ export function processFacts(): {
   return {
     runtime,
     runtimeVersion: versions[runtime] ?? "unknown",
-    memoryBytes: process.memoryUsage().rss,
+    memoryBytes: residentBytes(),
     cpuSeconds: (user + system) / 1e6,
     startedSeconds: performance.timeOrigin / 1000,
   };
+}
+
+/** Resident memory; nothing is known of it without a free descriptor. */
+function residentBytes(): number {
+  try {
+    return process.memoryUsage.rss();
+  } catch {
+    // Bun reads it in `/proc` and throws; Deno gives 0.
+    return 0;
+  }
 }
 
 /**
