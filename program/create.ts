@@ -77,7 +77,10 @@ export interface Proxy extends AsyncDisposable {
    * so it can be handed to any server as it is.
    *
    * `connection` is what the runtime hands a handler (Deno's `info`, Bun's
-   * `server`), or `{ clientAddress }`; without it no `X-Forwarded-For` is made.
+   * `server`), or `{ clientAddress }`; without it no `X-Forwarded-For` is made,
+   * nor for a server on a Unix domain socket. Bun knows the address of its own
+   * requests only: one that was made in the handler needs `{ clientAddress }`,
+   * and is otherwise taken for that of a client that has left.
    */
   readonly fetch: (
     request: Request,
@@ -298,7 +301,11 @@ export function assemble(
     pool,
     transport,
     clock,
-    rules: new RequestRules({ trusts, pseudonym }),
+    rules: new RequestRules({
+      trusts,
+      isAddress: (text) => parseAddress(text) !== undefined,
+      pseudonym,
+    }),
     inFlight,
     hostHeader,
     retries,

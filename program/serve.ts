@@ -14,6 +14,7 @@ import { explainer } from "../observe/explain.ts";
 import { tokenCheck } from "../observe/token.ts";
 import { systemClock } from "../runtime/clock.ts";
 import { env, processFacts, stayAlive } from "../runtime/process.ts";
+import type { Served } from "../proxy/guard.ts";
 import type { Listener } from "../runtime/listener.ts";
 import { listen } from "../runtime/runtime.ts";
 import {
@@ -144,7 +145,14 @@ function serveHere(
   { tls }: ServeOptions,
   { host, port }: { host: string; port: number },
 ): Front {
-  const gate = new Gate(proxy.fetch);
+  const { forwarder } = inside;
+  const served: { -readonly [K in keyof Served]: Served[K] } = {
+    scheme: tls === undefined ? "http" : "https",
+    authority: undefined,
+  };
+  const gate = new Gate((request, connection) =>
+    forwarder.handle(request, connection, served)
+  );
   const listener = listen(gate.handle, {
     port,
     host,
@@ -152,7 +160,9 @@ function serveHere(
     shared: isWorker(),
     log: inside.log,
   });
-  const { forwarder } = inside;
+  served.authority = `${
+    host.includes(":") ? `[${host}]` : host
+  }:${listener.port}`;
   const drainable: Drainable = {
     drain: inside.drain,
     get uploading() {

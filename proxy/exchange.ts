@@ -99,7 +99,7 @@ export class Exchange extends Swept implements Follower {
     readonly connection: unknown,
     readonly method: string,
     readonly target: Target,
-    readonly host: string,
+    readonly host: string | undefined,
     readonly scheme: string,
     readonly peer: string | undefined,
     readonly startedAt: number,

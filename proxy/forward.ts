@@ -11,7 +11,7 @@
  */
 
 import type { Backend, Pool } from "../balancer.ts";
-import { plainAddress } from "./addresses.ts";
+import { peerOf } from "./addresses.ts";
 import {
   type Chunk,
   CutShort,
@@ -33,6 +33,7 @@ import {
 } from "./exchange.ts";
 import {
   CLIMBING,
+  destinationClimbs,
   impliedHost,
   isRefusal,
   type Refusal,
@@ -40,12 +41,16 @@ import {
   refuseFraming,
   refuseHost,
   refuseMethod,
+  schemeOf,
+  type Served,
   targetOf,
 } from "./guard.ts";
 import {
   type Fields,
+  type HostHeader,
   type Read,
   type RequestFacts,
+  requestFacts,
   type RequestRules,
   responseFields,
 } from "./headers.ts";
@@ -56,7 +61,7 @@ import { type Carried, carriedOf } from "./resume.ts";
 import { decide, isIdempotent, type RetryBudget } from "./retry.ts";
 import type { Sticky } from "./sticky.ts";
 import { newSpanId, setSpan, traceOf } from "./trace.ts";
-import type { Failure, Payload, Transport } from "./transport.ts";
+import type { Failure, Payload } from "./transport.ts";
 import {
   type Body,
   gathers,
@@ -162,7 +167,7 @@ export interface ForwarderOptions extends UploadOptions {
   /** The requests under way. */
   inFlight: InFlight;
   /** What `Host` says to a backend. */
-  hostHeader: "auto" | "preserve" | "backend";
+  hostHeader: HostHeader;
   /** Most retries of a request. */
   retries: number;
   /** What retries are taken from. */
@@ -227,8 +232,15 @@ export class Forwarder implements Owner {
     this.#options = options;
   }
 
-  /** Answers a request. Never rejects. */
-  handle(request: Request, connection?: unknown): Response | Promise<Response> {
+  /**
+   * Answers a request. Never rejects. `served` is how it came, from a server of
+   * our own.
+   */
+  handle(
+    request: Request,
+    connection?: unknown,
+    served?: Served,
+  ): Response | Promise<Response> {
     const { transport, inFlight, rules, clock } = this.#options;
     const method = request.method;
     // Deno answers for a request's `Headers` no longer than for the request: who
@@ -241,17 +253,28 @@ export class Forwarder implements Owner {
     this.#started++;
 
     // 1. Guard.
-    const host = headers.get("host") ??
-      impliedHost(url, peerOf(transport, request, connection) !== undefined);
+    const peer = peerOf(transport, request, connection);
+    if (peer === null) {
+      return this.#own(
+        499,
+        "http_request_error",
+        request,
+        connection,
+        startedAt,
+      );
+    }
+    const pasted = transport.pastesUrl?.(connection) === true;
+    const host = headers.get("host") ?? impliedHost(url, pasted, served);
     const refusal = refuseMethod(method, transport.sendsMethod) ??
       refuseHost(host);
     if (refusal !== undefined) {
       return this.#refuse(refusal, request, connection, startedAt);
     }
-    const target = targetOf(url, host);
+    const target = targetOf(url, host, pasted);
     if (isRefusal(target)) {
       return this.#refuse(target, request, connection, startedAt);
     }
+    if (destinationClimbs(method, headers)) target.climbs = true;
     const length = headers.get("content-length");
     const odd = refuseAsterisk(method, target.text) ??
       refuseFraming(method, length, headers.get("transfer-encoding"));
@@ -304,9 +327,9 @@ export class Forwarder implements Owner {
       connection,
       method,
       target,
-      host!,
-      url.charCodeAt(4) === 58 ? "http" : "https",
-      peerOf(transport, request, connection),
+      host ?? undefined,
+      schemeOf(url, served, transport.schemeOf?.(connection)),
+      peer,
       startedAt,
     );
     exchange.upgrades = upgrades;
@@ -631,15 +654,7 @@ export class Forwarder implements Owner {
   }
 
   #facts(x: Exchange, backend: Backend): RequestFacts {
-    const { hostHeader } = this.#options;
-    const preserve = hostHeader === "preserve" ||
-      (hostHeader === "auto" && !backend.origin.startsWith("https:"));
-    return {
-      peer: x.peer,
-      host: x.host,
-      scheme: x.scheme,
-      backendHost: preserve ? x.host : backend.authority,
-    };
+    return requestFacts(x, backend, this.#options.hostHeader);
   }
 
   /**
@@ -673,7 +688,7 @@ export class Forwarder implements Owner {
 
   /** Step 7 for a WebSocket: the client gets its 101, and the two are joined. */
   #join(x: Exchange, backend: Backend, opened: Opened): Response {
-    const { transport, clock, log } = this.#options;
+    const { transport, clock, log, rules, hostHeader } = this.#options;
     x.answered = true;
     x.status = 101;
     this.meter?.answered(backend, 101, clock.now() - x.attemptAt);
@@ -687,15 +702,13 @@ export class Forwarder implements Owner {
         this.#settle(x);
       },
     });
-    const fields = responseFields(new Headers(opened.fields), {
-      origin: backend.origin,
-      basePath: backend.basePath,
-      clientScheme: x.scheme,
-      clientHost: x.host,
-      added: x.requestId === undefined
-        ? undefined
-        : [["x-request-id", x.requestId]],
-    });
+    const added: Fields | undefined = x.requestId === undefined
+      ? undefined
+      : [["x-request-id", x.requestId]];
+    const fields = responseFields(
+      new Headers(opened.fields),
+      rules.answerFacts(x, backend, hostHeader, added),
+    );
     try {
       return transport.accept(x.request, x.connection, {
         protocol: opened.protocol,
@@ -896,22 +909,19 @@ export class Forwarder implements Owner {
     begun: Exclude<Begun, CutShort>,
   ): Response {
     x.answered = true;
-    const { transport } = this.#options;
-    const added = this.#added(x, backend);
+    const { transport, rules, hostHeader } = this.#options;
+    const added = this.#added(x, backend, response);
     // The usual answer goes out as it came, less what concerned its connection.
     // One to HEAD does not: both runtimes would invent a length where it has none.
     const asItIs = begun === undefined && added === undefined &&
       x.method !== "HEAD" && backend.answer === undefined &&
-      transport.strip?.(response) === true;
+      transport.strip?.(response, backend.basePath) === true;
     const answered = asItIs ? response : transport.respond(
       response,
-      responseFields(response.headers, {
-        origin: backend.ownOrigin,
-        basePath: backend.basePath,
-        clientScheme: x.scheme,
-        clientHost: x.host,
-        added,
-      }),
+      responseFields(
+        response.headers,
+        rules.answerFacts(x, backend, hostHeader, added),
+      ),
       begun,
       x.method === "HEAD",
     );
@@ -928,13 +938,18 @@ export class Forwarder implements Owner {
   }
 
   /** Fields that an answer gets from us, if any. */
-  #added(x: Exchange, backend: Backend): Fields | undefined {
+  #added(
+    x: Exchange,
+    backend: Backend,
+    response: Response,
+  ): Fields | undefined {
     const { sticky, rules, closing: closes } = this.#options;
     const closing = closes();
     const cookie = sticky?.cookie(
       backend,
       x.key,
-      rules.clientScheme(x.request.headers, x.peer, x.scheme) === "https",
+      rules.clientScheme(x.fields, x.peer, x.scheme) === "https",
+      response,
     );
     if (
       !closing && x.requestId === undefined && !x.explained &&
@@ -1131,7 +1146,7 @@ export class Forwarder implements Owner {
     settled?.({
       client: rules.clientAddress(
         request.headers,
-        peerOf(transport, request, connection),
+        peerOf(transport, request, connection) ?? undefined,
       ),
       method: request.method,
       target: request.url,
@@ -1203,20 +1218,6 @@ function bytesOf(response: Response, method: string): number {
   return method === "HEAD" ? 0 : Number(response.headers.get("content-length"));
 }
 
-/** The peer's address in its plain form, from a server or from the caller. */
-function peerOf(
-  transport: Transport,
-  request: Request,
-  connection: unknown,
-): string | undefined {
-  if (connection === undefined || connection === null) return undefined;
-  const address = transport.peerOf(request, connection) ??
-    (connection as { clientAddress?: string }).clientAddress;
-  return address !== undefined && address.startsWith("::")
-    ? plainAddress(address)
-    : address;
-}
-
 /** The request's own id if it is usable, or a new one. */
 function requestIdOf(headers: Read): string {
   const id = headers.get("x-request-id");
@@ -1264,6 +1265,7 @@ async function call(
     init.body = x.whole;
     headers.set("content-length", String(x.whole.byteLength));
   }
-  const url = `${x.scheme}://${x.host}${x.target.text}`;
+  const host = x.host ?? x.backend!.authority;
+  const url = `${x.scheme}://${host}${x.target.text}`;
   return await answerer(new Request(url, init));
 }
