@@ -1,7 +1,7 @@
 /**
  * One client that sends what parsers are slow on, and another that is served
- * beside it: JavaScript has one thread, so a field that takes a second to read
- * is a second in which nobody is answered.
+ * beside it: JavaScript has one thread, so while a field takes a second to read,
+ * no request is answered.
  *
  * @module
  */

@@ -1,6 +1,6 @@
 /**
- * Whose a request is, where the runtime's server cannot tell: a client that has
- * left is nobody's, and a Unix domain socket has no addresses.
+ * Requests whose client's address the runtime's server cannot tell: the client
+ * has left, or a Unix domain socket has no addresses.
  *
  * @module
  */
@@ -60,7 +60,7 @@ forBoth(
     for (const request of backend.requests) {
       assert.deepEqual(request.headerAll("x-forwarded-for"), ["127.0.0.1"]);
     }
-    // Whoever is there is served, and the proxy is as it was.
+    // A client that stays is served.
     const answer = await rawRequest(proxy.port, requestText("GET", "/stays"));
     assert.equal(answer.status, 200);
   },

@@ -27,7 +27,7 @@ async function apache(work: string, port: number): Promise<Server> {
   const site = `${work}/site`;
   await Deno.mkdir(site);
   await shell(`chmod 755 ${work}; mkdir ${work}/lock ${site}/base`);
-  // As root it serves as another user, who has to be let in.
+  // Started as root, it serves as another user, which needs access.
   await shell(`chmod -R 777 ${site} ${work}/lock`);
   const modules = ["mpm_event", "authz_core", "dav", "dav_fs"].map((name) =>
     `LoadModule ${name}_module ${MODULES}/mod_${name}.so`

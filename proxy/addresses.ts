@@ -80,8 +80,9 @@ export function remembered(matches: AddressMatcher): AddressMatcher {
       // What cannot be an address is not worth a place.
       if (address.length > LONGEST_ADDRESS) return inside;
       if (known.size >= REMEMBERED) known.clear();
-      // A piece of a long text keeps all of it in memory; this copy does not.
-      known.set(`${address} `.slice(0, -1), inside);
+      // On Bun a piece of a long field keeps all of that in memory: 900 addresses
+      // out of fields of 64 KB took 59 MB. What is put together anew does not.
+      known.set(address.split("").join(""), inside);
     }
     return inside;
   };

@@ -77,7 +77,7 @@ const PEERS: [
   ["told none", undefined, { clientAddress: "-" }, undefined],
 ];
 
-Deno.test("peerOf() tells who has left from who never had an address", () => {
+Deno.test("peerOf() tells a client that has left from one that never had an address", () => {
   // A client that resets right behind its request was forwarded without one.
   for (const [promise, told, connection, peer] of PEERS) {
     const source = { peerOf: () => told };

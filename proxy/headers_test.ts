@@ -291,7 +291,7 @@ const CLIENTS: [
   ["1.1.1.1:80", "192.0.2.7", "1.1.1.1"],
   [", ", "192.0.2.7", "192.0.2.7"],
   ["", "192.0.2.7", "192.0.2.7"],
-  // What is no address is nobody's, and what stands left of it may be made up.
+  // Left of what is no address anything may have been made up.
   ["unknown", "192.0.2.7", "192.0.2.7"],
   ["1.1.1.1, unknown", "192.0.2.7", "192.0.2.7"],
   ["1.1.1.1, _hidden, 192.0.2.8", "192.0.2.7", "192.0.2.8"],
@@ -393,7 +393,12 @@ const ORIGINS: [
     "203.0.113.1",
     "http://a.test",
   ],
-  ["nobody", [["x-forwarded-proto", "https"]], undefined, "http://a.test"],
+  [
+    "no peer at all",
+    [["x-forwarded-proto", "https"]],
+    undefined,
+    "http://a.test",
+  ],
 ];
 
 Deno.test("clientOrigin() believes a trusted proxy that names a scheme and a host", () => {

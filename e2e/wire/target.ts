@@ -181,7 +181,7 @@ const NAMED_NONE: [promise: string, target: string][] = [
   ["no slash", "http:x"],
 ];
 
-/** A target that is answered 400 and reaches nobody. */
+/** A target that is answered 400 and reaches no backend. */
 function refused400(promise: string, target: string): WireCase {
   return {
     name: `target: ${promise} is refused with 400`,
