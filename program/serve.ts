@@ -146,7 +146,7 @@ function serveHere(
   { host, port }: { host: string; port: number },
 ): Front {
   const { forwarder } = inside;
-  const served: { -readonly [K in keyof Served]: Served[K] } = {
+  const served: Served = {
     scheme: tls === undefined ? "http" : "https",
     authority: undefined,
   };

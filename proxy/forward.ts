@@ -328,7 +328,7 @@ export class Forwarder implements Owner {
       method,
       target,
       host ?? undefined,
-      schemeOf(url, served, transport.schemeOf?.(connection)),
+      schemeOf(url, served, transport, connection),
       peer,
       startedAt,
     );

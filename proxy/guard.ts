@@ -219,10 +219,10 @@ function checkedTarget(text: string, pasted: boolean): Target | Refusal {
 
 /** How a server of our own is reached, which a request's URL need not show. */
 export interface Served {
-  /** Whether it speaks TLS. */
-  readonly scheme: "http" | "https";
+  /** What it speaks. */
+  scheme: "http" | "https";
   /** What Deno invents for `Host`, where that is the address it listens on. */
-  readonly authority: string | undefined;
+  authority: string | undefined;
 }
 
 /**
@@ -248,15 +248,18 @@ export function impliedHost(
  * Scheme of the client's connection. A server of our own knows it; a URL from
  * Deno shows what the client wrote where the target was in absolute form, so a
  * client could say `https` on a connection without TLS. For a bare target, as
- * Bun shows it, `told` is what the server says of itself.
+ * Bun shows it, the server is asked, by way of its `connection`.
  */
 export function schemeOf(
   url: string,
   served: Served | undefined,
-  told?: string,
+  source: { schemeOf?(connection: unknown): string | undefined },
+  connection: unknown,
 ): "http" | "https" {
   if (served !== undefined) return served.scheme;
-  if (url.charCodeAt(0) === 47) return told === "https" ? "https" : "http";
+  if (url.charCodeAt(0) === 47) {
+    return source.schemeOf?.(connection) === "https" ? "https" : "http";
+  }
   return (url.charCodeAt(4) | 32) === 115 ? "https" : "http";
 }
 

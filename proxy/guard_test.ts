@@ -292,18 +292,29 @@ Deno.test("impliedHost() is the URL's, unless the runtime made it up", () => {
 
 Deno.test("schemeOf() goes by the server and not by what a client writes", () => {
   // On Deno `GET https://a/b` on a connection without TLS was passed on as https.
-  const plain = { scheme: "http", authority: undefined } as const;
-  const secure = { scheme: "https", authority: undefined } as const;
-  assert.equal(schemeOf("https://a/b", plain), "http");
-  assert.equal(schemeOf("http://a/b", secure), "https");
-  assert.equal(schemeOf("https://a/b", undefined), "https");
-  assert.equal(schemeOf("HTTPS://a/b", undefined), "https");
-  assert.equal(schemeOf("http://a/b", undefined, "https"), "http");
-  assert.equal(schemeOf("http+unix://a/b", undefined), "http");
-  // Bun's bare target, whatever its fifth letter.
-  assert.equal(schemeOf("/abcs", undefined), "http");
-  assert.equal(schemeOf("/abcs", undefined, "https"), "https");
-  assert.equal(schemeOf("/abcs", secure), "https");
+  const cases: [
+    url: string,
+    served: "http" | "https" | undefined,
+    told: string | undefined,
+    scheme: string,
+  ][] = [
+    ["https://a/b", "http", undefined, "http"],
+    ["http://a/b", "https", undefined, "https"],
+    ["https://a/b", undefined, undefined, "https"],
+    ["HTTPS://a/b", undefined, undefined, "https"],
+    ["http://a/b", undefined, "https", "http"],
+    ["http+unix://a/b", undefined, undefined, "http"],
+    // Bun's bare target, whatever its fifth letter.
+    ["/abcs", undefined, undefined, "http"],
+    ["/abcs", undefined, "https", "https"],
+    ["/abcs", "https", undefined, "https"],
+  ];
+  for (const [url, served, told, scheme] of cases) {
+    const own = served && { scheme: served, authority: undefined };
+    const source = { schemeOf: () => told };
+    assert.equal(schemeOf(url, own, source, {}), scheme, url);
+  }
+  assert.equal(schemeOf("/a", undefined, {}, undefined), "http");
 });
 
 Deno.test("destinationClimbs() looks at COPY and MOVE alone, and at the path alone", () => {
