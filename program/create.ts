@@ -12,6 +12,7 @@ import {
   Pool,
   type Shared,
 } from "../balancer.ts";
+import { parseAddress } from "../config/address.ts";
 import { checkTls } from "../config/check.ts";
 import { wordsOf } from "../config/fault.ts";
 import type { Listener } from "../config/listener.ts";
@@ -57,7 +58,10 @@ export interface Proxy extends AsyncDisposable {
    * called unbound, so it can be handed to any server as it is.
    *
    * `connection` is what the runtime hands a handler (Deno's `info`, Bun's
-   * `server`), or `{ clientAddress }`; without it no `X-Forwarded-For` is made.
+   * `server`), or `{ clientAddress }`; without it no `X-Forwarded-For` is made,
+   * nor for a server on a Unix domain socket. Bun knows the address of its own
+   * requests only: one that was made in the handler needs `{ clientAddress }`,
+   * and is otherwise taken for that of a client that has left.
    */
   readonly fetch: (
     request: Request,
@@ -185,7 +189,11 @@ export function assemble(
     ...forwarding(options, checked, picks.needs, callbacks),
     pool,
     transport,
-    rules: new RequestRules({ trusts, pseudonym }),
+    rules: new RequestRules({
+      trusts,
+      isAddress: (text) => parseAddress(text) !== undefined,
+      pseudonym,
+    }),
     inFlight,
     budget,
     outcome: (backend, good, startedAt, reason) => {

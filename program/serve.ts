@@ -9,6 +9,7 @@ import type { ServeOptions } from "../config/options.ts";
 import { listenersOf, ownFault } from "../config/read_backends.ts";
 import { systemClock } from "../runtime/clock.ts";
 import { stayAlive } from "../runtime/process.ts";
+import type { Served } from "../proxy/guard.ts";
 import { listen } from "../runtime/runtime.ts";
 import {
   drain,
@@ -154,7 +155,14 @@ function serveHere(
   { tls }: ServeOptions,
   { host, port }: { host: string; port: number },
 ): Front {
-  const gate = new Gate(proxy.fetch);
+  const { forwarder } = inside;
+  const served: Served = {
+    scheme: tls === undefined ? "http" : "https",
+    authority: undefined,
+  };
+  const gate = new Gate((request, connection) =>
+    forwarder.handle(request, connection, served)
+  );
   const listener = listen(gate.handle, {
     port,
     host,
@@ -162,7 +170,9 @@ function serveHere(
     shared: isWorker(),
     log: inside.log,
   });
-  const { forwarder } = inside;
+  served.authority = `${
+    host.includes(":") ? `[${host}]` : host
+  }:${listener.port}`;
   const drainable: Drainable = {
     drain: inside.drain,
     get uploading() {

@@ -5,10 +5,10 @@
  * @module
  */
 
-import { plainAddress } from "./addresses.ts";
 import type { Context } from "./context.ts";
 import { Exchange, type Owner } from "./exchange.ts";
 import {
+  destinationClimbs,
   impliedHost,
   isRefusal,
   type Refusal,
@@ -16,12 +16,13 @@ import {
   refuseFraming,
   refuseHost,
   refuseMethod,
+  schemeOf,
+  type Served,
   type Target,
   targetOf,
 } from "./guard.ts";
 import type { Read } from "./headers.ts";
 import { traceOf } from "./trace.ts";
-import type { Transport } from "./transport.ts";
 import { watchClient } from "./watch.ts";
 import { handshakeOf } from "./websocket.ts";
 
@@ -32,15 +33,17 @@ export interface Arrival {
   readonly fields: Read;
   /** What the runtime hands a handler with it. */
   readonly connection: unknown;
-  /** The address that it came from. */
-  readonly peer: string | undefined;
+  /** How it came, from a server of our own. */
+  readonly served: Served | undefined;
+  /** The address that it came from; `null` where that is not known any more. */
+  readonly peer: string | null | undefined;
   /** When it came. */
   readonly at: number;
 }
 
 /** What a request asks for. */
 interface Asked {
-  readonly host: string;
+  readonly host: string | undefined;
   readonly target: Target;
   readonly length: string | null;
   readonly upgrades: boolean;
@@ -50,6 +53,8 @@ export const TOO_LARGE_BODY: Refusal = {
   status: 413,
   type: "http_request_denied",
 };
+/** A client that has left takes no answer, and has no address any more. */
+const LEFT: Refusal = { status: 499, type: "http_request_error" };
 const FULL: Refusal = { status: 503, type: "connection_limit_reached" };
 const LOOP: Refusal = { status: 508, type: "proxy_loop_detected" };
 
@@ -85,8 +90,8 @@ export function admit(
     request.method,
     asked.target,
     asked.host,
-    request.url.charCodeAt(4) === 58 ? "http" : "https",
-    peer,
+    schemeOf(request.url, arrival.served, c.transport, connection),
+    peer ?? undefined,
     at,
   );
   x.length = length;
@@ -97,32 +102,21 @@ export function admit(
   return x;
 }
 
-/** The peer's address in its plain form, from a server or from the caller. */
-export function peerOf(
-  transport: Transport,
-  request: Request,
-  connection: unknown,
-): string | undefined {
-  if (connection === undefined || connection === null) return undefined;
-  const address = transport.peerOf(request, connection) ??
-    (connection as { clientAddress?: string }).clientAddress;
-  return address !== undefined && address.startsWith("::")
-    ? plainAddress(address)
-    : address;
-}
-
 /** Step 1: what is wrong with a request, or what it asks for. */
 function guard(
-  { request, fields, peer }: Arrival,
+  { request, fields, connection, served, peer }: Arrival,
   { transport, rules }: Context,
 ): Asked | Refusal {
+  if (peer === null) return LEFT;
   const { method, url } = request;
-  const host = fields.get("host") ?? impliedHost(url, peer !== undefined);
+  const pasted = transport.pastesUrl?.(connection) === true;
+  const host = fields.get("host") ?? impliedHost(url, pasted, served);
   const refusal = refuseMethod(method, transport.sendsMethod) ??
     refuseHost(host);
   if (refusal !== undefined) return refusal;
-  const target = targetOf(url, host);
+  const target = targetOf(url, host, pasted);
   if (isRefusal(target)) return target;
+  if (destinationClimbs(method, fields)) target.climbs = true;
   const length = fields.get("content-length");
   const odd = refuseAsterisk(method, target.text) ??
     refuseFraming(method, length, fields.get("transfer-encoding"));
@@ -133,7 +127,7 @@ function guard(
   if (method === "OPTIONS" && fields.get("max-forwards") === "0") {
     return NO_FURTHER;
   }
-  return { host: host!, target, length, upgrades };
+  return { host: host ?? undefined, target, length, upgrades };
 }
 
 /** Notes what is asked of the request's fields once and needed later. */

@@ -10,7 +10,8 @@ import { type Chunk, gather, type Reading, reading } from "./body.ts";
 import type { Context } from "./context.ts";
 import type { Exchange } from "./exchange.ts";
 import { BAD_STATUS, failureOf, TRUNCATED } from "./failure.ts";
-import type { Fields, RequestFacts } from "./headers.ts";
+import type { Fields } from "./fields.ts";
+import { requestFacts } from "./headers.ts";
 import { isIdempotent } from "./retry.ts";
 import { SMALL_BODY } from "./sampling.ts";
 import { newSpanId, setSpan } from "./trace.ts";
@@ -193,7 +194,8 @@ async function call(
     (init as { duplex?: string }).duplex = "half";
   }
   if (length !== undefined) headers.set("content-length", String(length));
-  const url = `${x.scheme}://${x.host}${x.target.text}`;
+  const host = x.host ?? x.backend!.authority;
+  const url = `${x.scheme}://${host}${x.target.text}`;
   return await answer(new Request(url, init), {
     clientAddress: x.peer === undefined
       ? undefined
@@ -210,7 +212,7 @@ function fieldsOf(
   { rules, hostHeader }: Context,
   more: Fields | undefined,
 ): Fields {
-  const fields = rules.fields(x.fields, factsOf(x, backend, hostHeader));
+  const fields = rules.fields(x.fields, requestFacts(x, backend, hostHeader));
   if (x.requestId !== undefined) setField(fields, "x-request-id", x.requestId);
   if (x.trace !== undefined) setSpan(fields, x.trace, x.spanId = newSpanId());
   if (x.method === "OPTIONS") countDown(fields);
@@ -230,25 +232,10 @@ function copyOf(
     transport.copiesFields !== true || backend.answer !== undefined ||
     x.trace !== undefined || x.method === "OPTIONS"
   ) return undefined;
-  const facts = factsOf(x, backend, hostHeader);
+  const facts = requestFacts(x, backend, hostHeader);
   const copied = rules.copied(x.request.headers, facts);
   if (x.requestId !== undefined) copied?.set("x-request-id", x.requestId);
   return copied;
-}
-
-function factsOf(
-  x: Exchange,
-  backend: Backend,
-  hostHeader: Context["hostHeader"],
-): RequestFacts {
-  const preserve = hostHeader === "preserve" ||
-    (hostHeader === "auto" && !backend.origin.startsWith("https:"));
-  return {
-    peer: x.peer,
-    host: x.host,
-    scheme: x.scheme,
-    backendHost: preserve ? x.host : backend.authority,
-  };
 }
 
 function setField(fields: Fields, name: string, value: string): void {

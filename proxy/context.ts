@@ -8,7 +8,7 @@
 import type { Backend, Pool } from "../balancer.ts";
 import type { Clock } from "../runtime/clock.ts";
 import type { Limits } from "./exchange.ts";
-import type { RequestRules } from "./headers.ts";
+import type { HostHeader, RequestRules } from "./headers.ts";
 import type { InFlight } from "./in_flight.ts";
 import type { KeyOf } from "./keys.ts";
 import type { Explainer, Meter, Settled } from "./observed.ts";
@@ -31,7 +31,7 @@ export interface ForwarderOptions extends Limits {
   /** The requests under way. */
   inFlight: InFlight;
   /** What `Host` says to a backend. */
-  hostHeader: "auto" | "preserve" | "backend";
+  hostHeader: HostHeader;
   /** Most retries of a request. */
   retries: number;
   /** What retries are taken from. */

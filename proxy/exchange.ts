@@ -116,7 +116,7 @@ export class Exchange extends Swept implements RelayOwner {
     readonly connection: unknown,
     readonly method: string,
     readonly target: Target,
-    readonly host: string,
+    readonly host: string | undefined,
     readonly scheme: string,
     readonly peer: string | undefined,
     readonly startedAt: number,

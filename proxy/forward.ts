@@ -8,12 +8,13 @@
  * @module
  */
 
-import { admit, type Arrival, peerOf } from "./admit.ts";
+import { peerOf } from "./addresses.ts";
+import { admit, type Arrival } from "./admit.ts";
 import { attempt } from "./attempt.ts";
 import type { Context, ForwarderOptions } from "./context.ts";
 import { Exchange, type Limits, type Owner, STOPPED } from "./exchange.ts";
 import { failureOf } from "./failure.ts";
-import { CLIMBING } from "./guard.ts";
+import { CLIMBING, type Served } from "./guard.ts";
 import { attemptFailed, mayRetry, relayed } from "./judge.ts";
 import type { Explainer, Meter } from "./observed.ts";
 import { answerWith, giveUp, refuse } from "./own_answer.ts";
@@ -44,8 +45,15 @@ export class Forwarder implements Owner {
     };
   }
 
-  /** Answers a request. Never rejects. */
-  handle(request: Request, connection?: unknown): Response | Promise<Response> {
+  /**
+   * Answers a request. Never rejects. `served` is how it came, from a server of
+   * our own.
+   */
+  handle(
+    request: Request,
+    connection?: unknown,
+    served?: Served,
+  ): Response | Promise<Response> {
     const c = this.context;
     this.#started++;
     const arrival: Arrival = {
@@ -56,6 +64,7 @@ export class Forwarder implements Owner {
         ? c.transport.read?.(request) ?? request.headers
         : request.headers,
       connection,
+      served,
       peer: peerOf(c.transport, request, connection),
       at: c.clock.now(),
     };

@@ -28,7 +28,9 @@ export function refuse(
       fields: { ...fieldsOf(status, undefined, c), ...fields },
       head: method === "HEAD",
     });
-  settleRefused(status, bytesOf(response, method), arrival, c);
+  // A client that has left takes no answer.
+  const bytes = status === 499 ? 0 : bytesOf(response, method);
+  settleRefused(status, bytes, arrival, c);
   return response;
 }
 

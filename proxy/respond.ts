@@ -10,7 +10,8 @@ import type { Reading } from "./body.ts";
 import { carriedOn } from "./carry.ts";
 import type { Context } from "./context.ts";
 import type { Exchange } from "./exchange.ts";
-import { type Fields, type ResponseFacts, responseFields } from "./headers.ts";
+import type { Fields } from "./fields.ts";
+import { responseFields } from "./headers.ts";
 import { answered, judge } from "./judge.ts";
 import { answerWith } from "./own_answer.ts";
 import { Relay } from "./relay.ts";
@@ -35,15 +36,18 @@ export function respond(
   if ("forget" in x.upload) x.upload.forget();
   else x.upload = NO_UPLOAD;
   if (isReading(body)) relay(x, response, body, c);
-  const added = addedTo(x, backend, c);
+  const added = addedTo(x, backend, response, c);
   // The usual answer goes out as it came, less what concerned its connection.
   // One to HEAD does not: both runtimes would invent a length where it has none.
   const asItIs = body === "native" && added === undefined &&
     x.method !== "HEAD" && backend.answer === undefined &&
-    c.transport.strip?.(response) === true;
+    c.transport.strip?.(response, backend.basePath) === true;
   const out = asItIs ? response : c.transport.respond(
     response,
-    responseFields(response.headers, factsOf(x, backend, added)),
+    responseFields(
+      response.headers,
+      c.rules.answerFacts(x, backend, c.hostHeader, added),
+    ),
     isReading(body) ? x.relay!.stream : body === "native" ? undefined : body,
     x.method === "HEAD",
   );
@@ -77,12 +81,13 @@ export function join(
       settle(x, c);
     },
   });
+  const added = addedTo(x, backend, undefined, c);
   const answer = acceptClient(bridge, {
     transport: c.transport,
     request: x.request,
     connection: x.connection,
     opened,
-    facts: factsOf(x, backend, addedTo(x, backend, c)),
+    facts: c.rules.answerFacts(x, backend, c.hostHeader, added),
     log: c.log,
   });
   if (answer instanceof Response) return answer;
@@ -108,32 +113,19 @@ function relay(
   x.relay = new Relay(from, x);
 }
 
-/** What the rules for an answer's fields need to know. */
-function factsOf(
-  x: Exchange,
-  backend: Backend,
-  added: Fields | undefined,
-): ResponseFacts {
-  return {
-    origin: backend.ownOrigin,
-    basePath: backend.basePath,
-    clientScheme: x.scheme,
-    clientHost: x.host,
-    added,
-  };
-}
-
 /** Fields that an answer gets from us, if any. */
 function addedTo(
   x: Exchange,
   backend: Backend,
+  response: Response | undefined,
   c: Context,
 ): Fields | undefined {
   const closing = c.closing();
   const cookie = c.sticky?.cookie(
     backend,
     x.key,
-    c.rules.clientScheme(x.request.headers, x.peer, x.scheme) === "https",
+    c.rules.clientScheme(x.fields, x.peer, x.scheme) === "https",
+    response ?? UPGRADED,
   );
   if (
     !closing && x.requestId === undefined && !x.explained &&
@@ -146,6 +138,9 @@ function addedTo(
   if (x.requestId !== undefined) added.push(["x-request-id", x.requestId]);
   return added;
 }
+
+/** In place of the answer where a WebSocket is granted: no cache stores that. */
+const UPGRADED = { headers: new Headers() };
 
 function isReading(body: Begun): body is Reading {
   return body !== null && typeof body === "object" && "read" in body;

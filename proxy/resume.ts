@@ -119,7 +119,7 @@ const CR = 13;
  */
 class Events implements Carried {
   /** What has come of an event that is not whole yet. */
-  #held: Chunk = new Uint8Array();
+  readonly #held = new Held();
   /** The last id, as bytes; none when the last event had none. */
   #id: string | undefined;
   /** Whether anything has been handed on. */
@@ -142,24 +142,26 @@ class Events implements Carried {
 
   take(piece: Chunk): Chunk {
     if (this.#passing) return piece;
-    const held = this.#held;
-    const all = held.byteLength === 0 ? piece : joined(held, piece);
+    const before = this.#held.length;
+    const all = before === 0 ? piece : this.#held.with(piece);
     // A line end may lie across two pieces, so the search begins before it.
-    const end = lastBoundary(all, Math.max(0, held.byteLength - 3));
+    const end = lastBoundary(all, Math.max(0, before - 3));
     if (end === 0) {
-      if (all.byteLength > LONGEST_EVENT) {
-        this.#passing = this.#begun = true;
-        this.#id = undefined;
-        this.#held = new Uint8Array();
-        return all;
+      if (all.byteLength <= LONGEST_EVENT) {
+        if (before === 0) this.#held.with(piece);
+        return new Uint8Array();
       }
-      this.#held = all;
-      return new Uint8Array();
+      this.#passing = this.#begun = true;
+      this.#id = undefined;
+      this.#held.clear();
+      return all;
     }
     this.#begun = true;
-    this.#readIds(all.subarray(0, end));
-    this.#held = all.slice(end);
-    return all.subarray(0, end);
+    const events = all.subarray(0, end);
+    this.#readIds(events);
+    this.#held.clear();
+    if (end < all.byteLength) this.#held.with(all.subarray(end));
+    return events;
   }
 
   mayEnd(): boolean {
@@ -168,8 +170,8 @@ class Events implements Carried {
   }
 
   rest(): Chunk {
-    const rest = this.#held;
-    this.#held = new Uint8Array();
+    const rest = this.#held.with(new Uint8Array());
+    this.#held.clear();
     return rest;
   }
 
@@ -177,7 +179,7 @@ class Events implements Carried {
     // Before the first event it is the same request once more.
     if (this.#begun && this.#id === undefined) return undefined;
     // What was held back of an unfinished event comes again, whole.
-    this.#held = new Uint8Array();
+    this.#held.clear();
     return this.#id === undefined ? [] : [["last-event-id", this.#id]];
   }
 
@@ -232,11 +234,36 @@ function lastBoundary(bytes: Chunk, from: number): number {
   return 0;
 }
 
-function joined(a: Chunk, b: Chunk): Chunk {
-  const both = new Uint8Array(a.byteLength + b.byteLength);
-  both.set(a);
-  both.set(b, a.byteLength);
-  return both;
+/**
+ * Bytes that are held back. Room is made for twice as many whenever it runs out,
+ * so that an event in many small pieces is not copied once for each of them.
+ */
+class Held {
+  #room: Chunk = new Uint8Array();
+  #length = 0;
+
+  get length(): number {
+    return this.#length;
+  }
+
+  /** Takes a piece; gives all that is held, which is good until the next one. */
+  with(piece: Chunk): Chunk {
+    const length = this.#length + piece.byteLength;
+    if (length > this.#room.byteLength) {
+      const room = new Uint8Array(Math.max(length, 2 * this.#length));
+      room.set(this.#room.subarray(0, this.#length));
+      this.#room = room;
+    }
+    this.#room.set(piece, this.#length);
+    this.#length = length;
+    return this.#room.subarray(0, length);
+  }
+
+  /** Lets go of all; what was given is the taker's now. */
+  clear(): void {
+    this.#room = new Uint8Array();
+    this.#length = 0;
+  }
 }
 
 function latin1(bytes: Chunk): string {

@@ -50,7 +50,7 @@ export function settleRefused(
   const ms = c.clock.now() - at;
   c.meter?.request(status, ms);
   c.settled?.({
-    client: c.rules.clientAddress(request.headers, peer),
+    client: c.rules.clientAddress(request.headers, peer ?? undefined),
     method: request.method,
     target: request.url,
     status,

@@ -108,8 +108,18 @@ export interface Transport {
   forFetch(fields: Fields): Fields;
   /** Whether `fetch` sends this method as it is. Asked of uncommon ones only. */
   sendsMethod(method: string): boolean;
-  /** Address of a request's peer, if it came from this runtime's server. */
-  peerOf(request: Request, connection: unknown): string | undefined;
+  /**
+   * Whether a request's URL is scheme, `Host` and target pasted together, or the
+   * target itself in absolute form, as this runtime's server makes it.
+   */
+  pastesUrl?(connection: unknown): boolean;
+  /**
+   * Address of a request's peer, if it came from this runtime's server; `null` if
+   * it did and the address is not known any more, since the client has left.
+   */
+  peerOf(request: Request, connection: unknown): string | null | undefined;
+  /** The scheme that this runtime's server speaks, where it can be asked. */
+  schemeOf?(connection: unknown): string | undefined;
   /** Whether one more request to this backend would have to wait its turn. */
   full?(backend: Backend): boolean;
   /** Makes one attempt; resolves with the response header. */
@@ -121,9 +131,10 @@ export interface Transport {
   /**
    * Takes the fields that concern one connection out of an answer in place, and
    * says whether it may go out as it is then. What needs more than that (a
-   * `Location`, an unusual `Connection`) is left untouched, and copied.
+   * `Location`, an unusual `Connection`, a cookie of a backend with this base
+   * path) is left untouched, and copied.
    */
-  strip?(response: Response): boolean;
+  strip?(response: Response, basePath: string): boolean;
   /**
    * Makes the answer to a client: `body` in place of the backend's, which stays
    * if it is `undefined`, and `fields` in place of the backend's, likewise.

@@ -10,7 +10,7 @@ import type { Backend } from "../balancer.ts";
 import type { ProbeResult } from "../health.ts";
 import type { Chunk } from "../proxy/body.ts";
 import { answer } from "../proxy/errors.ts";
-import { type Fields, RESPONSE_DROPPED } from "../proxy/headers.ts";
+import { type Fields, RESPONSE_DROPPED } from "../proxy/fields.ts";
 import type { Failure, Outgoing, Transport } from "../proxy/transport.ts";
 import type { Acceptance, ClientEvents, Socket } from "../proxy/socket.ts";
 import { dial } from "./dial.ts";
@@ -34,6 +34,10 @@ interface BunInit extends RequestInit {
 export interface BunServerLike {
   /** Address of a request's peer; nothing once the request has ended. */
   requestIP(request: Request): { address: string } | null;
+  /** The port; none for a server on a Unix domain socket. */
+  readonly port?: number | undefined;
+  /** `http` or `https`. */
+  readonly protocol?: string | null;
   /** Idle limit of one request's connection, in seconds. */
   timeout(request: Request, seconds: number): void;
 }
@@ -129,9 +133,18 @@ export class BunTransport implements Transport {
     return METHODS.has(method);
   }
 
-  peerOf(request: Request, connection: unknown): string | undefined {
-    return (connection as Partial<BunServerLike> | undefined)
-      ?.requestIP?.(request)?.address;
+  peerOf(request: Request, connection: unknown): string | null | undefined {
+    const server = connection as Partial<BunServerLike>;
+    if (server.requestIP === undefined) return undefined;
+    const peer = server.requestIP(request);
+    if (peer !== null) return peer.address;
+    // Gone, unless there never was one.
+    return server.port === undefined ? undefined : null;
+  }
+
+  schemeOf(connection: unknown): string | undefined {
+    return (connection as Partial<BunServerLike> | undefined)?.protocol ??
+      undefined;
   }
 
   full(backend: Backend): boolean {
@@ -183,13 +196,14 @@ export class BunTransport implements Transport {
     return request.signal.aborted;
   }
 
-  strip(response: Response): boolean {
+  strip(response: Response, basePath: string): boolean {
     // Fields of a fetched answer can be changed on Bun; a copy of them and of the
     // answer would cost 3 µs of about 45 for a small one.
     const { headers } = response;
     const connection = headers.get("connection");
     if (
-      headers.has("location") ||
+      headers.has("location") || headers.has("content-location") ||
+      (basePath !== "" && headers.has("set-cookie")) ||
       (connection !== null && !/^(?:keep-alive|close)$/i.test(connection))
     ) return false;
     if (headers.has("transfer-encoding")) headers.delete("content-length");

@@ -18,7 +18,8 @@ import {
   isResponseDropped,
   Lines,
   type Read,
-} from "../proxy/headers.ts";
+} from "../proxy/fields.ts";
+import { isMapped } from "../proxy/mapping.ts";
 import type { Failure, Outgoing, Transport } from "../proxy/transport.ts";
 import type { Acceptance, ClientEvents, Socket } from "../proxy/socket.ts";
 import { dial } from "./dial.ts";
@@ -87,7 +88,14 @@ export class DenoTransport implements Transport {
       method === method.toUpperCase();
   }
 
+  pastesUrl(connection: unknown): boolean {
+    return (connection as Partial<Deno.ServeHandlerInfo> | null | undefined)
+      ?.remoteAddr !== undefined;
+  }
+
   peerOf(_request: Request, connection: unknown): string | undefined {
+    // A socket that is gone is said to be connected to `0.0.0.0`; a Unix domain
+    // socket has a path and no host.
     const address = (connection as Partial<Deno.ServeHandlerInfo> | undefined)
       ?.remoteAddr;
     return (address as Deno.NetAddr | undefined)?.hostname;
@@ -177,13 +185,15 @@ export class DenoTransport implements Transport {
     return denoFailure(error);
   }
 
-  strip(response: Response): boolean {
+  strip(response: Response, basePath: string): boolean {
     if (response.status === 205) return false;
     const list = answerLines(response);
     if (list === undefined) return false;
     let drops = 0;
     for (const [name, value] of list) {
-      if (name === "location" || name === "transfer-encoding") return false;
+      if (name === "transfer-encoding" || isMapped(name, basePath)) {
+        return false;
+      }
       if (
         name === "connection" && value !== "keep-alive" && value !== "close"
       ) return false;

@@ -418,7 +418,11 @@ function parseField(line: string): Header {
   if (colon < 1 || !TOKEN.test(name)) {
     throw new Malformed(`Not a header field: ${JSON.stringify(line)}`);
   }
-  const value = line.slice(colon + 1).replace(/^[ \t]+|[ \t]+$/g, "");
+  // By hand: a regular expression would look for the end at each inner space.
+  let [start, end] = [colon + 1, line.length];
+  while (start < end && /[ \t]/.test(line[start]!)) start++;
+  while (end > start && /[ \t]/.test(line[end - 1]!)) end--;
+  const value = line.slice(start, end);
   // deno-lint-ignore no-control-regex
   if (/[\x00-\x08\x0a-\x1f\x7f]/.test(value)) {
     throw new Malformed(`Control character in ${JSON.stringify(line)}`);

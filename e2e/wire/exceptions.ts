@@ -93,6 +93,47 @@ export const EXCEPTIONS: readonly Exception[] = [
   },
   {
     runtimes: ["bun"],
+    group: "target",
+    cases: ["target: an absolute form that names"],
+    instead:
+      "A target in absolute form that names another host than `Host` goes on, and `Host` decides.",
+    reason: "`Bun.serve` does not show a handler which host the target named.",
+    seen: /nothing reached the backend/,
+  },
+  {
+    runtimes: ["bun"],
+    group: "target",
+    cases: [
+      "target: an absolute form with an empty authority",
+      "target: an absolute form with nothing but the scheme",
+      "target: an absolute form with a port alone",
+      "target: an absolute form with empty userinfo",
+    ],
+    instead:
+      "A target in absolute form that names no host (`http:///x`) goes on as its path.",
+    reason: "`Bun.serve` shows a handler only the URL that it made of it.",
+    seen: /nothing reached the backend/,
+  },
+  {
+    runtimes: ["deno"],
+    group: "target",
+    cases: ["target: a path that looks like an absolute form"],
+    instead: "A path that begins like `/http:///` is refused with 400.",
+    reason:
+      "Deno shows a handler the same URL for the target `http:///`, which names no host and has to be refused (RFC 9110 §4.2.1).",
+    seen: /400 !== 200/,
+  },
+  {
+    runtimes: ["deno"],
+    group: "host",
+    cases: ["host: a missing Host"],
+    instead:
+      "HTTP/1.1 without a `Host` is forwarded like HTTP/1.0, which has none: the backend gets its own name.",
+    reason: "Deno's server takes it, and a handler cannot tell the two apart.",
+    seen: /nothing reached the backend/,
+  },
+  {
+    runtimes: ["bun"],
     group: "methods",
     cases: [
       "FOO",

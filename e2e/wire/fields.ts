@@ -9,6 +9,7 @@
 import assert from "node:assert/strict";
 import type { Handler } from "../harness/backend.ts";
 import { requestText } from "../harness/client.ts";
+import { until } from "../harness/wait.ts";
 import type { Header } from "../harness/wire.ts";
 import type { Group, WireCase } from "./case.ts";
 
@@ -45,6 +46,11 @@ const DROPPED: [promise: string, sent: Fields, gone: string][] = [
     "HTTP2-Settings that nobody named",
     [["HTTP2-Settings", "AAMAAABkAAQAAP__"]],
     "http2-settings",
+  ],
+  [
+    "Proxy-Authorization, which no backend has asked for (RFC 9110 §11.7.2)",
+    [["Proxy-Authorization", "Basic YTpi"]],
+    "proxy-authorization",
   ],
   ["Upgrade without Connection", [["Upgrade", "foo/1"]], "upgrade"],
   ["Proxy (CVE-2016-5385, httpoxy)", [["Proxy", "http://evil.test"]], "proxy"],
@@ -121,6 +127,33 @@ const DROPPED: [promise: string, sent: Fields, gone: string][] = [
     "x-forwarded_for",
   ],
   ["X_Real_IP", [["X_Real_IP", "1.1.1.1"]], "x_real_ip"],
+  // Some servers make `_` of every character that is no letter or digit.
+  [
+    "X.Forwarded.For, which CGI reads as ours",
+    [["X.Forwarded.For", "1.1.1.1"]],
+    "x.forwarded.for",
+  ],
+  [
+    "X~Forwarded~For",
+    [["X~Forwarded~For", "1.1.1.1"]],
+    "x~forwarded~for",
+  ],
+  [
+    "X!Forwarded|Proto",
+    [["X!Forwarded|Proto", "https"]],
+    "x!forwarded|proto",
+  ],
+  ["X.Real.IP", [["X.Real.IP", "1.1.1.1"]], "x.real.ip"],
+  [
+    "Content.Length, an alias of the framing",
+    [["Content.Length", "5"]],
+    "content.length",
+  ],
+  [
+    "Proxy_Authorization",
+    [["Proxy_Authorization", "Basic YTpi"]],
+    "proxy_authorization",
+  ],
   [
     "Content_Length, an alias of the framing",
     [["Content_Length", "5"]],
@@ -174,11 +207,6 @@ const SAME: [promise: string, name: string, value: string][] = [
   ["an unusual token as a name", "X!#$%&'*+.^`|~1", "1"],
   ["8 KB", "X-Long", "v".repeat(8_000)],
   ["Authorization", "Authorization", "Basic YTpi"],
-  [
-    "Proxy-Authorization, which only we could use",
-    "Proxy-Authorization",
-    "Basic YTpi",
-  ],
   ["Cookie", "Cookie", "a=1; b=2"],
   ["User-Agent", "User-Agent", "test/1"],
   ["Accept", "Accept", "text/html;q=0.5"],
@@ -276,6 +304,16 @@ const BACK_DROPPED: [promise: string, sent: Fields, gone: string][] = [
   ["Trailer", [["Trailer", "X-T"]], "trailer"],
   ["Upgrade", [["Upgrade", "h2c"], ["Connection", "Upgrade"]], "upgrade"],
   ["TE", [["TE", "trailers"]], "te"],
+  [
+    "Proxy-Authenticate (RFC 9110 §11.7.1)",
+    [["Proxy-Authenticate", 'Basic realm="a"']],
+    "proxy-authenticate",
+  ],
+  [
+    "Proxy-Authentication-Info (RFC 9110 §11.7.3)",
+    [["Proxy-Authentication-Info", "a=b"]],
+    "proxy-authentication-info",
+  ],
   [
     "a field that Connection names",
     [["X-A", "1"], ["Connection", "x-a"]],
@@ -662,12 +700,14 @@ const TRUSTED: WireCase[] = [
   ]], {
     "forwarded": "for=1.2.3.4, for=127.0.0.1",
   }),
-  trusted("an alias with underscores is not believed", [[
-    "X_Forwarded_For",
-    "1.2.3.4",
-  ]], {
+  trusted("an alias is not believed", [
+    ["X_Forwarded_For", "1.2.3.4"],
+    ["X.Forwarded.Proto", "https"],
+  ], {
     "x-forwarded-for": "127.0.0.1",
     "x_forwarded_for": undefined,
+    "x-forwarded-proto": "http",
+    "x.forwarded.proto": undefined,
   }),
   trusted(
     "Connection cannot name what was forwarded away (CVE-2024-45410)",
@@ -676,11 +716,112 @@ const TRUSTED: WireCase[] = [
   ),
 ];
 
+/** Whose a request is, of what a trusted proxy says. */
+const CLIENTS: [forwardedFor: string, client: string][] = [
+  ["203.0.113.7", "203.0.113.7"],
+  ["203.0.113.7:5678", "203.0.113.7"],
+  ["[2001:db8::7]:5678", "2001:db8::7"],
+  ["9.9.9.9, 203.0.113.7, 10.1.2.3", "203.0.113.7"],
+  ["203.0.113.7, unknown", "127.0.0.1"],
+  ["203.0.113.7, _hidden, 10.1.2.3", "10.1.2.3"],
+  ['evil"} {"client":"x', "127.0.0.1"],
+  ["010.0.0.1", "127.0.0.1"],
+];
+
 /** A v4 peer that is trusted by its block. */
 export const trust: Group = {
   name: "trust",
-  env: () => ({ TRUSTED_PROXIES: "10.0.0.0/8, 127.0.0.0/8" }),
-  cases: TRUSTED,
+  env: () => ({
+    TRUSTED_PROXIES: "10.0.0.0/8, 127.0.0.0/8",
+    ACCESS_LOG: "json",
+  }),
+  cases: [
+    ...TRUSTED,
+    // What was no address became the client's, in the log and for policies.
+    ...CLIENTS.map(([said, client]): WireCase => ({
+      name: `trust: a client in "${said}" is ${client}`,
+      async run(round) {
+        const target = `/client?${crypto.randomUUID()}`;
+        const { status } = await round.get(target, [["X-Forwarded-For", said]]);
+        assert.equal(status, 200);
+        const line = await until(
+          () => round.proxy.stdout.find((line) => line.includes(target)),
+          { what: "the line of the access log" },
+        );
+        assert.equal(JSON.parse(line!).client, client);
+      },
+    })),
+  ],
+};
+
+/** `REQUEST_ID`: one id, on both sides. */
+export const requestIds: Group = {
+  name: "request ids",
+  env: () => ({ REQUEST_ID: "on" }),
+  cases: ([
+    ["one that the backend sends as well", [["X-Request-Id", "theirs-1"]]],
+    ["two that the backend sends", [
+      ["X-Request-Id", "theirs-1"],
+      ["x-request-id", "theirs-2"],
+    ]],
+    ["none that the backend sends", []],
+  ] as [promise: string, sent: Fields][]).map((
+    [promise, headers],
+  ): WireCase => ({
+    // The client got two, and which of them the log has was for it to guess.
+    name: `request id: it comes back once, whatever of ${promise}`,
+    on: "proven",
+    async run(round) {
+      for (const sent of [[], [["X-Request-Id", "from-the-client"]]]) {
+        const before = round.requests.length;
+        const { status, headerAll } = await round.get(
+          "/",
+          sent as Fields,
+          (conn) => conn.reply({ headers, body: "ok" }),
+        );
+        assert.equal(status, 200);
+        const [id, ...more] = round.requests[before]!.headerAll("x-request-id");
+        assert.deepEqual(more, []);
+        assert.deepEqual(headerAll("x-request-id"), [id]);
+        if (sent.length > 0) assert.equal(id, "from-the-client");
+      }
+    },
+  })),
+};
+
+/** `POLICY=sticky:…`: which answers bind a client. */
+export const stickyCookies: Group = {
+  name: "sticky cookies",
+  env: () => ({ POLICY: "sticky:srv" }),
+  cases: ([
+    ["an answer that says nothing of caches", undefined, true],
+    ["a private answer", "private, max-age=60", true],
+    ["an answer that is not to be stored", "no-store", true],
+    ["an answer that is old at once", "max-age=0, must-revalidate", true],
+    ["a public answer", "public", false],
+    ["an answer for shared caches", "s-maxage=60", false],
+    ["an answer that keeps for a minute", "max-age=60", false],
+  ] as const).map(([promise, control, binds]): WireCase => ({
+    // A cache in front would give the one cookie to all, and bind all to one.
+    name: `sticky: ${promise} ${binds ? "binds" : "does not bind"} its client`,
+    async run(round) {
+      const headers: Fields = [["Set-Cookie", "own=1"]];
+      if (control !== undefined) headers.push(["Cache-Control", control]);
+      const { headerAll } = await round.get(
+        "/",
+        [],
+        (conn) => conn.reply({ headers, body: "ok" }),
+      );
+      const names = headerAll("set-cookie").map((cookie) =>
+        cookie.split("=", 1)[0]
+      );
+      assert.deepEqual(names, binds ? ["own", "srv"] : ["own"]);
+      assert.deepEqual(
+        headerAll("cache-control"),
+        control === undefined ? [] : [control],
+      );
+    },
+  })),
 };
 
 /** What a v4 peer is on a listener that takes both: v4-mapped, or plain. */

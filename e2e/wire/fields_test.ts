@@ -1,5 +1,7 @@
 import {
   fields,
+  requestIds,
+  stickyCookies,
   trust,
   trustMapped,
   trustOfOthers,
@@ -9,6 +11,14 @@ import {
 import { wireTests } from "./tests.ts";
 
 wireTests(fields);
-for (const group of [trust, trustV6, trustMapped, trustOfOthers, viaOff]) {
-  wireTests(group);
-}
+for (
+  const group of [
+    trust,
+    trustV6,
+    trustMapped,
+    trustOfOthers,
+    viaOff,
+    requestIds,
+    stickyCookies,
+  ]
+) wireTests(group);

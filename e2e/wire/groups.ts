@@ -11,6 +11,8 @@ import { cancelling } from "./cancelling.ts";
 import type { Group } from "./case.ts";
 import {
   fields,
+  requestIds,
+  stickyCookies,
   trust,
   trustMapped,
   trustOfOthers,
@@ -19,6 +21,12 @@ import {
 } from "./fields.ts";
 import { host, hostOfBackend, hostPreserved } from "./host.ts";
 import { loop } from "./loop.ts";
+import {
+  mapping,
+  mappingBehindFront,
+  mappingForStrangers,
+  mappingToOwnName,
+} from "./mapping.ts";
 import { methods } from "./methods.ts";
 import { smuggling } from "./smuggling.ts";
 import { quietStreams, streaming } from "./streaming.ts";
@@ -38,6 +46,12 @@ export const GROUPS: readonly Group[] = [
   trustMapped,
   trustOfOthers,
   viaOff,
+  requestIds,
+  stickyCookies,
+  mapping,
+  mappingBehindFront,
+  mappingForStrangers,
+  mappingToOwnName,
   loop,
   bodies,
   answers,
