@@ -57,6 +57,7 @@ import { decide, isIdempotent, type RetryBudget } from "./retry.ts";
 import type { Sticky } from "./sticky.ts";
 import { newSpanId, setSpan, traceOf } from "./trace.ts";
 import type { Failure, Payload, Transport } from "./transport.ts";
+import { acceptClient, askBackend } from "./upgrade.ts";
 import {
   type Body,
   gathers,
@@ -67,10 +68,8 @@ import {
 import {
   Bridge,
   HandshakeFailed,
-  handshakeFailure,
   handshakeOf,
   type Opened,
-  shakeHands,
 } from "./websocket.ts";
 
 /** Milliseconds that a small answer may take before its header goes ahead. */
@@ -642,33 +641,18 @@ export class Forwarder implements Owner {
     };
   }
 
-  /**
-   * Asks a backend for a WebSocket, on a connection of its own. What it answers
-   * is the response, unless it grants it: then that is `x.opened`.
-   */
+  /** Asks for a WebSocket. What is granted is `x.opened`, and not returned. */
   async #shake(x: Exchange, backend: Backend): Promise<Response | undefined> {
-    const { transport } = this.#options;
-    const { signal } = x.controller;
-    const socket = await transport.dial(backend, signal).catch((error) => {
-      throw new HandshakeFailed(transport.undialled(error));
+    const answer = await askBackend({
+      transport: this.#options.transport,
+      backend,
+      target: x.target.text,
+      fields: this.#fields(x, backend),
+      signal: x.controller.signal,
     });
-    const left = () => socket.destroy();
-    signal.addEventListener("abort", left, { once: true });
-    const fields = this.#fields(x, backend);
-    try {
-      const answer = await shakeHands(
-        socket,
-        backend.basePath + x.target.text,
-        fields,
-      );
-      if (answer instanceof Response) return answer;
-      signal.removeEventListener("abort", left);
-      x.opened = answer;
-      return undefined;
-    } catch (error) {
-      socket.destroy();
-      throw new HandshakeFailed(handshakeFailure(error));
-    }
+    if (answer instanceof Response) return answer;
+    x.opened = answer;
+    return undefined;
   }
 
   /** Step 7 for a WebSocket: the client gets its 101, and the two are joined. */
@@ -687,31 +671,27 @@ export class Forwarder implements Owner {
         this.#settle(x);
       },
     });
-    const fields = responseFields(new Headers(opened.fields), {
-      origin: backend.origin,
-      basePath: backend.basePath,
-      clientScheme: x.scheme,
-      clientHost: x.host,
-      added: x.requestId === undefined
-        ? undefined
-        : [["x-request-id", x.requestId]],
+    const answer = acceptClient(bridge, {
+      transport,
+      request: x.request,
+      connection: x.connection,
+      opened,
+      facts: {
+        origin: backend.origin,
+        basePath: backend.basePath,
+        clientScheme: x.scheme,
+        clientHost: x.host,
+        added: x.requestId === undefined
+          ? undefined
+          : [["x-request-id", x.requestId]],
+      },
+      log,
     });
-    try {
-      return transport.accept(x.request, x.connection, {
-        protocol: opened.protocol,
-        fields: fields ?? opened.fields,
-      }, bridge);
-    } catch (error) {
-      const gone = transport.left?.(x.request) === true;
-      if (!gone) log(`cannot upgrade a request: ${String(error)}`);
-      const answered = this.#end(
-        x,
-        gone ? 499 : 501,
-        gone ? "http_request_error" : "proxy_internal_error",
-      );
-      bridge.abandon();
-      return answered;
-    }
+    if (answer instanceof Response) return answer;
+    const type = answer === 499 ? "http_request_error" : "proxy_internal_error";
+    const ended = this.#end(x, answer, type);
+    bridge.abandon();
+    return ended;
   }
 
   /**
