@@ -388,7 +388,7 @@ export function assemble(
     })();
   const proxy: Proxy = {
     fetch: (request, connection) => forwarder.handle(request, connection),
-    websocket: bunWebSocket,
+    websocket: bunWebSocket(maxMessageBytes),
     pool,
     ready,
     metrics: () => {

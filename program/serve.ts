@@ -150,6 +150,7 @@ function serveHere(
     host,
     tls,
     shared: isWorker(),
+    websocket: proxy.websocket,
     log: inside.log,
   });
   const { forwarder } = inside;

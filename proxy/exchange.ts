@@ -7,12 +7,13 @@
 
 import type { Backend } from "../balancer.ts";
 import type { Chunk, Follower, Remembering } from "./body.ts";
+import type { Bridge } from "./bridge.ts";
 import type { Target } from "./guard.ts";
+import type { Opened } from "./handshake.ts";
 import type { Read } from "./headers.ts";
 import { Swept, TICK_MS } from "./in_flight.ts";
 import type { Attempt } from "./observed.ts";
 import type { Trace } from "./trace.ts";
-import type { Bridge, Opened } from "./websocket.ts";
 
 /** What ended an attempt from this side; given to `abort()` as its reason. */
 export const CLIENT_LEFT = new Error("Cannot answer: the client has left");

@@ -20,6 +20,8 @@ import {
   type Reading,
   reading,
 } from "./body.ts";
+import { Bridge } from "./bridge.ts";
+import { BridgeBudget } from "./bridge_budget.ts";
 import { answer, type ErrorType, STATUS } from "./errors.ts";
 import {
   CLIENT_LEFT,
@@ -42,6 +44,7 @@ import {
   refuseMethod,
   targetOf,
 } from "./guard.ts";
+import { HandshakeFailed, handshakeOf, type Opened } from "./handshake.ts";
 import {
   type Fields,
   type Read,
@@ -65,12 +68,6 @@ import {
   uploadOf,
   type UploadOptions,
 } from "./upload.ts";
-import {
-  Bridge,
-  HandshakeFailed,
-  handshakeOf,
-  type Opened,
-} from "./websocket.ts";
 
 /** Milliseconds that a small answer may take before its header goes ahead. */
 const ANSWER_PATIENCE_MS = 10;
@@ -213,6 +210,8 @@ type Begun = Chunk | ReadableStream<Chunk> | null | undefined;
 /** Takes requests through all steps. */
 export class Forwarder implements Owner {
   readonly #options: ForwarderOptions;
+  readonly #bridges: BridgeBudget;
+  #goneAway = false;
   #started = 0;
   /** When the next body of a proven backend may be looked at. */
   #looksAt = 0;
@@ -224,6 +223,7 @@ export class Forwarder implements Owner {
   /** Makes a forwarder; it holds nothing that must be ended. */
   constructor(options: ForwarderOptions) {
     this.#options = options;
+    this.#bridges = new BridgeBudget(options.maxMessageBytes);
   }
 
   /** Answers a request. Never rejects. */
@@ -362,6 +362,7 @@ export class Forwarder implements Owner {
 
   /** Closes all WebSockets, on both sides, since this process ends. */
   goAway(): void {
+    this.#goneAway = true;
     for (const x of this.#options.inFlight) (x as Exchange).bridge?.goAway();
   }
 
@@ -453,7 +454,9 @@ export class Forwarder implements Owner {
         }
         // 6. Judge.
         if (x.opened !== undefined) {
-          if (x.cause === undefined) return this.#join(x, backend, x.opened);
+          if (x.cause === undefined) {
+            return await this.#join(x, backend, x.opened);
+          }
           x.opened.socket.destroy();
           x.opened = undefined;
         }
@@ -504,7 +507,10 @@ export class Forwarder implements Owner {
           clientGone: failure.fault === "client" || x.cause === CLIENT_LEFT,
           timedOut: x.cause !== undefined,
           sent: failure.sent,
-          idempotent: isIdempotent(x.method),
+          // A handshake that was received is not sent again: whatever ended it
+          // may have been what the backend wanted to say.
+          idempotent: isIdempotent(x.method) &&
+            (!x.upgrades || backend.answer !== undefined),
           replayable: body === undefined || x.whole !== undefined ||
             (x.upload !== undefined
               ? x.upload.whole && (!failure.sent || body.length! <= KEPT_BODY)
@@ -523,6 +529,8 @@ export class Forwarder implements Owner {
     } catch (error) {
       // A fault of ours. The client gets an answer and the process goes on.
       this.#options.log(`cannot forward a request: ${String(error)}`);
+      x.bridge?.abandon();
+      x.opened?.socket.destroy();
       this.#leave(x);
       return this.#end(x, 500, "proxy_internal_error");
     }
@@ -649,6 +657,7 @@ export class Forwarder implements Owner {
       target: x.target.text,
       fields: this.#fields(x, backend),
       signal: x.controller.signal,
+      connectTimeoutMs: this.#options.connectTimeoutMs,
     });
     if (answer instanceof Response) return answer;
     x.opened = answer;
@@ -656,34 +665,40 @@ export class Forwarder implements Owner {
   }
 
   /** Step 7 for a WebSocket: the client gets its 101, and the two are joined. */
-  #join(x: Exchange, backend: Backend, opened: Opened): Response {
-    const { transport, clock, log } = this.#options;
+  async #join(
+    x: Exchange,
+    backend: Backend,
+    opened: Opened,
+  ): Promise<Response> {
+    const { transport, clock, log, maxMessageBytes } = this.#options;
     x.answered = true;
     x.status = 101;
     this.meter?.answered(backend, 101, clock.now() - x.attemptAt);
     this.#note(x, "101");
     this.#judge(x, 101);
     const bridge = x.bridge = new Bridge(opened, {
+      maxMessageBytes,
+      budget: this.#bridges,
       now: () => clock.now(),
+      later: (callback) => clock.setTimeout(callback, 0),
       log,
       over: () => {
         x.bytes = bridge.bytes;
         this.#settle(x);
       },
     });
-    const answer = acceptClient(bridge, {
+    if (this.#goneAway) bridge.goAway();
+    const answer = await acceptClient(bridge, {
       transport,
       request: x.request,
       connection: x.connection,
       opened,
       facts: {
-        origin: backend.origin,
+        origin: backend.ownOrigin,
         basePath: backend.basePath,
         clientScheme: x.scheme,
         clientHost: x.host,
-        added: x.requestId === undefined
-          ? undefined
-          : [["x-request-id", x.requestId]],
+        added: this.#added(x, backend),
       },
       log,
     });

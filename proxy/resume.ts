@@ -13,6 +13,7 @@
  * @module
  */
 
+import { latin1 } from "../http/bytes.ts";
 import type { Chunk } from "./body.ts";
 import type { Fields } from "./headers.ts";
 
@@ -237,13 +238,4 @@ function joined(a: Chunk, b: Chunk): Chunk {
   both.set(a);
   both.set(b, a.byteLength);
   return both;
-}
-
-function latin1(bytes: Chunk): string {
-  let text = "";
-  // In slices, since each byte becomes an argument of the call.
-  for (let at = 0; at < bytes.byteLength; at += 8192) {
-    text += String.fromCharCode(...bytes.subarray(at, at + 8192));
-  }
-  return text;
 }
