@@ -270,7 +270,7 @@ export class BunTransport implements Transport {
     signal: AbortSignal,
     limitMs: number,
   ): Promise<Socket> {
-    return dial(backend, signal, limitMs, this.#tls);
+    return dial(backend, signal, limitMs, { tls: this.#tls });
   }
 
   undialled(error: unknown): Failure {

@@ -258,7 +258,7 @@ export class DenoTransport implements Transport {
     signal: AbortSignal,
     limitMs: number,
   ): Promise<Socket> {
-    return dial(backend, signal, limitMs, this.#options.tls);
+    return dial(backend, signal, limitMs, { tls: this.#options.tls });
   }
 
   undialled(error: unknown): Failure {

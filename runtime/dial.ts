@@ -23,6 +23,14 @@ const onBun = "Bun" in globalThis;
  */
 const NEXT_ADDRESS_MS = 250;
 
+/** Options of {@linkcode dial}. */
+export interface DialOptions {
+  /** TLS towards `https:` backends. */
+  tls?: TransportOptions["tls"];
+  /** How a name is looked up. Defaults to the system's way; tests pass theirs. */
+  lookup?: net.TcpSocketConnectOpts["lookup"];
+}
+
 /**
  * Connects to a backend, in `limitMs` at most, TLS handshake included. Nothing of
  * a request has been sent when it fails.
@@ -33,7 +41,7 @@ export async function dial(
   backend: Backend,
   signal: AbortSignal,
   limitMs: number,
-  options: TransportOptions["tls"],
+  options: DialOptions = {},
 ): Promise<Socket> {
   const until = performance.now() + limitMs;
   try {
@@ -43,10 +51,11 @@ export async function dial(
     // in their place. On Bun the text holds both; Deno tells which the usual
     // ones are to those with `--allow-sys` only, so there they are asked second.
     const { code } = error as { code?: unknown };
-    if (onBun || options?.ca === undefined || !UNKNOWN.test(String(code))) {
+    const { tls } = options;
+    if (onBun || tls?.ca === undefined || !UNKNOWN.test(String(code))) {
       throw error;
     }
-    const usual = { ...options, ca: undefined };
+    const usual = { ...options, tls: { ...tls, ca: undefined } };
     return await dialOnce(backend, signal, until, usual);
   }
 }
@@ -58,7 +67,7 @@ function dialOnce(
   backend: Backend,
   signal: AbortSignal,
   until: number,
-  options: TransportOptions["tls"],
+  options: DialOptions,
 ): Promise<Socket> {
   signal.throwIfAborted();
   const secure = backend.origin.startsWith("https:");
@@ -98,7 +107,7 @@ function timedOut(): Error {
 function connect(
   backend: Backend,
   secure: boolean,
-  options: TransportOptions["tls"],
+  { tls: { ca, cert, key } = {}, lookup }: DialOptions,
 ): net.Socket {
   if (backend.socketPath !== undefined) {
     return net.connect({ path: backend.socketPath, allowHalfOpen: true });
@@ -114,9 +123,9 @@ function connect(
     // and of several addresses one may be dead.
     autoSelectFamily: true,
     autoSelectFamilyAttemptTimeout: NEXT_ADDRESS_MS,
+    ...(lookup === undefined ? {} : { lookup }),
   };
   if (!secure) return net.connect(to);
-  const { ca, cert, key } = options ?? {};
   // Of a backend whose address was looked up, the certificate has the name.
   const name = new URL(backend.ownOrigin).hostname.replace(/^\[|\]$/g, "");
   return tls.connect({
