@@ -26,6 +26,7 @@ import {
   OPCODE,
 } from "./frames.ts";
 import type { Opened } from "./handshake.ts";
+import { Inbox } from "./inbox.ts";
 import type { ClientEnd, ClientEvents } from "./socket.ts";
 
 /** Bytes on their way to a backend past which the client has to wait. */
@@ -35,7 +36,7 @@ const ENOUGH = 1024 * 1024;
  * client is told that messages are lost, with 1013. One message may come on top.
  */
 export const TOO_MUCH = 16 * 1024 * 1024;
-/** Messages of a backend that are passed on before others have their turn. */
+/** Messages of a client after which others have their turn. */
 const TURN = 1_000;
 /** Milliseconds that a client has to take its 101. */
 const OPENING_MS = 2_000;
@@ -70,7 +71,15 @@ export class Bridge implements ClientEvents, Holder {
   #clientClosed = false;
   /** The client's side is over. */
   #clientOver = false;
+  /** The client is not read, until its backend has taken what it sent. */
   #clientWaits = false;
+  /** Messages of the client in this turn, and those that wait for the next. */
+  #turn = 0;
+  readonly #inbox = new Inbox();
+  /** How the client has ended, behind what waits. */
+  #clientSaid: [code: number, reason: string] | undefined;
+  /** The client has no room for more; it is told when there is. */
+  #clientFull = false;
   /** The backend was sent a close frame, or the end without one. */
   #backendClosed = false;
   /** The backend has said that it sends no more. */
@@ -80,8 +89,6 @@ export class Bridge implements ClientEvents, Holder {
   #backendOver = false;
   /** What a ping asks to be answered with; the last of many is enough. */
   #ping: Chunk | undefined;
-  /** Messages passed on in this turn. */
-  #turn = 0;
   #leaving = false;
   #over = false;
   #shedding = false;
@@ -114,12 +121,15 @@ export class Bridge implements ClientEvents, Holder {
         socket.end();
         this.#cutClient();
       },
+      turned: () => {
+        socket.pause();
+        options.later(() => this.#goOn());
+      },
     }, options.maxMessageBytes);
     this.#reader.pause();
     for (const bytes of rest) this.#reader.push(bytes);
     socket.listen({
       data: (bytes) => {
-        this.#turn = 0;
         this.#reader.push(bytes);
         this.#afterReading();
       },
@@ -130,7 +140,7 @@ export class Bridge implements ClientEvents, Holder {
       drained: () => {
         if (!this.#clientWaits) return;
         this.#clientWaits = false;
-        this.#client?.resume?.();
+        this.#clientGoesOn();
       },
     });
   }
@@ -148,36 +158,26 @@ export class Bridge implements ClientEvents, Holder {
 
   message(data: string | Chunk): void {
     if (this.#backendClosed || this.#backendOver) return;
-    const socket = this.#socket;
-    const client = this.#client;
-    const { maxMessageBytes, budget, log } = this.#options;
-    const waited = socket.queued;
-    if (waited > TOO_MUCH && client?.pause === undefined) {
-      log("a backend reads a WebSocket too slowly: closed");
-      this.#closeClient(CLOSE.tryAgainLater, "the backend reads too slowly");
-      return this.#closeBackend(CLOSE.goingAway, "");
+    if (this.#turn === TURN) {
+      this.#inbox.push(data);
+      if (this.#inbox.bytes > TOO_MUCH) this.#tooSlow();
+      return;
     }
-    const payload = encoded(data);
-    if (payload.length > maxMessageBytes) {
-      this.#closeClient(CLOSE.tooBig, "message too big");
-      return this.#leaveBackend();
-    }
-    const opcode = typeof data === "string" ? OPCODE.text : OPCODE.binary;
-    socket.write(frameOf(opcode, payload));
-    const { queued } = socket;
-    if (queued >= ENOUGH && client?.pause !== undefined) {
-      this.#clientWaits = true;
-      client.pause();
-    }
-    if (queued > waited) budget.count(this);
+    if (++this.#turn === TURN) this.#waitsItsTurn();
+    this.#toBackend(data);
   }
 
   drained(): void {
+    this.#clientFull = false;
     this.#goOn();
   }
 
   closed(code: number, reason: string): void {
     if (this.#clientOver) return;
+    if (!this.#inbox.empty) {
+      this.#clientSaid = [code, reason];
+      return;
+    }
     this.#clientOver = this.#clientClosed = true;
     if (mayBeSent(code)) {
       this.#closeBackend(code, reason);
@@ -208,7 +208,7 @@ export class Bridge implements ClientEvents, Holder {
   }
 
   get held(): number {
-    return this.#reader.held + this.#socket.queued +
+    return this.#reader.held + this.#socket.queued + this.#inbox.bytes +
       (this.#client?.queued ?? 0);
   }
 
@@ -220,6 +220,7 @@ export class Bridge implements ClientEvents, Holder {
     this.#shedding = true;
     this.#options.log("WebSockets hold too much: the largest is closed");
     this.#reader.stop();
+    this.#inbox.clear();
     this.#closeClient(CLOSE.tryAgainLater, "too much is waiting");
     // A close frame comes behind what waits, and what waits is what is too much.
     if ((this.#client?.queued ?? 0) > ENOUGH) this.#client!.cut();
@@ -251,12 +252,65 @@ export class Bridge implements ClientEvents, Holder {
 
   /** Reads on, as far as the client takes what comes. */
   #goOn(): void {
-    // It cannot be told anything yet.
+    // It cannot be told anything yet, or any more for now.
     if (this.#client === undefined) return;
-    this.#turn = 0;
+    if (this.#clientFull && !this.#clientClosed) return;
     this.#reader.resume();
     this.#afterReading();
     if (!this.#reader.paused && !this.#backendOver) this.#socket.resume();
+  }
+
+  #toBackend(data: string | Chunk): void {
+    if (this.#backendClosed || this.#backendOver) return;
+    const socket = this.#socket;
+    const client = this.#client;
+    const { maxMessageBytes, budget } = this.#options;
+    const waited = socket.queued;
+    if (waited > TOO_MUCH && client?.pause === undefined) {
+      return this.#tooSlow();
+    }
+    const payload = encoded(data);
+    if (payload.length > maxMessageBytes) {
+      this.#closeClient(CLOSE.tooBig, "message too big");
+      return this.#leaveBackend();
+    }
+    const opcode = typeof data === "string" ? OPCODE.text : OPCODE.binary;
+    socket.write(frameOf(opcode, payload));
+    const { queued } = socket;
+    if (queued >= ENOUGH && client?.pause !== undefined) {
+      this.#clientWaits = true;
+      client.pause();
+    }
+    if (queued > waited) budget.count(this);
+  }
+
+  #tooSlow(): void {
+    this.#options.log("a backend reads a WebSocket too slowly: closed");
+    this.#closeClient(CLOSE.tryAgainLater, "the backend reads too slowly");
+    this.#closeBackend(CLOSE.goingAway, "");
+  }
+
+  /**
+   * Lets others have their turn. Bun hands over all that it has read at once,
+   * which may be 80,000 messages, whatever it is told meanwhile.
+   */
+  #waitsItsTurn(): void {
+    this.#client?.pause?.();
+    this.#options.later(() => {
+      for (this.#turn = 0; !this.#inbox.empty && this.#turn < TURN;) {
+        this.#turn++;
+        this.#toBackend(this.#inbox.take());
+      }
+      if (this.#turn === TURN) return this.#waitsItsTurn();
+      if (this.#clientSaid !== undefined) this.closed(...this.#clientSaid);
+      this.#clientGoesOn();
+    });
+  }
+
+  /** Reads the client again, unless its backend has to take something first. */
+  #clientGoesOn(): void {
+    if (this.#turn === TURN) return;
+    if (!this.#clientWaits && !this.#clientClosed) this.#client?.resume?.();
   }
 
   #afterReading(): void {
@@ -275,13 +329,10 @@ export class Bridge implements ClientEvents, Holder {
   #toClient(data: string | Chunk): void {
     if (this.#clientClosed) return;
     this.bytes += data.length;
-    const room = this.#client!.send(data);
-    if (room && ++this.#turn < TURN) return;
+    if (this.#client!.send(data)) return;
+    this.#clientFull = true;
     this.#reader.pause();
     this.#socket.pause();
-    // A piece of 64 KB may hold 32,000 messages, each of which costs more than
-    // its bytes: whatever else there is to do would wait for the last of them.
-    if (room) this.#options.later(() => this.#goOn());
   }
 
   #closeClient(code: number | undefined, reason: string): void {
@@ -321,6 +372,7 @@ export class Bridge implements ClientEvents, Holder {
     this.#backendOver = this.#backendClosed = true;
     this.#moved();
     this.#reader.stop();
+    this.#inbox.clear();
     // What was written to it may still be on the way out.
     this.#socket.end();
     this.#socket.destroy();

@@ -92,6 +92,52 @@ Deno.test("Bridge lets a client wait that can wait, until the backend has read",
   assert.deepEqual(calls, ["pause", "resume"]);
 });
 
+Deno.test("Bridge lets others have their turn after 1,000 messages of a client", () => {
+  // Bun hands over 80,000 messages in one go, also when it is told to pause.
+  const calls: string[] = [];
+  const client = Object.assign(new FakeClient(), {
+    pause: () => void calls.push("pause"),
+    resume: () => void calls.push("resume"),
+  });
+  const { bridge, socket, state } = bridged(client);
+  for (let i = 0; i < 999; i++) bridge.message("");
+  assert.deepEqual(calls, []);
+  for (let i = 0; i < 1_501; i++) bridge.message("");
+  assert.equal(socket.written.length, 1_000);
+  assert.deepEqual(calls, ["pause"]);
+  // The end comes behind what was sent.
+  bridge.closed(1000, "bye");
+  state.later.shift()!();
+  assert.equal(socket.written.length, 2_000);
+  assert.equal(bridge.held, 500 * 64);
+  state.later.shift()!();
+  assert.equal(socket.written.length, 2_501);
+  assert.equal(kinds(socket).at(-1), 0x88);
+  assert.deepEqual([bridge.held, state.later.length], [0, 0]);
+
+  // One that has taken its turn is read again, unless its backend is slow.
+  const other = bridged(client);
+  calls.length = 0;
+  for (let i = 0; i < 1_000; i++) other.bridge.message("");
+  other.state.later.shift()!();
+  assert.deepEqual(calls, ["pause", "resume"]);
+  other.socket.queued = 2 * MB;
+  for (let i = 0; i < 1_000; i++) other.bridge.message("");
+  other.socket.drained();
+  assert.equal(new Set(calls.slice(2)).size, 1, "it was read again");
+  other.state.later.shift()!();
+  assert.equal(calls.at(-1), "resume");
+});
+
+Deno.test("Bridge closes a client that sends too much to wait for its turn", () => {
+  const { bridge, client } = bridged();
+  for (let i = 0; i < 1_001; i++) bridge.message("");
+  for (let i = 0; i < 16; i++) bridge.message(new Uint8Array(MB));
+  assert.deepEqual(client.seen, [
+    ["close", 1013, "the backend reads too slowly"],
+  ]);
+});
+
 Deno.test("Bridge closes a client that cannot wait once too much is held for it", () => {
   const { bridge, socket, client } = bridged();
   socket.queued = TOO_MUCH;
@@ -141,9 +187,20 @@ Deno.test("Bridge lets others have their turn after 1,000 messages", () => {
   assert.equal(client.seen.length, 2_500);
   assert.equal(state.later.length, 0);
   assert.equal(socket.paused, false);
-  // Those of another piece are counted anew.
+  // Those of another piece begin a turn of their own.
   socket.receive(bytesOf("\x81\x00".repeat(900)));
   assert.equal(client.seen.length, 3_400);
+});
+
+Deno.test("Bridge does not go on after a turn while its client has no room", () => {
+  const { bridge, socket, client, state } = bridged();
+  const send = client.send.bind(client);
+  client.send = (data) => send(data) && client.seen.length !== 1_000;
+  socket.receive(bytesOf("\x81\x00".repeat(2_500)));
+  state.later.shift()!();
+  assert.equal(client.seen.length, 1_000);
+  bridge.drained();
+  assert.equal(client.seen.length, 2_000);
 });
 
 Deno.test("Bridge passes on what came before its client did", () => {
@@ -298,7 +355,7 @@ Deno.test("Bridge.goAway() says 1001 to both, also to a client still to come", (
 
 Deno.test("Bridge answers the last of many pings", () => {
   const { socket } = bridged();
-  socket.receive(bytesOf("\x89\x01a\x89\x01b".repeat(1_000)));
+  socket.receive(bytesOf("\x89\x01a\x89\x01b".repeat(400)));
   assert.deepEqual(kinds(socket), [0x8a]);
   socket.receive(bytesOf("\x89\x01c"));
   assert.deepEqual(kinds(socket), [0x8a, 0x8a]);

@@ -121,7 +121,18 @@ export interface FrameSink {
   closed(code: number | undefined, reason: string): void;
   /** The peer broke the rules; nothing comes after it. */
   failed(code: number, reason: string): void;
+  /**
+   * So many frames were read that others should have their turn: the reader has
+   * paused, and is to be resumed after that.
+   */
+  turned(): void;
 }
+
+/**
+ * Frames that are read in one turn. A piece of 64 KB may be 32,000 of them, and
+ * more of them come as fast as these are read: all else would wait for the last.
+ */
+const TURN = 1_000;
 
 /** Reads a server's frames. */
 export class FrameReader {
@@ -130,6 +141,8 @@ export class FrameReader {
   #paused = false;
   #over = false;
   #parsing = false;
+  /** Frames that were read in this turn. */
+  #turn = 0;
   /** What came and was not read yet; of the first piece, what is from `#at` on. */
   #waiting: Chunk[] = [];
   #waits = 0;
@@ -156,9 +169,10 @@ export class FrameReader {
     this.#limit = limit;
   }
 
-  /** Takes bytes. */
+  /** Takes bytes; they begin a turn of their own. */
   push(bytes: Chunk): void {
     if (this.#over || bytes.length === 0) return;
+    this.#turn = 0;
     this.#waiting.push(bytes);
     this.#waits += bytes.length;
     this.#run();
@@ -187,6 +201,7 @@ export class FrameReader {
   /** Goes on with what was held back. */
   resume(): void {
     this.#paused = false;
+    this.#turn = 0;
     this.#run();
   }
 
@@ -292,6 +307,10 @@ export class FrameReader {
 
   #ended(): void {
     this.#missing = -1;
+    if (++this.#turn === TURN) {
+      this.#paused = true;
+      this.#sink.turned();
+    }
     if (this.#opcode >= 8) {
       const payload = this.#control.take();
       if (this.#opcode === OPCODE.ping) this.#sink.ping(payload);

@@ -22,6 +22,7 @@ function collecting(seen: Seen): FrameSink {
     ping: (payload) => seen.push(["ping", [...payload]]),
     closed: (code, reason) => seen.push(["closed", code, reason]),
     failed: (code, reason) => seen.push(["failed", code, reason]),
+    turned: () => seen.push(["turned"]),
   };
 }
 
@@ -201,6 +202,26 @@ Deno.test("FrameReader takes no more memory for a message than its frames have s
   assert.ok(reader.held <= 2 ** 20, String(reader.held));
 });
 
+Deno.test("FrameReader pauses after 1,000 frames of any kind", () => {
+  for (const first of [0x00, 0x81, 0x89, 0x8a]) {
+    const seen: Seen = [];
+    const reader = new FrameReader(collecting(seen), 1_000);
+    const turns = () => seen.filter(([what]) => what === "turned").length;
+    if (first === 0) reader.push(new Uint8Array(frame(0x02)));
+    const many = new Uint8Array(Array(2_500).fill(frame(first)).flat());
+    reader.push(many);
+    assert.deepEqual([reader.paused, turns()], [true, 1], `${first}`);
+    reader.resume();
+    assert.deepEqual([reader.paused, turns()], [true, 2], `${first}`);
+    reader.resume();
+    assert.deepEqual([reader.paused, turns()], [false, 2], `${first}`);
+    assert.equal(reader.waits, false);
+    // What comes later begins a turn of its own.
+    reader.push(many.subarray(0, 1_800));
+    assert.equal(reader.paused, false);
+  }
+});
+
 Deno.test("FrameReader takes linear time, whatever frames there are", () => {
   const shapes: [string, number[]][] = [
     ["empty fragments", [0x00, 0]],
@@ -228,6 +249,7 @@ Deno.test("FrameReader takes linear time, whatever frames there are", () => {
           const reader = new FrameReader(collecting([]), 2 ** 24);
           for (let at = 0; at < all.length; at += size) {
             reader.push(all.subarray(at, at + size));
+            while (reader.paused) reader.resume();
           }
         };
       });

@@ -8,6 +8,7 @@ import { createProxy } from "../../mod.ts";
 const proxy = createProxy({
   backends: [process.env.BACKEND!],
   health: false,
+  maxMessageBytes: Number(process.env.MAX_MESSAGE_BYTES ?? 16 * 1024 * 1024),
   fetch: () => Promise.resolve(new Response("by the given fetch")),
 });
 
