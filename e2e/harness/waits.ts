@@ -32,6 +32,8 @@ export async function longestWait(
   longest = 0;
   let over = false;
   const done = doing().finally(() => over = true);
+  // It may fail while a request is waited for.
+  done.catch(() => {});
   while (!over) await ask();
   // Once more, for what keeps it busy from then on.
   await ask();
