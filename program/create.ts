@@ -239,7 +239,7 @@ export function assemble(
   });
   const proxy: Proxy = {
     fetch: answering((r, connection) => forwarder.handle(r, connection), log),
-    websocket: bunWebSocket,
+    websocket: bunWebSocket(checked.maxMessageBytes),
     pool,
     ready,
     metrics() {

@@ -168,6 +168,7 @@ function serveHere(
     host,
     tls,
     shared: isWorker(),
+    websocket: proxy.websocket,
     log: inside.log,
   });
   served.authority = `${

@@ -24,7 +24,7 @@ import {
 import type { Read } from "./headers.ts";
 import { traceOf } from "./trace.ts";
 import { watchClient } from "./watch.ts";
-import { handshakeOf } from "./websocket.ts";
+import { handshakeOf } from "./handshake.ts";
 
 /** A request as its server hands it over. */
 export interface Arrival {

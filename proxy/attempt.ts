@@ -17,7 +17,7 @@ import { SMALL_BODY } from "./sampling.ts";
 import { newSpanId, setSpan } from "./trace.ts";
 import type { Failure, Payload, Transport } from "./transport.ts";
 import { askBackend } from "./upgrade.ts";
-import type { Opened } from "./websocket.ts";
+import type { Opened } from "./handshake.ts";
 
 /** What an attempt came to. */
 export type Result =
@@ -130,6 +130,7 @@ async function upgrade(
     target: x.target.text,
     fields: fieldsOf(x, backend, c, undefined),
     signal: x.controller.signal,
+    connectTimeoutMs: c.connectTimeoutMs,
   });
   if (x.cause === undefined) return asked;
   if (asked instanceof Response) discard(asked);

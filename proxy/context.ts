@@ -7,6 +7,7 @@
 
 import type { Backend, Pool } from "../balancer.ts";
 import type { Clock } from "../runtime/clock.ts";
+import type { BridgeBudget } from "./bridge_budget.ts";
 import type { Limits } from "./exchange.ts";
 import type { HostHeader, RequestRules } from "./headers.ts";
 import type { InFlight } from "./in_flight.ts";
@@ -81,6 +82,10 @@ export interface Context extends ForwarderOptions {
   readonly sampling: Sampling;
   /** Lasting requests by connection. */
   readonly streams: Streams;
+  /** What all WebSockets may keep. */
+  readonly bridges: BridgeBudget;
+  /** Whether WebSockets are to be closed, since this process ends. */
+  goneAway: boolean;
   /** Counts; none until figures are wanted. */
   meter: Meter | undefined;
   /** Explains; none while no client may know. */

@@ -6,6 +6,7 @@
  */
 
 import type { Backend } from "../balancer.ts";
+import type { Bridge } from "./bridge.ts";
 import type { Target } from "./guard.ts";
 import type { Read } from "./headers.ts";
 import { Swept, TICK_MS } from "./in_flight.ts";
@@ -13,7 +14,6 @@ import type { Attempt } from "./observed.ts";
 import type { Ending, Relay, RelayOwner } from "./relay.ts";
 import type { Trace } from "./trace.ts";
 import { type ClientBody, NO_UPLOAD, type Upload } from "./upload.ts";
-import type { Bridge } from "./websocket.ts";
 
 /** What ended a request from this side; given to `abort()` as its reason. */
 export const CLIENT_LEFT = new Error("Cannot answer: the client has left");

@@ -12,7 +12,7 @@ import {
   TOO_LARGE,
 } from "./exchange.ts";
 import type { Failure, Transport } from "./transport.ts";
-import { HandshakeFailed } from "./websocket.ts";
+import { HandshakeFailed } from "./handshake.ts";
 
 /** The backend's status is none that can be passed on. */
 export const BAD_STATUS: Failure = {

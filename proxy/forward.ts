@@ -11,6 +11,7 @@
 import { peerOf } from "./addresses.ts";
 import { admit, type Arrival } from "./admit.ts";
 import { attempt } from "./attempt.ts";
+import { BridgeBudget } from "./bridge_budget.ts";
 import type { Context, ForwarderOptions } from "./context.ts";
 import { Exchange, type Limits, type Owner, STOPPED } from "./exchange.ts";
 import { failureOf } from "./failure.ts";
@@ -40,6 +41,8 @@ export class Forwarder implements Owner {
       exact: options.exact || options.resume,
       sampling: new Sampling(),
       streams: new Streams(),
+      bridges: new BridgeBudget(options.maxMessageBytes),
+      goneAway: false,
       meter: undefined,
       explainer: undefined,
     };
@@ -99,7 +102,9 @@ export class Forwarder implements Owner {
         // 4. Rewrite, and 5. send. Not awaited further than the header.
         const result = await attempt(x, backend, c);
         // 6. Judge, and 7. answer.
-        if (result.kind === "opened") return join(x, backend, result.opened, c);
+        if (result.kind === "opened") {
+          return await join(x, backend, result.opened, c);
+        }
         if (result.kind === "answer") {
           return respond(x, backend, result.response, result.body, c);
         }
@@ -111,6 +116,7 @@ export class Forwarder implements Owner {
     } catch (error) {
       // A fault of ours. The client gets an answer and the process goes on.
       c.log(`cannot forward a request: ${String(error)}`);
+      x.bridge?.abandon();
       leave(x);
       return answerWith(x, 500, "proxy_internal_error", c);
     }
@@ -160,6 +166,7 @@ export class Forwarder implements Owner {
 
   /** Closes all WebSockets, on both sides, since this process ends. */
   goAway(): void {
+    this.context.goneAway = true;
     for (const x of this.#exchanges()) x.bridge?.goAway();
   }
 

@@ -48,7 +48,9 @@ export function mayRetry(x: Exchange, failure: Failure, c: Context): boolean {
     clientGone: failure.fault === "client" || x.cause === CLIENT_LEFT,
     timedOut: x.cause !== undefined,
     sent: failure.sent,
-    idempotent: isIdempotent(x.method),
+    // A handshake that was received is not sent again: what ended it may have
+    // been what the backend wanted to say.
+    idempotent: isIdempotent(x.method) && !x.upgrades,
     replayable: kind === "none" || kind === "whole" ||
       (kind === "replayable" && !failure.sent),
     retries: x.retries,

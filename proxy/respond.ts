@@ -19,7 +19,8 @@ import { carriedOf } from "./resume.ts";
 import { explanation, settle } from "./settle.ts";
 import { acceptClient } from "./upgrade.ts";
 import { NO_UPLOAD } from "./upload.ts";
-import { Bridge, type Opened } from "./websocket.ts";
+import { Bridge } from "./bridge.ts";
+import type { Opened } from "./handshake.ts";
 
 /** Answers with what the backend has sent. */
 export function respond(
@@ -63,17 +64,20 @@ export function respond(
 }
 
 /** Answers with a 101, and joins the two sides of a WebSocket. */
-export function join(
+export async function join(
   x: Exchange,
   backend: Backend,
   opened: Opened,
   c: Context,
-): Response {
+): Promise<Response> {
   x.answered = true;
   x.status = 101;
   answered(x, 101, c);
   judge(x, 101, c);
   const bridge = x.bridge = new Bridge(opened, {
+    maxMessageBytes: c.maxMessageBytes,
+    budget: c.bridges,
+    later: (callback) => c.clock.setTimeout(callback, 0),
     now: () => c.clock.now(),
     log: c.log,
     over: () => {
@@ -81,8 +85,9 @@ export function join(
       settle(x, c);
     },
   });
+  if (c.goneAway) bridge.goAway();
   const added = addedTo(x, backend, undefined, c);
-  const answer = acceptClient(bridge, {
+  const answer = await acceptClient(bridge, {
     transport: c.transport,
     request: x.request,
     connection: x.connection,

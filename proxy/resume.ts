@@ -13,6 +13,7 @@
  * @module
  */
 
+import { latin1 } from "../http/bytes.ts";
 import type { Chunk } from "./body.ts";
 import type { Fields } from "./headers.ts";
 
@@ -264,13 +265,4 @@ class Held {
     this.#room = new Uint8Array();
     this.#length = 0;
   }
-}
-
-function latin1(bytes: Chunk): string {
-  let text = "";
-  // In slices, since each byte becomes an argument of the call.
-  for (let at = 0; at < bytes.byteLength; at += 8192) {
-    text += String.fromCharCode(...bytes.subarray(at, at + 8192));
-  }
-  return text;
 }

@@ -52,9 +52,10 @@ export interface Failure {
   sent: boolean;
   /**
    * Whose fault it is. Only a backend's counts as an outcome: a client that
-   * cuts its upload, or this machine running out of sockets, blames nobody.
+   * cuts its upload, or this machine running out of sockets, is no backend's
+   * fault. `"none"` is a backend that may have meant it.
    */
-  fault: "backend" | "client" | "proxy";
+  fault: "backend" | "client" | "proxy" | "none";
   /** For the log, in a few words. */
   reason: string;
 }
@@ -166,10 +167,22 @@ export interface Transport {
     signal: AbortSignal,
     host?: string,
   ): Promise<ProbeResult>;
-  /** Opens a connection to a backend, for bytes; it is paused. */
-  dial(backend: Backend, signal: AbortSignal): Promise<Socket>;
+  /**
+   * Opens a connection to a backend, for bytes; it is paused. `limitMs` is for
+   * all of it, TLS handshake included.
+   */
+  dial(
+    backend: Backend,
+    signal: AbortSignal,
+    limitMs: number,
+  ): Promise<Socket>;
   /** Says what an error of {@linkcode dial} means. */
   undialled(error: unknown): Failure;
+  /**
+   * Whether a request's client is still there, for a runtime whose server takes
+   * back nothing of an upgrade that its client is not there for.
+   */
+  present?(request: Request): Promise<boolean>;
   /**
    * Makes a WebSocket of a request; what it returns has to be answered with.
    *

@@ -19,7 +19,7 @@ import type { Handler, Listener, ListenOptions } from "./listener.ts";
 import { BUN_DEFAULT, BUN_LIMIT, env } from "./process.ts";
 import { Share } from "./share.ts";
 import type { TransportOptions } from "./transport_options.ts";
-import { acceptBun, bunWebSocket } from "./websocket_bun.ts";
+import { acceptBun } from "./websocket_bun.ts";
 
 /** What Bun's `fetch` takes besides the Web's options. */
 interface BunInit extends RequestInit {
@@ -282,8 +282,12 @@ export class BunTransport implements Transport {
     (connection as Partial<BunServerLike> | undefined)?.timeout?.(request, 0);
   }
 
-  dial(backend: Backend, signal: AbortSignal): Promise<Socket> {
-    return dial(backend, signal, this.#tls);
+  dial(
+    backend: Backend,
+    signal: AbortSignal,
+    limitMs: number,
+  ): Promise<Socket> {
+    return dial(backend, signal, limitMs, { tls: this.#tls });
   }
 
   undialled(error: unknown): Failure {
@@ -364,7 +368,7 @@ function broken(): Response {
 /** Listens with `Bun.serve`. */
 export function listenBun(
   handler: Handler,
-  { port, host, tls, shared = false }: ListenOptions,
+  { port, host, tls, shared = false, websocket }: ListenOptions,
 ): Listener {
   const { Bun } = globalThis as unknown as { Bun: BunGlobal };
   const server = Bun.serve({
@@ -380,7 +384,7 @@ export function listenBun(
     // anything of the answer had left.
     error: broken,
     fetch: handler,
-    websocket: bunWebSocket,
+    ...(websocket === undefined ? {} : { websocket }),
     ...(tls === undefined ? {} : { tls }),
   });
   return {

@@ -15,9 +15,8 @@ export function customTransport(
   own: Transport,
   send: typeof globalThis.fetch,
 ): Transport {
-  const custom: Transport = Object.create(own);
   return Object.assign(
-    custom,
+    standIn(own),
     {
       // Nothing is known of how many requests a `fetch` handed in makes at once.
       full: () => false,
@@ -56,4 +55,31 @@ export function customTransport(
       },
     } satisfies Partial<Transport>,
   );
+}
+
+/**
+ * An object that does what `own` does, and of which single methods can be
+ * replaced. One that merely inherits would not do: a method that reads a private
+ * field throws when it is called on anything but the object that has it.
+ */
+function standIn<T extends object>(own: T): T {
+  const other: T = Object.create(own);
+  for (
+    let from = Object.getPrototypeOf(own);
+    from !== null && from !== Object.prototype;
+    from = Object.getPrototypeOf(from)
+  ) {
+    const methods = Object.entries(Object.getOwnPropertyDescriptors(from));
+    for (const [name, { value, get }] of methods) {
+      if (name === "constructor" || Object.hasOwn(other, name)) continue;
+      Object.defineProperty(
+        other,
+        name,
+        get === undefined
+          ? { value: value.bind(own), writable: true, configurable: true }
+          : { get: get.bind(own), configurable: true },
+      );
+    }
+  }
+  return other;
 }

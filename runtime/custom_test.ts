@@ -71,3 +71,35 @@ Deno.test("customTransport() tells what a probe's error means", async () => {
     error: "connection refused",
   });
 });
+
+Deno.test("customTransport() does all else as the runtime's own does", async () => {
+  // It inherited the methods, and those that read a private field threw when
+  // they were called on it: every WebSocket through a proxy with a `fetch` of
+  // the user's was 502, and its backend was ejected.
+  const own = custom(() => Promise.reject(new Error("not asked")));
+  const { signal } = new AbortController();
+  const nowhere = new Backend({ url: "http://127.0.0.1:1" });
+  const failure = await own.dial(nowhere, signal, 1_000).then(
+    () => undefined,
+    (error) => own.undialled(error),
+  );
+  assert.ok(failure !== undefined && failure.sent === false);
+  // All methods of the classes of both runtimes, whatever they read.
+  class Odd {
+    readonly #private = 1;
+    get secret(): number {
+      return this.#private;
+    }
+    unlisted(): number {
+      return this.#private;
+    }
+    close(): void {
+      assert.equal(this.#private, 1);
+    }
+  }
+  const odd = customTransport(new Odd() as unknown as Transport, fetch);
+  odd.close();
+  assert.equal((odd as unknown as Odd).unlisted(), 1);
+  assert.equal((odd as unknown as Odd).secret, 1);
+  own.close();
+});

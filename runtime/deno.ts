@@ -28,7 +28,7 @@ import { answerLines, Draft, requestLines, wholeBody } from "./inside_deno.ts";
 import type { Handler, Listener, ListenOptions } from "./listener.ts";
 import type { TransportOptions } from "./transport_options.ts";
 import { sharing } from "./workers.ts";
-import { acceptDeno } from "./websocket_deno.ts";
+import { acceptDeno, isPresent } from "./websocket_deno.ts";
 
 /** How `fetch` takes a client; not part of the Web's `RequestInit`. */
 interface DenoInit extends RequestInit {
@@ -266,12 +266,20 @@ export class DenoTransport implements Transport {
     }
   }
 
-  dial(backend: Backend, signal: AbortSignal): Promise<Socket> {
-    return dial(backend, signal, this.#options.tls);
+  dial(
+    backend: Backend,
+    signal: AbortSignal,
+    limitMs: number,
+  ): Promise<Socket> {
+    return dial(backend, signal, limitMs, { tls: this.#options.tls });
   }
 
   undialled(error: unknown): Failure {
     return socketFailure(error);
+  }
+
+  present(request: Request): Promise<boolean> {
+    return isPresent(request);
   }
 
   accept(

@@ -4,7 +4,7 @@
  * @module
  */
 
-import type { Chunk } from "../proxy/body.ts";
+import type { Chunk } from "../http/bytes.ts";
 import type { Acceptance, ClientEnd, ClientEvents } from "../proxy/socket.ts";
 
 /** The part of Bun's `ServerWebSocket` that is used here. */
@@ -48,28 +48,32 @@ const ENOUGH = 1024 * 1024;
 /** "No code": what Bun sends for it is a close frame without one. */
 const NO_CODE = 1005;
 
-/** Joins Bun's server to the bridges: one object for all sockets. */
-export const bunWebSocket: BunWebSocketHandlers = {
-  idleTimeout: 120,
-  // As on Deno, where it cannot be set; Bun's own is 16 MB.
-  maxPayloadLength: 64 * 1024 * 1024,
-  // The bridge stops long before; at the limit Bun would drop messages.
-  backpressureLimit: 1024 * 1024 * 1024,
-  perMessageDeflate: false,
-  open(socket) {
-    const ws = socket as BunSocket;
-    ws.data.events.opened(new BunEnd(ws));
-  },
-  message(socket, data) {
-    (socket as BunSocket).data.events.message(data as string | Chunk);
-  },
-  drain(socket) {
-    (socket as BunSocket).data.events.drained();
-  },
-  close(socket, code, reason) {
-    (socket as BunSocket).data.events.closed(code, reason);
-  },
-};
+/**
+ * Joins Bun's server to the bridges: one object for all sockets of a server.
+ * Messages may have `maxMessageBytes`; Bun's own limit is 16 MB.
+ */
+export function bunWebSocket(maxMessageBytes: number): BunWebSocketHandlers {
+  return {
+    idleTimeout: 120,
+    maxPayloadLength: maxMessageBytes,
+    // The bridge stops long before; at the limit Bun would drop messages.
+    backpressureLimit: 1024 * 1024 * 1024,
+    perMessageDeflate: false,
+    open(socket) {
+      const ws = socket as BunSocket;
+      ws.data.events.opened(new BunEnd(ws));
+    },
+    message(socket, data) {
+      (socket as BunSocket).data.events.message(data as string | Chunk);
+    },
+    drain(socket) {
+      (socket as BunSocket).data.events.drained();
+    },
+    close(socket, code, reason) {
+      (socket as BunSocket).data.events.closed(code, reason);
+    },
+  };
+}
 
 /** The part of Bun's server that is used here. */
 interface BunUpgrader {
@@ -114,6 +118,10 @@ class BunEnd implements ClientEnd {
 
   constructor(socket: BunSocket) {
     this.#socket = socket;
+  }
+
+  get queued(): number {
+    return this.#socket.getBufferedAmount();
   }
 
   send(data: string | Chunk): boolean {

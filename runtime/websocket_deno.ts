@@ -10,7 +10,7 @@
  * @module
  */
 
-import type { Chunk } from "../proxy/body.ts";
+import type { Chunk } from "../http/bytes.ts";
 import type { Acceptance, ClientEnd, ClientEvents } from "../proxy/socket.ts";
 
 /** Seconds of silence after which a client is asked whether it is there. */
@@ -21,6 +21,17 @@ const ENOUGH = 1024 * 1024;
 const LOOK_MS = { first: 1, last: 32 };
 /** Bad gateway, in IANA's registry of close codes. */
 const BAD_GATEWAY = 1014;
+
+/**
+ * Whether a request's client is still there. Of an upgrade whose client has left
+ * Deno keeps the connection for ever, and tells nothing of it: neither `open`
+ * nor `error` nor `close` comes. The signal knows of it, once it was touched and
+ * the server has had a turn.
+ */
+export async function isPresent({ signal }: Request): Promise<boolean> {
+  if (!signal.aborted) await new Promise<void>((turn) => setTimeout(turn, 0));
+  return !signal.aborted;
+}
 
 /** Makes a WebSocket of a request, and its 101. */
 export function acceptDeno(
@@ -61,6 +72,10 @@ class DenoEnd implements ClientEnd {
   constructor(socket: WebSocket, events: ClientEvents) {
     this.#socket = socket;
     this.#events = events;
+  }
+
+  get queued(): number {
+    return this.#socket.bufferedAmount;
   }
 
   send(data: string | Chunk): boolean {
