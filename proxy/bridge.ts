@@ -32,10 +32,11 @@ import type { ClientEnd, ClientEvents } from "./socket.ts";
 /** Bytes on their way to a backend past which the client has to wait. */
 const ENOUGH = 1024 * 1024;
 /**
- * The same where a client cannot be made to wait, which is Deno: past it the
- * client is told that messages are lost, with 1013. One message may come on top.
+ * The same where a client cannot be made to wait, which is Deno: past it and one
+ * message more, the client is told that messages are lost, with 1013. Another
+ * message may come on top of that, since each is taken whole.
  */
-export const TOO_MUCH = 16 * 1024 * 1024;
+const TOO_MUCH = 16 * 1024 * 1024;
 /** Messages of a client after which others have their turn. */
 const TURN = 1_000;
 /** Milliseconds that a client has to take its 101. */
@@ -160,7 +161,7 @@ export class Bridge implements ClientEvents, Holder {
     if (this.#backendClosed || this.#backendOver) return;
     if (this.#turn === TURN) {
       this.#inbox.push(data);
-      if (this.#inbox.bytes > TOO_MUCH) this.#tooSlow();
+      if (this.#inbox.bytes > this.#most) this.#tooSlow();
       return;
     }
     if (++this.#turn === TURN) this.#waitsItsTurn();
@@ -266,7 +267,7 @@ export class Bridge implements ClientEvents, Holder {
     const client = this.#client;
     const { maxMessageBytes, budget } = this.#options;
     const waited = socket.queued;
-    if (waited > TOO_MUCH && client?.pause === undefined) {
+    if (waited > this.#most && client?.pause === undefined) {
       return this.#tooSlow();
     }
     const payload = encoded(data);
@@ -282,6 +283,11 @@ export class Bridge implements ClientEvents, Holder {
       client.pause();
     }
     if (queued > waited) budget.count(this);
+  }
+
+  /** Bytes that may wait when another message comes. */
+  get #most(): number {
+    return this.#options.maxMessageBytes + TOO_MUCH;
   }
 
   #tooSlow(): void {
@@ -301,6 +307,7 @@ export class Bridge implements ClientEvents, Holder {
         this.#turn++;
         this.#toBackend(this.#inbox.take());
       }
+      if (!this.#inbox.empty) this.#options.budget.count(this);
       if (this.#turn === TURN) return this.#waitsItsTurn();
       if (this.#clientSaid !== undefined) this.closed(...this.#clientSaid);
       this.#clientGoesOn();

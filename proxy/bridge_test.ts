@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { bytesOf, type Chunk } from "../http/bytes.ts";
 import { FakeSocket } from "../testing/fake_socket.ts";
-import { Bridge, TOO_MUCH } from "./bridge.ts";
+import { Bridge } from "./bridge.ts";
 import { BridgeBudget } from "./bridge_budget.ts";
 import { closeFrame, frameOf, OPCODE } from "./frames.ts";
 import { Opened } from "./handshake.ts";
@@ -132,7 +132,7 @@ Deno.test("Bridge lets others have their turn after 1,000 messages of a client",
 Deno.test("Bridge closes a client that sends too much to wait for its turn", () => {
   const { bridge, client } = bridged();
   for (let i = 0; i < 1_001; i++) bridge.message("");
-  for (let i = 0; i < 16; i++) bridge.message(new Uint8Array(MB));
+  for (let i = 0; i < 32; i++) bridge.message(new Uint8Array(MB));
   assert.deepEqual(client.seen, [
     ["close", 1013, "the backend reads too slowly"],
   ]);
@@ -140,7 +140,7 @@ Deno.test("Bridge closes a client that sends too much to wait for its turn", () 
 
 Deno.test("Bridge closes a client that cannot wait once too much is held for it", () => {
   const { bridge, socket, client } = bridged();
-  socket.queued = TOO_MUCH;
+  socket.queued = 32 * MB;
   bridge.message("a");
   assert.deepEqual(client.seen, []);
   // One message comes on top, however large it is.
