@@ -6,6 +6,7 @@
 
 import { answers, locationsBehindBasePath } from "./answers.ts";
 import { bodies } from "./bodies.ts";
+import { bodilessAsItIs, bodilessCopied, bodilessSticky } from "./bodiless.ts";
 import { broken } from "./broken.ts";
 import { cancelling } from "./cancelling.ts";
 import type { Group } from "./case.ts";
@@ -42,6 +43,9 @@ export const GROUPS: readonly Group[] = [
   bodies,
   answers,
   locationsBehindBasePath,
+  bodilessAsItIs,
+  bodilessCopied,
+  bodilessSticky,
   broken,
   smuggling,
   streaming,
