@@ -116,6 +116,12 @@ const BAD_STATUS: Failure = {
   fault: "backend",
   reason: "an invalid status",
 };
+const UNFRAMED: Failure = {
+  type: "http_protocol_error",
+  sent: true,
+  fault: "backend",
+  reason: "an answer whose end cannot be known",
+};
 const TRUNCATED: Failure = {
   type: "http_response_incomplete",
   sent: true,
@@ -459,9 +465,13 @@ export class Forwarder implements Owner {
           x.opened = undefined;
         }
         if (response !== undefined && x.cause === undefined) {
+          const length = this.#options.transport.lengthOf(response);
           if (response.status > 599 || response.status < 200) {
             response.body?.cancel().catch(() => {});
             failure = BAD_STATUS;
+          } else if (length === undefined) {
+            response.body?.cancel().catch(() => {});
+            failure = UNFRAMED;
           } else {
             x.status = response.status;
             if (this.#options.timed) {
@@ -474,9 +484,9 @@ export class Forwarder implements Owner {
             );
             // Not awaited when there is nothing to wait for: a turn of the event
             // loop for each request would be felt.
-            const begun = this.#passes(x, backend, response)
+            const begun = this.#passes(x, backend, response, length)
               ? undefined
-              : await this.#begin(x, response);
+              : await this.#begin(x, response, length);
             if (!(begun instanceof CutShort) && x.cause === undefined) {
               x.upload?.forget();
               x.whole = undefined;
@@ -718,7 +728,12 @@ export class Forwarder implements Owner {
    * Whether an answer's body is left to the runtime. It is when nobody needs to
    * know how it ends, and when its end can be seen without reading it.
    */
-  #passes(x: Exchange, backend: Backend, response: Response): boolean {
+  #passes(
+    x: Exchange,
+    backend: Backend,
+    response: Response,
+    length: number,
+  ): boolean {
     const { transport } = this.#options;
     // A stream of our own would go out without its length on Bun.
     if (x.upgrades) return false;
@@ -727,8 +742,6 @@ export class Forwarder implements Owner {
       backend.maxConns !== Infinity || backend.proven < PROVEN ||
       transport.handsOver?.(response) === false
     ) return false;
-    const length = transport.lengthOf?.(response) ??
-      Number(response.headers.get("content-length") ?? NaN);
     const now = x.attemptAt;
     if (now >= this.#looksAt && now - backend.lookedAt >= LOOK_MS) {
       backend.lookedAt = now;
@@ -746,12 +759,12 @@ export class Forwarder implements Owner {
   async #begin(
     x: Exchange,
     response: Response,
+    length: number,
   ): Promise<Exclude<Begun, undefined> | CutShort> {
     const { transport, clock, idleTimeoutMs } = this.#options;
     if (x.method === "HEAD" || NO_BODY.has(response.status)) return null;
     const stream = response.body as ReadableStream<Chunk> | null;
     if (stream === null) return null;
-    const length = Number(response.headers.get("content-length") ?? NaN);
     if (length <= transport.wholeUpTo && idleTimeoutMs === undefined) {
       try {
         const gathered = await gather(this.#reading(stream, length), length, {

@@ -13,6 +13,7 @@ import {
   readingInto,
   streamOf,
 } from "../proxy/body.ts";
+import { declaredLength, lengthIn } from "../proxy/framing.ts";
 import {
   type Fields,
   isResponseDropped,
@@ -115,15 +116,19 @@ export class DenoTransport implements Transport {
     return readingInto(stream, length, upload ? LEAST_UPLOAD : 0);
   }
 
-  lengthOf(response: Response): number {
+  lengthOf(response: Response): number | undefined {
     const lines = answerLines(response);
-    if (lines === undefined) {
-      return Number(response.headers.get("content-length") ?? NaN);
-    }
+    if (lines === undefined) return lengthIn(response.headers);
+    let coding: string | null = null;
+    let length: string | null = null;
     for (const [name, value] of lines) {
-      if (name === "content-length") return Number(value);
+      if (name === "content-length") length = value;
+      else if (name === "transfer-encoding") {
+        // A second line is a second coding.
+        coding = coding === null ? value : `${coding}, ${value}`;
+      }
     }
-    return NaN;
+    return declaredLength(coding, length);
   }
 
   send(outgoing: Outgoing): Promise<Response> {

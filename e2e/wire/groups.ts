@@ -18,6 +18,7 @@ import {
   trustV6,
   viaOff,
 } from "./fields.ts";
+import { framingAsItIs, framingFollowed } from "./framing.ts";
 import { host, hostOfBackend, hostPreserved } from "./host.ts";
 import { loop } from "./loop.ts";
 import { methods } from "./methods.ts";
@@ -47,6 +48,8 @@ export const GROUPS: readonly Group[] = [
   bodilessCopied,
   bodilessSticky,
   broken,
+  framingAsItIs,
+  framingFollowed,
   smuggling,
   streaming,
   quietStreams,
