@@ -294,6 +294,21 @@ export const EXCEPTIONS: readonly Exception[] = [
   },
   {
     runtimes: ["bun"],
+    group: "no http",
+    cases: [
+      "15 letters",
+      "an alert of TLS",
+      "a greeting of ICY",
+      "4 zero bytes",
+    ]
+      .map((bytes) => `no http: ${bytes}`),
+    instead:
+      "A backend that sends fewer than 16 bytes which are not HTTP, and keeps its connection open, is answered with 504 at `TIMEOUT` and not with 502 at once.",
+    reason: "Bun's `fetch` does not look at fewer bytes.",
+    seen: /504 is not 502/,
+  },
+  {
+    runtimes: ["bun"],
     group: "streaming",
     cases: ["stream: the header of a stream comes before its first byte"],
     instead:

@@ -22,6 +22,7 @@ import { framingAsItIs, framingFollowed } from "./framing.ts";
 import { host, hostOfBackend, hostPreserved } from "./host.ts";
 import { loop } from "./loop.ts";
 import { methods } from "./methods.ts";
+import { noHttp } from "./no_http.ts";
 import { smuggling } from "./smuggling.ts";
 import { quietStreams, streaming } from "./streaming.ts";
 import { basePath, target } from "./target.ts";
@@ -48,6 +49,7 @@ export const GROUPS: readonly Group[] = [
   bodilessCopied,
   bodilessSticky,
   broken,
+  noHttp,
   framingAsItIs,
   framingFollowed,
   smuggling,
