@@ -9,7 +9,7 @@ import type { Backend } from "../balancer.ts";
 import { type Chunk, gather, type Reading, reading } from "./body.ts";
 import type { Context } from "./context.ts";
 import type { Exchange } from "./exchange.ts";
-import { BAD_STATUS, failureOf, TRUNCATED } from "./failure.ts";
+import { BAD_STATUS, failureOf, TRUNCATED, UNFRAMED } from "./failure.ts";
 import type { Fields } from "./fields.ts";
 import { requestFacts } from "./headers.ts";
 import { isIdempotent } from "./retry.ts";
@@ -70,15 +70,17 @@ export async function attempt(
   } finally {
     x.awaiting = false;
   }
-  if (response.status > 599 || response.status < 200) {
+  const length = transport.lengthOf(response);
+  const odd = response.status > 599 || response.status < 200;
+  if (odd || length === undefined) {
     discard(response);
-    return { kind: "failure", failure: BAD_STATUS };
+    return { kind: "failure", failure: odd ? BAD_STATUS : UNFRAMED };
   }
   // Not awaited when there is nothing to wait for: a turn of the event loop for
   // each request would be felt.
-  const body = passes(x, backend, response, c)
+  const body = passes(x, backend, response, length, c)
     ? "native"
-    : await begin(x, response, c);
+    : await begin(x, response, length, c);
   if (x.cause !== undefined) {
     if (body !== null && typeof body === "object" && "cancel" in body) {
       body.cancel(x.cause);
@@ -259,13 +261,12 @@ function passes(
   x: Exchange,
   backend: Backend,
   response: Response,
+  length: number,
   { transport, exact, sampling }: Context,
 ): boolean {
   // A stream of our own would go out without its length on Bun.
   if (x.upgrades || exact || backend.maxConns !== Infinity) return false;
   if (transport.handsOver?.(response) === false) return false;
-  const length = transport.lengthOf?.(response) ??
-    Number(response.headers.get("content-length") ?? NaN);
   return length <= SMALL_BODY && length <= transport.nativeUpTo &&
     sampling.skips(backend, x.attemptAt);
 }
@@ -274,12 +275,12 @@ function passes(
 async function begin(
   x: Exchange,
   response: Response,
+  length: number,
   { transport, idleTimeoutMs, clock }: Context,
 ): Promise<Chunk | Reading | null | undefined> {
   if (x.method === "HEAD" || NO_BODY.has(response.status)) return null;
   const stream = response.body as ReadableStream<Chunk> | null;
   if (stream === null) return null;
-  const length = Number(response.headers.get("content-length") ?? NaN);
   const source = read(transport, stream, length);
   if (!(length <= transport.wholeUpTo) || idleTimeoutMs !== Infinity) {
     return source;

@@ -21,6 +21,13 @@ export const BAD_STATUS: Failure = {
   fault: "backend",
   reason: "an invalid status",
 };
+/** The backend's answer is framed in a way that cannot be believed. */
+export const UNFRAMED: Failure = {
+  type: "http_protocol_error",
+  sent: true,
+  fault: "backend",
+  reason: "an answer whose end cannot be known",
+};
 /** The backend's body ended before its length. */
 export const TRUNCATED: Failure = {
   type: "http_response_incomplete",

@@ -69,6 +69,8 @@ class Download implements Carried {
     // A client that asks for a part, or on a condition, has plans of its own.
     if (
       tag === undefined || length === null || !/^\d{1,15}$/.test(length) ||
+      // A length beside chunks need not be the answer's.
+      headers.has("transfer-encoding") ||
       request.has("range") || request.has("if-range")
     ) return undefined;
     return new Download(

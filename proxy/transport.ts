@@ -103,8 +103,11 @@ export interface Transport {
     length: number | undefined,
     upload: boolean,
   ): Reading;
-  /** The declared length of an answer or `NaN`, likewise. */
-  lengthOf?(response: Response): number;
+  /**
+   * The declared length of an answer; `NaN` for one whose end shows itself, and
+   * nothing for one whose end cannot be known.
+   */
+  lengthOf(response: Response): number | undefined;
   /** The fields, with what keeps `fetch` from adding its own and from decoding. */
   forFetch(fields: Fields): Fields;
   /** Whether `fetch` sends this method as it is. Asked of uncommon ones only. */

@@ -11,6 +11,7 @@ import type { ProbeResult } from "../health.ts";
 import type { Chunk } from "../proxy/body.ts";
 import { answer } from "../proxy/errors.ts";
 import { type Fields, RESPONSE_DROPPED } from "../proxy/fields.ts";
+import { lengthIn } from "../proxy/framing.ts";
 import type { Failure, Outgoing, Transport } from "../proxy/transport.ts";
 import type { Acceptance, ClientEvents, Socket } from "../proxy/socket.ts";
 import { dial } from "./dial.ts";
@@ -194,6 +195,10 @@ export class BunTransport implements Transport {
   left(request: Request): boolean {
     // An upload that the client cut makes `fetch` fail like a lost backend.
     return request.signal.aborted;
+  }
+
+  lengthOf(response: Response): number | undefined {
+    return lengthIn(response.headers);
   }
 
   strip(response: Response, basePath: string): boolean {

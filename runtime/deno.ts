@@ -13,6 +13,7 @@ import {
   readingInto,
   streamOf,
 } from "../proxy/body.ts";
+import { declaredLength, lengthIn } from "../proxy/framing.ts";
 import {
   type Fields,
   isResponseDropped,
@@ -131,15 +132,19 @@ export class DenoTransport implements Transport {
     return readingInto(stream, length, upload ? LEAST_UPLOAD : 0);
   }
 
-  lengthOf(response: Response): number {
+  lengthOf(response: Response): number | undefined {
     const lines = answerLines(response);
-    if (lines === undefined) {
-      return Number(response.headers.get("content-length") ?? NaN);
-    }
+    if (lines === undefined) return lengthIn(response.headers);
+    let coding: string | null = null;
+    let length: string | null = null;
     for (const [name, value] of lines) {
-      if (name === "content-length") return Number(value);
+      if (name === "content-length") length = value;
+      else if (name === "transfer-encoding") {
+        // A second line is a second coding.
+        coding = coding === null ? value : `${coding}, ${value}`;
+      }
     }
-    return NaN;
+    return declaredLength(coding, length);
   }
 
   send(outgoing: Outgoing): Promise<Response> {
@@ -189,11 +194,13 @@ export class DenoTransport implements Transport {
     if (response.status === 205) return false;
     const list = answerLines(response);
     if (list === undefined) return false;
+    const countless = response.status === 204;
     let drops = 0;
     for (const [name, value] of list) {
       if (name === "transfer-encoding" || isMapped(name, basePath)) {
         return false;
       }
+      if (countless && name === "content-length") return false;
       if (
         name === "connection" && value !== "keep-alive" && value !== "close"
       ) return false;
@@ -215,18 +222,28 @@ export class DenoTransport implements Transport {
   ): Response {
     const { headers } = response;
     // Deno sends a 205 without any framing, and the client waits for the rest of
-    // it; 204 is what comes nearest to it and ends for certain.
-    const status = response.status === 205 ? 204 : response.status;
-    if (head && !headers.has("content-length")) {
+    // it; 204 is what comes nearest to it and ends for certain. The answer to a
+    // HEAD ends with its head in any case.
+    const status = response.status === 205 && !head ? 204 : response.status;
+    // RFC 9110 §6.4.1: these never have a body, and `Response` takes none for
+    // them, not even a stream that is empty: a HEAD answered 304 was a 500.
+    const bodiless = status === 204 || status === 205 || status === 304;
+    if (bodiless) {
+      body = null;
+      // RFC 9110 §8.6. Over HTTP/2 Deno sends it, and clients reset the stream.
+      if (status === 204 && headers.has("content-length")) {
+        fields = (fields ?? [...headers])
+          .filter(([name]) => name !== "content-length");
+      }
+    } else if (head && !headers.has("content-length")) {
       // A null body would be given a length of 0, which the answer to a GET may
       // not have. A stream that is empty gets no length at all.
       body = new ReadableStream({ pull: (controller) => controller.close() });
-    } else if (
-      fields === undefined && (body === undefined || body === null) &&
-      status === response.status
-    ) {
-      return response;
     }
+    if (
+      fields === undefined && status === response.status &&
+      (bodiless || body === undefined || body === null)
+    ) return response;
     return new Response(body === undefined ? response.body : body, {
       status,
       headers: fields ?? headers,

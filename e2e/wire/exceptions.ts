@@ -323,6 +323,33 @@ export const EXCEPTIONS: readonly Exception[] = [
   },
   {
     runtimes: ["bun"],
+    group: "framing as it is",
+    cases: [
+      "framing (as it is): no empty line",
+      "framing (as it is): a trailer and no more",
+    ],
+    instead:
+      "A chunked answer counts as complete once its last chunk has come, even if the connection ends before the empty line.",
+    reason: "Bun's `fetch` reads it so; no byte of the body is missing.",
+    seen: /looks whole/,
+  },
+  {
+    runtimes: ["bun"],
+    group: "no http",
+    cases: [
+      "15 letters",
+      "an alert of TLS",
+      "a greeting of ICY",
+      "4 zero bytes",
+    ]
+      .map((bytes) => `no http: ${bytes}`),
+    instead:
+      "A backend that sends fewer than 16 bytes which are not HTTP, and keeps its connection open, is answered with 504 at `TIMEOUT` and not with 502 at once.",
+    reason: "Bun's `fetch` does not look at fewer bytes.",
+    seen: /504 is not 502/,
+  },
+  {
+    runtimes: ["bun"],
     group: "streaming",
     cases: ["stream: the header of a stream comes before its first byte"],
     instead:

@@ -6,6 +6,7 @@
 
 import { answers, locationsBehindBasePath } from "./answers.ts";
 import { bodies } from "./bodies.ts";
+import { bodilessAsItIs, bodilessCopied, bodilessSticky } from "./bodiless.ts";
 import { broken } from "./broken.ts";
 import { cancelling } from "./cancelling.ts";
 import type { Group } from "./case.ts";
@@ -19,6 +20,7 @@ import {
   trustV6,
   viaOff,
 } from "./fields.ts";
+import { framingAsItIs, framingFollowed } from "./framing.ts";
 import { host, hostOfBackend, hostPreserved } from "./host.ts";
 import { loop } from "./loop.ts";
 import {
@@ -28,6 +30,7 @@ import {
   mappingToOwnName,
 } from "./mapping.ts";
 import { methods } from "./methods.ts";
+import { noHttp } from "./no_http.ts";
 import { smuggling } from "./smuggling.ts";
 import { quietStreams, streaming } from "./streaming.ts";
 import { basePath, target } from "./target.ts";
@@ -56,7 +59,13 @@ export const GROUPS: readonly Group[] = [
   bodies,
   answers,
   locationsBehindBasePath,
+  bodilessAsItIs,
+  bodilessCopied,
+  bodilessSticky,
   broken,
+  noHttp,
+  framingAsItIs,
+  framingFollowed,
   smuggling,
   streaming,
   quietStreams,
