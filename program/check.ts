@@ -23,7 +23,7 @@ import {
 import { type Finding, findingOf } from "../runtime/finding.ts";
 import { env, writeLine, writeText } from "../runtime/process.ts";
 import { systemLookup } from "../runtime/resolve.ts";
-import { transport as transportOf } from "../runtime/runtime.ts";
+import { fetchTransport } from "../runtime/runtime.ts";
 import { programFolder, workersOf } from "../runtime/workers.ts";
 import { statusMatcher } from "./health.ts";
 import { VERSION } from "./version.ts";
@@ -77,7 +77,7 @@ async function found(
   path: string,
 ): Promise<Finding[]> {
   const health = proxy.health || {};
-  const transport = transportOf({
+  const transport = fetchTransport({
     tls: proxy.backendTls,
     userAgent: USER_AGENT,
   });

@@ -32,17 +32,17 @@ import { keyOf } from "../proxy/keys.ts";
 import { RetryBudget } from "../proxy/retry.ts";
 import type { Settled } from "../proxy/observed.ts";
 import { Sticky } from "../proxy/sticky.ts";
-import type { Transport } from "../proxy/transport.ts";
+import type { FetchTransport, Transport } from "../proxy/transport.ts";
 import { customTransport } from "../runtime/custom.ts";
 import { apart, type Membership } from "../runtime/membership.ts";
 import { processFacts } from "../runtime/process.ts";
-import { transport as transportOf } from "../runtime/runtime.ts";
+import { fetchTransport, server } from "../runtime/runtime.ts";
 import type { DrainOptions } from "../runtime/serve.ts";
 import { tlsFault } from "../runtime/tls.ts";
 import {
   bunWebSocket,
   type BunWebSocketHandlers,
-} from "../runtime/websocket_bun.ts";
+} from "../runtime/bun/websocket.ts";
 import type { Crew } from "../workers/crew.ts";
 import { type Callbacks, callbacksOf } from "./callbacks.ts";
 import { type Checked, checkedOptions, matcherOf } from "./checked.ts";
@@ -188,6 +188,7 @@ export function assemble(
   const forwarder = new Forwarder({
     ...forwarding(options, checked, picks.needs, callbacks),
     pool,
+    server,
     transport,
     rules: new RequestRules({
       trusts,
@@ -331,11 +332,11 @@ function poolOf(
 function transportsOf(
   options: ProxyOptions,
   pool: Pool,
-): { own: Transport; transport: Transport } {
+): { own: FetchTransport; transport: Transport } {
   if (options.backendTls !== undefined) {
     checkTls("make a proxy", "backendTls", options.backendTls, tlsFault);
   }
-  const own = transportOf({
+  const own = fetchTransport({
     tls: options.backendTls,
     userAgent: `sluice/${VERSION}`,
     backends: () => pool.backends.filter((b) => b.answer === undefined).length,

@@ -90,7 +90,7 @@ export function admit(
     request.method,
     asked.target,
     asked.host,
-    schemeOf(request.url, arrival.served, c.transport, connection),
+    schemeOf(request.url, arrival.served, c.server, connection),
     peer ?? undefined,
     at,
   );
@@ -105,11 +105,11 @@ export function admit(
 /** Step 1: what is wrong with a request, or what it asks for. */
 function guard(
   { request, fields, connection, served, peer }: Arrival,
-  { transport, rules }: Context,
+  { server, transport, rules }: Context,
 ): Asked | Refusal {
   if (peer === null) return LEFT;
   const { method, url } = request;
-  const pasted = transport.pastesUrl?.(connection) === true;
+  const pasted = server.pastesUrl?.(connection) === true;
   const host = fields.get("host") ?? impliedHost(url, pasted, served);
   const refusal = refuseMethod(method, transport.sendsMethod) ??
     refuseHost(host);
@@ -152,7 +152,7 @@ function mark(x: Exchange, c: Context): void {
   x.alone = authorization !== null &&
     /^(?:ntlm|negotiate)(?: |$)/i.test(authorization);
   if (
-    c.transport.losesResets === true && x.peer !== undefined &&
+    c.server.losesResets === true && x.peer !== undefined &&
     (x.scheme === "https" || fields.get("host") === null)
   ) watchClient(x);
 }

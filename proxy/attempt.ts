@@ -11,28 +11,29 @@ import type { Context } from "./context.ts";
 import type { Exchange } from "./exchange.ts";
 import { BAD_STATUS, failureOf, TRUNCATED, UNFRAMED } from "./failure.ts";
 import type { Fields } from "./fields.ts";
+import { lengthIn } from "./framing.ts";
 import { requestFacts } from "./headers.ts";
 import { isIdempotent } from "./retry.ts";
 import { SMALL_BODY } from "./sampling.ts";
 import { newSpanId, setSpan } from "./trace.ts";
-import type { Failure, Payload, Transport } from "./transport.ts";
+import type { Answer, Failure, Native, Payload } from "./transport.ts";
 import { askBackend } from "./upgrade.ts";
 import type { Opened } from "./handshake.ts";
 
 /** What an attempt came to. */
 export type Result =
   /** An answer, whose body is in hand as far as it has to be. */
-  | { readonly kind: "answer"; response: Response; body: Begun }
+  | { readonly kind: "answer"; answer: Response | Answer; body: Begun }
   /** A backend has granted a WebSocket. */
   | { readonly kind: "opened"; opened: Opened }
   /** No answer. */
   | { readonly kind: "failure"; failure: Failure };
 
 /**
- * An answer's body: all of it, or where it comes from, or none; `native` leaves
- * it to the runtime, unread.
+ * An answer's body: all of it, or where it comes from, or none. The answer itself
+ * is one that is left to the runtime, unread.
  */
-export type Begun = Chunk | Reading | null | "native";
+export type Begun = Chunk | Reading | Response | null;
 
 /** Milliseconds that a small answer may take before its header goes ahead. */
 const ANSWER_PATIENCE_MS = 10;
@@ -49,8 +50,7 @@ export async function attempt(
   backend: Backend,
   c: Context,
 ): Promise<Result> {
-  const { transport } = c;
-  let response: Response;
+  let answer: Response | Answer;
   x.awaiting = true;
   try {
     if (x.upgrades && backend.answer === undefined) {
@@ -58,39 +58,33 @@ export async function attempt(
       if (!(asked instanceof Response)) {
         return { kind: "opened", opened: asked };
       }
-      response = asked;
+      answer = asked;
     } else {
-      response = await x.interruptible(
+      answer = await x.interruptible(
         () => send(x, backend, c, undefined),
         discard,
       );
     }
   } catch (error) {
-    return { kind: "failure", failure: failureOf(x, error, transport) };
+    return { kind: "failure", failure: failureOf(x, error, c) };
   } finally {
     x.awaiting = false;
   }
-  const length = transport.lengthOf(response);
-  const odd = response.status > 599 || response.status < 200;
-  if (odd || length === undefined) {
-    discard(response);
-    return { kind: "failure", failure: odd ? BAD_STATUS : UNFRAMED };
+  if (answer.status > 599 || answer.status < 200) {
+    discard(answer);
+    return { kind: "failure", failure: BAD_STATUS };
   }
+  const begun = begin(x, backend, answer, c);
   // Not awaited when there is nothing to wait for: a turn of the event loop for
   // each request would be felt.
-  const body = passes(x, backend, response, length, c)
-    ? "native"
-    : await begin(x, response, length, c);
+  const body = begun instanceof Promise ? await begun : begun;
   if (x.cause !== undefined) {
-    if (body !== null && typeof body === "object" && "cancel" in body) {
-      body.cancel(x.cause);
-    }
-    const failure = failureOf(x, undefined, transport);
-    return { kind: "failure", failure };
+    if (isReading(body)) body.cancel(x.cause);
+    return { kind: "failure", failure: failureOf(x, undefined, c) };
   }
-  return body === undefined
-    ? { kind: "failure", failure: TRUNCATED }
-    : { kind: "answer", response, body };
+  return isFailure(body)
+    ? { kind: "failure", failure: body }
+    : { kind: "answer", answer, body };
 }
 
 /**
@@ -103,21 +97,51 @@ export async function askForRest(
   backend: Backend,
   c: Context,
   more: Fields,
-): Promise<Response> {
+): Promise<Response | Answer> {
   x.awaiting = true;
   try {
-    return await x.interruptible(
-      () => send(x, backend, c, more),
-      discard,
-    );
+    return await x.interruptible(() => send(x, backend, c, more), discard);
   } finally {
     x.awaiting = false;
   }
 }
 
 /** Gives up an answer that is not wanted. */
-export function discard(response: Response): void {
-  response.body?.cancel().catch(() => {});
+export function discard(answer: Response | Answer): void {
+  const { body } = answer;
+  if (body instanceof ReadableStream) body.cancel().catch(() => {});
+  else if (isReading(body)) body.cancel(undefined);
+}
+
+/** Where an answer's body comes from, piece by piece; none if there is none. */
+export function sourceOf(
+  { body }: Response | Answer,
+  native: Native | undefined,
+): Reading | undefined {
+  if (body === null) return undefined;
+  if (body instanceof ReadableStream) {
+    const stream = body as ReadableStream<Chunk>;
+    return native?.reading?.(stream, undefined) ?? reading(stream);
+  }
+  if (isReading(body)) return body;
+  let whole: Chunk | undefined = body;
+  return {
+    read() {
+      const piece = whole;
+      whole = undefined;
+      return Promise.resolve(piece);
+    },
+    cancel() {},
+  };
+}
+
+function isFailure(body: Begun | Failure): body is Failure {
+  return body === UNFRAMED || body === TRUNCATED;
+}
+
+/** Whether a body comes piece by piece. */
+export function isReading(body: unknown): body is Reading {
+  return body !== null && typeof body === "object" && "read" in body;
 }
 
 /** Asks a backend for a WebSocket: what it grants, or the answer it gives. */
@@ -146,7 +170,7 @@ function send(
   backend: Backend,
   c: Context,
   more: Fields | undefined,
-): Promise<Response> {
+): Promise<Response | Answer> {
   const { transport } = c;
   const { upload } = x;
   const copied = more === undefined ? copyOf(x, backend, c) : undefined;
@@ -256,53 +280,66 @@ function countDown(fields: Fields): void {
   }
 }
 
-/** Whether an answer's body is left to the runtime, unread. */
-function passes(
+/** Takes an answer's body in hand, or says why it cannot be passed on. */
+function begin(
   x: Exchange,
   backend: Backend,
-  response: Response,
-  length: number,
-  { transport, exact, sampling }: Context,
-): boolean {
-  // A stream of our own would go out without its length on Bun.
-  if (x.upgrades || exact || backend.maxConns !== Infinity) return false;
-  if (transport.handsOver?.(response) === false) return false;
-  return length <= SMALL_BODY && length <= transport.nativeUpTo &&
-    sampling.skips(backend, x.attemptAt);
+  answer: Response | Answer,
+  c: Context,
+): Begun | Failure | Promise<Begun | Failure> {
+  if (answer instanceof Response) return beginNative(x, backend, answer, c);
+  return x.method === "HEAD" || NO_BODY.has(answer.status) ? null : answer.body;
 }
 
-/** Takes an answer's body in hand; nothing if it turned out to be cut short. */
-async function begin(
+/** The same for an answer of `fetch`, whose body may be left to the runtime. */
+function beginNative(
   x: Exchange,
-  response: Response,
-  length: number,
-  { transport, idleTimeoutMs, clock }: Context,
-): Promise<Chunk | Reading | null | undefined> {
-  if (x.method === "HEAD" || NO_BODY.has(response.status)) return null;
-  const stream = response.body as ReadableStream<Chunk> | null;
-  if (stream === null) return null;
-  const source = read(transport, stream, length);
-  if (!(length <= transport.wholeUpTo) || idleTimeoutMs !== Infinity) {
-    return source;
+  backend: Backend,
+  answer: Response,
+  c: Context,
+): Begun | Failure | Promise<Begun | Failure> {
+  const { native } = c.transport;
+  const length = native === undefined
+    ? lengthIn(answer.headers)
+    : native.lengthOf(answer);
+  if (length === undefined) {
+    discard(answer);
+    return UNFRAMED;
   }
+  if (
+    // A stream of our own would go out without its length on Bun.
+    !x.upgrades && !c.exact && backend.maxConns === Infinity &&
+    native !== undefined && length <= SMALL_BODY && length <= native.upTo &&
+    native.handsOver?.(answer) !== false &&
+    c.sampling.skips(backend, x.attemptAt)
+  ) return answer;
+  const stream = answer.body as ReadableStream<Chunk> | null;
+  if (stream === null || x.method === "HEAD" || NO_BODY.has(answer.status)) {
+    return null;
+  }
+  const source = native?.reading?.(
+    stream,
+    Number.isNaN(length) ? undefined : length,
+  ) ?? reading(stream);
+  return length <= c.server.wholeUpTo && c.idleTimeoutMs === Infinity
+    ? gathered(source, length, c)
+    : source;
+}
+
+/** A small body, whole if it is here at once. */
+async function gathered(
+  source: Reading,
+  length: number,
+  { clock }: Context,
+): Promise<Chunk | Reading | Failure> {
   try {
-    const gathered = await gather(source, length, {
+    const found = await gather(source, length, {
       clock,
       waitMs: ANSWER_PATIENCE_MS,
     });
-    return gathered.kind === "whole" ? gathered.bytes : gathered;
+    return found.kind === "whole" ? found.bytes : found;
   } catch {
     // Nothing of it was passed on yet, which is like no answer at all.
-    return undefined;
+    return TRUNCATED;
   }
-}
-
-/** Reads an answer's body, of this length or `NaN`. */
-export function read(
-  transport: Transport,
-  stream: ReadableStream<Chunk>,
-  length: number,
-): Reading {
-  const known = Number.isNaN(length) ? undefined : length;
-  return transport.reading?.(stream, known, false) ?? reading(stream);
 }

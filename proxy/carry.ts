@@ -6,7 +6,7 @@
  */
 
 import type { Backend } from "../balancer.ts";
-import { askForRest, discard, read } from "./attempt.ts";
+import { askForRest, sourceOf } from "./attempt.ts";
 import { type Chunk, CutShort, type Reading } from "./body.ts";
 import type { Context } from "./context.ts";
 import type { Exchange } from "./exchange.ts";
@@ -91,19 +91,17 @@ async function takeUp(
     x.attemptAt = c.clock.now();
     tried.push(backend);
     try {
-      const response = await askForRest(x, backend, c, more);
-      if (carried.accepts(response) && response.body !== null) {
-        const stream = response.body as ReadableStream<Chunk>;
-        return read(c.transport, stream, NaN);
-      }
-      discard(response);
+      const answer = await askForRest(x, backend, c, more);
+      const source = sourceOf(answer, c.transport.native);
+      if (source !== undefined && carried.accepts(answer)) return source;
+      source?.cancel(undefined);
       unfit.push(backend);
-      note(x, `status ${response.status} in place of the rest`, c);
-      judge(x, response.status, c);
+      note(x, `status ${answer.status} in place of the rest`, c);
+      judge(x, answer.status, c);
       leave(x);
       failure = TRUNCATED;
     } catch (error) {
-      failure = failureOf(x, error, c.transport);
+      failure = failureOf(x, error, c);
       attemptFailed(x, failure, c);
     }
   }

@@ -15,6 +15,7 @@ import type { KeyOf } from "./keys.ts";
 import type { Explainer, Meter, Settled } from "./observed.ts";
 import type { RetryBudget } from "./retry.ts";
 import type { Sampling } from "./sampling.ts";
+import type { Server } from "./server.ts";
 import type { Sticky } from "./sticky.ts";
 import type { Streams } from "./streams.ts";
 import type { Transport } from "./transport.ts";
@@ -23,7 +24,9 @@ import type { Transport } from "./transport.ts";
 export interface ForwarderOptions extends Limits {
   /** The backends. */
   pool: Pool;
-  /** The runtime. */
+  /** The runtime's server. */
+  server: Server;
+  /** How requests get to backends. */
   transport: Transport;
   /** Time and timers. */
   clock: Clock;

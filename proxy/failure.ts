@@ -4,6 +4,7 @@
  * @module
  */
 
+import type { Context } from "./context.ts";
 import {
   CLIENT_LEFT,
   CLIENT_SLOW,
@@ -11,7 +12,7 @@ import {
   STOPPED,
   TOO_LARGE,
 } from "./exchange.ts";
-import type { Failure, Transport } from "./transport.ts";
+import type { Failure } from "./transport.ts";
 import { HandshakeFailed } from "./handshake.ts";
 
 /** The backend's status is none that can be passed on. */
@@ -71,7 +72,7 @@ const THREW: Failure = {
 export function failureOf(
   x: Exchange,
   error: unknown,
-  transport: Transport,
+  { server, transport }: Pick<Context, "server" | "transport">,
 ): Failure {
   switch (x.cause) {
     case undefined:
@@ -87,7 +88,7 @@ export function failureOf(
       return SLOW_BACKEND;
   }
   if (x.clientBody?.broken === true) return LEFT;
-  if (transport.left?.(x.request) === true) return LEFT;
+  if (server.left?.(x.request) === true) return LEFT;
   if (x.backend?.answer !== undefined) return THREW;
   if (error instanceof HandshakeFailed) return error.failure;
   return transport.classify(error);

@@ -64,11 +64,11 @@ export class Forwarder implements Owner {
       // Deno answers for a request's `Headers` no longer than for the request: a
       // log that is written in the end has to take them in the beginning.
       fields: c.settled === undefined
-        ? c.transport.read?.(request) ?? request.headers
+        ? c.server.read?.(request) ?? request.headers
         : request.headers,
       connection,
       served,
-      peer: peerOf(c.transport, request, connection),
+      peer: peerOf(c.server, request, connection),
       at: c.clock.now(),
     };
     // 1. Guard, and 2. admit.
@@ -106,7 +106,7 @@ export class Forwarder implements Owner {
           return await join(x, backend, result.opened, c);
         }
         if (result.kind === "answer") {
-          return respond(x, backend, result.response, result.body, c);
+          return respond(x, backend, result.answer, result.body, c);
         }
         failure = result.failure;
         attemptFailed(x, failure, c);
@@ -130,7 +130,7 @@ export class Forwarder implements Owner {
     try {
       x.upload = await upload;
     } catch (error) {
-      return failureOf(x, error, this.context.transport);
+      return failureOf(x, error, this.context);
     }
     x.attemptAt = this.now();
     return undefined;
@@ -203,6 +203,6 @@ export class Forwarder implements Owner {
 
   /** A client that takes nothing is to be cut. */
   release(x: Exchange): void {
-    this.context.transport.release?.(x.request, x.connection);
+    this.context.server.release?.(x.request, x.connection);
   }
 }

@@ -370,36 +370,25 @@ export interface ResponseFacts extends Sides {
   readonly added: Fields | undefined;
 }
 
-/**
- * The fields to answer with, or none when the answer can go out with the
- * backend's fields as they are, which spares a copy.
- */
-export function responseFields(
-  headers: Headers,
-  facts: ResponseFacts,
-): Fields | undefined {
+/** The fields to answer with. */
+export function responseFields(headers: Read, facts: ResponseFacts): Fields {
   const { added, basePath } = facts;
   const removed = named(headers.get("connection"));
   const fields: Fields = [];
-  let changed = added !== undefined;
   let coded = false;
   headers.forEach((value, name) => {
     if (
       isResponseDropped(name) || (removed !== undefined && removed.has(name))
     ) {
-      changed = true;
       if (name === "transfer-encoding") coded = true;
     } else if (added !== undefined && isReplaced(name, added)) {
       // The one that is added stands in its place.
     } else if (isMapped(name, basePath)) {
-      const mapped = forClient(name, value, facts);
-      if (mapped !== value) changed = true;
-      fields.push([name, mapped]);
+      fields.push([name, forClient(name, value, facts)]);
     } else {
       fields.push([name, value]);
     }
   });
-  if (!changed) return undefined;
   if (coded) {
     // RFC 9112 §6.3: beside a transfer coding a length means nothing, and Deno's
     // `fetch` shows both. Passed on, it would cut or stretch what was read.

@@ -5,18 +5,19 @@
  */
 
 import type { Backend } from "../balancer.ts";
-import type { Begun } from "./attempt.ts";
-import type { Reading } from "./body.ts";
+import { type Begun, isReading } from "./attempt.ts";
+import type { Chunk, Reading } from "./body.ts";
 import { carriedOn } from "./carry.ts";
 import type { Context } from "./context.ts";
 import type { Exchange } from "./exchange.ts";
-import type { Fields } from "./fields.ts";
+import type { Fields, Read } from "./fields.ts";
 import { responseFields } from "./headers.ts";
 import { answered, judge } from "./judge.ts";
 import { answerWith } from "./own_answer.ts";
 import { Relay } from "./relay.ts";
 import { carriedOf } from "./resume.ts";
 import { explanation, settle } from "./settle.ts";
+import type { Answer } from "./transport.ts";
 import { acceptClient } from "./upgrade.ts";
 import { NO_UPLOAD } from "./upload.ts";
 import { Bridge } from "./bridge.ts";
@@ -26,30 +27,28 @@ import type { Opened } from "./handshake.ts";
 export function respond(
   x: Exchange,
   backend: Backend,
-  response: Response,
+  answer: Response | Answer,
   body: Begun,
   c: Context,
 ): Response {
-  const { status } = response;
+  const { status, headers } = answer;
   x.answered = true;
   x.status = status;
   answered(x, status, c);
   if ("forget" in x.upload) x.upload.forget();
   else x.upload = NO_UPLOAD;
-  if (isReading(body)) relay(x, response, body, c);
-  const added = addedTo(x, backend, response, c);
-  // The usual answer goes out as it came, less what concerned its connection.
-  // One to HEAD does not: both runtimes would invent a length where it has none.
-  const asItIs = body === "native" && added === undefined &&
-    x.method !== "HEAD" && backend.answer === undefined &&
-    c.transport.strip?.(response, backend.basePath) === true;
-  const out = asItIs ? response : c.transport.respond(
-    response,
+  if (isReading(body)) relay(x, answer, body, c);
+  const added = addedTo(x, backend, answer, c);
+  const out = asItIs(x, backend, body, added, c) ?? c.server.respond(
+    status,
     responseFields(
-      response.headers,
+      headers,
       c.rules.answerFacts(x, backend, c.hostHeader, added),
     ),
-    isReading(body) ? x.relay!.stream : body === "native" ? undefined : body,
+    x.relay?.stream ??
+      (body instanceof Response
+        ? body.body as ReadableStream<Chunk> | null
+        : body as Chunk | null),
     x.method === "HEAD",
   );
   // 8. Settle: now, unless the body is relayed.
@@ -61,6 +60,24 @@ export function respond(
   judge(x, status, c);
   settle(x, c);
   return out;
+}
+
+/**
+ * The usual answer of `fetch`, as it came, less what concerned its connection.
+ * One to HEAD is made anew: both runtimes would invent a length where it has none.
+ */
+function asItIs(
+  x: Exchange,
+  backend: Backend,
+  body: Begun,
+  added: Fields | undefined,
+  { transport }: Context,
+): Response | undefined {
+  return body instanceof Response && added === undefined &&
+      x.method !== "HEAD" && backend.answer === undefined &&
+      transport.native?.strip?.(body, backend.basePath) === true
+    ? body
+    : undefined;
 }
 
 /** Answers with a 101, and joins the two sides of a WebSocket. */
@@ -86,9 +103,9 @@ export async function join(
     },
   });
   if (c.goneAway) bridge.goAway();
-  const added = addedTo(x, backend, undefined, c);
+  const added = addedTo(x, backend, UPGRADED, c);
   const answer = await acceptClient(bridge, {
-    transport: c.transport,
+    server: c.server,
     request: x.request,
     connection: x.connection,
     opened,
@@ -105,12 +122,12 @@ export async function join(
 /** Hands a body on, and has it carried on if it breaks. */
 function relay(
   x: Exchange,
-  response: Response,
+  answer: Response | Answer,
   source: Reading,
   c: Context,
 ): void {
   const carried = c.resume
-    ? carriedOf(x.method, x.request.headers, response)
+    ? carriedOf(x.method, x.request.headers, answer)
     : undefined;
   const from = carried === undefined
     ? source
@@ -122,7 +139,7 @@ function relay(
 function addedTo(
   x: Exchange,
   backend: Backend,
-  response: Response | undefined,
+  answer: { readonly headers: Read },
   c: Context,
 ): Fields | undefined {
   const closing = c.closing();
@@ -130,7 +147,7 @@ function addedTo(
     backend,
     x.key,
     c.rules.clientScheme(x.fields, x.peer, x.scheme) === "https",
-    response ?? UPGRADED,
+    answer,
   );
   if (
     !closing && x.requestId === undefined && !x.explained &&
@@ -144,9 +161,5 @@ function addedTo(
   return added;
 }
 
-/** In place of the answer where a WebSocket is granted: no cache stores that. */
+/** In place of an answer where a WebSocket is granted. */
 const UPGRADED = { headers: new Headers() };
-
-function isReading(body: Begun): body is Reading {
-  return body !== null && typeof body === "object" && "read" in body;
-}

@@ -15,7 +15,10 @@
 
 import { latin1 } from "../http/bytes.ts";
 import type { Chunk } from "./body.ts";
-import type { Fields } from "./headers.ts";
+import type { Fields, Read } from "./fields.ts";
+
+/** The head of an answer. */
+type Heard = { readonly status: number; readonly headers: Read };
 
 /** An answer on its way that could be carried on. */
 export interface Carried {
@@ -28,14 +31,14 @@ export interface Carried {
   /** Fields that ask for the rest; none when that is not safe at this point. */
   fields(): Fields | undefined;
   /** Whether an answer is the rest; it is begun with if so. */
-  accepts(response: Response): boolean;
+  accepts(response: Heard): boolean;
 }
 
 /** How an answer can be carried on, if it can. */
 export function carriedOf(
   method: string,
   request: Headers,
-  response: Response,
+  response: Heard,
 ): Carried | undefined {
   if (method !== "GET" || response.status !== 200) return undefined;
   return Download.of(request, response) ?? Events.of(request, response);
@@ -45,7 +48,7 @@ export function carriedOf(
  * A strong `ETag` as it stands in the field, or none. A weak one (`W/`) says
  * that two answers mean the same, not that their bytes are equal.
  */
-function strongTag(headers: Headers): string | undefined {
+function strongTag(headers: Read): string | undefined {
   const tag = headers.get("etag");
   return tag !== null && /^"[\x21\x23-\x7e\x80-\xff]*"$/.test(tag)
     ? tag
@@ -62,7 +65,7 @@ class Download implements Carried {
     readonly coding: string | null,
   ) {}
 
-  static of(request: Headers, response: Response): Download | undefined {
+  static of(request: Headers, response: Heard): Download | undefined {
     const { headers } = response;
     const tag = strongTag(headers);
     const length = headers.get("content-length");
@@ -70,8 +73,8 @@ class Download implements Carried {
     if (
       tag === undefined || length === null || !/^\d{1,15}$/.test(length) ||
       // A length beside chunks need not be the answer's.
-      headers.has("transfer-encoding") ||
-      request.has("range") || request.has("if-range")
+      headers.get("transfer-encoding") !== null ||
+      request.get("range") !== null || request.get("if-range") !== null
     ) return undefined;
     return new Download(
       tag,
@@ -100,7 +103,7 @@ class Download implements Carried {
     ];
   }
 
-  accepts(response: Response): boolean {
+  accepts(response: Heard): boolean {
     const { headers, status } = response;
     return status === 206 && strongTag(headers) === this.tag &&
       headers.get("content-encoding") === this.coding &&
@@ -130,7 +133,7 @@ class Events implements Carried {
   /** Whether events are too long to be held, so that there is no boundary. */
   #passing = false;
 
-  static of(request: Headers, response: Response): Events | undefined {
+  static of(request: Headers, response: Heard): Events | undefined {
     const { headers } = response;
     const accept = request.get("accept") ?? "";
     const type = headers.get("content-type") ?? "";
@@ -138,7 +141,8 @@ class Events implements Carried {
     if (
       !/(?:^|,)\s*text\/event-stream\s*(?:[;,]|$)/i.test(accept) ||
       !/^text\/event-stream\s*(?:;|$)/i.test(type) ||
-      headers.has("content-encoding") || headers.has("content-length")
+      headers.get("content-encoding") !== null ||
+      headers.get("content-length") !== null
     ) return undefined;
     return new Events();
   }
@@ -186,10 +190,10 @@ class Events implements Carried {
     return this.#id === undefined ? [] : [["last-event-id", this.#id]];
   }
 
-  accepts(response: Response): boolean {
+  accepts(response: Heard): boolean {
     const type = response.headers.get("content-type") ?? "";
     return response.status === 200 &&
-      !response.headers.has("content-encoding") &&
+      response.headers.get("content-encoding") === null &&
       /^text\/event-stream\s*(?:;|$)/i.test(type);
   }
 

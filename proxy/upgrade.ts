@@ -12,6 +12,7 @@ import type { Backend } from "../balancer.ts";
 import { type Fields, type ResponseFacts, responseFields } from "./headers.ts";
 import type { Bridge } from "./bridge.ts";
 import { HandshakeFailed, type Opened, shakeHands } from "./handshake.ts";
+import type { Server } from "./server.ts";
 import type { Transport } from "./transport.ts";
 
 /** What {@linkcode askBackend} needs of a request. */
@@ -50,7 +51,7 @@ export async function askBackend(
 /** What {@linkcode acceptClient} needs of a request. */
 export interface UpgradeAcceptance {
   /** How the client is upgraded. */
-  transport: Transport;
+  server: Server;
   /** The client's request. */
   request: Request;
   /** What the server handed the handler with it. */
@@ -70,15 +71,15 @@ export interface UpgradeAcceptance {
  */
 export async function acceptClient(
   bridge: Bridge,
-  { transport, request, connection, opened, facts, log }: UpgradeAcceptance,
+  { server, request, connection, opened, facts, log }: UpgradeAcceptance,
 ): Promise<Response | 499 | 501> {
   try {
-    if (await transport.present?.(request) === false) return 499;
+    if (await server.present?.(request) === false) return 499;
     const fields = grantedFields(opened, facts);
     const { protocol } = opened;
-    return transport.accept(request, connection, { protocol, fields }, bridge);
+    return server.accept(request, connection, { protocol, fields }, bridge);
   } catch (error) {
-    if (transport.left?.(request) === true) return 499;
+    if (server.left?.(request) === true) return 499;
     log(`cannot upgrade a request: ${String(error)}`);
     return 501;
   }

@@ -17,7 +17,7 @@
 import type { Clock } from "../runtime/clock.ts";
 import { type Chunk, type Reading, reading } from "./body.ts";
 import { type Exchange, TOO_LARGE } from "./exchange.ts";
-import type { Transport } from "./transport.ts";
+import type { Server } from "./server.ts";
 
 /** Bytes of a declared body that are read whole, so that it can be sent again. */
 export const KEPT_BODY = 64 * 1024;
@@ -53,8 +53,8 @@ export const NO_UPLOAD: NoUpload = { kind: "none" };
 
 /** What {@linkcode uploadOf} needs to know. */
 export interface UploadOptions {
-  /** The runtime. */
-  transport: Transport;
+  /** The runtime's server. */
+  server: Server;
   /** Bytes of a request body. */
   maxBodyBytes: number;
   /** Time. */
@@ -64,7 +64,7 @@ export interface UploadOptions {
 /** The upload of a request. A promise where something has to be read first. */
 export function uploadOf(
   x: Exchange,
-  { transport, maxBodyBytes, clock }: UploadOptions,
+  { server, maxBodyBytes, clock }: UploadOptions,
 ): Upload | Promise<Upload> {
   const { request, method, length } = x;
   if (BODILESS.has(method)) return NO_UPLOAD;
@@ -72,13 +72,13 @@ export function uploadOf(
   if (declared === 0) return NO_UPLOAD;
   const small = declared !== undefined && declared <= KEPT_BODY;
   if (small) {
-    const bytes = transport.whole?.(request, declared);
+    const bytes = server.whole?.(request, declared);
     if (bytes !== undefined) return { kind: "whole", bytes };
   }
   const stream = request.body as ReadableStream<Chunk> | null;
   if (stream === null) return NO_UPLOAD;
   const body = x.clientBody = new ClientBody(
-    transport.reading?.(stream, declared, true) ?? reading(stream),
+    server.reading?.(stream, declared) ?? reading(stream),
     declared,
     clock,
     maxBodyBytes,

@@ -21,11 +21,11 @@ export function watchClient(x: Exchange): void {
 }
 
 /** A request has lasted past a tick. */
-export function lasting(x: Exchange, { transport, streams }: Context): void {
+export function lasting(x: Exchange, { server, streams }: Context): void {
   // Bun closes a connection that is quiet for long, and cannot know that we
   // wait for a backend.
-  transport.unhurried?.(x.request, x.connection);
+  server.unhurried?.(x.request, x.connection);
   watchClient(x);
-  x.stream = transport.connectionOf?.(x.connection);
+  x.stream = server.connectionOf?.(x.connection);
   if (x.stream !== undefined) streams.add(x, x.stream);
 }

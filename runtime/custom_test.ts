@@ -2,12 +2,12 @@ import assert from "node:assert/strict";
 import { Backend } from "../balancer.ts";
 import type { Transport } from "../proxy/transport.ts";
 import { customTransport } from "./custom.ts";
-import { transport } from "./runtime.ts";
+import { fetchTransport } from "./runtime.ts";
 
 const backend = new Backend({ url: "http://10.0.0.1:3000/base" });
 
 function custom(send: typeof fetch): Transport {
-  return customTransport(transport({}), send);
+  return customTransport(fetchTransport({}), send);
 }
 
 Deno.test("customTransport() sends attempts with the fetch it is given", async () => {
@@ -27,6 +27,7 @@ Deno.test("customTransport() sends attempts with the fetch it is given", async (
     once: false,
     signal,
   });
+  assert.ok(response instanceof Response);
   assert.equal(await response.text(), "ok");
   const [url, init] = calls[0]!;
   assert.equal(url, "http://10.0.0.1:3000/base/x");
@@ -84,22 +85,5 @@ Deno.test("customTransport() does all else as the runtime's own does", async () 
     (error) => own.undialled(error),
   );
   assert.ok(failure !== undefined && failure.sent === false);
-  // All methods of the classes of both runtimes, whatever they read.
-  class Odd {
-    readonly #private = 1;
-    get secret(): number {
-      return this.#private;
-    }
-    unlisted(): number {
-      return this.#private;
-    }
-    close(): void {
-      assert.equal(this.#private, 1);
-    }
-  }
-  const odd = customTransport(new Odd() as unknown as Transport, fetch);
-  odd.close();
-  assert.equal((odd as unknown as Odd).unlisted(), 1);
-  assert.equal((odd as unknown as Odd).secret, 1);
   own.close();
 });

@@ -7,7 +7,7 @@
 
 import type { Backend } from "../balancer.ts";
 import type { ErrorType } from "../proxy/errors.ts";
-import type { Transport } from "../proxy/transport.ts";
+import type { FetchTransport } from "../proxy/transport.ts";
 import type { Lookup } from "./resolve.ts";
 
 /** What one backend said, or why it said nothing. */
@@ -29,7 +29,7 @@ export interface Finding {
 /** Options for {@linkcode findingOf}. */
 export interface FindingOptions {
   /** Asks. */
-  transport: Transport;
+  transport: FetchTransport;
   /** Looks names up. */
   lookup: Lookup;
   /** Path that is asked for, after the base path. */

@@ -4,7 +4,7 @@
  * @module
  */
 
-import type { BunWebSocketHandlers } from "./websocket_bun.ts";
+import type { BunWebSocketHandlers } from "./bun/websocket.ts";
 
 /** An ordinary handler; `connection` is whatever the runtime hands it. */
 export type Handler = (

@@ -2,9 +2,9 @@
 // third more without anybody noticing; and it has to mean what it is taken for.
 
 import assert from "node:assert/strict";
-import type { Chunk } from "../proxy/body.ts";
-import type { Fields } from "../proxy/headers.ts";
-import { answerLines, Draft, requestLines, wholeBody } from "./inside_deno.ts";
+import type { Chunk } from "../../proxy/body.ts";
+import type { Fields } from "../../proxy/headers.ts";
+import { answerLines, Draft, requestLines, wholeBody } from "./inside.ts";
 
 /** Answers one raw request, sent as it stands, by `handle`; its answer's text. */
 async function asked(

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
-import { Backend } from "../balancer.ts";
-import { FakeClock } from "../testing/clock.ts";
+import { Backend } from "../../balancer.ts";
+import { FakeClock } from "../../testing/clock.ts";
 import { Share } from "./share.ts";
 
 /** A backend, and a way to have a request of it enter. */

@@ -10,8 +10,8 @@
  * @module
  */
 
-import type { Backend } from "../balancer.ts";
-import { type Clock, systemClock, type TimerHandle } from "./clock.ts";
+import type { Backend } from "../../balancer.ts";
+import { type Clock, systemClock, type TimerHandle } from "../clock.ts";
 
 /** Milliseconds between two looks whether somebody's turn has come. */
 const LOOK_MS = 5;

@@ -4,8 +4,12 @@
  * @module
  */
 
-import type { Chunk } from "../http/bytes.ts";
-import type { Acceptance, ClientEnd, ClientEvents } from "../proxy/socket.ts";
+import type { Chunk } from "../../http/bytes.ts";
+import type {
+  Acceptance,
+  ClientEnd,
+  ClientEvents,
+} from "../../proxy/socket.ts";
 
 /** The part of Bun's `ServerWebSocket` that is used here. */
 interface BunSocket {

@@ -10,8 +10,8 @@
  * @module
  */
 
-import type { Chunk } from "../proxy/body.ts";
-import type { Fields } from "../proxy/headers.ts";
+import type { Chunk } from "../../proxy/body.ts";
+import type { Fields } from "../../proxy/headers.ts";
 
 /** An object by the symbols that Deno keeps things under. */
 type Inside<T> = Record<symbol, T | undefined>;

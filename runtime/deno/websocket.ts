@@ -10,8 +10,12 @@
  * @module
  */
 
-import type { Chunk } from "../http/bytes.ts";
-import type { Acceptance, ClientEnd, ClientEvents } from "../proxy/socket.ts";
+import type { Chunk } from "../../http/bytes.ts";
+import type {
+  Acceptance,
+  ClientEnd,
+  ClientEvents,
+} from "../../proxy/socket.ts";
 
 /** Seconds of silence after which a client is asked whether it is there. */
 const IDLE_S = 120;

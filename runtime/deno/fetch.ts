@@ -1,35 +1,27 @@
 /**
- * Deno's part: how one attempt is sent, and what its quirks ask for. Measured
- * on 2.9.6.
+ * Sends attempts with Deno's `fetch`, with what its quirks ask for. Measured on
+ * 2.9.6.
  *
  * @module
  */
 
-import type { Backend } from "../balancer.ts";
-import type { ProbeResult } from "../health.ts";
-import {
-  type Chunk,
-  type Reading,
-  readingInto,
-  streamOf,
-} from "../proxy/body.ts";
-import { declaredLength, lengthIn } from "../proxy/framing.ts";
-import {
-  type Fields,
-  isResponseDropped,
-  Lines,
-  type Read,
-} from "../proxy/fields.ts";
-import { isMapped } from "../proxy/mapping.ts";
-import type { Failure, Outgoing, Transport } from "../proxy/transport.ts";
-import type { Acceptance, ClientEvents, Socket } from "../proxy/socket.ts";
-import { dial } from "./dial.ts";
-import { denoFailure, probeFailure, socketFailure } from "./failures.ts";
-import { answerLines, Draft, requestLines, wholeBody } from "./inside_deno.ts";
-import type { Handler, Listener, ListenOptions } from "./listener.ts";
-import type { TransportOptions } from "./transport_options.ts";
-import { sharing } from "./workers.ts";
-import { acceptDeno, isPresent } from "./websocket_deno.ts";
+import type { Backend } from "../../balancer.ts";
+import type { ProbeResult } from "../../health.ts";
+import { type Chunk, readingInto, streamOf } from "../../proxy/body.ts";
+import { type Fields, isResponseDropped } from "../../proxy/fields.ts";
+import { declaredLength, lengthIn } from "../../proxy/framing.ts";
+import { isMapped } from "../../proxy/mapping.ts";
+import type { Socket } from "../../proxy/socket.ts";
+import type {
+  Failure,
+  FetchTransport,
+  Native,
+  Outgoing,
+} from "../../proxy/transport.ts";
+import { dial } from "../dial.ts";
+import { denoFailure, probeFailure, socketFailure } from "../failures.ts";
+import type { TransportOptions } from "../transport_options.ts";
+import { answerLines, Draft } from "./inside.ts";
 
 /** How `fetch` takes a client; not part of the Web's `RequestInit`. */
 interface DenoInit extends RequestInit {
@@ -44,15 +36,15 @@ interface DenoInit extends RequestInit {
  */
 const IDLE_MS = 4_000;
 
-/** Bytes that are asked for at least of an upload. */
-const LEAST_UPLOAD = 64 * 1024;
-
 /** Sends attempts with Deno's `fetch`. */
-export class DenoTransport implements Transport {
-  // A reset that comes before its signal was asked for is not told later.
-  readonly losesResets = true;
-  readonly wholeUpTo = 64 * 1024;
-  readonly nativeUpTo = Infinity;
+export class DenoFetch implements FetchTransport {
+  readonly native: Native = {
+    upTo: Infinity,
+    lengthOf,
+    // Of an answer nothing else comes on its connection.
+    reading: (stream, length) => readingInto(stream, length, 0),
+    strip,
+  };
   readonly #options: TransportOptions;
   #pooled: Deno.HttpClient | undefined;
   #single: Deno.HttpClient | undefined;
@@ -87,64 +79,6 @@ export class DenoTransport implements Transport {
     // leave as `GET`; all others go out letter by letter. TRACK it forbids.
     return method !== "CONNECT" && method !== "TRACK" &&
       method === method.toUpperCase();
-  }
-
-  pastesUrl(connection: unknown): boolean {
-    return (connection as Partial<Deno.ServeHandlerInfo> | null | undefined)
-      ?.remoteAddr !== undefined;
-  }
-
-  peerOf(_request: Request, connection: unknown): string | undefined {
-    // A socket that is gone is said to be connected to `0.0.0.0`; a Unix domain
-    // socket has a path and no host.
-    const address = (connection as Partial<Deno.ServeHandlerInfo> | undefined)
-      ?.remoteAddr;
-    return (address as Deno.NetAddr | undefined)?.hostname;
-  }
-
-  connectionOf(connection: unknown): string | undefined {
-    const address = (connection as Partial<Deno.ServeHandlerInfo> | undefined)
-      ?.remoteAddr as Deno.NetAddr | undefined;
-    // HTTP/2 is taken on every port, with TLS and without.
-    return address?.port === undefined
-      ? undefined
-      : `${address.hostname} ${address.port}`;
-  }
-
-  read(request: Request): Read | undefined {
-    const lines = requestLines(request);
-    return lines && new Lines(lines);
-  }
-
-  whole(request: Request, length: number): Chunk | undefined {
-    return wholeBody(request, length);
-  }
-
-  reading(
-    stream: ReadableStream<Chunk>,
-    length: number | undefined,
-    upload: boolean,
-  ): Reading {
-    // The server takes from a socket at once as much as it was ever asked for on
-    // that connection, at first 1 KB. Were just the few bytes of a small upload
-    // asked for, the next one would not come whole with its head, and cost 1.3
-    // times. Of an answer nothing else comes.
-    return readingInto(stream, length, upload ? LEAST_UPLOAD : 0);
-  }
-
-  lengthOf(response: Response): number | undefined {
-    const lines = answerLines(response);
-    if (lines === undefined) return lengthIn(response.headers);
-    let coding: string | null = null;
-    let length: string | null = null;
-    for (const [name, value] of lines) {
-      if (name === "content-length") length = value;
-      else if (name === "transfer-encoding") {
-        // A second line is a second coding.
-        coding = coding === null ? value : `${coding}, ${value}`;
-      }
-    }
-    return declaredLength(coding, length);
   }
 
   send(outgoing: Outgoing): Promise<Response> {
@@ -190,66 +124,6 @@ export class DenoTransport implements Transport {
     return denoFailure(error);
   }
 
-  strip(response: Response, basePath: string): boolean {
-    if (response.status === 205) return false;
-    const list = answerLines(response);
-    if (list === undefined) return false;
-    const countless = response.status === 204;
-    let drops = 0;
-    for (const [name, value] of list) {
-      if (name === "transfer-encoding" || isMapped(name, basePath)) {
-        return false;
-      }
-      if (countless && name === "content-length") return false;
-      if (
-        name === "connection" && value !== "keep-alive" && value !== "close"
-      ) return false;
-      if (isResponseDropped(name)) drops++;
-    }
-    for (let i = list.length - 1; drops > 0; i--) {
-      if (!isResponseDropped(list[i]![0])) continue;
-      list.splice(i, 1);
-      drops--;
-    }
-    return true;
-  }
-
-  respond(
-    response: Response,
-    fields: Fields | undefined,
-    body: Chunk | ReadableStream<Chunk> | null | undefined,
-    head: boolean,
-  ): Response {
-    const { headers } = response;
-    // Deno sends a 205 without any framing, and the client waits for the rest of
-    // it; 204 is what comes nearest to it and ends for certain. The answer to a
-    // HEAD ends with its head in any case.
-    const status = response.status === 205 && !head ? 204 : response.status;
-    // RFC 9110 §6.4.1: these never have a body, and `Response` takes none for
-    // them, not even a stream that is empty: a HEAD answered 304 was a 500.
-    const bodiless = status === 204 || status === 205 || status === 304;
-    if (bodiless) {
-      body = null;
-      // RFC 9110 §8.6. Over HTTP/2 Deno sends it, and clients reset the stream.
-      if (status === 204 && headers.has("content-length")) {
-        fields = (fields ?? [...headers])
-          .filter(([name]) => name !== "content-length");
-      }
-    } else if (head && !headers.has("content-length")) {
-      // A null body would be given a length of 0, which the answer to a GET may
-      // not have. A stream that is empty gets no length at all.
-      body = new ReadableStream({ pull: (controller) => controller.close() });
-    }
-    if (
-      fields === undefined && status === response.status &&
-      (bodiless || body === undefined || body === null)
-    ) return response;
-    return new Response(body === undefined ? response.body : body, {
-      status,
-      headers: fields ?? headers,
-    });
-  }
-
   async probe(
     backend: Backend,
     path: string,
@@ -293,19 +167,6 @@ export class DenoTransport implements Transport {
 
   undialled(error: unknown): Failure {
     return socketFailure(error);
-  }
-
-  present(request: Request): Promise<boolean> {
-    return isPresent(request);
-  }
-
-  accept(
-    request: Request,
-    _connection: unknown,
-    acceptance: Acceptance,
-    events: ClientEvents,
-  ): Response {
-    return acceptDeno(request, acceptance, events);
   }
 
   close(): void {
@@ -415,72 +276,43 @@ export class Sized extends Blob {
 /** Milliseconds that an idle connection to a Unix domain socket is kept. */
 const SOCKET_IDLE_MS = 5_000;
 
-/** Milliseconds before listening is tried again. */
-const RELISTEN_MS = 50;
-
-/** Listens with `Deno.serve`. */
-export function listenDeno(
-  handler: Handler,
-  { port, host, tls, shared = false, log }: ListenOptions,
-): Listener {
-  let closed = false;
-  let shutting = false;
-  const killed = new AbortController();
-  let server = open(port);
-  const bound = (server.addr as Deno.NetAddr).port;
-
-  function open(on: number): Deno.HttpServer {
-    const own = {
-      port: on,
-      hostname: host,
-      // Said once by the program, when everything is ready.
-      onListen() {},
-      signal: killed.signal,
-      // DENO_SERVE_AUTOMATIC_COMPRESSION in the environment would switch it on.
-      automaticCompression: false,
-      onError: () => new Response("Internal error.\n", { status: 500 }),
-      ...(tls ?? {}),
-    };
-    const given = shared ? sharing(own) : undefined;
-    const opened = Deno.serve(given?.options ?? own, handler);
-    if (given?.shared() === false) {
-      killed.abort();
-      throw new Error("this Deno does not share a port: write WORKERS=1");
+/** The declared length of an answer. */
+function lengthOf(response: Response): number | undefined {
+  const lines = answerLines(response);
+  if (lines === undefined) return lengthIn(response.headers);
+  let coding: string | null = null;
+  let length: string | null = null;
+  for (const [name, value] of lines) {
+    if (name === "content-length") length = value;
+    else if (name === "transfer-encoding") {
+      // A second line is a second coding.
+      coding = coding === null ? value : `${coding}, ${value}`;
     }
-    // Running out of descriptors ends a server for good, and an uncaught
-    // rejection would end the process too. What it serves already goes on, and
-    // descriptors come back: listen anew.
-    opened.finished.catch((error: unknown) => {
-      if (closed) return;
-      log(`cannot accept connections (${String(error)}): listening anew`);
-      reopen();
-    });
-    return opened;
   }
+  return declaredLength(coding, length);
+}
 
-  function reopen(): void {
-    setTimeout(() => {
-      if (closed) return;
-      try {
-        server = open(bound);
-      } catch {
-        reopen();
-      }
-    }, RELISTEN_MS);
+/** Takes the fields of one connection out of an answer, in place. */
+function strip(response: Response, basePath: string): boolean {
+  if (response.status === 205) return false;
+  const list = answerLines(response);
+  if (list === undefined) return false;
+  const countless = response.status === 204;
+  let drops = 0;
+  for (const [name, value] of list) {
+    if (name === "transfer-encoding" || isMapped(name, basePath)) {
+      return false;
+    }
+    if (countless && name === "content-length") return false;
+    if (
+      name === "connection" && value !== "keep-alive" && value !== "close"
+    ) return false;
+    if (isResponseDropped(name)) drops++;
   }
-
-  return {
-    port: bound,
-    cutsUploads: true,
-    close() {
-      closed = shutting = true;
-      return server.shutdown();
-    },
-    kill() {
-      closed = true;
-      // A server that is shutting down is no longer there to be aborted: the
-      // attempt ends the process with an uncaught `BadResource`.
-      if (!shutting) killed.abort();
-    },
-  };
+  for (let i = list.length - 1; drops > 0; i--) {
+    if (!isResponseDropped(list[i]![0])) continue;
+    list.splice(i, 1);
+    drops--;
+  }
+  return true;
 }
