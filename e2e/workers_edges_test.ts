@@ -156,3 +156,22 @@ forBoth("WORKERS: more backends than fit are refused, and the old ones stay", {
     await Deno.remove(folder, { recursive: true });
   }
 });
+
+forBoth("serve() refuses options that cannot be handed to a worker", async (
+  runtime,
+) => {
+  // The first worker that said hello was to be told of them, and that error ended
+  // the program.
+  const { code, stdout, stderr } = await runProgram(
+    runtime,
+    withWorkers({
+      entry: "e2e/workers/library.ts",
+      env: { ODD: "unknown", BACKENDS: "http://127.0.0.1:3000" },
+    }),
+  );
+  assert.equal(code, 0, stderr);
+  assert.match(
+    stdout,
+    /^TypeError: Cannot serve: workers is 2, and an option /,
+  );
+});

@@ -7,6 +7,7 @@
 import { parseBackendUrl } from "../config/backends.ts";
 import { leadsTo } from "../config/listener.ts";
 import { checkedNumber } from "../config/check.ts";
+import { wordsOf } from "../config/fault.ts";
 import { proxyVariableFault } from "../config/no_proxy.ts";
 import type { AdminOptions, ServeOptions } from "../config/options.ts";
 import { Admin } from "../observe/admin.ts";
@@ -202,12 +203,6 @@ function serveWorkers(
       `Cannot serve: workers is ${workers}, and ${odd} holds a function, which cannot be handed to a worker`,
     );
   }
-  proxy.pool.limit(MOST_SHARED);
-  const port = tryPort(host, wanted);
-  const size = workersOf(workers);
-  const memory = commonMemory(tableBytes(size));
-  // All workers may be dead at one moment, and the next ones not there yet.
-  const rest = stayAlive();
   // Only plain values: the rest is for this process.
   const {
     backends: _backends,
@@ -219,6 +214,22 @@ function serveWorkers(
     random: _random,
     ...plain
   } = given;
+  try {
+    // Found out now: a worker is told of them later, when nobody could be asked.
+    structuredClone(plain);
+  } catch (error) {
+    throw new TypeError(
+      `Cannot serve: workers is ${workers}, and an option cannot be handed to a worker: ${
+        wordsOf(error)
+      }`,
+    );
+  }
+  proxy.pool.limit(MOST_SHARED);
+  const port = tryPort(host, wanted);
+  const size = workersOf(workers);
+  const memory = commonMemory(tableBytes(size));
+  // All workers may be dead at one moment, and the next ones not there yet.
+  const rest = stayAlive();
   const crew = new Crew({
     size,
     pool: proxy.pool,
