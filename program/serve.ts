@@ -4,7 +4,7 @@
  * @module
  */
 
-import { parseBackendUrl } from "../config/backends.ts";
+import { backendName, parseBackendUrl } from "../config/backends.ts";
 import { leadsTo } from "../config/listener.ts";
 import { checkedNumber } from "../config/check.ts";
 import { wordsOf } from "../config/fault.ts";
@@ -321,6 +321,7 @@ function serveAdmin(
         ? result
         : { wanted: `cannot be reached: ${diverted}` };
     },
+    checkName: backendName.parse,
     draining: () => inside.draining,
     process: processFacts,
     version: VERSION,
