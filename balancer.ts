@@ -435,7 +435,7 @@ export class Pool implements Iterable<Backend> {
   }
 }
 
-/** Lets a listener's fault be seen where nobody takes it. */
+/** Lets a listener's fault be seen where nothing takes it. */
 function surface(error: unknown): void {
   Promise.reject(error);
 }

@@ -215,7 +215,7 @@ function serveWorkers(
     ...plain
   } = given;
   try {
-    // Found out now: a worker is told of them later, when nobody could be asked.
+    // Checked now: a worker gets them later, when no caller could be told.
     structuredClone(plain);
   } catch (error) {
     throw new TypeError(
