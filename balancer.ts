@@ -57,10 +57,7 @@ export interface PoolEvent {
   reason?: string;
 }
 
-/**
- * A backend as it may be given: a URL, what it is made from, or a function, alone
- * or with settings.
- */
+/** A backend as it may be given: a URL or a function, or either with settings. */
 export type Given =
   | string
   | BackendInit
@@ -105,7 +102,7 @@ const MOST_EVENTS = 100_000;
 
 /** The backends, and what is known of each right now. */
 export class Pool implements Iterable<Backend> {
-  #backends: readonly Backend[] = [];
+  /** All of them, in their order. */
   readonly #byId = new Map<string, Backend>();
   readonly #byUrl = new Map<string, Backend>();
   /** By what they are called, each {@linkcode Backend.label} once. */
@@ -114,6 +111,8 @@ export class Pool implements Iterable<Backend> {
   readonly #read: (given: Given) => BackendInit;
   readonly #random: () => number;
   readonly #failed: (error: unknown) => void;
+  /** The same as an array; made when it is asked for, and is another by then. */
+  #backends: readonly Backend[] | undefined = [];
   #listeners: readonly ((event: PoolEvent) => void)[] = [];
   #events: PoolEvent[] = [];
   #telling = false;
@@ -135,17 +134,18 @@ export class Pool implements Iterable<Backend> {
 
   /** How many backends there are, whatever their state. */
   get size(): number {
-    return this.#backends.length;
+    return this.#byId.size;
   }
 
   /** The backends in their order; a change of the pool makes a new array. */
   get backends(): readonly Backend[] {
-    return this.#backends;
+    // Not at each change: a list of thousands is taken in one after another.
+    return this.#backends ??= [...this.#byId.values()];
   }
 
   /** Each backend, in their order. */
   [Symbol.iterator](): IterableIterator<Backend> {
-    return this.#backends[Symbol.iterator]();
+    return this.backends[Symbol.iterator]();
   }
 
   /** The backend of this id, URL or name, if it is here. */
@@ -203,7 +203,7 @@ export class Pool implements Iterable<Backend> {
     for (let n = 1; this.#byId.has(id); n++) id = idOf(`${n} ${init.url}`);
     const backend = new Backend({ ...init, id });
     backend.turn = this.#random();
-    this.#backends = [...this.#backends, backend];
+    this.#backends = undefined;
     this.#byId.set(id, backend);
     this.#byUrl.set(backend.url, backend);
     this.#byLabel.set(backend.label, backend);
@@ -214,7 +214,7 @@ export class Pool implements Iterable<Backend> {
   /** Removes a backend; what it is answering goes on to its end. */
   remove(backend: Backend): boolean {
     if (this.#byId.get(backend.id) !== backend) return false;
-    this.#backends = this.#backends.filter((b) => b !== backend);
+    this.#backends = undefined;
     this.#byId.delete(backend.id);
     this.#byUrl.delete(backend.url);
     this.#byLabel.delete(backend.label);
@@ -258,7 +258,7 @@ export class Pool implements Iterable<Backend> {
   ): Replaced {
     const inits = Array.from(givens, (given) => this.#read(given));
     const stay = this.#staying(inits);
-    const going = this.#backends.filter((backend) =>
+    const going = this.backends.filter((backend) =>
       !stay.has(backend) && !keeps(backend)
     );
     this.#makeRoom("replace", inits.length - stay.size);
@@ -288,7 +288,7 @@ export class Pool implements Iterable<Backend> {
   #staying(inits: readonly BackendInit[]): Map<Backend, BackendInit> {
     const stay = new Map<Backend, BackendInit>();
     const functions = new Map<BackendFunction, Backend[]>();
-    for (const backend of this.#backends) {
+    for (const backend of this.backends) {
       const { answer } = backend;
       if (answer === undefined) continue;
       const same = functions.get(answer);
@@ -404,7 +404,7 @@ export class Pool implements Iterable<Backend> {
     if (tried !== undefined && tried.length > 0) {
       return this.#pickUntried(key, tried);
     }
-    const backends = this.#backends;
+    const { backends } = this;
     const policy = this.#policy;
     const found = policy(backends, availablePrimary, key);
     if (found !== undefined) {
@@ -427,7 +427,7 @@ export class Pool implements Iterable<Backend> {
   ): Backend | undefined {
     const pick = (accepts: Accepts) =>
       this.#policy(
-        this.#backends,
+        this.backends,
         (backend) => accepts(backend) && !tried.includes(backend),
         key,
       );
@@ -435,7 +435,7 @@ export class Pool implements Iterable<Backend> {
   }
 }
 
-/** Lets a listener's fault be seen where nobody takes it. */
+/** Lets a listener's fault be seen where nothing takes it. */
 function surface(error: unknown): void {
   Promise.reject(error);
 }

@@ -193,7 +193,7 @@ forBoth(
   "while HEALTH_PATH is unset a status under 500 is up, with one warning",
   { timeoutMs: 90_000 },
   async (runtime) => {
-    // Only BACKENDS was set, and /health was not for everybody: 503 for the site.
+    // Only BACKENDS was set, and /health was not public: the whole site was 503.
     const statuses = [400, 401, 403, 404, 405, 426, 429];
     await using stack = new AsyncDisposableStack();
     const backends: RawBackend[] = [];

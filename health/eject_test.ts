@@ -235,7 +235,7 @@ Deno.test("Ejector brings a backend back though what it tells is met with errors
   assert.equal(clock.pending, 0);
 });
 
-Deno.test("Ejector#stop() is the end: what comes after ejects nobody", () => {
+Deno.test("Ejector#stop() is the end: what comes after ejects no backend", () => {
   const { clock, ejector, a, say } = setUp(3);
   ejector.stop();
   say(a, "-----");

@@ -35,7 +35,7 @@ export class Ejector {
   constructor(pool: Pool, options: EjectorOptions) {
     this.#pool = pool;
     this.#unsubscribe = pool.subscribe(({ type, backend }) => {
-      // Who is not in the pool is nobody's news any more.
+      // Drop what is known of a backend that has left the pool.
       if (type === "removed" && backend !== undefined) this.#forget(backend);
     });
     this.#options = {

@@ -241,7 +241,7 @@ Deno.test("while lenient 500 is a failure, and so is what is no final status", a
 });
 
 Deno.test("what a line or an event says of a probe has no query in it", async () => {
-  // A key in HEALTH_PATH came to everybody who reads the events.
+  // A key in HEALTH_PATH came to each reader of the events.
   for (const status of [500, 404]) {
     const w = world({ path: "/h?key=S3cret", lenient: true });
     const reasons: string[] = [];

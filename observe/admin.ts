@@ -47,6 +47,8 @@ export interface AdminOptions {
   snapshot: () => Snapshot | Promise<Snapshot>;
   /** Checks the URL of a new backend and gives its normal form. */
   checkUrl: (url: string) => { value: string } | { wanted: string };
+  /** Checks the name of a new backend. */
+  checkName: (name: string) => { value: string } | { wanted: string };
   /** Whether the proxy is about to stop. */
   draining: () => boolean;
   /** The process. */
@@ -245,17 +247,24 @@ export class Admin {
       weight: "a whole number from 0 to 1000",
       backup: "true or false",
       maxConns: "a whole number from 1 to 1000000",
-      name: "a name of 1 to 64 visible characters",
+      name: "a text",
     });
     if (fields.url === undefined) throw new Refused(400, '"url" is missing.');
     const url = this.#options.checkUrl(fields.url as string);
     if ("wanted" in url) throw new Refused(400, `"url" ${url.wanted}.`);
+    const name = fields.name as string | undefined;
+    const named = name === undefined
+      ? undefined
+      : this.#options.checkName(name);
+    if (named !== undefined && "wanted" in named) {
+      throw new Refused(400, `"name" ${named.wanted}.`);
+    }
     const init: BackendInit = {
       url: url.value,
       weight: fields.weight as number | undefined,
       backup: fields.backup as boolean | undefined,
       maxConns: fields.maxConns as number | undefined,
-      name: fields.name as string | undefined,
+      name,
     };
     const { log } = this.#options;
     const backend = this.#joined(init);

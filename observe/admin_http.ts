@@ -5,7 +5,6 @@
  * @module
  */
 
-import { backendName } from "../config/backends.ts";
 import type { Clock, TimerHandle } from "../runtime/clock.ts";
 
 /** Bytes of a request body. */
@@ -85,8 +84,6 @@ const KINDS = {
   "true or false": (value: unknown) => typeof value === "boolean",
   "a whole number from 0 to 1000": whole(0, 1000),
   "a whole number from 1 to 1000000": whole(1, 1_000_000),
-  "a name of 1 to 64 visible characters": (value: unknown) =>
-    typeof value === "string" && "value" in backendName.parse(value),
 } satisfies Record<string, (value: unknown) => boolean>;
 
 /** What a field of a body may be. */

@@ -40,7 +40,19 @@ Deno.test("isWell() judges as probes do, and takes any answer where there are no
   assert.equal(isWell(finding(200), rules), true);
   assert.equal(isWell(finding(500), rules), false);
   assert.equal(isWell(finding(404), rules), false);
-  assert.equal(isWell(finding(404), { ...rules, lenient: true }), true);
+  for (const status of [400, 401, 403, 404, 405, 426, 429]) {
+    // As long as no path was chosen, any of them tells of a server that works.
+    const one = finding(status);
+    assert.equal(isWell(one, rules), false, String(status));
+    assert.equal(isWell(one, { ...rules, lenient: true }), true);
+    const [hint] = hintsFor(one, { ...rules, lenient: true });
+    assert.match(
+      hint!,
+      new RegExp(`answers ${status} .*counts as up: set HEA`),
+    );
+    assert.equal(/HEALTH_HOST/.test(hint!), status === 400);
+  }
+  assert.equal(isWell(finding(500), { ...rules, lenient: true }), false);
   assert.equal(isWell(finding(500), { ...rules, probes: false }), true);
   assert.equal(isWell(finding(undefined), { ...rules, probes: false }), false);
 });

@@ -4,7 +4,7 @@
  * @module
  */
 
-import { parseBackendUrl } from "../config/backends.ts";
+import { backendName, parseBackendUrl } from "../config/backends.ts";
 import { checkedNumber } from "../config/check.ts";
 import { foreignFaults } from "../config/foreign.ts";
 import { isNamed } from "../config/listener.ts";
@@ -118,6 +118,7 @@ function handlerOptions(
         ? result
         : { wanted: `cannot be reached: ${foreign}` };
     },
+    checkName: backendName.parse,
     draining: () => inside.draining,
     process: processFacts,
     version: VERSION,

@@ -43,7 +43,8 @@ export function callbacksOf(options: ProxyOptions): Callbacks {
     : guarded(options.log, () => {});
   const lines = new LineWriter(standard("out"), {
     clock: systemClock,
-    onLoss: () => log("lines of the access log are lost: nobody reads them"),
+    onLoss: () =>
+      log("lines of the access log are lost: standard output is not read"),
   });
   return {
     log,

@@ -121,7 +121,7 @@ function checkedLimits(
   };
 }
 
-/** Whose forwarding fields are believed; none when nobody's are. */
+/** Whose forwarding fields are believed; none when no peer's are. */
 export function matcherOf(
   trusted: readonly string[] | undefined,
 ): AddressMatcher | undefined {

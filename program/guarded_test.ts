@@ -140,7 +140,7 @@ for (const [name, options] of CALLBACKS) {
         await clock.advance(10_000);
         assert.equal(proxy.pool.get(B)!.up, true);
 
-        // The pool takes changes, and warms up whoever comes.
+        // The pool takes changes, and warms up what joins.
         const added = proxy.pool.add("http://10.0.0.3:3000");
         await clock.advance(2_000);
         assert.deepEqual([added.up, added.ramp], [true, 1]);

@@ -7,6 +7,7 @@
 import { checkedNumber, checkTls } from "../config/check.ts";
 import type { ServeOptions } from "../config/options.ts";
 import { listenersOf, ownFault } from "../config/read_backends.ts";
+import { wordsOf } from "../config/fault.ts";
 import { systemClock } from "../runtime/clock.ts";
 import { stayAlive } from "../runtime/process.ts";
 import type { Served } from "../proxy/guard.ts";
@@ -222,12 +223,6 @@ function serveWorkers(
       `Cannot serve: workers is ${workers}, and ${odd} holds a function, which cannot be handed to a worker`,
     );
   }
-  const port = tryPort(host, wanted);
-  const size = workersOf(workers);
-  proxy.pool.limit(MOST_SHARED);
-  const memory = commonMemory(tableBytes(size));
-  // All workers may be dead at one moment, and the next ones not there yet.
-  const rest = stayAlive();
   // Only plain values: the rest is for this process.
   const {
     backends: _backends,
@@ -239,6 +234,22 @@ function serveWorkers(
     random: _random,
     ...plain
   } = given;
+  try {
+    // Checked now: a worker gets them later, when no caller could be told.
+    structuredClone(plain);
+  } catch (error) {
+    throw new TypeError(
+      `Cannot serve: workers is ${workers}, and an option cannot be handed to a worker: ${
+        wordsOf(error)
+      }`,
+    );
+  }
+  proxy.pool.limit(MOST_SHARED);
+  const port = tryPort(host, wanted);
+  const size = workersOf(workers);
+  const memory = commonMemory(tableBytes(size));
+  // All workers may be dead at one moment, and the next ones not there yet.
+  const rest = stayAlive();
   const crew = new Crew({
     size,
     pool: proxy.pool,

@@ -1,6 +1,12 @@
 import assert from "node:assert/strict";
 import type { ErrorType } from "../proxy/errors.ts";
-import { bunFailure, denoFailure, socketFailure } from "./failures.ts";
+import { outOfDescriptors } from "./descriptors.ts";
+import {
+  bunFailure,
+  denoFailure,
+  probeFailure,
+  socketFailure,
+} from "./failures.ts";
 
 /** Deno's `TypeError: fetch failed`, with the message of its cause. */
 function deno(cause: string): Error {
@@ -124,6 +130,30 @@ Deno.test("a process without descriptors blames nobody, and nothing was sent", (
   for (const { fault, sent } of failures) {
     assert.deepEqual([fault, sent], ["proxy", false]);
   }
+});
+
+Deno.test("a failure to connect is the backend's while there are descriptors", () => {
+  // Without any, a name "is not found" and Bun's sockets are "refused"; what the
+  // process has left is asked for then (e2e/descriptors_test.ts has it so).
+  assert.equal(outOfDescriptors(), false);
+  for (const code of ["ECONNREFUSED", "ENOTFOUND"]) {
+    assert.equal(bunFailure(bun(code)).fault, "backend");
+    assert.equal(socketFailure(bun(code)).fault, "backend");
+  }
+});
+
+Deno.test("probeFailure() tells only what this process lacks from a failure", () => {
+  assert.deepEqual(probeFailure(bunFailure(bun("EMFILE"))), {
+    error: "this process is out of file descriptors",
+    fault: "proxy",
+  });
+  // It may not connect there, today or tomorrow: that backend is of no use.
+  const denied = denoFailure(deno('Requires net access to "a:1"'));
+  assert.equal(denied.fault, "proxy");
+  assert.deepEqual(Object.keys(probeFailure(denied)), ["error"]);
+  assert.deepEqual(probeFailure(bunFailure(bun("ECONNREFUSED"))), {
+    error: "connection refused",
+  });
 });
 
 Deno.test("what is not an error at all counts as sent", () => {

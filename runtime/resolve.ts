@@ -113,6 +113,8 @@ export class Resolver {
   readonly #pool: Pool;
   readonly #options: ResolverOptions;
   readonly #names = new Map<string, Followed>();
+  /** The backends of all names. */
+  readonly #owned = new WeakSet<Backend>();
   /** Those whose address is no longer among their name's. */
   readonly #vanished = new WeakSet<Backend>();
   /** Ends the wait for each first look-up. */
@@ -128,10 +130,7 @@ export class Resolver {
 
   /** Whether a backend is here for a name. */
   owns(backend: Backend): boolean {
-    for (const { backends } of this.#names.values()) {
-      if (backends.get(backend.url) === backend) return true;
-    }
-    return false;
+    return this.#owned.has(backend);
   }
 
   /**
@@ -185,7 +184,10 @@ export class Resolver {
     for (const [url, { backends }] of this.#names) {
       if (urls.has(url)) continue;
       this.#names.delete(url);
-      for (const backend of backends.values()) this.#pool.remove(backend);
+      for (const backend of backends.values()) {
+        this.#owned.delete(backend);
+        this.#pool.remove(backend);
+      }
     }
   }
 
@@ -204,6 +206,7 @@ export class Resolver {
         // What it was answering is done: nothing is lost with it.
         if (!this.#vanished.has(backend) || backend.inFlight > 0) continue;
         followed.backends.delete(url);
+        this.#owned.delete(backend);
         this.#pool.remove(backend);
       }
     }
@@ -295,6 +298,7 @@ export class Resolver {
       try {
         const backend = this.#pool.add({ ...init, url, name, authority });
         backends.set(url, backend);
+        this.#owned.add(backend);
         log(`${hostname} has a new address: ${backend.label}`);
       } catch (error) {
         refusal = wordsOf(error);

@@ -247,7 +247,7 @@ Deno.test("Crew hears nothing of a dead worker that would be said of the next", 
 });
 
 Deno.test("Crew takes out what a worker had counted for all when it was killed", async () => {
-  // Between two steps of counting: it was in the sum and in nobody's part, and a
+  // Between two steps of counting: it was in the sum and in no part, and a
   // backend with max_conns=1 never got a request again.
   const { crew, workers, clock, place, buffer } = setUp();
   crew.start();

@@ -71,7 +71,7 @@ Deno.test("become() joins counts that others see", () => {
 Deno.test("become() takes a backend that was removed and added again for another", () => {
   // In one message it is the same URL as before, and nothing but its place tells
   // that the first process has a new one. The worker went on to count where
-  // nobody looked any more, so that no limit held.
+  // it was read no more, so that no limit held.
   const pool = new Pool([]);
   const [a] = states("http://a.test:80");
   become(pool, [a!], place);

@@ -98,8 +98,8 @@ export class Table {
   }
 
   /**
-   * What stands in the sums and in nobody's part, by place. While somebody counts
-   * that is true of a moment; of a worker that was killed between its two steps of
+   * What stands in the sums and in no part, by place. While a worker counts that is
+   * true of a moment; of a worker that was killed between its two steps of
    * counting it stays true, and nothing else would ever take it out.
    */
   unowned(): Map<number, number> {

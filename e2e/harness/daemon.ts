@@ -1,5 +1,5 @@
 /**
- * A program of somebody else's that runs beside a test and is ended with it.
+ * A program of another project that runs beside a test and is ended with it.
  *
  * @module
  */
