@@ -4,22 +4,14 @@
  * @module
  */
 
+import { requestIds, stickyCookies, viaOff } from "./added.ts";
 import { answers, locationsBehindBasePath } from "./answers.ts";
 import { bodies } from "./bodies.ts";
 import { bodilessAsItIs, bodilessCopied, bodilessSticky } from "./bodiless.ts";
 import { broken } from "./broken.ts";
 import { cancelling } from "./cancelling.ts";
 import type { Group } from "./case.ts";
-import {
-  fields,
-  requestIds,
-  stickyCookies,
-  trust,
-  trustMapped,
-  trustOfOthers,
-  trustV6,
-  viaOff,
-} from "./fields.ts";
+import { fields } from "./fields.ts";
 import { framingAsItIs, framingFollowed } from "./framing.ts";
 import { host, hostOfBackend, hostPreserved } from "./host.ts";
 import { loop } from "./loop.ts";
@@ -34,6 +26,13 @@ import { noHttp } from "./no_http.ts";
 import { smuggling } from "./smuggling.ts";
 import { quietStreams, streaming } from "./streaming.ts";
 import { basePath, target } from "./target.ts";
+import {
+  strangers,
+  trust,
+  trustMapped,
+  trustOfOthers,
+  trustV6,
+} from "./trust.ts";
 
 /** All of them. */
 export const GROUPS: readonly Group[] = [
@@ -48,6 +47,7 @@ export const GROUPS: readonly Group[] = [
   trustV6,
   trustMapped,
   trustOfOthers,
+  strangers,
   viaOff,
   requestIds,
   stickyCookies,
