@@ -76,7 +76,8 @@ forBoth(
         const path = `/${encodeURIComponent(name)}/${size}`;
         await conn.write(requestText("GET", path, { headers: [...ASKING] }));
         const { status } = await conn.readResponse();
-        assert.ok([200, 502].includes(status), `${name}: ${status}`);
+        // Cut, where a body is broken of which nothing was passed on yet.
+        assert.ok([0, 200, 502].includes(status), `${name}: ${status}`);
       }
     };
     await asked("harmless", SIZE);

@@ -304,7 +304,8 @@ forBoth(
     const line = /WebSockets hold too much: the largest is closed/;
     await proxy.waitForLine(line, 20_000);
     const grown = proxy.rss() - before;
-    assert.ok(grown < 300e6, `${grown / 1e6} MB`);
+    // What is held, and what is not collected yet.
+    assert.ok(grown < 400e6, `${grown / 1e6} MB`);
     // Those that are left are as good as before, and those that were closed were
     // told.
     const seen = [];

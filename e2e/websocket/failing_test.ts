@@ -115,10 +115,10 @@ forBoth(
       assert.equal(asked.status, 502);
       errors.push(/error=(\w+)/.exec(asked.header("proxy-status") ?? "")?.[1]);
     }
-    assert.deepEqual(errors.slice(0, 2), [
-      "http_protocol_error",
-      "connection_terminated",
-    ]);
+    assert.deepEqual(
+      [...new Set(errors)].sort(),
+      ["connection_terminated", "http_protocol_error"],
+    );
     assert.equal(wrong.requests.length + cut.requests.length, 4);
     await proxy.waitForLine(/eject/);
     // A connection that is no WebSocket is not left open.
