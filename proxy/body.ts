@@ -274,6 +274,12 @@ export class Remembering {
     this.#kept = undefined;
   }
 
+  /** Nobody reads it any more, though all of it may not have come. */
+  abandon(why: unknown): void {
+    this.#attempt++;
+    this.#cancel(why);
+  }
+
   async #next(): Promise<Chunk | undefined> {
     try {
       const piece = await this.#read();

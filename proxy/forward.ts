@@ -1098,6 +1098,9 @@ export class Forwarder implements Owner {
   ): Response {
     x.status = status;
     x.answered = true;
+    // An answer before the upload's end: its rest is for nobody. Deno keeps the
+    // connection for as long as somebody might still read from it.
+    if (!x.uploaded) x.upload?.abandon(status);
     const fields = this.#fieldsOf(status, x.requestId);
     if (x.explained) fields["server-timing"] = this.#explanation(x);
     const response = answer(status, type, {

@@ -16,6 +16,7 @@ import type { Failure, Outgoing, Transport } from "../proxy/transport.ts";
 import type { Acceptance, ClientEvents, Socket } from "../proxy/socket.ts";
 import { dial } from "./dial.ts";
 import { bunFailure, socketFailure } from "./failures.ts";
+import { lingering } from "./linger.ts";
 import type { Handler, Listener, ListenOptions } from "./listener.ts";
 import { BUN_DEFAULT, BUN_LIMIT, env } from "./process.ts";
 import { Share } from "./share.ts";
@@ -367,7 +368,11 @@ export function listenBun(
     // The handler never throws: this is a backend's body that broke before
     // anything of the answer had left.
     error: broken,
-    fetch: handler,
+    fetch(request: Request, connection: unknown) {
+      const answer = handler(request, connection);
+      // A refusal is here at once, and nothing of the request has been read.
+      return answer instanceof Response ? lingering(request, answer) : answer;
+    },
     websocket: bunWebSocket,
     ...(tls === undefined ? {} : { tls }),
   });

@@ -18,6 +18,7 @@ import {
   trustV6,
   viaOff,
 } from "./fields.ts";
+import { earlyRefusals, earlyTimeouts } from "./early.ts";
 import { framingAsItIs, framingFollowed } from "./framing.ts";
 import { host, hostOfBackend, hostPreserved } from "./host.ts";
 import { loop } from "./loop.ts";
@@ -50,6 +51,8 @@ export const GROUPS: readonly Group[] = [
   bodilessSticky,
   broken,
   noHttp,
+  earlyRefusals,
+  earlyTimeouts,
   framingAsItIs,
   framingFollowed,
   smuggling,
