@@ -67,6 +67,10 @@ export function answerWith(
 ): Response {
   x.status = status;
   x.answered = true;
+  // Deno keeps a connection for as long as its request might still be read.
+  if (x.clientBody?.ended === false && "abandon" in x.upload) {
+    x.upload.abandon(status);
+  }
   const fields = fieldsOf(status, x.requestId, c);
   if (x.explained) fields["server-timing"] = explanation(x, c);
   const response = answer(status, type, {

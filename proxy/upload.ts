@@ -267,6 +267,12 @@ export class StreamedUpload {
     this.#kept = undefined;
   }
 
+  /** An answer of ours is given before its end: the rest is for no backend. */
+  abandon(why: unknown): void {
+    this.#attempt++;
+    this.body.cancel(why);
+  }
+
   async #next(): Promise<Chunk | undefined> {
     try {
       const piece = await this.body.read();

@@ -12,6 +12,15 @@ import { broken } from "./broken.ts";
 import { cancelling } from "./cancelling.ts";
 import type { Group } from "./case.ts";
 import { fields } from "./fields.ts";
+import {
+  fields,
+  trust,
+  trustMapped,
+  trustOfOthers,
+  trustV6,
+  viaOff,
+} from "./fields.ts";
+import { earlyRefusals, earlyTimeouts } from "./early.ts";
 import { framingAsItIs, framingFollowed } from "./framing.ts";
 import { host, hostOfBackend, hostPreserved } from "./host.ts";
 import { loop } from "./loop.ts";
@@ -64,6 +73,8 @@ export const GROUPS: readonly Group[] = [
   bodilessSticky,
   broken,
   noHttp,
+  earlyRefusals,
+  earlyTimeouts,
   framingAsItIs,
   framingFollowed,
   smuggling,

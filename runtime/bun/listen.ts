@@ -6,6 +6,7 @@
 
 import { answer } from "../../proxy/errors.ts";
 import type { Handler, Listener, ListenOptions } from "../listener.ts";
+import { lingering } from "./linger.ts";
 import type { BunServerLike } from "./server.ts";
 
 /** Bun's server, as far as it is used here. */
@@ -49,7 +50,11 @@ export function listenBun(
     // The handler never throws: this is a backend's body that broke before
     // anything of the answer had left.
     error: broken,
-    fetch: handler,
+    fetch(request: Request, connection: unknown) {
+      const answer = handler(request, connection);
+      // A refusal is here at once, and nothing of the request has been read.
+      return answer instanceof Response ? lingering(request, answer) : answer;
+    },
     ...(websocket === undefined ? {} : { websocket }),
     ...(tls === undefined ? {} : { tls }),
   });
