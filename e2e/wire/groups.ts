@@ -12,14 +12,6 @@ import { broken } from "./broken.ts";
 import { cancelling } from "./cancelling.ts";
 import type { Group } from "./case.ts";
 import { fields } from "./fields.ts";
-import {
-  fields,
-  trust,
-  trustMapped,
-  trustOfOthers,
-  trustV6,
-  viaOff,
-} from "./fields.ts";
 import { earlyRefusals, earlyTimeouts } from "./early.ts";
 import { framingAsItIs, framingFollowed } from "./framing.ts";
 import { host, hostOfBackend, hostPreserved } from "./host.ts";
