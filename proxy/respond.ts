@@ -89,8 +89,7 @@ export async function join(
 ): Promise<Response> {
   x.answered = true;
   x.status = 101;
-  answered(x, 101, c);
-  judge(x, 101, c);
+  // From here the bridge owns the connection, whatever happens.
   const bridge = x.bridge = new Bridge(opened, {
     maxMessageBytes: c.maxMessageBytes,
     budget: c.bridges,
@@ -102,6 +101,8 @@ export async function join(
       settle(x, c);
     },
   });
+  answered(x, 101, c);
+  judge(x, 101, c);
   if (c.goneAway) bridge.goAway();
   const added = addedTo(x, backend, UPGRADED, c);
   const answer = await acceptClient(bridge, {
