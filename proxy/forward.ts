@@ -1085,7 +1085,8 @@ export class Forwarder implements Owner {
       // Said to nobody; the number is the one that nginx gave this end.
       return this.#end(x, 499, "http_request_error");
     }
-    const status = failure.fault === "proxy" ? 503 : STATUS[failure.type];
+    const status = failure.status ??
+      (failure.fault === "proxy" ? 503 : STATUS[failure.type]);
     return this.#end(x, status, failure.type);
   }
 

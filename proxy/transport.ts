@@ -55,6 +55,8 @@ export interface Failure {
   fault: "backend" | "client" | "proxy";
   /** For the log, in a few words. */
   reason: string;
+  /** Status for the client, where its type and fault do not say it. */
+  status?: number;
 }
 
 /** What a runtime does for the proxy. */

@@ -14,6 +14,7 @@ interface Row {
   type: ErrorType;
   sent: boolean;
   fault?: Failure["fault"];
+  status?: number;
   reason: string;
 }
 
@@ -77,6 +78,16 @@ const DENO: readonly Row[] = [
     sent: false,
     fault: "proxy",
     reason: "this process may not connect there",
+  },
+  {
+    // Origin, base path and target are over 65,534 bytes together, which a head
+    // of 64 KB has room for. Three such requests would eject a backend.
+    match: /^Invalid URL/,
+    type: "http_request_error",
+    sent: false,
+    fault: "proxy",
+    status: 414,
+    reason: "the target is too long for fetch",
   },
   {
     // The client's upload ended early, as Deno says it in two ways.
@@ -185,6 +196,7 @@ function lookUp(rows: readonly Row[], text: string): Failure | undefined {
     sent: row.sent,
     fault: row.fault ?? "backend",
     reason: row.reason,
+    ...(row.status === undefined ? {} : { status: row.status }),
   };
 }
 

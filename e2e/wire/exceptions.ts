@@ -308,6 +308,70 @@ export const EXCEPTIONS: readonly Exception[] = [
     seen: /504 is not 502/,
   },
   {
+    runtimes: BOTH,
+    group: "heads",
+    cases: [
+      "heads: a request's head of 65,541 bytes",
+      "heads: a request's head of 1 MB",
+    ],
+    instead:
+      "A request whose head is larger than 64 KB is refused, with 400 on Deno and 431 on Bun.",
+    reason: "The runtime's server does it, before a handler sees the request.",
+    seen: /4(?:00|31) !== 200/,
+  },
+  {
+    runtimes: ["deno"],
+    group: "heads",
+    cases: [
+      "heads: a request of 128 fields",
+      "heads: a request of 197 fields",
+      "heads: a request of 198 fields",
+      "heads: a request of 1,000 fields",
+    ],
+    instead: "A request with more than 128 field lines is answered with 400.",
+    reason: "`Deno.serve` does it.",
+    issue: "denoland/deno#21047",
+    seen: /400 !== 200/,
+  },
+  {
+    runtimes: ["deno"],
+    group: "heads",
+    cases: [
+      "heads: an answer's head of 600,000 bytes",
+      "heads: an answer of 100 fields",
+      "heads: an answer of 255 fields",
+      "heads: an answer of 256 fields",
+      "heads: an answer of 1,000 fields",
+    ],
+    instead:
+      "A response with more than 100 field lines, or a head larger than 500 KB, becomes 502.",
+    reason: "Deno's `fetch` refuses it.",
+    seen: /502 !== 200/,
+  },
+  {
+    runtimes: ["bun"],
+    group: "heads",
+    cases: [
+      "heads: a request of 198 fields",
+      "heads: a request of 1,000 fields",
+    ],
+    instead: "A request with more than 198 field lines is answered with 431.",
+    reason: "`Bun.serve` does it.",
+    issue: "oven-sh/bun#34923",
+    seen: /431 !== 200/,
+  },
+  {
+    runtimes: ["bun"],
+    group: "heads",
+    cases: [
+      "heads: an answer of 256 fields",
+      "heads: an answer of 1,000 fields",
+    ],
+    instead: "A response with more than 256 field lines becomes 502.",
+    reason: "Bun's `fetch` refuses it.",
+    seen: /502 !== 200/,
+  },
+  {
     runtimes: ["bun"],
     group: "streaming",
     cases: ["stream: the header of a stream comes before its first byte"],

@@ -20,6 +20,7 @@ import {
 } from "./fields.ts";
 import { earlyRefusals, earlyTimeouts } from "./early.ts";
 import { framingAsItIs, framingFollowed } from "./framing.ts";
+import { heads, longTargets } from "./heads.ts";
 import { host, hostOfBackend, hostPreserved } from "./host.ts";
 import { loop } from "./loop.ts";
 import { methods } from "./methods.ts";
@@ -51,6 +52,8 @@ export const GROUPS: readonly Group[] = [
   bodilessSticky,
   broken,
   noHttp,
+  heads,
+  longTargets,
   earlyRefusals,
   earlyTimeouts,
   framingAsItIs,
