@@ -33,6 +33,13 @@ export interface Exception {
 
 const BOTH = ["deno", "bun"] as const;
 
+/** Cases of an upgrade that is declined, of requests that have a framing. */
+const UPGRADES_WITH_BODY = ["HTTP/2 (h2c)", "TLS (RFC 2817)"].flatMap((to) =>
+  ["a declared body", "a length of 0", "a chunked body"].map((body) =>
+    `edge: an upgrade to ${to} beside ${body}`
+  )
+);
+
 /** All of them. */
 export const EXCEPTIONS: readonly Exception[] = [
   {
@@ -370,6 +377,92 @@ export const EXCEPTIONS: readonly Exception[] = [
     instead: "A response with more than 256 field lines becomes 502.",
     reason: "Bun's `fetch` refuses it.",
     seen: /502 !== 200/,
+  },
+  {
+    runtimes: BOTH,
+    group: "edge",
+    cases: [
+      "edge: a client that half-closes after its GET",
+      "edge: a client that half-closes after its POST",
+    ],
+    instead:
+      "A client that half-closes its connection after the request (`nc -N`, some health checkers) gets no response.",
+    reason:
+      "Both servers take a half-close for a client that has left, and end its request.",
+    seen: /0 !== 200/,
+  },
+  {
+    runtimes: BOTH,
+    group: "edge",
+    cases: ["edge: a backend that drops connection attempts"],
+    instead:
+      "`CONNECT_TIMEOUT` does not apply to requests that `fetch` sends: until its probes fail, a backend host that drops packets costs a request `TIMEOUT`, and then 504.",
+    reason: "`fetch` has no limit for connecting.",
+    seen: /504/,
+  },
+  {
+    runtimes: ["deno"],
+    group: "edge",
+    cases: UPGRADES_WITH_BODY,
+    instead:
+      "A request that has a body or a length beside `Connection: Upgrade` is answered with 400: each such request of Java's HttpClient, of `curl --http2` and of git over plain HTTP. Set `HttpClient.Version.HTTP_1_1`, `curl --http1.1` or `git -c http.version=HTTP/1.1`; with TLS none of them asks for an upgrade.",
+    reason: "`Deno.serve` does it.",
+    issue: "denoland/deno#34446",
+    seen: /400 !== 200/,
+  },
+  {
+    runtimes: ["deno"],
+    group: "edge",
+    cases: ["edge: an HTTP/1.0 client that is promised keep-alive"],
+    instead:
+      "An HTTP/1.0 client that asks for keep-alive is promised it, and cut after a streamed response: use `ab` without `-k`.",
+    reason: "`Deno.serve` does it.",
+    seen: /kept, as promised/,
+  },
+  {
+    runtimes: ["deno"],
+    group: "edge",
+    cases: [
+      "edge: a request that is not understood",
+      "edge: an upload over the limit",
+    ],
+    instead:
+      "After a response with `Connection: close` (400, 408, 413) the connection stays open until its client closes it.",
+    reason: "`Deno.serve` sends the field and does nothing else about it.",
+    issue: "denoland/deno#9411",
+    seen: /in vain for the server to close/,
+  },
+  {
+    runtimes: ["deno"],
+    group: "edge quiet",
+    cases: ["edge: a connection that sends"],
+    instead:
+      'A connection that sends nothing, or a head that is never complete, is never closed. See "Running it at the edge".',
+    reason: "`Deno.serve` has no time limit of any kind.",
+    issue: "denoland/deno#3515",
+    seen: /in vain for the server to close/,
+  },
+  {
+    runtimes: ["deno"],
+    group: "unix",
+    cases: ["unix: a request is sent in origin form"],
+    instead:
+      "A request to a Unix domain socket has its target in absolute form (`GET http://host/path`), which FastAPI and Node's `http` do not route. Use a port on the loopback address, or Bun.",
+    reason: "Deno's `fetch` takes the socket for a proxy.",
+    issue: "denoland/deno#30699",
+    seen: /http:\/\/sluice\.test/,
+  },
+  {
+    runtimes: ["deno"],
+    group: "unix",
+    cases: [
+      "unix: requests for many hosts",
+      "unix: requests that are sent once",
+    ],
+    instead:
+      "About one in twenty new connections to a Unix domain socket hangs, and its request is answered with 504 at `TIMEOUT`. Each `Host` and each request that must not be sent twice opens one. Use a port on the loopback address, or Bun.",
+    reason: "Deno's `fetch` does it.",
+    seen: /504/,
   },
   {
     runtimes: ["bun"],

@@ -10,6 +10,7 @@ import { bodilessAsItIs, bodilessCopied, bodilessSticky } from "./bodiless.ts";
 import { broken } from "./broken.ts";
 import { cancelling } from "./cancelling.ts";
 import type { Group } from "./case.ts";
+import { edge, edgeQuiet } from "./edge.ts";
 import {
   fields,
   trust,
@@ -28,6 +29,7 @@ import { noHttp } from "./no_http.ts";
 import { smuggling } from "./smuggling.ts";
 import { quietStreams, streaming } from "./streaming.ts";
 import { basePath, target } from "./target.ts";
+import { unix } from "./unix.ts";
 
 /** All of them. */
 export const GROUPS: readonly Group[] = [
@@ -62,4 +64,7 @@ export const GROUPS: readonly Group[] = [
   streaming,
   quietStreams,
   cancelling,
+  edge,
+  edgeQuiet,
+  unix,
 ];
