@@ -53,7 +53,8 @@ export function giveUp(
     // The client never sees it; the number is the one that nginx gave this end.
     return answerWith(x, 499, "http_request_error", c);
   }
-  const status = failure.fault === "proxy" ? 503 : STATUS[failure.type];
+  const status = failure.status ??
+    (failure.fault === "proxy" ? 503 : STATUS[failure.type]);
   return answerWith(x, status, failure.type, c);
 }
 

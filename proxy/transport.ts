@@ -58,6 +58,8 @@ export interface Failure {
   fault: "backend" | "client" | "proxy" | "none";
   /** For the log, in a few words. */
   reason: string;
+  /** Status for the client, where its type and fault do not say it. */
+  status?: number;
 }
 
 /**
