@@ -26,6 +26,7 @@ import { isWorker } from "./runtime/workers.ts";
 
 export type {
   AdminOptions,
+  BackendContext,
   BackendFunction,
   BackendFunctionOptions,
   BackendInit,

@@ -13,7 +13,7 @@ import type { BackendFunction } from "../balancer.ts";
 import type { Clock } from "../runtime/clock.ts";
 import type { Lookup } from "../runtime/resolve.ts";
 
-export type { BackendFunction } from "../balancer.ts";
+export type { BackendContext, BackendFunction } from "../balancer.ts";
 
 /** One backend as an object: where it is, and its share of the requests. */
 export interface BackendOptions {
