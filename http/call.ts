@@ -6,7 +6,7 @@
 
 import type { Chunk } from "./bytes.ts";
 import type { FieldLines } from "./head.ts";
-import { headText, type RequestHead } from "./request.ts";
+import type { RequestFraming, RequestHead } from "./request.ts";
 
 /** Reads a body piece by piece. */
 export interface Reading {
@@ -85,8 +85,6 @@ export class Unanswered extends Error {
 export class Call {
   /** The request. */
   readonly request: ClientRequest;
-  /** Its head, as it is written. */
-  readonly text: string;
   /** Takes the answer. */
   readonly resolve: (answer: Answer) => void;
   /** Takes the reason why there is none. */
@@ -96,25 +94,20 @@ export class Call {
   /** Whether anything of it may have been received. */
   sent = false;
 
-  /**
-   * Puts a request into words.
-   *
-   * @throws {TypeError} If that cannot be done.
-   */
   constructor(
     request: ClientRequest,
     resolve: (answer: Answer) => void,
     reject: (error: unknown) => void,
   ) {
-    const { whole, payload, alone } = request;
-    const framing = whole !== undefined
-      ? whole.length
-      : payload === undefined
-      ? undefined
-      : payload.length ?? "chunked";
     this.request = request;
-    this.text = headText(request, framing, alone === true);
     this.resolve = resolve;
     this.reject = reject;
+  }
+
+  /** How its body is framed. */
+  get framing(): RequestFraming {
+    const { whole, payload } = this.request;
+    if (whole !== undefined) return whole.length;
+    return payload === undefined ? undefined : payload.length ?? "chunked";
   }
 }

@@ -9,7 +9,7 @@
  */
 
 import type { Chunk } from "./bytes.ts";
-import { type Connection, ROOM } from "./connection.ts";
+import type { Connection } from "./connection.ts";
 import { type Connect, Pool, type Shared } from "./pool.ts";
 
 /** Time and timers, as far as the client needs them. */
@@ -35,6 +35,9 @@ const TICK_MS = 500;
 
 /** Milliseconds that an answer may take before its head goes ahead of its body. */
 const PATIENCE_MS = 10;
+
+/** Bytes of a room: a usual head, and a body that is kept to be sent again. */
+const ROOM = (16 + 64) * 1024;
 
 /** Rooms that are kept: each is in use from a write until that has left. */
 const MOST_ROOMS = 16;
@@ -93,12 +96,14 @@ export class Client implements Shared {
     this.#ticker ??= this.#timers.setInterval(() => this.#sweep(), TICK_MS);
   }
 
-  takeRoom(): Chunk {
+  takeRoom(bytes: number): Chunk {
+    if (bytes > ROOM) return new Uint8Array(bytes);
     return this.#rooms.pop() ?? new Uint8Array(ROOM);
   }
 
   giveRoom(room: Chunk): void {
-    if (this.#rooms.length < MOST_ROOMS) this.#rooms.push(room);
+    if (room.length !== ROOM || this.#rooms.length === MOST_ROOMS) return;
+    this.#rooms.push(room);
   }
 
   gathers(connection: Connection): void {

@@ -377,11 +377,14 @@ Deno.test("Client says why there is no connection, and that nothing was sent", a
   assert.equal(error.reason, "unconnected");
   assert.equal(error.sent, false);
   assert.equal(error.cause, rig.refusal);
+  rig.refusal = undefined;
   const unsendable = await unanswered(
     (await rig.send({ fields: [["host", "a\r\nb"]] })).answer,
   );
   assert.equal(unsendable.reason, "unsendable");
   assert.equal(unsendable.sent, false);
+  assert.equal(rig.last.written, "");
+  assert.equal(rig.last.destroyed, true);
 });
 
 Deno.test("Client.close() ends what is under way", async () => {

@@ -10,11 +10,12 @@
 
 import { AnswerBody, type AnswerBodySource } from "./answer_body.ts";
 import { BodyReader } from "./body.ts";
-import { bytesOf, type Chunk, Ended, Malformed } from "./bytes.ts";
+import { type Chunk, Ended, Malformed } from "./bytes.ts";
 import { type Answer, type Call, type Reason, Unanswered } from "./call.ts";
 import { framingOf } from "./framing.ts";
 import { type FieldLines, HeadReader } from "./head.ts";
 import { secondsOf } from "./persistence.ts";
+import { roomFor, writeHead } from "./request.ts";
 import type { Socket, SocketEvents } from "./socket.ts";
 import { Uploading, type UploadingEvents } from "./uploading.ts";
 
@@ -33,8 +34,8 @@ export interface CountingSocket extends Socket {
 export interface ConnectionOwner {
   /** Bytes up to which an answer of declared length is waited for whole. */
   readonly wholeUpTo: number;
-  /** Room for a head and a small body. */
-  takeRoom(): Chunk;
+  /** Room for so many bytes at least, and a small body behind them. */
+  takeRoom(bytes: number): Chunk;
   /** Takes room back that nothing is read from any more. */
   giveRoom(room: Chunk): void;
   /** A connection is ready for the next request, for as many seconds. */
@@ -57,11 +58,7 @@ const LARGEST_READ = 256 * 1024;
 /** Bytes of a body that are copied out of what they came with. */
 const COPIED = 4 * 1024;
 
-/** Bytes of a {@linkcode ConnectionOwner.takeRoom}. */
-export const ROOM = 80 * 1024;
-
 const NONE: Chunk = new Uint8Array(0);
-const encoder = new TextEncoder();
 
 /** One connection. */
 export class Connection
@@ -113,15 +110,22 @@ export class Connection
     socket.resume();
   }
 
-  /** Sends a request. Its head and a small body leave in one write. */
+  /**
+   * Sends a request. Its head and a small body leave in one write.
+   *
+   * @throws {TypeError} If it cannot be said; nothing has changed then.
+   */
   begin(call: Call): void {
-    const { payload, signal } = call.request;
+    const { request } = call;
+    const { payload, signal } = request;
+    const room = this.#owner.takeRoom(roomFor(request));
+    const size = writeHead(room, request, call.framing, request.alone === true);
     this.#call = call;
     this.#signal = signal;
     this.#begun = false;
     this.#mark = this.#socket.left;
     signal.addEventListener("abort", this);
-    this.#write(call);
+    this.#send(call, room, size);
     if (payload !== undefined && !this.#closed) {
       call.begun = true;
       this.#upload = new Uploading(this.#socket, payload, this);
@@ -224,27 +228,18 @@ export class Connection
     if (this.#upload === uploading) this.#fail("payload", error, false);
   }
 
-  #write({ text, request: { whole } }: Call): void {
+  #send({ request: { whole } }: Call, room: Chunk, size: number): void {
     const socket = this.#socket;
-    const size = text.length + (whole?.length ?? 0);
-    if (size > ROOM) {
-      socket.write(bytesOf(text));
+    const bytes = size + (whole?.length ?? 0);
+    if (whole === undefined || bytes > room.length) {
+      socket.write(room.subarray(0, size));
       if (whole !== undefined) socket.write(whole);
-      return;
+    } else {
+      room.set(whole, size);
+      socket.write(room.subarray(0, bytes));
     }
-    const room = this.#owner.takeRoom();
-    // What is plain text, as nearly all heads are, is written natively; what is
-    // not would take more bytes than it has characters.
-    if (encoder.encodeInto(text, room).written !== text.length) {
-      for (let at = 0; at < text.length; at++) room[at] = text.charCodeAt(at);
-    }
-    if (whole !== undefined) room.set(whole, text.length);
-    this.#room = room;
-    socket.write(room.subarray(0, size) as Chunk);
-    if (socket.queued === 0) {
-      this.#room = undefined;
-      this.#owner.giveRoom(room);
-    }
+    if (socket.queued === 0) this.#owner.giveRoom(room);
+    else this.#room = room;
   }
 
   /** The head has come, and ends at `at`. */

@@ -28,8 +28,8 @@ export interface Shared {
   readonly ticksASecond: number;
   /** Has a pool swept at each tick until it has nothing left to sweep. */
   watch(pool: Pool): void;
-  /** Room for a head and a small body. */
-  takeRoom(): Chunk;
+  /** Room for so many bytes at least, and a small body behind them. */
+  takeRoom(bytes: number): Chunk;
   /** Takes room back. */
   giveRoom(room: Chunk): void;
   /** Tells a connection in a moment that it has gathered long enough. */
@@ -83,15 +83,10 @@ export class Pool implements ConnectionOwner {
     return new Promise((resolve, reject) => {
       const { signal } = request;
       if (signal.aborted) return reject(signal.reason);
-      let call: Call;
-      try {
-        call = new Call(request, resolve, reject);
-      } catch (error) {
-        return reject(new Unanswered("unsendable", false, error));
-      }
+      const call = new Call(request, resolve, reject);
       const idle = request.alone === true ? undefined : this.#take();
       if (idle === undefined) this.#fresh(call);
-      else idle.begin(call);
+      else this.#begin(idle, call);
     });
   }
 
@@ -123,8 +118,8 @@ export class Pool implements ConnectionOwner {
     return this.#watched = this.#idle.length > 0 || this.#lingering.size > 0;
   }
 
-  takeRoom(): Chunk {
-    return this.#shared.takeRoom();
+  takeRoom(bytes: number): Chunk {
+    return this.#shared.takeRoom(bytes);
   }
 
   giveRoom(room: Chunk): void {
@@ -196,7 +191,16 @@ export class Pool implements ConnectionOwner {
     }
     const connection = new Connection(socket, this);
     this.#open.add(connection);
-    connection.begin(call);
+    this.#begin(connection, call);
+  }
+
+  #begin(connection: Connection, call: Call): void {
+    try {
+      connection.begin(call);
+    } catch (error) {
+      connection.close(error);
+      call.reject(new Unanswered("unsendable", call.sent, error));
+    }
   }
 
   #watch(): void {

@@ -1,6 +1,23 @@
 import assert from "node:assert/strict";
 import type { FieldLines } from "./head.ts";
-import { headText, type RequestFraming } from "./request.ts";
+import { latin1 } from "./bytes.ts";
+import {
+  type RequestFraming,
+  type RequestHead,
+  roomFor,
+  writeHead,
+} from "./request.ts";
+
+function headText(
+  head: RequestHead,
+  framing: RequestFraming,
+  closes: boolean,
+): string {
+  const room = new Uint8Array(roomFor(head));
+  const size = writeHead(room, head, framing, closes);
+  assert.ok(size <= room.length, "the room is large enough");
+  return latin1(room.subarray(0, size));
+}
 
 function textOf(
   fields: FieldLines,
@@ -15,7 +32,7 @@ function textOf(
   return headText({ method, target, fields: all }, framing, closes);
 }
 
-Deno.test("headText() says what it is told and nothing else, with `Host` first", () => {
+Deno.test("writeHead() says what it is told and nothing else, with `Host` first", () => {
   assert.equal(
     headText(
       {
@@ -31,7 +48,7 @@ Deno.test("headText() says what it is told and nothing else, with `Host` first",
   );
 });
 
-Deno.test("headText() writes names in the usual upper and lower case", () => {
+Deno.test("writeHead() writes names in the usual upper and lower case", () => {
   for (
     const [name, written] of [
       ["content-type", "Content-Type"],
@@ -50,14 +67,14 @@ Deno.test("headText() writes names in the usual upper and lower case", () => {
   }
 });
 
-Deno.test("headText() leaves several lines of one name as several", () => {
+Deno.test("writeHead() leaves several lines of one name as several", () => {
   assert.equal(
     textOf([["x-a", "1"], ["x-b", "2"], ["x-a", ""]]),
     "GET / HTTP/1.1\r\nHost: a\r\nX-A: 1\r\nX-B: 2\r\nX-A: \r\n\r\n",
   );
 });
 
-Deno.test("headText() frames the body itself, whatever the fields say of it", () => {
+Deno.test("writeHead() frames the body itself, whatever the fields say of it", () => {
   // A hook may have put these in. A length that is not the body's would make the
   // rest of it the next request.
   const fields: FieldLines = [
@@ -86,7 +103,7 @@ Deno.test("headText() frames the body itself, whatever the fields say of it", ()
   );
 });
 
-Deno.test("headText() refuses what a backend would read as something else", () => {
+Deno.test("writeHead() refuses what a backend would read as something else", () => {
   // Values come from hooks too, as any text: none may end a line.
   for (const value of ["a\r\nX: b", "a\nb", "a\rb", "a\0b", "a\x7f", "ā"]) {
     assert.throws(() => textOf([["x-a", value]]), TypeError);
