@@ -20,6 +20,8 @@ const connect = Bun
 const client = new Client({
   timers: systemClock,
   wholeUpTo: (Bun ? 256 : 64) * 1024,
+  // Bun reads on by itself what is left of a request.
+  lingers: !Bun,
 });
 const pools = urls.map((url) => {
   const destination = destinationOf(new Backend({ url }));
@@ -39,7 +41,7 @@ function answered({ status, fields, body }: Answer): Response {
     name !== "transfer-encoding"
   );
   const given = body === null || body instanceof Uint8Array
-    ? body
+    ? Bun && body !== null && body.length > CORKED ? filled(body) : body
     : new ReadableStream({
       async pull(controller) {
         const piece = await body.read();
@@ -55,6 +57,23 @@ function answered({ status, fields, body }: Answer): Response {
   response[inside].headerList = kept;
   return response;
 }
+
+/**
+ * Bun sends the head of an answer that is made later in some thirty pieces if its
+ * body is given as bytes and does not fit its buffer of 16 KB; as a stream it
+ * leaves in one write: 20 and not 115 µs with 64 KB.
+ */
+function filled(bytes: Uint8Array): ReadableStream {
+  return new ReadableStream({
+    start(controller) {
+      controller.enqueue(bytes);
+      controller.close();
+    },
+  }, { highWaterMark: bytes.length + 1 });
+}
+
+/** Bytes that are surely sent with the head in front of them. */
+const CORKED = 8 * 1024;
 
 async function uploaded(request: Request, length: number) {
   if (length > 64 * 1024) {

@@ -28,6 +28,12 @@ export interface ClientOptions {
   timers: Timers;
   /** Bytes up to which an answer of declared length is waited for whole. */
   wholeUpTo: number;
+  /**
+   * Whether an upload goes on for a moment behind the end of its answer: for a
+   * server that closes a client's connection whose request was not read, and the
+   * answer may be lost with it.
+   */
+  lingers: boolean;
 }
 
 /** Milliseconds between two looks at what is kept. */
@@ -45,6 +51,7 @@ const MOST_ROOMS = 16;
 /** The connections to all backends, and what they share. */
 export class Client implements Shared {
   readonly wholeUpTo: number;
+  readonly lingers: boolean;
   readonly ticksASecond: number = 1000 / TICK_MS;
   readonly #timers: Timers;
   readonly #pools = new Set<Pool>();
@@ -58,9 +65,10 @@ export class Client implements Shared {
   #patience: unknown;
 
   /** Makes a client without connections. */
-  constructor({ timers, wholeUpTo }: ClientOptions) {
+  constructor({ timers, wholeUpTo, lingers }: ClientOptions) {
     this.#timers = timers;
     this.wholeUpTo = wholeUpTo;
+    this.lingers = lingers;
   }
 
   /** The connections to one backend, none so far. */

@@ -44,8 +44,8 @@ export interface ConnectionOwner {
   gone(connection: Connection): void;
   /** An answer is gathered that may take its time. */
   gathers(connection: Connection): void;
-  /** An upload goes on behind its answer. */
-  lingers(connection: Connection): void;
+  /** An upload would go on behind the end of its answer; says whether it may. */
+  lingers(connection: Connection): boolean;
   /** Sends a request again, if it may be; says whether it does. */
   again(call: Call, sent: boolean): boolean;
 }
@@ -377,8 +377,7 @@ export class Connection
     this.#body = this.#framed = undefined;
     this.#pause(false);
     if (this.#uploads) {
-      if (this.#lingers) this.#owner.lingers(this);
-      else this.#drop();
+      if (!this.#lingers || !this.#owner.lingers(this)) this.#drop();
       return;
     }
     this.#upload = undefined;

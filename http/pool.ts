@@ -22,6 +22,8 @@ export type Connect = (signal: AbortSignal) => Promise<CountingSocket>;
 export interface Shared {
   /** Bytes up to which an answer of declared length is waited for whole. */
   readonly wholeUpTo: number;
+  /** Whether an upload may go on behind the end of its answer. */
+  readonly lingers: boolean;
   /** A clock that is cheap to look at; it runs while anything is watched. */
   readonly tick: number;
   /** How fast that runs. */
@@ -141,9 +143,11 @@ export class Pool implements ConnectionOwner {
     this.#watch();
   }
 
-  lingers(connection: Connection): void {
+  lingers(connection: Connection): boolean {
+    if (!this.#shared.lingers) return false;
     this.#lingering.set(connection, this.#shared.tick + LINGER_TICKS);
     this.#watch();
+    return true;
   }
 
   gone(connection: Connection): void {

@@ -187,9 +187,15 @@ Deno.test("Client passes an early answer on, lets the upload end, and uses the c
   assert.equal(rig.pool.size, 0);
 });
 
-Deno.test("Client gives an upload up a second after its answer, or at once if the backend hangs up", async () => {
-  for (const close of [false, true]) {
-    const rig = new ClientRig();
+Deno.test("Client gives an upload up a second after its answer, or at once if it may not linger or the backend hangs up", async () => {
+  for (
+    const { close, lingers } of [
+      { close: false, lingers: true },
+      { close: true, lingers: true },
+      { close: false, lingers: false },
+    ]
+  ) {
+    const rig = new ClientRig("own", { lingers });
     const { source, answer } = await posted(rig);
     source.push("hello");
     await settle();
@@ -198,7 +204,7 @@ Deno.test("Client gives an upload up a second after its answer, or at once if th
         (close ? "Connection: close\r\n\r\n" : "\r\n"),
     );
     await answer;
-    assert.equal(rig.last.destroyed, close);
+    assert.equal(rig.last.destroyed, close || !lingers);
     await rig.clock.advance(2_000);
     assert.equal(rig.last.destroyed, true);
     assert.notEqual(source.cancelled, undefined);

@@ -23,8 +23,12 @@ export class ClientRig {
   /** Called with each connection that was opened. */
   opened: ((connection: FakeConnection) => void) | undefined;
 
-  constructor(delivery: Delivery = "own", wholeUpTo = 64 * 1024) {
-    this.client = new Client({ timers: this.clock, wholeUpTo });
+  constructor(delivery: Delivery = "own", { lingers = true } = {}) {
+    this.client = new Client({
+      timers: this.clock,
+      wholeUpTo: 64 * 1024,
+      lingers,
+    });
     this.pool = this.client.pool(() => {
       if (this.refusal !== undefined) return Promise.reject(this.refusal);
       const connection = new FakeConnection(delivery);
