@@ -48,7 +48,7 @@ export type {
   Shared,
 } from "./balancer.ts";
 export type { Looked, Lookup } from "./runtime/resolve.ts";
-export type { BunWebSocketHandlers } from "./runtime/websocket_bun.ts";
+export type { BunWebSocketHandlers } from "./runtime/bun/websocket.ts";
 export type { Clock, TimerHandle } from "./runtime/clock.ts";
 
 export { createProxy, type Proxy } from "./program/create.ts";

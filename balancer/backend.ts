@@ -30,6 +30,11 @@ export interface BackendInit {
    * normal form that `config/backends.ts` gives. For a function, its name.
    */
   url: string;
+  /**
+   * What it is called wherever it is shown; no two backends of a pool are called
+   * alike. Default: its URL.
+   */
+  name?: string | undefined;
   /** Its share beside the others, 0 to 1000; 0 gets nothing. @default {1} */
   weight?: number | undefined;
   /** Gets requests only while no other is available. @default {false} */
@@ -43,6 +48,11 @@ export interface BackendInit {
    * looked up to. Default: what stands in the URL.
    */
   authority?: string | undefined;
+  /**
+   * Names it in the admin API: eight hexadecimal digits. Default: a hash of the
+   * URL, or another one if a backend of the pool has that already.
+   */
+  id?: string | undefined;
 }
 
 /**
@@ -54,6 +64,11 @@ export interface Shared {
   readonly looks: boolean;
   /** Requests under way, in all workers together. */
   readonly inFlight: number;
+  /**
+   * Takes over what this process had counted by itself: requests under way, and
+   * all that were ever given.
+   */
+  adopt(inFlight: number, requests: number): void;
   /** Requests that it was ever given, by all workers together. */
   readonly requests: number;
   /** One more here, unless `most` are under way everywhere; says whether. */
@@ -67,7 +82,7 @@ export const LATENCY_DECAY_MS = 10_000;
 
 /** A server, or a function, that requests are sent on to. */
 export class Backend {
-  /** Names it in the admin API and in metrics; stable for one URL. */
+  /** Names it in the admin API; stable for one URL, and unique in its pool. */
   readonly id: string;
   /** The number behind {@linkcode id}, which hashing policies mix with a key. */
   readonly seed: number;
@@ -85,6 +100,8 @@ export class Backend {
   readonly socketPath: string | undefined;
   /** A function backend's function. */
   readonly answer: BackendFunction | undefined;
+  /** What it is called, when that is not its URL. The pool's to change. */
+  name: string | undefined;
   /** Gets requests only while no other is available. */
   backup: boolean;
   /** Most requests at once. */
@@ -124,8 +141,9 @@ export class Backend {
     this.weight = weight;
     this.backup = backup;
     this.maxConns = maxConns;
-    this.seed = hash(init.url);
-    this.id = this.seed.toString(16).padStart(8, "0");
+    this.name = init.name;
+    this.id = init.id ?? idOf(init.url);
+    this.seed = parseInt(this.id, 16);
     if (init.answer !== undefined) {
       this.origin = "http://function.invalid";
       this.authority = "function.invalid";
@@ -149,6 +167,11 @@ export class Backend {
       this.basePath = basePath.replace(/\/+$/, "");
       this.socketPath = undefined;
     }
+  }
+
+  /** What it is called wherever it is shown. */
+  get label(): string {
+    return this.name ?? this.url;
   }
 
   /**
@@ -175,6 +198,12 @@ export class Backend {
   /** Sets this process's own part. */
   set requests(count: number) {
     this.#requests = count;
+  }
+
+  /** Counts in common with other workers from now on. */
+  countWith(shared: Shared): void {
+    shared.adopt(this.#inFlight, this.#requests);
+    this.shared = shared;
   }
 
   /** Looks how many requests other workers have under way now. */
@@ -222,6 +251,11 @@ export class Backend {
       : ms;
     this.observedAt = now;
   }
+}
+
+/** The id of a backend of this URL, if no other has it. */
+export function idOf(url: string): string {
+  return hash(url).toString(16).padStart(8, "0");
 }
 
 /**

@@ -5,6 +5,11 @@
  * @module
  */
 
+import { quote } from "./fault.ts";
+import type { Result } from "./grammar.ts";
+import type { BackendTlsOptions } from "./options.ts";
+import { placeOfKey, readCertificates, readPrivateKey } from "./pem.ts";
+
 /**
  * Gives a number back if it is usable, or the default if there is none.
  *
@@ -38,16 +43,54 @@ export function checkedNumber(
 /**
  * Gives a text back if its grammar takes it.
  *
+ * @param shown What of it a message may show, beyond what no message shows.
  * @throws {TypeError} If it does not.
  */
 export function checkedText<T>(
   name: string,
   value: string,
   parse: (text: string) => { readonly value: T } | { readonly wanted: string },
+  shown: (text: string) => string = (text) => text,
 ): T {
   const result = parse(value);
   if ("value" in result) return result.value;
   throw new TypeError(
-    `Cannot make a proxy: ${name} "${value}" ${result.wanted}`,
+    `Cannot make a proxy: ${name} ${quote(shown(value))} ${result.wanted}`,
   );
+}
+
+/**
+ * Checks certificates and keys.
+ *
+ * @param doing What cannot be done with wrong ones: `make a proxy`.
+ * @param name The option that holds them.
+ * @param tryTls Says why this runtime cannot use them, in its own words.
+ * @throws {TypeError} If they cannot be used. No part of a key is shown.
+ */
+export function checkTls(
+  doing: string,
+  name: string,
+  tls: BackendTlsOptions,
+  tryTls: (tls: BackendTlsOptions) => string | undefined,
+): void {
+  const refuse = (part: string, wanted: string): never => {
+    throw new TypeError(`Cannot ${doing}: ${name}.${part} ${wanted}`);
+  };
+  const read = <T>(part: string, result: Result<T>): T =>
+    "value" in result ? result.value : refuse(part, result.wanted);
+  const { ca, cert, key } = tls;
+  if (ca !== undefined) read("ca", readCertificates(ca));
+  if ((cert === undefined) !== (key === undefined)) {
+    refuse(cert === undefined ? "cert" : "key", "is missing: set both");
+  }
+  if (cert !== undefined && key !== undefined) {
+    const certs = read("cert", readCertificates(cert));
+    if (placeOfKey(certs, read("key", readPrivateKey(key))) !== 0) {
+      refuse("key", `does not belong to the first certificate in ${name}.cert`);
+    }
+  }
+  const reason = tryTls(tls);
+  if (reason !== undefined) {
+    throw new TypeError(`Cannot ${doing}: ${name} cannot be used: ${reason}`);
+  }
 }

@@ -140,15 +140,37 @@ export const port: Grammar<number> = {
 export const host: Grammar<string> = {
   takes: "an address or a name",
   parse(text) {
-    const bare = /^\[(.*:.*)\]$/.exec(text)?.[1] ?? text;
+    const bracketed = text.startsWith("[") && text.endsWith("]") &&
+      text.includes(":");
+    const bare = bracketed ? text.slice(1, -1) : text;
     // What ends in a number is meant as an address (WHATWG URL §3.5), so it
     // may not pass as a name when it is none: `256.0.0.1`.
-    const isName = /^(?=.{1,253}$)\w(?:[\w-]*\w)?(?:\.\w(?:[\w-]*\w)?)*$/;
     const usable = parseCidr(bare)?.bits === 128 && !bare.includes("/") ||
-      isName.test(bare) && !/(?:^|\.)\d+$/.test(bare);
+      isName(bare) && !/(?:^|\.)\d+$/.test(bare);
     return usable ? { value: bare.toLowerCase() } : {
       wanted: "is not an address or a name: write 0.0.0.0, ::, or localhost",
     };
+  },
+};
+
+function isName(text: string): boolean {
+  return text.length <= 253 &&
+    text.split(".").every((label) =>
+      /^\w[\w-]*$/.test(label) && !label.endsWith("-")
+    );
+}
+
+/** An address or a name to listen on, then further names for the same place. */
+export const hosts: Grammar<readonly string[]> = {
+  takes: "an address or a name, then names",
+  parse(text) {
+    const found: string[] = [];
+    for (const item of text.split(/[\s,]+/)) {
+      const result = host.parse(item);
+      if ("wanted" in result) return result;
+      found.push(result.value);
+    }
+    return { value: found };
   },
 };
 

@@ -45,7 +45,12 @@ export interface BackendOptions {
    * @default {false}
    */
   readonly resolve?: boolean | undefined;
-  /** What logs and metrics call it. Default: its URL. */
+  /**
+   * What logs, metrics, the admin API and the dashboard call it: 1 to 64 visible
+   * ASCII characters other than quotes, commas and slashes; no two backends may
+   * have one name. With `resolve` each backend's address is put behind it:
+   * `web@10.0.0.5:3000`. Default: its URL.
+   */
   readonly name?: string | undefined;
 }
 
@@ -53,7 +58,11 @@ export interface BackendOptions {
 export interface BackendFunctionOptions {
   /** Answers the requests. */
   readonly answer: BackendFunction;
-  /** What logs and metrics call it. Default: the function's own name. */
+  /**
+   * What logs, metrics, the admin API and the dashboard call it, as for a
+   * backend with a URL. Default: `function:`, the function's own name and a
+   * number.
+   */
   readonly name?: string | undefined;
   /**
    * Share of the requests relative to the other backends' weights.
@@ -312,11 +321,13 @@ export interface AdminOptions {
   /** Port to listen on, 0 to 65535; 0 takes a free one. */
   readonly port: number;
   /**
-   * Address or name to listen on.
+   * Address or name to listen on. In a list, the first is that, and the others
+   * are further names that it answers to: a `Host` that is neither one of them
+   * nor an address nor `localhost` is refused.
    *
    * @default {"127.0.0.1"}
    */
-  readonly host?: string | undefined;
+  readonly host?: string | readonly string[] | undefined;
   /**
    * What a change must carry as `Authorization: Bearer`: 16 to 512 visible
    * ASCII characters. Default: none, and so no changes.

@@ -8,6 +8,7 @@
  * @module
  */
 
+import { HIDDEN, masked, oneLine, withoutQuery } from "./fault.ts";
 import {
   addressList,
   anything,
@@ -15,6 +16,7 @@ import {
   duration,
   file,
   host,
+  hosts,
   integer,
   oneOf,
   onOff,
@@ -71,7 +73,7 @@ export type SettingValues = {
   ACCESS_LOG: "json" | "combined" | false;
   LOG_QUERY: boolean;
   ADMIN_PORT: number | false;
-  ADMIN_HOST: string;
+  ADMIN_HOST: readonly string[];
   ADMIN_TOKEN: string;
   DRAIN_DELAY: number;
   DRAIN_TIMEOUT: number;
@@ -93,6 +95,8 @@ export interface Setting<T = unknown> {
   readonly field: string;
   /** What it means, in one line of Markdown. */
   readonly help: string;
+  /** How its text is shown where it may hold a secret. Default: as it is. */
+  readonly shown?: (text: string) => string;
 }
 
 /** The settings in the order in which they are shown. */
@@ -104,7 +108,7 @@ export const SETTINGS: {
     default: "",
     field: "proxy.backends",
     help:
-      "The backends, separated by commas or newlines: a URL (`http:`, `https:` or `unix:/path.sock`; a base path is kept in front), then after spaces `weight=3` (0 to 1000, 0 gets nothing), `backup`, `max_conns=100`, `resolve`",
+      "The backends, separated by commas or newlines: a URL (`http:`, `https:` or `unix:/path.sock`; a base path is kept in front), then after spaces `weight=3` (0 to 1000, 0 gets nothing), `backup`, `max_conns=100`, `resolve`, `name=web-1` (what logs, metrics and the dashboard call it)",
   },
   BACKENDS_FILE: {
     grammar: file,
@@ -171,6 +175,8 @@ export const SETTINGS: {
       "How a backend is picked. `uri_hash` takes the path without the query; where a request has no such header or cookie, round robin decides",
   },
   HEALTH_PATH: {
+    // Probes of some backends need a key, and it stands in the query.
+    shown: withoutQuery,
     grammar: orOff(path),
     default: "/health",
     field: "proxy.health.path",
@@ -357,12 +363,14 @@ export const SETTINGS: {
     help: "Port of the dashboard, the metrics and the admin API",
   },
   ADMIN_HOST: {
-    grammar: host,
+    grammar: hosts,
     default: "127.0.0.1",
     field: "serve.admin.host",
-    help: "The address they listen on",
+    help:
+      "The address they listen on, then further names that they answer to: `0.0.0.0,sluice.internal`",
   },
   ADMIN_TOKEN: {
+    shown: () => HIDDEN,
     grammar: secret,
     default: "",
     field: "serve.admin.token",
@@ -401,74 +409,8 @@ export function flagOf(name: SettingName): string {
   return `--${name.toLowerCase().replaceAll("_", "-")}`;
 }
 
-/** The README's table in Markdown, laid out as `deno fmt` would. */
-export function settingsTable(): string {
-  const rows = SETTING_NAMES.map((name) => {
-    const { grammar, help } = SETTINGS[name];
-    return [`\`${name}\``, shownDefault(name, "`"), grammar.takes, help];
-  });
-  const all = [["Variable", "Default", "Values", "Meaning"], ...rows];
-  const widths = [0, 1, 2, 3].map((column) =>
-    Math.max(...all.map((row) => row[column]!.length))
-  );
-  const [head, ...body] = all.map((row) =>
-    `| ${row.map((cell, i) => cell.padEnd(widths[i]!)).join(" | ")} |`
-  );
-  const rule = `| ${widths.map((width) => "-".repeat(width)).join(" | ")} |`;
-  return [head, rule, ...body].join("\n") + "\n";
-}
-
-/** What `--help` prints, at most 100 columns wide. */
-export function helpText(version: string): string {
-  const item = (left: string, right: string) =>
-    wrap(right, 71).map((line, i) =>
-      `  ${(i === 0 ? left : "").padEnd(25)}  ${line}`.trimEnd()
-    ).join("\n");
-  const settings = SETTING_NAMES.map((name) => {
-    const { grammar, help } = SETTINGS[name];
-    const facts = `Takes ${grammar.takes}; ${shownDefault(name, "")}`;
-    return item(flagOf(name), plain(`${help}. ${facts}.`));
-  });
-  return `Sluice ${version}: a load-balancing reverse proxy
-
-Usage:
-  deno run --allow-net --allow-env mod.ts [FLAG…]
-  bun run mod.ts [FLAG…]
-
-For example:
-  BACKENDS=http://10.0.0.5:3000,http://10.0.0.6:3000 bun run mod.ts
-  bun run mod.ts --backends http://10.0.0.5:3000 --port 80 --policy least_conn
-
-Each setting is a flag, written --port 80 or --port=80, and an environment variable: --health-path
-is HEALTH_PATH. The flag wins. With files among the settings, Deno needs --allow-read besides.
-
-Settings:
-${settings.join("\n")}
-
-Other flags:
-${Object.entries(COMMANDS).map(([flag, help]) => item(flag, help)).join("\n")}
-`;
-}
-
-/** The default as people are shown it. */
-function shownDefault(name: SettingName, quote: string): string {
-  const text = SETTINGS[name].default;
-  const prefix = quote === "" ? "default " : "";
-  if (text !== "") return `${prefix}${quote}${text}${quote}`;
-  return name === "BACKENDS" ? "required" : `${prefix}none`;
-}
-
-function plain(markdown: string): string {
-  return markdown.replaceAll("`", "");
-}
-
-/** Breaks a text at spaces into lines of at most `width`. */
-function wrap(text: string, width: number): string[] {
-  const lines = [""];
-  for (const word of text.split(" ")) {
-    const line = lines.at(-1)!;
-    if (line !== "" && line.length + 1 + word.length > width) lines.push(word);
-    else lines[lines.length - 1] = line === "" ? word : `${line} ${word}`;
-  }
-  return lines;
+/** The text of a setting as a message shows it, without what is secret. */
+export function shownText(name: SettingName, text: string): string {
+  const { shown = (text) => text } = SETTINGS[name];
+  return oneLine(shown(masked(text)));
 }

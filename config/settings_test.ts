@@ -1,12 +1,6 @@
 import assert from "node:assert/strict";
-import {
-  COMMANDS,
-  flagOf,
-  helpText,
-  SETTING_NAMES,
-  SETTINGS,
-  settingsTable,
-} from "./settings.ts";
+import { helpText, settingsTable } from "./help.ts";
+import { COMMANDS, flagOf, SETTING_NAMES, SETTINGS } from "./settings.ts";
 
 Deno.test("SETTINGS has only defaults that its own grammars take", () => {
   for (const name of SETTING_NAMES) {

@@ -3,7 +3,9 @@
  */
 
 import assert from "node:assert/strict";
+import net from "node:net";
 import { type RawBackend, rawBackend } from "./harness/backend.ts";
+import { blackhole } from "./harness/blackhole.ts";
 import { rawRequest, requestText } from "./harness/client.ts";
 import { ended, opened } from "./harness/cleanup.ts";
 import { Load } from "./harness/load.ts";
@@ -249,3 +251,36 @@ forBoth("resolve of an https: backend is refused where it cannot be kept", {
   assert.equal(code, 2);
   assert.match(stderr, /^BACKENDS: "https:\/\/app\.example" has resolve, but/);
 });
+
+forBoth(
+  "of a name's addresses, one that answers no SYN is passed over after 250 ms",
+  skippedWithout("python3"),
+  async (runtime) => {
+    // RFC 8305: as soon as that, and not when the limit on connecting has run
+    // out, in which the others would be waited for in vain.
+    await using hole = await blackhole();
+    const live = net.createServer((socket) => socket.end("live"));
+    await new Promise<void>((listening) =>
+      live.listen(hole.port, "127.0.0.2", listening)
+    );
+    try {
+      for (
+        const [addresses, least] of [
+          ["127.0.0.2,127.0.0.1", 0],
+          ["127.0.0.1,127.0.0.2", 200],
+        ] as const
+      ) {
+        const { stdout, stderr } = await runProgram(runtime, {
+          entry: "e2e/dns/dial.ts",
+          env: { PORT: String(hole.port), ADDRESSES: addresses },
+        });
+        assert.match(stdout, /"text":"live"/, stderr);
+        const { took } = JSON.parse(stdout);
+        // Far from the limit of 20 s, whatever else the machine has to do.
+        assert.ok(took >= least && took < 10_000, `${addresses}: ${took} ms`);
+      }
+    } finally {
+      await new Promise((closed) => live.close(closed));
+    }
+  },
+);

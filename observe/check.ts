@@ -9,19 +9,22 @@
  */
 
 import type { Backend } from "../balancer.ts";
+import { adviceOn, passesLeniently } from "../health.ts";
 import type { Finding } from "../runtime/finding.ts";
 
 export type { Finding } from "../runtime/finding.ts";
 
 /** What an answer is measured by. */
 export interface CheckRules {
-  /** Path that is asked for; `/` when there are no probes. */
+  /** Path that is asked for, as it is shown; `/` when there are no probes. */
   path: string;
+  /** The `Host` that is sent, where it is not the backend's own. */
+  host?: string | undefined;
   /** Whether probes are made at all: without, any answer is good. */
   probes: boolean;
   /** Whether a status is a pass. */
   passes: (status: number) => boolean;
-  /** Whether a 404 is a pass too, as nobody has named a path. */
+  /** Whether every status under 500 is a pass, as no path was chosen. */
   lenient: boolean;
 }
 
@@ -29,7 +32,7 @@ export interface CheckRules {
 export function isWell({ answer }: Finding, rules: CheckRules): boolean {
   if (answer === undefined) return false;
   return !rules.probes || rules.passes(answer.status) ||
-    (rules.lenient && answer.status === 404);
+    (rules.lenient && passesLeniently(answer.status));
 }
 
 /** The table, and below it a line for whatever is odd. */
@@ -38,7 +41,7 @@ export function checkText(
   rules: CheckRules,
 ): string {
   const rows = findings.map((finding) => [
-    finding.backend.url,
+    named(finding.backend),
     isWell(finding, rules) ? "well" : "not well",
     finding.error ?? `status ${finding.answer?.status}`,
     `${finding.ms.toFixed(1)} ms`,
@@ -56,16 +59,23 @@ export function checkText(
     }).join("  ").trimEnd()
   );
   const hints = findings.flatMap((finding) =>
-    hintsFor(finding, rules).map((hint) => `${finding.backend.url}: ${hint}`)
+    hintsFor(finding, rules).map((hint) => `${finding.backend.label}: ${hint}`)
   );
   return [
-    `GET ${rules.path}`,
+    `GET ${rules.path}${
+      rules.host === undefined ? "" : `, Host ${rules.host}`
+    }`,
     "",
     ...lines,
     ...hints.length ? [""] : [],
     ...hints,
   ]
     .map(plain).join("\n") + "\n";
+}
+
+/** A backend's URL, after its name if it has one. */
+function named({ name, url }: Backend): string {
+  return name === undefined ? url : `${name} ${url}`;
 }
 
 /** What is odd about a backend, and what to do. */
@@ -79,15 +89,16 @@ export function hintsFor(finding: Finding, rules: CheckRules): string[] {
     );
   }
   if (answer === undefined) {
-    hints.push("gives no answer: is it running, and reachable from here?");
+    hints.push(silenceHint(finding));
     return hints;
   }
   const { status, headers } = answer;
-  if (status === 404 && rules.probes) {
+  const leniently = isWell(finding, rules) && !rules.passes(status);
+  if (rules.probes && (leniently || status === 404)) {
     hints.push(
-      `answers 404 on ${rules.path}${
-        rules.lenient ? ", which counts as up" : ""
-      }: set HEALTH_PATH to a path that tells its health, or to off`,
+      `answers ${status} on ${rules.path}${
+        leniently ? ", which counts as up" : ""
+      }: ${adviceOn(status)}`,
     );
   } else if (!isWell(finding, rules)) {
     hints.push(
@@ -118,6 +129,22 @@ export function hintsFor(finding: Finding, rules: CheckRules): string[] {
   return hints;
 }
 
+/** What to do about a backend without an answer. */
+function silenceHint({ error = "", errorType }: Finding): string {
+  if (errorType !== "tls_certificate_error") {
+    return "gives no answer: is it running, and reachable from here?";
+  }
+  if (/authority's own/.test(error)) {
+    return "Deno takes no certificate with CA:TRUE from a server, not even one " +
+      "in BACKEND_CA: make one with CA:FALSE";
+  }
+  if (/unknown authority/.test(error)) {
+    return "name its authority by BACKEND_CA, and see that the backend sends " +
+      "its whole chain";
+  }
+  return "its certificate has to be made anew, or the backend named otherwise";
+}
+
 /** Whether a redirect names another place than the backend itself. */
 function leadsElsewhere(location: string, backend: Backend): boolean {
   try {
@@ -131,7 +158,7 @@ function leadsElsewhere(location: string, backend: Backend): boolean {
 export interface Needs {
   /** Where it listens, as `host:port`. */
   listens: readonly string[];
-  /** Whom it connects to. */
+  /** Which backends it connects to. */
   backends: readonly Backend[];
   /** Whether it will connect to others that are not known yet. */
   anywhere: boolean;
@@ -139,13 +166,14 @@ export interface Needs {
   variables: readonly string[];
   /** Files that are read. */
   files: readonly string[];
+  /** Whether workers share a port for TLS. */
+  sharesTls: boolean;
 }
 
 /** The narrowest permissions, as flags of `deno run`. */
-export function permissionFlags(
-  { listens, backends, anywhere, variables, files }: Needs,
-): string[] {
-  const hosts = [...listens];
+export function permissionFlags(needs: Needs): string[] {
+  const { backends, files } = needs;
+  const hosts = [...needs.listens];
   const sockets: string[] = [];
   for (const { origin, authority, socketPath } of backends) {
     if (socketPath !== undefined) sockets.push(socketPath);
@@ -154,15 +182,46 @@ export function permissionFlags(
       hosts.push(`${authority}:${origin.startsWith("https:") ? 443 : 80}`);
     }
   }
-  const flag = (name: string, values: readonly string[]) =>
-    values.length === 0 ? [] : [`--allow-${name}=${unique(values).join(",")}`];
   return [
     "--no-prompt",
-    ...(anywhere ? ["--allow-net"] : flag("net", hosts)),
-    ...flag("env", variables),
+    ...(needs.sharesTls ? ["--unstable-net"] : []),
+    // Through a socket Deno's `fetch` asks for the permission to reach the host
+    // of the URL as well, which is whatever host a client has asked for.
+    ...(needs.anywhere || sockets.length > 0
+      ? ["--allow-net"]
+      : flag("net", hosts)),
+    ...flag("env", needs.variables),
     // A socket is a file that is read and written.
     ...flag("read", [...files, ...sockets]),
     ...flag("write", sockets),
+  ];
+}
+
+/** The permissions as text: the command, and what it means for later. */
+export function permissionText(needs: Needs): string {
+  const flags = permissionFlags(needs);
+  const lines = [
+    "",
+    "The narrowest permissions on Deno:",
+    `deno run ${flags.join(" ")} mod.ts`,
+    "",
+    flags.includes("--allow-net")
+      ? "--allow-net names no hosts, since backends with resolve or unix: need others than can be named."
+      : "A backend that BACKENDS_FILE or the admin API adds later is reached only if --allow-net names it.",
+  ];
+  return lines.map((line) => `${plain(line)}\n`).join("");
+}
+
+function flag(name: string, values: readonly string[]): string[] {
+  if (values.length === 0) return [];
+  // A comma in a path is written twice (Deno), and what a shell would take apart
+  // stands in quotes.
+  const list = unique(values).map((value) => value.replaceAll(",", ",,"));
+  const text = `--allow-${name}=${list.join(",")}`;
+  return [
+    /^[\w@%+=:,./\[\]-]*$/.test(text)
+      ? text
+      : `'${text.replaceAll("'", "'\\''")}'`,
   ];
 }
 
@@ -170,7 +229,7 @@ function unique(values: readonly string[]): string[] {
   return [...new Set(values)];
 }
 
-/** A line whatever a backend has put into its header. */
+/** A line, whatever a backend has put into its header. */
 function plain(line: string): string {
   // deno-lint-ignore no-control-regex -- they are what is looked for
   return line.replace(/[\x00-\x1f\x7f-\x9f\u2028\u2029]/g, "?");

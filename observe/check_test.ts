@@ -6,7 +6,9 @@ import {
   type Finding,
   hintsFor,
   isWell,
+  type Needs,
   permissionFlags,
+  permissionText,
 } from "./check.ts";
 
 const backend = new Backend({ url: "http://app.test:3000" });
@@ -38,7 +40,19 @@ Deno.test("isWell() judges as probes do, and takes any answer where there are no
   assert.equal(isWell(finding(200), rules), true);
   assert.equal(isWell(finding(500), rules), false);
   assert.equal(isWell(finding(404), rules), false);
-  assert.equal(isWell(finding(404), { ...rules, lenient: true }), true);
+  for (const status of [400, 401, 403, 404, 405, 426, 429]) {
+    // As long as no path was chosen, any of them tells of a server that works.
+    const one = finding(status);
+    assert.equal(isWell(one, rules), false, String(status));
+    assert.equal(isWell(one, { ...rules, lenient: true }), true);
+    const [hint] = hintsFor(one, { ...rules, lenient: true });
+    assert.match(
+      hint!,
+      new RegExp(`answers ${status} .*counts as up: set HEA`),
+    );
+    assert.equal(/HEALTH_HOST/.test(hint!), status === 400);
+  }
+  assert.equal(isWell(finding(500), { ...rules, lenient: true }), false);
   assert.equal(isWell(finding(500), { ...rules, probes: false }), true);
   assert.equal(isWell(finding(undefined), { ...rules, probes: false }), false);
 });
@@ -66,6 +80,26 @@ Deno.test("hintsFor() says what is odd, and nothing of what is not", () => {
   }
 });
 
+Deno.test("hintsFor() tells certificates apart that are not accepted", () => {
+  const cases: [error: string, hint: RegExp][] = [
+    ["its certificate is an authority's own (CA:TRUE)", /CA:FALSE/],
+    ["its certificate is of an unknown authority", /BACKEND_CA/],
+    ["its certificate has expired", /made anew/],
+  ];
+  for (const [error, hint] of cases) {
+    const one = finding(undefined, {}, {
+      error,
+      errorType: "tls_certificate_error",
+    });
+    assert.match(hintsFor(one, rules).join(), hint);
+  }
+});
+
+Deno.test("checkText() says which Host is sent, where it is another", () => {
+  const text = checkText([finding(200)], { ...rules, host: "app.example.com" });
+  assert.match(text, /^GET \/health, Host app\.example\.com$/m);
+});
+
 Deno.test("checkText() is a table and hints, one line each whatever is in them", () => {
   assert.equal(
     checkText([finding(200), finding(undefined)], rules),
@@ -83,27 +117,59 @@ http://app.test:3000: gives no answer: is it running, and reachable from here?
   assert.doesNotMatch(checkText([hostile], rules), /[\x00-\x09\x0b-\x1f\x85]/);
 });
 
+const NEEDS: Needs = {
+  listens: ["0.0.0.0:8080"],
+  backends: [
+    backend,
+    new Backend({ url: "http://app.test:3000/base" }),
+    new Backend({ url: "https://app.test" }),
+    new Backend({ url: "http://[::1]" }),
+  ],
+  anywhere: false,
+  variables: ["BACKENDS"],
+  files: ["/etc/ca.pem"],
+  sharesTls: false,
+};
+
 Deno.test("permissionFlags() names each host, variable and file once, and nothing else", () => {
+  assert.deepEqual(permissionFlags(NEEDS), [
+    "--no-prompt",
+    "--allow-net=0.0.0.0:8080,app.test:3000,app.test:443,[::1]:80",
+    "--allow-env=BACKENDS",
+    "--allow-read=/etc/ca.pem",
+  ]);
+});
+
+// Deno wants more for a socket than its file: the line that was printed had every
+// request answered with 503.
+Deno.test("permissionFlags() names no hosts where others are needed than can be named", () => {
+  const socket = new Backend({ url: "unix:/run/app.sock" });
   assert.deepEqual(
-    permissionFlags({
-      listens: ["0.0.0.0:8080"],
-      backends: [
-        backend,
-        new Backend({ url: "http://app.test:3000/base" }),
-        new Backend({ url: "https://app.test" }),
-        new Backend({ url: "http://[::1]" }),
-        new Backend({ url: "unix:/run/app.sock" }),
-      ],
-      anywhere: false,
-      variables: ["BACKENDS"],
-      files: ["/etc/ca.pem"],
-    }),
+    permissionFlags({ ...NEEDS, backends: [backend, socket] }),
     [
       "--no-prompt",
-      "--allow-net=0.0.0.0:8080,app.test:3000,app.test:443,[::1]:80",
+      "--allow-net",
       "--allow-env=BACKENDS",
       "--allow-read=/etc/ca.pem,/run/app.sock",
       "--allow-write=/run/app.sock",
     ],
+  );
+  assert.equal(permissionFlags({ ...NEEDS, anywhere: true })[1], "--allow-net");
+});
+
+Deno.test("permissionText() is a line for a shell, and says what it keeps from working", () => {
+  const files = ["/a b/c,d.pem", "/it's"];
+  const text = permissionText({ ...NEEDS, files, sharesTls: true });
+  const [, , command, , more] = text.split("\n");
+  assert.equal(
+    command,
+    "deno run --no-prompt --unstable-net " +
+      "--allow-net=0.0.0.0:8080,app.test:3000,app.test:443,[::1]:80 " +
+      `--allow-env=BACKENDS '--allow-read=/a b/c,,d.pem,/it'\\''s' mod.ts`,
+  );
+  assert.match(more!, /BACKENDS_FILE or the admin API .*--allow-net names it/);
+  assert.match(
+    permissionText({ ...NEEDS, anywhere: true }),
+    /--allow-net names no hosts, since/,
   );
 });

@@ -115,7 +115,7 @@ const newRow = (backend) => {
   row.weight = make("input", "weight");
   Object.assign(row.weight, { type: "number", min: 0, max: 1000, step: 1 });
   row.weight.disabled = !changes;
-  row.weight.setAttribute("aria-label", "Weight of " + backend.url);
+  row.weight.setAttribute("aria-label", "Weight of " + called(backend));
   row.weight.addEventListener("change", () => {
     const weight = row.weight.valueAsNumber;
     if (row.weight.checkValidity() && Number.isInteger(weight)) {
@@ -148,10 +148,14 @@ const newRow = (backend) => {
   return row;
 };
 
+// By its name, if it has one.
+const called = ({ name, url }) => name ?? url;
+
 // What seldom changes is written when it does.
 const tell = (row, backend) => {
   row.backend = backend;
-  put(row.url, backend.url);
+  put(row.url, called(backend));
+  row.url.title = backend.url;
   row.tag.hidden = !backend.backup;
   put(row.state, backend.state);
   row.state.className = "state " + backend.state;
@@ -159,7 +163,7 @@ const tell = (row, backend) => {
   if (document.activeElement !== row.weight) row.weight.value = backend.weight;
   const name = backend.draining ? "Resume" : "Drain";
   put(row.button, name);
-  row.button.setAttribute("aria-label", name + " " + backend.url);
+  row.button.setAttribute("aria-label", name + " " + called(backend));
   filter(row);
 };
 
@@ -189,7 +193,8 @@ const paint = (row) => {
 const filter = (row) => {
   const word = at("find").value.trim().toLowerCase();
   row.element.hidden = (chosen !== "all" && row.backend.state !== chosen) ||
-    (word !== "" && !row.backend.url.toLowerCase().includes(word));
+    (word !== "" && !(called(row.backend) + " " + row.backend.url).toLowerCase()
+      .includes(word));
 };
 const filterAll = () => {
   let shown = 0;
@@ -365,7 +370,7 @@ const happened = (event) => {
   const item = make("li");
   const when = make("time", "", clock(time));
   when.dateTime = time;
-  const text = make("span", "", (backend === undefined ? "" : backend.url + " ") +
+  const text = make("span", "", (backend === undefined ? "" : called(backend) + " ") +
     (WORDS[type] ?? type));
   if (type === "changed" && backend !== undefined) {
     text.textContent += ": weight " + backend.weight + ", " + backend.state;
@@ -570,7 +575,7 @@ const flow = (now) => {
     ink.textBaseline = "middle";
     ink.font = "600 12px system-ui, sans-serif";
     ink.fillStyle = state === "up" ? paints.text : paints[state];
-    const name = row.backend.url.replace(/^https?:\/\//, "");
+    const name = called(row.backend).replace(/^https?:\/\//, "");
     const short = name.length > (narrow ? 18 : 30)
       ? "…" + name.slice(narrow ? -17 : -29) : name;
     ink.fillText(short, to + 22, end);

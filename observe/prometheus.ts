@@ -46,7 +46,7 @@ export function prometheusText(snapshot: Snapshot, state: State): string {
   const page = new Page();
   const backends = [...state.backends].map((backend) => ({
     backend,
-    labels: { backend: backend.url },
+    labels: { backend: backend.label },
     counts: snapshot.backends[backend.id],
     report: state.report(backend),
   }));

@@ -5,79 +5,63 @@
  */
 
 import {
-  Backend,
-  type Given,
+  type Backend,
+  type BackendInit,
+  type Policy,
   policyOf,
   Pool,
   type Shared,
 } from "../balancer.ts";
-import { holds, parseAddress, parseCidr } from "../config/address.ts";
-import { parseBackend, parseBackendUrl } from "../config/backends.ts";
-import { checkedNumber, checkedText } from "../config/check.ts";
-import {
-  addressList,
-  path as pathGrammar,
-  policy as policyGrammar,
-  statusList,
-} from "../config/grammar.ts";
-import type {
-  BackendInit,
-  BackendOptions,
-  ProxyOptions,
-} from "../config/options.ts";
-import {
-  Ejector,
-  type Probe,
-  Prober,
-  type ProbeReport,
-  type ProberOptions,
-} from "../health.ts";
-import { explainer } from "../observe/explain.ts";
+import { parseAddress } from "../config/address.ts";
+import { checkTls } from "../config/check.ts";
+import { wordsOf } from "../config/fault.ts";
+import type { Listener } from "../config/listener.ts";
+import type { ProxyOptions } from "../config/options.ts";
+import { ownFault } from "../config/read_backends.ts";
+import type { ProbeReport } from "../health.ts";
 import { accessLine } from "../observe/log.ts";
 import { Metrics, sum } from "../observe/metrics.ts";
 import { ProbeHistory } from "../observe/probes.ts";
 import { prometheusText } from "../observe/prometheus.ts";
-import { type AddressMatcher, remembered } from "../proxy/addresses.ts";
-import { Forwarder, type ForwarderOptions } from "../proxy/forward.ts";
+import { answer } from "../proxy/errors.ts";
+import type { ForwarderOptions } from "../proxy/context.ts";
+import { Forwarder } from "../proxy/forward.ts";
 import { RequestRules } from "../proxy/headers.ts";
 import { InFlight } from "../proxy/in_flight.ts";
 import { keyOf } from "../proxy/keys.ts";
 import { RetryBudget } from "../proxy/retry.ts";
-import { SlowStart } from "../proxy/slow_start.ts";
+import type { Settled } from "../proxy/observed.ts";
 import { Sticky } from "../proxy/sticky.ts";
-import { type Clock, systemClock } from "../runtime/clock.ts";
-import { plainLine, processFacts } from "../runtime/process.ts";
-import { LineWriter, standard } from "../runtime/lines.ts";
-import { apart, type Entry, Membership } from "../runtime/membership.ts";
-import { Resolver, systemLookup } from "../runtime/resolve.ts";
-import {
-  sendsServerName,
-  transport as transportOf,
-} from "../runtime/runtime.ts";
+import type { FetchTransport, Transport } from "../proxy/transport.ts";
 import { customTransport } from "../runtime/custom.ts";
+import { apart, type Membership } from "../runtime/membership.ts";
+import { processFacts } from "../runtime/process.ts";
+import { fetchTransport, server } from "../runtime/runtime.ts";
 import type { DrainOptions } from "../runtime/serve.ts";
-import type { Crew } from "../workers/crew.ts";
-import { VERSION } from "./version.ts";
+import { tlsFault } from "../runtime/tls.ts";
 import {
   bunWebSocket,
   type BunWebSocketHandlers,
-} from "../runtime/websocket_bun.ts";
-
-/** A day, past which no limit makes sense any more. */
-const DAY_MS = 24 * 60 * 60 * 1000;
-export const HOUR_MS = 60 * 60 * 1000;
-
-/** Milliseconds that the log has at most to be written at the end. */
-const FLUSH_MS = 1_000;
+} from "../runtime/bun/websocket.ts";
+import type { Crew } from "../workers/crew.ts";
+import { type Callbacks, callbacksOf } from "./callbacks.ts";
+import { type Checked, checkedOptions, matcherOf } from "./checked.ts";
+import { entryOf, entryToAdd } from "./entries.ts";
+import { checkedHealth, Judges } from "./health.ts";
+import { lifeOf } from "./life.ts";
+import { VERSION } from "./version.ts";
 
 /** A proxy: a handler, and the pool behind it. */
 export interface Proxy extends AsyncDisposable {
   /**
-   * Answers a request by sending it on. Never rejects. May be called unbound,
-   * so it can be handed to any server as it is.
+   * Answers a request by sending it on. Never throws and never rejects. May be
+   * called unbound, so it can be handed to any server as it is.
    *
    * `connection` is what the runtime hands a handler (Deno's `info`, Bun's
-   * `server`), or `{ clientAddress }`; without it no `X-Forwarded-For` is made.
+   * `server`), or `{ clientAddress }`; without it no `X-Forwarded-For` is made,
+   * nor for a server on a Unix domain socket. Bun knows the address of its own
+   * requests only: one that was made in the handler needs `{ clientAddress }`,
+   * and is otherwise taken for that of a client that has left.
    */
   readonly fetch: (
     request: Request,
@@ -101,7 +85,7 @@ export interface Proxy extends AsyncDisposable {
   stop(): Promise<void>;
 }
 
-/** What {@linkcode serve} needs besides, and users do not. */
+/** What {@linkcode serve} needs, and users do not. */
 export interface Inside {
   forwarder: Forwarder;
   members: Membership;
@@ -115,7 +99,9 @@ export interface Inside {
   /** Whether a backend's last outcome was a bad one. */
   suspects(backend: Backend): boolean;
   /** The workers that answer in its place, once there are some. */
-  crew: Crew | undefined;
+  readonly crew: Crew | undefined;
+  /** From now on workers answer in its place, and count with it. */
+  employ(crew: Crew): void;
   /** Waits for the other workers on the way out, in one of them. */
   together: DrainOptions["together"];
   /** What it was made from. */
@@ -123,7 +109,8 @@ export interface Inside {
   pseudonym: string | undefined;
   logAccess: (line: string) => void;
   policy: string;
-  trusts: AddressMatcher | undefined;
+  /** Where it listens, which no backend may be; the server fills it. */
+  readonly listeners: Listener[];
   log: (line: string) => void;
 }
 
@@ -156,250 +143,114 @@ export function createProxy(options: ProxyOptions): Proxy {
   return assemble(options, undefined);
 }
 
+/** What changes while a proxy works, and several of its parts go by. */
+interface State {
+  draining: boolean;
+  crew: Crew | undefined;
+  /** Counts; none until they are wanted. */
+  metrics: Metrics | undefined;
+  /** Remembers probes; nothing until that is wanted. */
+  probes: ProbeHistory | undefined;
+  /** Where it listens, which no backend may be. */
+  readonly listeners: Listener[];
+}
+
 /** Makes a proxy, or a worker's part of one. */
 export function assemble(
   options: ProxyOptions,
   worker: AsWorker | undefined,
 ): Proxy {
-  const {
-    hostHeader = "auto",
-    via = true,
-    requestId = false,
-    random = Math.random,
-    clock = systemClock,
-    stickySecret,
-    accessLog = false,
-  } = options;
-  const errors = new LineWriter(standard("err"), { clock: systemClock });
-  const log = options.log ??
-    ((line) => errors.line(plainLine(`sluice: ${line}`)));
-  const lines = new LineWriter(standard("out"), {
-    clock: systemClock,
-    onLoss: () => log("lines of the access log are lost: nobody reads them"),
-  });
-  const logAccess = options.logAccess ?? ((line) => lines.line(line));
-  const logFormat = {
-    format: accessLog || "json",
-    query: options.logQuery ?? true,
-  } as const;
-  const retries = checkedNumber("retries", options.retries, {
-    otherwise: 2,
-    min: 0,
-    max: 10,
-  });
-  const share = checkedNumber("retryBudget", options.retryBudget, {
-    otherwise: 0.2,
-    min: 0,
-    max: 1,
-    whole: false,
-  });
-  const timeoutMs = checkedNumber("timeoutMs", options.timeoutMs, {
-    otherwise: 60_000,
-    min: 1,
-    max: DAY_MS,
-  });
-  const connectTimeoutMs = checkedNumber(
-    "connectTimeoutMs",
-    options.connectTimeoutMs,
-    { otherwise: 3_000, min: 1, max: HOUR_MS },
-  );
-  const clientTimeoutMs = options.clientTimeoutMs === false
-    ? Infinity
-    : checkedNumber("clientTimeoutMs", options.clientTimeoutMs, {
-      otherwise: 60_000,
-      min: 1,
-      max: DAY_MS,
-    });
-  const maxMessageBytes = checkedNumber(
-    "maxMessageBytes",
-    options.maxMessageBytes,
-    { otherwise: 16 * 1024 * 1024, min: 1024, max: 64 * 1024 * 1024 },
-  );
-  const idleTimeoutMs = checkedNumber("idleTimeoutMs", options.idleTimeoutMs, {
-    otherwise: Infinity,
-    min: 1,
-    max: DAY_MS,
-  });
-  const maxBodyBytes = checkedNumber("maxBodyBytes", options.maxBodyBytes, {
-    otherwise: Infinity,
-    min: 1,
-    max: Number.MAX_SAFE_INTEGER,
-  });
-  const maxInFlight = checkedNumber("maxInFlight", options.maxInFlight, {
-    otherwise: Infinity,
-    min: 1,
-    max: 1_000_000,
-  });
-  if (!["auto", "preserve", "backend"].includes(hostHeader)) {
-    throw new TypeError(
-      `Cannot make a proxy: hostHeader "${hostHeader}" is not "auto", "preserve" or "backend"`,
-    );
-  }
-  const policy = checkedText(
-    "policy",
-    options.policy ?? "round_robin",
-    policyGrammar.parse,
-  );
-  if (stickySecret !== undefined && stickySecret.length < 16) {
-    throw new TypeError(
-      "Cannot make a proxy: stickySecret has fewer than 16 characters",
-    );
-  }
-  if (options.backends.length === 0 && worker === undefined) {
-    throw new TypeError("Cannot make a proxy: backends is empty");
-  }
-  const slowStartMs = checkedNumber("slowStartMs", options.slowStartMs, {
-    otherwise: 0,
-    min: 1,
-    max: HOUR_MS,
-  });
-  const { fixed, named } = apart(
-    options.backends.map((init, index) =>
-      entryOf(init, `backends[${index}]`, index)
-    ),
-  );
-  let given = options.backends.length;
-  const picks = policyOf(policy, { random, now: () => clock.now() });
-  const pool = new Pool(fixed, picks, {
-    read: (init) => entryToAdd(init, given++),
-    random,
-  });
-  worker?.fill(pool);
-  const own = transportOf({
-    tls: options.backendTls,
-    userAgent: `sluice/${VERSION}`,
-    backends: () => pool.backends.filter((b) => b.answer === undefined).length,
-  });
-  const transport = options.fetch === undefined
-    ? own
-    : customTransport(own, options.fetch);
-  const ejector = ejectorOf(options, pool, clock, random, log);
-  const prober = proberOf(
-    options,
-    pool,
-    (backend, path, signal) => transport.probe(backend, path, signal),
-    (backend, passed, report) => probes?.add(backend, passed, report),
-    clock,
-    random,
-    log,
-  );
-  const inFlight = new InFlight(clock, worker?.all);
-  const budget = new RetryBudget(share, worker?.of);
-  const pseudonym = worker !== undefined
-    ? worker.pseudonym
-    : via
-    ? `sluice-${crypto.randomUUID().slice(0, 8)}`
-    : undefined;
+  const checked = checkedOptions(options);
+  const health = checkedHealth(options);
   const trusts = matcherOf(options.trustedProxies);
-  let draining = false;
-  let metrics: Metrics | undefined;
-  let probes: ProbeHistory | undefined;
+  const callbacks = callbacksOf(options);
+  const state: State = {
+    draining: false,
+    crew: undefined,
+    metrics: undefined,
+    probes: undefined,
+    listeners: [],
+  };
+  const { log, random, clock } = callbacks;
+  const { policy } = checked;
+  const picks = policyOf(policy, { random, now: () => clock.now() });
+  const { pool, named } = poolOf(options, worker, picks, callbacks, state);
+  const { own, transport } = transportsOf(options, pool);
+  const judges = new Judges(pool, health, callbacks, {
+    probe: (backend, path, signal, host) =>
+      transport.probe(backend, path, signal, host),
+    probed: (backend, passed, report) =>
+      state.probes?.add(backend, passed, report),
+  });
+  const inFlight = new InFlight(clock, worker?.all);
+  const budget = new RetryBudget(checked.retryBudget, worker?.of);
+  const pseudonym = pseudonymOf(options, worker);
   const forwarder = new Forwarder({
+    ...forwarding(options, checked, picks.needs, callbacks),
     pool,
+    server,
     transport,
-    clock,
-    rules: new RequestRules({ trusts, pseudonym }),
+    rules: new RequestRules({
+      trusts,
+      isAddress: (text) => parseAddress(text) !== undefined,
+      pseudonym,
+    }),
     inFlight,
-    hostHeader,
-    retries,
     budget,
-    timeoutMs,
-    connectTimeoutMs,
-    clientTimeoutMs,
-    maxMessageBytes,
-    idleTimeoutMs,
-    maxBodyBytes,
-    maxInFlight,
-    resume: options.resume === true,
-    exact: accessLog !== false || picks.needs !== undefined ||
-      maxInFlight !== Infinity || idleTimeoutMs !== Infinity,
-    timed: picks.needs === "latency",
+    outcome: (backend, good, startedAt, reason) => {
+      state.metrics?.outcome(backend, good);
+      judges.outcome(backend, good, startedAt, reason);
+      worker?.outcome(backend, good, startedAt, reason);
+      state.crew?.judged(backend);
+    },
     // Looked up where it can matter: by policies that go by load, and where a
     // backend may have no more than so many.
     refresh: worker && (() => {
       if (picks.needs === undefined && !worker.limited) return;
       for (const backend of pool.backends) backend.refresh();
     }),
-    requestId,
-    trace: options.trace === true,
-    outcome: (backend, good, startedAt, reason) => {
-      metrics?.outcome(backend, good);
-      ejector?.outcome(backend, good, startedAt, reason);
-      worker?.outcome(backend, good, startedAt, reason);
-    },
-    settled: accessLog === false
-      ? undefined
-      : (settled) => logAccess(accessLine(settled, Date.now(), logFormat)),
-    keyOf: keyOf(policy),
     sticky: policy.startsWith("sticky:")
-      ? new Sticky(pool, policy.slice("sticky:".length), stickySecret)
+      ? new Sticky(pool, policy.slice("sticky:".length), options.stickySecret)
       : undefined,
-    closing: () => draining,
-    log,
+    closing: () => state.draining,
   });
-  if (trusts !== undefined) {
-    forwarder.explainer = explainer({ pool, policy, trusts, knows: undefined });
-  }
   const observe = () => {
-    probes ??= new ProbeHistory(pool);
-    metrics ??= forwarder.meter = new Metrics(pool, {
+    const probes = state.probes ??= new ProbeHistory(pool);
+    const metrics = state.metrics ??= forwarder.meter = new Metrics(pool, {
       inFlight: () => inFlight.size,
       webSocketsOpen: () => forwarder.bridged,
       retriesRefused: () => budget.refused,
-      linesLost: () => lines.dropped,
+      linesLost: callbacks.linesLost,
     });
     return { metrics, probes };
   };
-  const report = (backend: Backend) => prober?.report(backend);
-  const resolver = new Resolver(pool, {
-    lookup: options.lookup ?? systemLookup,
-    settled: () => prober?.settled() ?? Promise.resolve(),
-    clock,
-    log,
-  });
-  const members = new Membership(
+  const { members, ready, stop } = lifeOf({
+    named,
     pool,
-    resolver,
-    () => prober?.settled() ?? Promise.resolve(),
-  );
-  let slowStart: SlowStart | undefined;
-  let stopped: Promise<void> | undefined;
-  // Who is there at the start is not new: neither unproved nor slow to start.
-  const start = () => {
-    if (stopped !== undefined) return Promise.resolve();
-    if (slowStartMs > 0) slowStart = new SlowStart(pool, slowStartMs, clock);
-    return prober?.start() ?? Promise.resolve();
-  };
-  const ready = named.length === 0
-    ? start()
-    : resolver.follow(named).then(start);
-  const stop = () =>
-    stopped ??= (async () => {
-      resolver.stop();
-      slowStart?.stop();
-      prober?.stop();
-      ejector?.stop();
+    slowStartMs: checked.slowStartMs,
+    refuses: (url) => ownFault(url, state.listeners),
+    judges,
+    callbacks,
+    stopped() {
       inFlight.rest();
-      await Promise.resolve();
       own.close();
-      metrics?.stop();
-      probes?.stop();
-      await Promise.all([lines.flush(FLUSH_MS), errors.flush(FLUSH_MS)]);
-    })();
+      state.metrics?.stop();
+      state.probes?.stop();
+    },
+  });
   const proxy: Proxy = {
-    fetch: (request, connection) => forwarder.handle(request, connection),
-    websocket: bunWebSocket,
+    fetch: answering((r, connection) => forwarder.handle(r, connection), log),
+    websocket: bunWebSocket(checked.maxMessageBytes),
     pool,
     ready,
-    metrics: () => {
+    metrics() {
       const { metrics } = observe();
-      const { crew } = inside;
-      crew?.count();
-      const counted = [metrics.snapshot(), ...crew?.known() ?? []];
+      state.crew?.count();
+      const counted = [metrics.snapshot(), ...state.crew?.known() ?? []];
       return prometheusText(sum(counted), {
         backends: pool,
-        report,
-        draining,
+        report: judges.report,
+        draining: state.draining,
         version: VERSION,
         process: processFacts(),
       });
@@ -407,219 +258,151 @@ export function assemble(
     stop,
     [Symbol.asyncDispose]: stop,
   };
-  const inside: Inside = {
+  insides.set(proxy, {
     forwarder,
     members,
-    drain: () => draining = true,
+    drain: () => state.draining = true,
     get draining() {
-      return draining;
+      return state.draining;
     },
     observe,
-    report,
+    report: judges.report,
     policy,
-    trusts,
+    listeners: state.listeners,
     log,
     judge: (backend, good, agoMs, reason) =>
-      ejector?.outcome(backend, good, clock.now() - agoMs, reason),
-    suspects: (backend) => ejector?.suspects(backend) === true,
-    crew: undefined,
+      judges.outcome(backend, good, clock.now() - agoMs, reason),
+    suspects: judges.suspects,
+    get crew() {
+      return state.crew;
+    },
+    employ(crew) {
+      state.crew = crew;
+      inFlight.countWith(crew.all);
+    },
     together: undefined,
     options,
     pseudonym,
-    logAccess,
-  };
-  insides.set(proxy, inside);
+    logAccess: callbacks.logAccess,
+  });
   return proxy;
 }
 
-/** A backend that is added to the pool, checked. */
-function entryToAdd(given: Given, index: number): Entry {
-  if (typeof given === "object" && given.answer !== undefined) return given;
-  const { resolve, ...entry } = entryOf(given, "backend", index);
-  if (resolve === true) {
-    throw new TypeError(
-      "Cannot add a backend: resolve is for the list that a proxy starts with",
-    );
+/** The pool, and those of the list that are names to look up. */
+function poolOf(
+  { backends }: ProxyOptions,
+  worker: AsWorker | undefined,
+  policy: Policy,
+  { random, log }: Callbacks,
+  state: State,
+): { pool: Pool; named: BackendInit[] } {
+  if (backends.length === 0 && worker === undefined) {
+    throw new TypeError("Cannot make a proxy: backends is empty");
   }
-  return typeof given === "object" && given.authority !== undefined
-    ? { ...entry, authority: given.authority }
-    : entry;
-}
-
-/** A backend of the list, checked. */
-export function entryOf(init: BackendInit, name: string, index: number): Entry {
-  const backend = typeof init === "string"
-    ? checkedText(name, init, parseBackend)
-    : typeof init === "function"
-    ? { answer: init }
-    : init;
-  const share = {
-    weight: checkedNumber(`${name}.weight`, backend.weight, {
-      otherwise: 1,
-      min: 0,
-      max: 1000,
-    }),
-    backup: backend.backup,
-    // What was checked once says Infinity for no limit.
-    maxConns: backend.maxConns === Infinity
-      ? Infinity
-      : checkedNumber(`${name}.maxConns`, backend.maxConns, {
-        otherwise: Infinity,
-        min: 1,
-        max: 1_000_000,
-      }),
-  };
-  if ("answer" in backend && backend.answer !== undefined) {
-    const { answer } = backend;
-    // Functions have names of their own, which need not differ.
-    const called = backend.name ?? (answer.name || "anonymous");
-    return { ...share, url: `function:${called}-${index}`, answer };
-  }
-  const { url: written, resolve: again } = backend as BackendOptions;
-  const url = checkedText(name, written, parseBackendUrl);
-  const resolve = again === true;
-  if (resolve && !("value" in parseBackend(`${url} resolve`))) {
-    throw new TypeError(
-      `Cannot make a proxy: ${name} "${url}" has resolve without a name to look up`,
-    );
-  }
-  const fault = resolveFault(url, resolve);
-  if (fault !== undefined) {
-    throw new TypeError(`Cannot make a proxy: ${name} ${fault}`);
-  }
-  return { ...share, resolve, url };
-}
-
-/** What keeps this runtime from looking a backend's name up, if anything does. */
-export function resolveFault(
-  url: string,
-  resolve: boolean | undefined,
-): string | undefined {
-  return resolve === true && url.startsWith("https:") && !sendsServerName
-    ? `"${url}" has resolve, but Deno's fetch cannot ask an address for the ` +
-      "certificate of a name: leave resolve out, or use Bun"
-    : undefined;
-}
-
-/** Whose forwarding fields are believed; none when nobody's are. */
-function matcherOf(
-  trusted: readonly string[] | undefined,
-): AddressMatcher | undefined {
-  if (trusted === undefined || trusted.length === 0) return undefined;
-  const blocks = checkedText(
-    "trustedProxies",
-    trusted.join(","),
-    addressList.parse,
-  ).flatMap((entry) => NAMED_BLOCKS[entry] ?? [entry]).map((entry) =>
-    parseCidr(entry)!
+  const { fixed, named } = apart(
+    backends.map((init, index) => entryOf(init, `backends[${index}]`, index)),
   );
-  return remembered((address) => {
-    const number = parseAddress(address);
-    return number !== undefined &&
-      blocks.some((block) => holds(block, number));
-  });
-}
-
-/** Address blocks that have a name. */
-const NAMED_BLOCKS: Readonly<Record<string, readonly string[]>> = {
-  loopback: ["127.0.0.0/8", "::1"],
-  // RFC 1918, RFC 4193, and link-local (RFC 3927, RFC 4291 §2.5.6).
-  private: [
-    "10.0.0.0/8",
-    "172.16.0.0/12",
-    "192.168.0.0/16",
-    "169.254.0.0/16",
-    "fc00::/7",
-    "fe80::/10",
-  ],
-};
-
-function ejectorOf(
-  { eject }: ProxyOptions,
-  pool: Pool,
-  clock: Clock,
-  random: () => number,
-  log: (line: string) => void,
-): Ejector | undefined {
-  if (eject === false) return undefined;
-  return new Ejector(pool, {
-    after: checkedNumber("eject.after", eject?.after, {
-      otherwise: 3,
-      min: 1,
-      max: 1000,
-    }),
-    timeMs: checkedNumber("eject.timeMs", eject?.timeMs, {
-      otherwise: 10_000,
-      min: 1,
-      max: 300_000,
-    }),
-    clock,
+  const checked: ReadonlySet<unknown> = new Set(fixed);
+  let given = backends.length;
+  const pool = new Pool(fixed, policy, {
+    read(init) {
+      // What the first process says is right: a worker knows no better.
+      if (checked.has(init) || worker !== undefined) return init as BackendInit;
+      const entry = entryToAdd(init, given++);
+      const own = ownFault(entry.url, state.listeners);
+      if (own !== undefined) {
+        throw new TypeError(`Cannot add a backend: "${entry.url}" ${own}`);
+      }
+      if (entry.answer !== undefined && state.crew !== undefined) {
+        throw new TypeError(
+          "Cannot add a backend: a function cannot be handed to a worker",
+        );
+      }
+      return entry;
+    },
     random,
-    log,
+    failed: (error) =>
+      log(`a listener of the pool has failed: ${wordsOf(error)}`),
   });
+  worker?.fill(pool);
+  return { pool, named };
 }
 
-function proberOf(
-  { health }: ProxyOptions,
+/** The runtime's transport, and the one that requests go by. */
+function transportsOf(
+  options: ProxyOptions,
   pool: Pool,
-  probe: Probe,
-  probed: NonNullable<ProberOptions["probed"]>,
-  clock: Clock,
-  random: () => number,
-  log: (line: string) => void,
-): Prober | undefined {
-  if (health === false) return undefined;
-  const intervalMs = checkedNumber("health.intervalMs", health?.intervalMs, {
-    otherwise: 5_000,
-    min: 10,
-    max: DAY_MS,
-  });
-  const timeoutMs = checkedNumber("health.timeoutMs", health?.timeoutMs, {
-    otherwise: 2_000,
-    min: 1,
-    max: DAY_MS,
-  });
-  if (timeoutMs >= intervalMs) {
-    throw new RangeError(
-      `Cannot make a proxy: health.timeoutMs is ${timeoutMs}, not under health.intervalMs, which is ${intervalMs}`,
-    );
+): { own: FetchTransport; transport: Transport } {
+  if (options.backendTls !== undefined) {
+    checkTls("make a proxy", "backendTls", options.backendTls, tlsFault);
   }
-  const times = { min: 1, max: 100 };
-  return new Prober(pool, {
-    probe,
-    probed,
-    path: checkedText(
-      "health.path",
-      health?.path ?? "/health",
-      pathGrammar.parse,
-    ),
-    passes: statusMatcher(
-      checkedText(
-        "health.status",
-        health?.status ?? "200-399",
-        statusList.parse,
-      ),
-    ),
-    lenient: health?.path === undefined,
-    intervalMs,
-    timeoutMs,
-    rise: checkedNumber("health.rise", health?.rise, {
-      otherwise: 2,
-      ...times,
-    }),
-    fall: checkedNumber("health.fall", health?.fall, {
-      otherwise: 3,
-      ...times,
-    }),
-    clock,
-    random,
-    log,
+  const own = fetchTransport({
+    tls: options.backendTls,
+    userAgent: `sluice/${VERSION}`,
+    backends: () => pool.backends.filter((b) => b.answer === undefined).length,
   });
+  own.warm?.();
+  const transport = options.fetch === undefined
+    ? own
+    : customTransport(own, options.fetch);
+  return { own, transport };
 }
 
-/** Says whether a status is in a checked list such as `200-399,404`. */
-export function statusMatcher(list: string): (status: number) => boolean {
-  const ranges = list.split(",").map((item) => item.split("-").map(Number));
-  return (status) =>
-    ranges.some(([low = 0, high = low]) => low <= status && status <= high);
+/** Name in `Via`, if there is one. */
+function pseudonymOf(
+  { via = true }: ProxyOptions,
+  worker: AsWorker | undefined,
+): string | undefined {
+  if (worker !== undefined) return worker.pseudonym;
+  return via ? `sluice-${crypto.randomUUID().slice(0, 8)}` : undefined;
+}
+
+/** What the options say of forwarding. */
+function forwarding(
+  options: ProxyOptions,
+  checked: Checked,
+  needs: Policy["needs"],
+  { clock, log, logAccess }: Callbacks,
+) {
+  const { accessLog = false, logQuery = true } = options;
+  const { idleTimeoutMs, maxInFlight } = checked;
+  const format = { format: accessLog || "json", query: logQuery } as const;
+  return {
+    ...checked,
+    clock,
+    log,
+    resume: options.resume === true,
+    exact: accessLog !== false || needs !== undefined ||
+      maxInFlight !== Infinity || idleTimeoutMs !== Infinity,
+    timed: needs === "latency",
+    requestId: options.requestId === true,
+    trace: options.trace === true,
+    settled: accessLog === false
+      ? undefined
+      : (settled: Settled) =>
+        logAccess(accessLine(settled, Date.now(), format)),
+    keyOf: keyOf(checked.policy),
+  };
+}
+
+/**
+ * A handler that answers whatever happens. What gets as far as here is a fault of
+ * ours: it costs one request a 500, and not a library's user the process.
+ */
+function answering(
+  handle: Proxy["fetch"],
+  log: Callbacks["log"],
+): Proxy["fetch"] {
+  const failed = (error: unknown) => {
+    log(`cannot answer a request: ${wordsOf(error)}`);
+    return answer(500, "proxy_internal_error");
+  };
+  return (request, connection) => {
+    try {
+      const answered = handle(request, connection);
+      return answered instanceof Promise ? answered.catch(failed) : answered;
+    } catch (error) {
+      return failed(error);
+    }
+  };
 }

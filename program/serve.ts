@@ -4,17 +4,13 @@
  * @module
  */
 
-import { parseBackendUrl } from "../config/backends.ts";
-import { leadsTo } from "../config/listener.ts";
-import { checkedNumber } from "../config/check.ts";
-import { proxyVariableFault } from "../config/no_proxy.ts";
-import type { AdminOptions, ServeOptions } from "../config/options.ts";
-import { Admin } from "../observe/admin.ts";
-import { explainer } from "../observe/explain.ts";
-import { tokenCheck } from "../observe/token.ts";
+import { checkedNumber, checkTls } from "../config/check.ts";
+import type { ServeOptions } from "../config/options.ts";
+import { listenersOf, ownFault } from "../config/read_backends.ts";
+import { wordsOf } from "../config/fault.ts";
 import { systemClock } from "../runtime/clock.ts";
-import { env, processFacts, stayAlive } from "../runtime/process.ts";
-import type { Listener } from "../runtime/listener.ts";
+import { stayAlive } from "../runtime/process.ts";
+import type { Served } from "../proxy/guard.ts";
 import { listen } from "../runtime/runtime.ts";
 import {
   drain,
@@ -22,9 +18,9 @@ import {
   type DrainOptions,
   Gate,
 } from "../runtime/serve.ts";
-import { sum } from "../observe/metrics.ts";
 import { Crew } from "../workers/crew.ts";
-import { tableBytes } from "../workers/table.ts";
+import { MOST_SHARED, tableBytes } from "../workers/table.ts";
+import { tlsFault } from "../runtime/tls.ts";
 import {
   commonMemory,
   isWorker,
@@ -33,11 +29,9 @@ import {
   workersFault,
   workersOf,
 } from "../runtime/workers.ts";
-import { HOUR_MS, type Inside, insides, type Proxy } from "./create.ts";
-import { VERSION } from "./version.ts";
-
-/** Milliseconds that answers on the admin port may still take at the end. */
-const ADMIN_END_MS = 500;
+import { type AdminServer, serveAdmin } from "./admin.ts";
+import { HOUR_MS } from "./checked.ts";
+import { type Inside, insides, type Proxy } from "./create.ts";
 
 /** A proxy that is listened for. */
 export interface Server extends AsyncDisposable {
@@ -76,6 +70,8 @@ export function serve(proxy: Proxy, options: ServeOptions = {}): Server {
   if (workers !== undefined) {
     throw new RangeError(`Cannot serve: workers ${workers}`);
   }
+  if (tls !== undefined) checkTls("serve", "tls", tls, tlsFault);
+  refuseOwn(proxy, options);
   const drainOptions = {
     delayMs: checkedNumber("drainDelayMs", options.drainDelayMs, {
       otherwise: 0,
@@ -100,14 +96,19 @@ export function serve(proxy: Proxy, options: ServeOptions = {}): Server {
   let admin: AdminServer | undefined;
   try {
     if (options.admin) {
-      admin = serveAdmin(proxy, inside, options.admin, {
-        host,
-        port: front.port,
-      });
+      admin = serveAdmin(proxy, inside, options.admin);
     }
   } catch (error) {
     front.kill();
     throw error;
+  }
+  inside.listeners.splice(0, Infinity, { host, port: front.port });
+  if (admin !== undefined) {
+    inside.listeners.push({
+      host: admin.host,
+      port: admin.port,
+      isAdmin: true,
+    });
   }
   let stopping: Promise<void> | undefined;
   const { promise: finished, resolve } = Promise.withResolvers<void>();
@@ -124,6 +125,17 @@ export function serve(proxy: Proxy, options: ServeOptions = {}): Server {
     finished,
     [Symbol.asyncDispose]: stop,
   };
+}
+
+/** Refuses a backend that is one of the listeners. */
+function refuseOwn({ pool }: Proxy, options: ServeOptions): void {
+  const listeners = listenersOf(options);
+  for (const { url } of pool) {
+    const fault = ownFault(url, listeners);
+    if (fault !== undefined) {
+      throw new TypeError(`Cannot serve: backend "${url}" ${fault}`);
+    }
+  }
 }
 
 /** What takes the requests of clients. */
@@ -144,15 +156,25 @@ function serveHere(
   { tls }: ServeOptions,
   { host, port }: { host: string; port: number },
 ): Front {
-  const gate = new Gate(proxy.fetch);
+  const { forwarder } = inside;
+  const served: Served = {
+    scheme: tls === undefined ? "http" : "https",
+    authority: undefined,
+  };
+  const gate = new Gate((request, connection) =>
+    forwarder.handle(request, connection, served)
+  );
   const listener = listen(gate.handle, {
     port,
     host,
     tls,
     shared: isWorker(),
+    websocket: proxy.websocket,
     log: inside.log,
   });
-  const { forwarder } = inside;
+  served.authority = `${
+    host.includes(":") ? `[${host}]` : host
+  }:${listener.port}`;
   const drainable: Drainable = {
     drain: inside.drain,
     get uploading() {
@@ -201,11 +223,6 @@ function serveWorkers(
       `Cannot serve: workers is ${workers}, and ${odd} holds a function, which cannot be handed to a worker`,
     );
   }
-  const port = tryPort(host, wanted);
-  const size = workersOf(workers);
-  const memory = commonMemory(tableBytes(size));
-  // All workers may be dead at one moment, and the next ones not there yet.
-  const rest = stayAlive();
   // Only plain values: the rest is for this process.
   const {
     backends: _backends,
@@ -217,6 +234,22 @@ function serveWorkers(
     random: _random,
     ...plain
   } = given;
+  try {
+    // Checked now: a worker gets them later, when no caller could be told.
+    structuredClone(plain);
+  } catch (error) {
+    throw new TypeError(
+      `Cannot serve: workers is ${workers}, and an option cannot be handed to a worker: ${
+        wordsOf(error)
+      }`,
+    );
+  }
+  proxy.pool.limit(MOST_SHARED);
+  const port = tryPort(host, wanted);
+  const size = workersOf(workers);
+  const memory = commonMemory(tableBytes(size));
+  // All workers may be dead at one moment, and the next ones not there yet.
+  const rest = stayAlive();
   const crew = new Crew({
     size,
     pool: proxy.pool,
@@ -238,7 +271,7 @@ function serveWorkers(
     clock: systemClock,
     log: inside.log,
   });
-  inside.crew = crew;
+  inside.employ(crew);
   const ready = proxy.ready.then(() => crew.start()).then(() => {});
   const end = () => {
     crew.kill();
@@ -260,90 +293,5 @@ function serveWorkers(
       await proxy.stop();
     },
     kill: end,
-  };
-}
-
-/** The admin listener. */
-interface AdminServer {
-  url: string;
-  stop(): Promise<void>;
-}
-
-/** Listens for the dashboard, the metrics and the admin API. */
-function serveAdmin(
-  proxy: Proxy,
-  inside: Inside,
-  options: AdminOptions,
-  own: { host: string; port: number },
-): AdminServer {
-  const { host = "127.0.0.1", token } = options;
-  const { forwarder, report, policy, trusts, log } = inside;
-  const { pool } = proxy;
-  const { metrics, probes } = inside.observe();
-  inside.crew?.count();
-  if (token !== undefined) {
-    if (!/^[\x21-\x7e]{16,512}$/.test(token)) {
-      throw new TypeError(
-        "Cannot serve: admin.token is not 16 to 512 visible ASCII characters",
-      );
-    }
-    const knows = tokenCheck(token);
-    forwarder.explainer = explainer({ pool, policy, trusts, knows });
-  }
-  const handler = new Admin({
-    pool,
-    report,
-    probes,
-    snapshot: async () => {
-      const own = metrics.snapshot();
-      const { crew } = inside;
-      return crew === undefined ? own : sum([own, ...await crew.snapshots()]);
-    },
-    checkUrl: (url) => {
-      const result = parseBackendUrl(url);
-      if ("wanted" in result) return result;
-      if (leadsTo(result.value, own)) return { wanted: "is this proxy" };
-      const diverted = proxyVariableFault([result.value], env);
-      return diverted === undefined
-        ? result
-        : { wanted: `cannot be reached: ${diverted}` };
-    },
-    draining: () => inside.draining,
-    process: processFacts,
-    version: VERSION,
-    policy,
-    token,
-    host,
-    clock: systemClock,
-    log,
-  });
-  let listener: Listener;
-  try {
-    listener = listen((request) => handler.handle(request), {
-      port: checkedNumber("admin.port", options.port, {
-        otherwise: 0,
-        min: 0,
-        max: 65535,
-      }),
-      host,
-      log,
-    });
-  } catch (error) {
-    handler.stop();
-    throw error;
-  }
-  const shown = host.includes(":") ? `[${host}]` : host;
-  return {
-    url: `http://${shown}:${listener.port}`,
-    stop: async () => {
-      handler.stop();
-      // Who reads here must not hold up the end.
-      const closing = listener.close().catch(() => {});
-      await Promise.race([
-        closing,
-        new Promise<void>((r) => systemClock.setTimeout(r, ADMIN_END_MS)),
-      ]);
-      listener.kill();
-    },
   };
 }

@@ -120,7 +120,7 @@ function begin(
   log: (line: string) => void,
 ): Working {
   const table = new Table(mapped(message.table), message.of, message.worker);
-  const place = (at: number) => table.place(at, message.worker);
+  const place = (at: number) => table.place(at);
   const outcomes = new Gathered<Told>((outcomes) =>
     post({ kind: "outcomes", outcomes })
   );
@@ -150,24 +150,22 @@ function begin(
     outcome(backend: Backend, good, startedAt, reason) {
       // What is expected is not worth a message, and what has been judged
       // already is none.
-      if (backend.ejected || (good && !(backend.shared as Place).suspect)) {
-        return;
-      }
+      const { suspect, at } = backend.shared as Place;
+      if (backend.ejected || (good && !suspect)) return;
       const agoMs = systemClock.now() - startedAt;
-      outcomes.add({ url: backend.url, good, agoMs, reason });
+      outcomes.add({ url: backend.url, place: at, good, agoMs, reason });
     },
   });
   const inside = insides.get(proxy)!;
   proxy.pool.subscribe(({ type, reason = "" }) => {
     if (type === "panic") post({ kind: "panic", reason });
   });
-  const { policy, trusts, forwarder } = inside;
+  const { policy, forwarder } = inside;
   const { token } = message;
   if (token !== undefined) {
     forwarder.explainer = explainer({
       pool: proxy.pool,
       policy,
-      trusts,
       knows: tokenCheck(token),
     });
   }

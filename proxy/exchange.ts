@@ -6,6 +6,7 @@
  */
 
 import type { Backend } from "../balancer.ts";
+import type { Bridge } from "./bridge.ts";
 import type { Target } from "./guard.ts";
 import type { Read } from "./headers.ts";
 import { Swept, TICK_MS } from "./in_flight.ts";
@@ -13,7 +14,6 @@ import type { Attempt } from "./observed.ts";
 import type { Ending, Relay, RelayOwner } from "./relay.ts";
 import type { Trace } from "./trace.ts";
 import { type ClientBody, NO_UPLOAD, type Upload } from "./upload.ts";
-import type { Bridge } from "./websocket.ts";
 
 /** What ended a request from this side; given to `abort()` as its reason. */
 export const CLIENT_LEFT = new Error("Cannot answer: the client has left");
@@ -86,6 +86,8 @@ export class Exchange extends Swept implements RelayOwner {
   explained = false;
   /** What policies that hash take their key from. */
   key: string | undefined;
+  /** The `Content-Length` of its body, if it has one. */
+  length: string | null = null;
   /** Its body, by what can be done with it. */
   upload: Upload = NO_UPLOAD;
   /** Its body as it is read from the client, if it is read here. */
@@ -114,7 +116,7 @@ export class Exchange extends Swept implements RelayOwner {
     readonly connection: unknown,
     readonly method: string,
     readonly target: Target,
-    readonly host: string,
+    readonly host: string | undefined,
     readonly scheme: string,
     readonly peer: string | undefined,
     readonly startedAt: number,

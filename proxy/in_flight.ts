@@ -29,7 +29,7 @@ export abstract class Swept {
 /** A list whose members join and leave without a search or an allocation. */
 export class InFlight {
   readonly #clock: Clock;
-  readonly #shared: Shared | undefined;
+  #shared: Shared | undefined;
   #first: Swept | undefined;
   #size = 0;
   #timer: TimerHandle;
@@ -48,6 +48,12 @@ export class InFlight {
   /** How many there are. */
   get size(): number {
     return this.#size;
+  }
+
+  /** Counts in common with workers from now on, those that are here included. */
+  countWith(shared: Shared): void {
+    shared.adopt(this.#size, 0);
+    this.#shared = shared;
   }
 
   /** Whether there is room for one more of `most`; then one has to be added. */

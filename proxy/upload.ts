@@ -17,7 +17,7 @@
 import type { Clock } from "../runtime/clock.ts";
 import { type Chunk, type Reading, reading } from "./body.ts";
 import { type Exchange, TOO_LARGE } from "./exchange.ts";
-import type { Transport } from "./transport.ts";
+import type { Server } from "./server.ts";
 
 /** Bytes of a declared body that are read whole, so that it can be sent again. */
 export const KEPT_BODY = 64 * 1024;
@@ -53,36 +53,32 @@ export const NO_UPLOAD: NoUpload = { kind: "none" };
 
 /** What {@linkcode uploadOf} needs to know. */
 export interface UploadOptions {
-  /** The runtime. */
-  transport: Transport;
+  /** The runtime's server. */
+  server: Server;
   /** Bytes of a request body. */
   maxBodyBytes: number;
   /** Time. */
   clock: Clock;
 }
 
-/**
- * The upload of a request; `length` is its `Content-Length`, if it has one. A
- * promise where something of it has to be read first.
- */
+/** The upload of a request. A promise where something has to be read first. */
 export function uploadOf(
   x: Exchange,
-  length: string | null,
-  { transport, maxBodyBytes, clock }: UploadOptions,
+  { server, maxBodyBytes, clock }: UploadOptions,
 ): Upload | Promise<Upload> {
-  const { request, method } = x;
+  const { request, method, length } = x;
   if (BODILESS.has(method)) return NO_UPLOAD;
   const declared = length === null ? undefined : Number(length);
   if (declared === 0) return NO_UPLOAD;
   const small = declared !== undefined && declared <= KEPT_BODY;
   if (small) {
-    const bytes = transport.whole?.(request, declared);
+    const bytes = server.whole?.(request, declared);
     if (bytes !== undefined) return { kind: "whole", bytes };
   }
   const stream = request.body as ReadableStream<Chunk> | null;
   if (stream === null) return NO_UPLOAD;
   const body = x.clientBody = new ClientBody(
-    transport.reading?.(stream, declared, true) ?? reading(stream),
+    server.reading?.(stream, declared) ?? reading(stream),
     declared,
     clock,
     maxBodyBytes,
@@ -269,6 +265,12 @@ export class StreamedUpload {
   /** Nothing need be kept any more: an answer has begun. */
   forget(): void {
     this.#kept = undefined;
+  }
+
+  /** An answer of ours is given before its end: the rest is for no backend. */
+  abandon(why: unknown): void {
+    this.#attempt++;
+    this.body.cancel(why);
   }
 
   async #next(): Promise<Chunk | undefined> {

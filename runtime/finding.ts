@@ -6,7 +6,8 @@
  */
 
 import type { Backend } from "../balancer.ts";
-import type { Transport } from "../proxy/transport.ts";
+import type { ErrorType } from "../proxy/errors.ts";
+import type { FetchTransport } from "../proxy/transport.ts";
 import type { Lookup } from "./resolve.ts";
 
 /** What one backend said, or why it said nothing. */
@@ -17,6 +18,8 @@ export interface Finding {
   answer: { status: number; headers: Headers } | undefined;
   /** Why there was none, in a few words. */
   error: string | undefined;
+  /** The kind of that. */
+  errorType?: ErrorType | undefined;
   /** Milliseconds until then. */
   ms: number;
   /** What its name stands for; its path for a socket; nothing if unknown. */
@@ -26,11 +29,13 @@ export interface Finding {
 /** Options for {@linkcode findingOf}. */
 export interface FindingOptions {
   /** Asks. */
-  transport: Transport;
+  transport: FetchTransport;
   /** Looks names up. */
   lookup: Lookup;
   /** Path that is asked for, after the base path. */
   path: string;
+  /** The `Host` that is sent. Default: the backend's own. */
+  host?: string | undefined;
   /** Milliseconds that it may take. */
   timeoutMs: number;
   /** Value of `User-Agent`. */
@@ -40,7 +45,7 @@ export interface FindingOptions {
 /** What one backend has to say for itself. */
 export async function findingOf(
   backend: Backend,
-  { transport, lookup, path, timeoutMs, userAgent }: FindingOptions,
+  { transport, lookup, path, host, timeoutMs, userAgent }: FindingOptions,
 ): Promise<Finding> {
   const found: Finding = {
     backend,
@@ -56,7 +61,7 @@ export async function findingOf(
   const asked = performance.now();
   try {
     const fields: [string, string][] = [
-      ["host", backend.authority],
+      ["host", host ?? backend.authority],
       ["user-agent", userAgent],
       ["accept-encoding", "gzip"],
     ];
@@ -74,9 +79,13 @@ export async function findingOf(
     await body?.cancel().catch(() => {});
   } catch (error) {
     found.ms = performance.now() - asked;
-    found.error = controller.signal.aborted
-      ? `no answer within ${timeoutMs} ms`
-      : transport.classify(error).reason;
+    if (controller.signal.aborted) {
+      found.error = `no answer within ${timeoutMs} ms`;
+    } else {
+      const { type, reason } = transport.classify(error);
+      found.error = reason;
+      found.errorType = type;
+    }
   } finally {
     clearTimeout(timer);
   }

@@ -22,8 +22,11 @@ interface DenoPermissions {
   };
 }
 
+/** Whether this is Deno. */
+export const onDeno: boolean = "Deno" in globalThis;
+
 /** Whether a variable (or, without one, all of them) may be read. */
-function mayRead(variable?: string): boolean {
+export function mayRead(variable?: string): boolean {
   const { Deno } = globalThis as { Deno?: DenoPermissions };
   if (Deno?.permissions === undefined) return true;
   const name = variable === undefined ? {} : { variable };
@@ -92,10 +95,20 @@ export function processFacts(): {
   return {
     runtime,
     runtimeVersion: versions[runtime] ?? "unknown",
-    memoryBytes: process.memoryUsage().rss,
+    memoryBytes: residentBytes(),
     cpuSeconds: (user + system) / 1e6,
     startedSeconds: performance.timeOrigin / 1000,
   };
+}
+
+/** Resident memory; nothing is known of it without a free descriptor. */
+function residentBytes(): number {
+  try {
+    return process.memoryUsage.rss();
+  } catch {
+    // Bun reads it in `/proc` and throws; Deno gives 0.
+    return 0;
+  }
 }
 
 /**

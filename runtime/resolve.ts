@@ -12,7 +12,9 @@
 
 import dns from "node:dns/promises";
 import type { Backend, BackendInit, Pool } from "../balancer.ts";
+import { wordsOf } from "../config/fault.ts";
 import type { Clock, TimerHandle } from "./clock.ts";
+import { outOfDescriptors } from "./descriptors.ts";
 
 /** What a look-up has found. */
 export interface Looked {
@@ -31,7 +33,11 @@ const TTL_PATIENCE_MS = 500;
 /** Looks a name up with the system's resolver. */
 export const systemLookup: Lookup = async (host) => {
   const ttl = ttlOf(host);
-  const found = await dns.lookup(host, { all: true });
+  const found = await dns.lookup(host, { all: true }).catch((error) => {
+    // What cannot be asked for "is not found", on both runtimes.
+    if (!outOfDescriptors()) throw error;
+    throw new Error("this process is out of file descriptors");
+  });
   return {
     addresses: found.map(({ address }) => address),
     ttlMs: await ttl,
@@ -81,6 +87,8 @@ export interface ResolverOptions {
   lookup: Lookup;
   /** Resolves once each backend of the pool has been probed. */
   settled: () => Promise<void>;
+  /** Says why a backend may not be had: it is the proxy itself. */
+  refuses?: (url: string) => string | undefined;
   /** Time and timers. */
   clock: Clock;
   /** Takes a line for the log. */
@@ -92,6 +100,8 @@ interface Followed {
   init: BackendInit;
   /** Its backends by URL, also those that are draining. */
   readonly backends: Map<string, Backend>;
+  /** What was refused, so that it is told once; those it still has. */
+  readonly refused: Set<string>;
   dueAt: number;
   asking: boolean;
   /** Why the last look-up failed, if it did; so that it is told once. */
@@ -103,8 +113,12 @@ export class Resolver {
   readonly #pool: Pool;
   readonly #options: ResolverOptions;
   readonly #names = new Map<string, Followed>();
+  /** The backends of all names. */
+  readonly #owned = new WeakSet<Backend>();
   /** Those whose address is no longer among their name's. */
   readonly #vanished = new WeakSet<Backend>();
+  /** Ends the wait for each first look-up. */
+  readonly #waiting = new Set<() => void>();
   #timer: TimerHandle;
   #stopped = false;
 
@@ -116,10 +130,7 @@ export class Resolver {
 
   /** Whether a backend is here for a name. */
   owns(backend: Backend): boolean {
-    for (const { backends } of this.#names.values()) {
-      if (backends.get(backend.url) === backend) return true;
-    }
-    return false;
+    return this.#owned.has(backend);
   }
 
   /**
@@ -140,6 +151,7 @@ export class Resolver {
       const fresh: Followed = {
         init,
         backends: new Map(),
+        refused: new Set(),
         dueAt: 0,
         asking: false,
         failure: undefined,
@@ -151,15 +163,18 @@ export class Resolver {
       this.#timer ??= clock.setInterval(() => this.#tick(), SHORTEST_MS);
     }
     if (first.length === 0) return Promise.resolve();
-    return new Promise((resolve) => {
+    return new Promise<void>((resolve) => {
       const late = clock.setTimeout(() => {
         log("a name is still being looked up: going on without it");
-        resolve();
+        goOn();
       }, FIRST_MS);
-      Promise.all(first).then(() => {
+      const goOn = () => {
         clock.clear(late);
+        this.#waiting.delete(goOn);
         resolve();
-      });
+      };
+      this.#waiting.add(goOn);
+      Promise.all(first).then(goOn);
     });
   }
 
@@ -169,7 +184,10 @@ export class Resolver {
     for (const [url, { backends }] of this.#names) {
       if (urls.has(url)) continue;
       this.#names.delete(url);
-      for (const backend of backends.values()) this.#pool.remove(backend);
+      for (const backend of backends.values()) {
+        this.#owned.delete(backend);
+        this.#pool.remove(backend);
+      }
     }
   }
 
@@ -177,6 +195,7 @@ export class Resolver {
   stop(): void {
     this.#stopped = true;
     this.#options.clock.clear(this.#timer);
+    for (const goOn of this.#waiting) goOn();
   }
 
   #tick(): void {
@@ -187,28 +206,34 @@ export class Resolver {
         // What it was answering is done: nothing is lost with it.
         if (!this.#vanished.has(backend) || backend.inFlight > 0) continue;
         followed.backends.delete(url);
+        this.#owned.delete(backend);
         this.#pool.remove(backend);
       }
     }
   }
 
   async #ask(followed: Followed): Promise<void> {
-    const { lookup, clock, log } = this.#options;
+    const { clock, log } = this.#options;
     const { hostname } = new URL(followed.init.url);
     followed.asking = true;
     followed.dueAt = clock.now() + EVERY_MS;
     try {
-      const { addresses, ttlMs = EVERY_MS } = await lookup(hostname);
+      const { addresses, ttlMs = EVERY_MS } = await this.#lookUp(hostname);
       if (this.#gone(followed)) return;
-      const waitMs = Math.min(EVERY_MS, Math.max(SHORTEST_MS, ttlMs));
+      // A look-up of the user's own may give `NaN`, which would never be due.
+      const waitMs = Math.min(EVERY_MS, Math.max(SHORTEST_MS, ttlMs || 0));
       followed.dueAt = clock.now() + waitMs;
       if (addresses.length === 0) throw new Error("it has no address");
-      if (followed.failure !== undefined) log(`${hostname} resolves again`);
-      followed.failure = undefined;
-      await this.#settle(followed, addresses);
+      const refusal = this.#take(followed, addresses);
+      const { failure } = followed;
+      followed.failure = refusal;
+      if (refusal !== undefined) {
+        if (refusal !== failure) log(`${hostname}: ${refusal}`);
+      } else if (failure !== undefined) log(`${hostname} resolves again`);
+      await this.#release(followed, addresses);
     } catch (error) {
       // What is known stays: a name server that is down ends no backend.
-      const failure = error instanceof Error ? error.message : String(error);
+      const failure = wordsOf(error);
       if (this.#gone(followed) || followed.failure === failure) return;
       followed.failure = failure;
       const count = followed.backends.size;
@@ -221,24 +246,36 @@ export class Resolver {
     }
   }
 
+  /** One look-up; by a user's own function, maybe, which may give anything. */
+  async #lookUp(hostname: string): Promise<Looked> {
+    const found: Partial<Looked> | undefined = await this.#options
+      .lookup(hostname);
+    const { addresses, ttlMs } = found ?? {};
+    if (
+      !Array.isArray(addresses) ||
+      !addresses.every((address) => typeof address === "string")
+    ) throw new TypeError("the look-up gave no list of addresses");
+    return { addresses, ttlMs };
+  }
+
   /** Whether it is followed no more. */
   #gone(followed: Followed): boolean {
     return this.#stopped || this.#names.get(followed.init.url) !== followed;
   }
 
-  async #settle(
-    followed: Followed,
-    addresses: readonly string[],
-  ): Promise<void> {
+  /**
+   * Has a backend for each of these addresses. Says why one of them cannot have
+   * one, if that is so; the others have theirs all the same.
+   */
+  #take(followed: Followed, addresses: readonly string[]): string | undefined {
     const { init, backends } = followed;
     const { log } = this.#options;
     const { hostname } = new URL(init.url);
-    const urls = new Set(
-      addresses
-        // A link-local address with its zone cannot stand in a URL.
-        .filter((address) => !address.includes("%"))
-        .map((address) => urlAt(init.url, address)),
-    );
+    let refusal: string | undefined;
+    const urls = urlsAt(init.url, addresses);
+    for (const url of followed.refused) {
+      if (!urls.has(url)) followed.refused.delete(url);
+    }
     for (const url of urls) {
       const known = backends.get(url);
       if (known !== undefined) {
@@ -248,26 +285,67 @@ export class Resolver {
       }
       // Two names for one address, or an address that is listed by itself.
       if (this.#pool.get(url) !== undefined) continue;
+      const refused = this.#options.refuses?.(url);
+      if (refused !== undefined) {
+        if (!followed.refused.has(url)) {
+          log(`${hostname} has an address that is left out: ${url} ${refused}`);
+          followed.refused.add(url);
+        }
+        continue;
+      }
       const [, authority = ""] = /^https?:\/\/([^/]+)/.exec(init.url) ?? [];
-      log(`${hostname} has a new address: ${url}`);
-      backends.set(url, this.#pool.add({ ...init, url, authority }));
+      const name = nameAt(init.name, url);
+      try {
+        const backend = this.#pool.add({ ...init, url, name, authority });
+        backends.set(url, backend);
+        this.#owned.add(backend);
+        log(`${hostname} has a new address: ${backend.label}`);
+      } catch (error) {
+        refusal = wordsOf(error);
+      }
     }
+    return refusal;
+  }
+
+  /** Lets go of the backends whose address is no longer among these. */
+  async #release(
+    { init, backends }: Followed,
+    addresses: readonly string[],
+  ): Promise<void> {
+    const { log } = this.#options;
+    const { hostname } = new URL(init.url);
+    const urls = urlsAt(init.url, addresses);
     // When all addresses change at once, the new ones are to be proved first.
     await this.#options.settled();
     for (const [url, backend] of backends) {
       if (urls.has(url) || this.#vanished.has(backend)) continue;
-      log(`${hostname} has lost an address: ${url} is draining`);
+      log(`${hostname} has lost an address: ${backend.label} is draining`);
       this.#vanished.add(backend);
       this.#pool.drain(backend);
     }
   }
 
-  /** Gives a name's backends the weight and the limits of its entry. */
+  /** Gives a name's backends the weight, the limits and the name of its entry. */
   #update({ init, backends }: Followed): void {
-    for (const backend of backends.values()) {
-      this.#pool.change(backend, init);
+    for (const [url, backend] of backends) {
+      this.#pool.change(backend, { ...init, name: nameAt(init.name, url) });
     }
   }
+}
+
+/** What the backend at an address of a name is called, if that has been named. */
+function nameAt(name: string | undefined, url: string): string | undefined {
+  return name && `${name}@${/^https?:\/\/([^/]+)/.exec(url)?.[1]}`;
+}
+
+/** A URL for each address, each once. */
+function urlsAt(url: string, addresses: readonly string[]): Set<string> {
+  return new Set(
+    addresses
+      // A link-local address with its zone cannot stand in a URL.
+      .filter((address) => !address.includes("%"))
+      .map((address) => urlAt(url, address)),
+  );
 }
 
 /** A URL with an address in place of its host. */

@@ -6,6 +6,7 @@ import { type Looked, Resolver } from "./resolve.ts";
 function made(
   answers: Record<string, Looked | Error | Promise<Looked>>,
   settled: () => Promise<void> = () => Promise.resolve(),
+  refuses: (url: string) => string | undefined = () => undefined,
 ) {
   const clock = new FakeClock();
   const pool = new Pool(["http://fixed"]);
@@ -14,6 +15,7 @@ function made(
   const resolver = new Resolver(pool, {
     clock,
     settled,
+    refuses,
     log: (line) => log.push(line),
     async lookup(host) {
       asked.push([host, clock.now()]);
@@ -46,6 +48,88 @@ Deno.test("Resolver keeps one backend for each address, which goes by the name",
   }
   assert.equal(resolver.owns(pool.backends[0] as Backend), false);
   resolver.stop();
+});
+
+Deno.test("Resolver calls the backends of a named entry by their address too", async () => {
+  const { resolver, pool } = made({
+    "app.test": { addresses: ["10.0.0.1", "2001:db8::1"] },
+  });
+  await resolver.follow([{ ...NAME, name: "web" }]);
+  assert.deepEqual([...pool].slice(1).map(({ label }) => label), [
+    "web@10.0.0.1:3000",
+    "web@[2001:db8::1]:3000",
+  ]);
+  await resolver.follow([{ ...NAME, name: "app" }]);
+  assert.equal(pool.get("app@10.0.0.1:3000"), pool.backends[1]);
+  await resolver.follow([NAME]);
+  assert.equal(pool.backends[1]!.name, undefined);
+  resolver.stop();
+});
+
+Deno.test("Resolver takes the addresses that the pool has room for, and says so once", async () => {
+  // An address too many was an error in the middle of the list: those behind it
+  // never joined, and those that had gone stayed.
+  const { resolver, pool, log, clock, urls, answers } = made({
+    "app.test": { addresses: ["10.0.0.1", "10.0.0.2", "10.0.0.3"] },
+  });
+  pool.limit(3);
+  await resolver.follow([NAME]);
+  assert.deepEqual(urls(), [
+    "http://10.0.0.1:3000/base",
+    "http://10.0.0.2:3000/base",
+  ]);
+  await clock.advance(30_000);
+  const full = log.filter((line) => /the pool can hold 3 backends/.test(line));
+  assert.equal(full.length, 1, String(log));
+  // One leaves, and there is room for the other.
+  answers["app.test"] = { addresses: ["10.0.0.2", "10.0.0.3"] };
+  await clock.advance(11_000);
+  await clock.advance(11_000);
+  assert.deepEqual(urls(), [
+    "http://10.0.0.2:3000/base",
+    "http://10.0.0.3:3000/base",
+  ]);
+  assert.equal(log.filter((line) => /resolves again/.test(line)).length, 1);
+  resolver.stop();
+});
+
+Deno.test("Resolver takes what a look-up of the user's gives for what it is", async () => {
+  for (
+    const nonsense of [
+      undefined,
+      null,
+      {},
+      { addresses: "10.0.0.1" },
+      { addresses: [7] },
+      { addresses: ["10.0.0.1"], ttlMs: NaN },
+    ]
+  ) {
+    const { resolver, pool, log, clock, asked } = made({
+      "app.test": nonsense as Looked,
+    });
+    await resolver.follow([NAME]);
+    const usable = Array.isArray(nonsense?.addresses) && log.length === 1 &&
+      /new address/.test(log[0]!);
+    assert.equal(pool.size, usable ? 2 : 1);
+    if (!usable) {
+      assert.match(log[0]!, /does not resolve \(the look-up gave no list/);
+    }
+    await clock.advance(10_000);
+    assert.ok(asked.length >= 2, "it is asked again");
+    resolver.stop();
+  }
+});
+
+Deno.test("Resolver#stop() ends the wait for the first look-up, and its timer", async () => {
+  const { resolver, clock, log } = made({
+    "app.test": new Promise<Looked>(() => {}),
+  });
+  const followed = resolver.follow([NAME]);
+  assert.ok(clock.pending > 0);
+  resolver.stop();
+  await followed;
+  assert.equal(clock.pending, 0);
+  assert.deepEqual(log, []);
 });
 
 Deno.test("Resolver asks every 10 s, or sooner by a time to live, but not every moment", async () => {
@@ -188,4 +272,28 @@ Deno.test("Resolver#forget() takes the backends of other names out", async () =>
   assert.deepEqual(urls(), ["http://10.0.0.2"]);
   resolver.stop();
   await settle();
+});
+
+// A name can come to stand for the proxy itself while it runs.
+Deno.test("Resolver leaves out an address that is refused, and says so once while it is there", async () => {
+  const { resolver, answers, clock, log, urls } = made(
+    { "app.test": { addresses: ["10.0.0.1", "127.0.0.1"] } },
+    () => Promise.resolve(),
+    (url) => url.includes("127.0.0.1") ? "is this proxy" : undefined,
+  );
+  const left = () => log.filter((line) => line.includes("left out"));
+  await resolver.follow([NAME]);
+  assert.deepEqual(urls(), ["http://10.0.0.1:3000/base"]);
+  await clock.advance(30_000);
+  assert.deepEqual(left(), [
+    "app.test has an address that is left out: " +
+    "http://127.0.0.1:3000/base is this proxy",
+  ]);
+  answers["app.test"] = { addresses: ["10.0.0.1"] };
+  await clock.advance(10_000);
+  answers["app.test"] = { addresses: ["10.0.0.1", "127.0.0.1"] };
+  await clock.advance(10_000);
+  assert.equal(left().length, 2);
+  assert.deepEqual(urls(), ["http://10.0.0.1:3000/base"]);
+  resolver.stop();
 });

@@ -4,9 +4,14 @@
  * @module
  */
 
-import type { Transport } from "../proxy/transport.ts";
-import { BunTransport, listenBun } from "./bun.ts";
-import { DenoTransport, listenDeno } from "./deno.ts";
+import type { Server } from "../proxy/server.ts";
+import type { FetchTransport } from "../proxy/transport.ts";
+import { BunFetch } from "./bun/fetch.ts";
+import { listenBun } from "./bun/listen.ts";
+import { BunServer } from "./bun/server.ts";
+import { DenoFetch } from "./deno/fetch.ts";
+import { listenDeno } from "./deno/listen.ts";
+import { DenoServer } from "./deno/server.ts";
 import type { Handler, Listener, ListenOptions } from "./listener.ts";
 import type { TransportOptions } from "./transport_options.ts";
 
@@ -18,9 +23,12 @@ const onBun = "Bun" in globalThis;
  */
 export const sendsServerName: boolean = onBun;
 
-/** Makes the transport of this runtime. */
-export function transport(options: TransportOptions): Transport {
-  return onBun ? new BunTransport(options) : new DenoTransport(options);
+/** This runtime's server. */
+export const server: Server = onBun ? new BunServer() : new DenoServer();
+
+/** Sends requests with this runtime's `fetch`. */
+export function fetchTransport(options: TransportOptions): FetchTransport {
+  return onBun ? new BunFetch(options) : new DenoFetch(options);
 }
 
 /** Listens with this runtime's server. */

@@ -9,7 +9,7 @@
  * @module
  */
 
-import { settingsTable } from "../config/settings.ts";
+import { settingsTable } from "../config/help.ts";
 import { limits } from "../e2e/wire/exceptions.ts";
 import { ROOT } from "./tools.ts";
 

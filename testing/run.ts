@@ -112,7 +112,7 @@ const STEPS: Step[] = [
 
 const NOT_OURS = new Set(["node_modules", "dist", "coverage"]);
 const PUBLISHED =
-  /^(mod|balancer|health|(balancer|proxy|config|runtime|observe|workers|program)\/.+)\.ts$/;
+  /^(mod|balancer|health|(balancer|health|proxy|config|runtime|observe|workers|program)\/.+)\.ts$/;
 
 function findFiles(): Files {
   const files: Files = { unit: [], io: [], e2e: [], modules: [] };

@@ -3,13 +3,14 @@
  * every change in the pool, adds up what they count, judges the outcomes that
  * they hear of, replaces whoever dies and has them drained in the end.
  *
- * It answers no request itself. So it is never too busy to probe, to answer its
- * operator or to notice a death, and no request suffers from what it does.
+ * It listens for no client itself. So it is never too busy to probe, to answer
+ * its operator or to notice a death, and no request suffers from what it does. A
+ * request that is handed to it in code is answered, and counts with the others.
  *
  * @module
  */
 
-import type { Backend, Pool } from "../balancer.ts";
+import type { Backend, Pool, Shared } from "../balancer.ts";
 import { type Snapshot, sum } from "../observe/metrics.ts";
 import type { Clock, TimerHandle } from "../runtime/clock.ts";
 import type { Worker } from "../runtime/line.ts";
@@ -30,6 +31,10 @@ const PATIENCE_MS = 1_000;
 const ASK_MS = 1_000;
 /** Milliseconds past its own limits that a worker has to end. */
 const LAST_PATIENCE_MS = 3_000;
+/** Milliseconds between two looks for counts that a dead worker has left. */
+const MEND_MS = 100;
+/** Looks that find the same count before it is taken for left. */
+const MEND_LOOKS = 4;
 
 /** What a worker begins with, but for what the crew knows itself. */
 export type Common = Omit<
@@ -41,7 +46,7 @@ export type Common = Omit<
 export interface CrewOptions {
   /** How many. */
   size: number;
-  /** The backends. */
+  /** The backends; `MOST_SHARED` of them at most. */
   pool: Pool;
   /** What each begins with. */
   common: Common;
@@ -78,6 +83,14 @@ interface Post {
   ended: PromiseWithResolvers<void>;
 }
 
+/** Messages that say something also when their sender is no more. */
+const LATE: ReadonlySet<FromWorker["kind"]> = new Set([
+  "outcomes",
+  "panic",
+  "log",
+  "access",
+]);
+
 /** Workers, and what they need to be one proxy. */
 export class Crew {
   readonly #options: CrewOptions;
@@ -96,6 +109,7 @@ export class Crew {
   #past: Snapshot | undefined;
   #counts = false;
   #timer: TimerHandle;
+  #mending: TimerHandle;
   #stopping = false;
   #telling = false;
   #nextId = 0;
@@ -134,6 +148,11 @@ export class Crew {
     });
     for (const post of this.#posts) this.#spawn(post);
     return this.#ready.promise;
+  }
+
+  /** Where all requests are counted. */
+  get all(): Shared {
+    return this.#table.all;
   }
 
   /** From now on they count, and are asked each second. */
@@ -189,6 +208,7 @@ export class Crew {
     this.#stopping = true;
     this.#unsubscribe?.();
     this.#options.clock.clear(this.#timer);
+    this.#options.clock.clear(this.#mending);
     for (const { worker } of this.#posts) worker?.kill();
   }
 
@@ -196,8 +216,16 @@ export class Crew {
     const { clock, spawn } = this.#options;
     const worker = post.worker = spawn();
     post.startedAt = clock.now();
-    worker.onMessage = (message) => this.#heard(post, message);
-    worker.onEnd = (reason) => this.#ended(post, reason);
+    worker.onMessage = (message) => {
+      // What one that has died had sent before may come after its end, when
+      // another is in its place: its lines are still lines, its outcomes still
+      // outcomes, but what it says of itself is true of no one any more.
+      const late = post.worker !== worker;
+      if (!late || LATE.has(message.kind)) this.#heard(post, message);
+    };
+    worker.onEnd = (reason) => {
+      if (post.worker === worker) this.#ended(post, reason);
+    };
   }
 
   #heard(post: Post, message: FromWorker): void {
@@ -256,12 +284,20 @@ export class Crew {
   }
 
   #judge(told: Told): void {
-    const { pool, outcome, suspects } = this.#options;
-    const backend = pool.get(told.url);
+    const backend = this.#options.pool.get(told.url);
     if (backend === undefined) return;
-    outcome(backend, told);
+    // One that has left, and come back under the same URL, starts without a past.
+    if (this.#placeOf.get(backend)?.at !== told.place) return;
+    this.#options.outcome(backend, told);
+    this.judged(backend);
+  }
+
+  /** Tells workers whether a backend's last outcome was a bad one. */
+  judged(backend: Backend): void {
     const place = this.#placeOf.get(backend);
-    if (place !== undefined) place.suspect = suspects(backend);
+    if (place === undefined) return;
+    const suspect = this.#options.suspects(backend);
+    if (place.suspect !== suspect) place.suspect = suspect;
   }
 
   #ended(post: Post, reason: string): void {
@@ -269,6 +305,7 @@ export class Crew {
     post.worker = undefined;
     // At once: what it had under way must not count against a limit.
     this.#table.forget(post.number);
+    if (!this.#stopping) this.#mend();
     if (post.last !== undefined) {
       // It has nothing under way any more.
       const past = { ...post.last, inFlight: 0, webSocketsOpen: 0 };
@@ -297,6 +334,27 @@ export class Crew {
     );
     post.timer = clock.setTimeout(() => this.#spawn(post), post.pauseMs);
     post.pauseMs = Math.min(2 * post.pauseMs, LONGEST_PAUSE_MS);
+  }
+
+  /**
+   * Takes out of the common counts what a dead worker has left there: it may have
+   * been killed after it had counted for all, and before it had counted for
+   * itself. Those that live count all the time, so it is what stays the same.
+   */
+  #mend(): void {
+    const { clock } = this.#options;
+    clock.clear(this.#mending);
+    const left = this.#table.unowned();
+    let looks = 1;
+    this.#mending = clock.setInterval(() => {
+      const now = this.#table.unowned();
+      for (const [at, count] of left) {
+        if (now.get(at) !== count) left.delete(at);
+      }
+      if (left.size > 0 && ++looks < MEND_LOOKS) return;
+      clock.clear(this.#mending);
+      for (const [at, count] of left) this.#table.disown(at, count);
+    }, MEND_MS);
   }
 
   /** Lets all go on once each of those that are left has come so far. */
@@ -332,7 +390,7 @@ export class Crew {
   #join(backend: Backend): void {
     const place = this.#table.place(this.#places.take());
     this.#placeOf.set(backend, place);
-    backend.shared = place;
+    backend.countWith(place);
   }
 
   #leave(backend: Backend): void {
@@ -355,8 +413,9 @@ export class Crew {
   }
 
   #states(): ReturnType<typeof stateOf>[] {
-    return this.#options.pool.backends.map((backend) =>
-      stateOf(backend, this.#placeOf.get(backend)!.at)
-    );
+    return this.#options.pool.backends.flatMap((backend) => {
+      const place = this.#placeOf.get(backend);
+      return place === undefined ? [] : [stateOf(backend, place.at)];
+    });
   }
 }

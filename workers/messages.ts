@@ -38,6 +38,8 @@ export interface Begin {
 export interface Told {
   /** The backend's URL. */
   url: string;
+  /** Its place in the table, which is another when it comes back. */
+  place: number;
   good: boolean;
   /** Milliseconds since its attempt began: no two processes share a clock. */
   agoMs: number;

@@ -33,6 +33,8 @@ export interface ProxyOptions {
   permissions?: readonly string[];
   /** All flags between `deno run` and the program, instead of the usual ones. */
   denoFlags?: readonly string[];
+  /** Flags between `bun run` and the program. */
+  bunFlags?: readonly string[];
   /** Another program than `mod.ts`; a path from the checkout's root, or a URL. */
   entry?: string;
   /** Working directory. @default {the checkout's root} */
@@ -62,7 +64,7 @@ async function command(
   const { env = {}, args = [], permissions = [], cwd = ROOT } = options;
   const { denoFlags, entry = "mod.ts" } = options;
   const flags = runtime === "bun"
-    ? ["run"]
+    ? ["run", ...options.bunFlags ?? []]
     : ["run", ...denoFlags ?? ["--no-prompt", "--allow-net", "--allow-env"]];
   if (runtime === "deno") flags.push(...permissions);
   // From another working directory the program is still the checkout's.

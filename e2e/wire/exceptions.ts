@@ -93,6 +93,47 @@ export const EXCEPTIONS: readonly Exception[] = [
   },
   {
     runtimes: ["bun"],
+    group: "target",
+    cases: ["target: an absolute form that names"],
+    instead:
+      "A target in absolute form that names another host than `Host` goes on, and `Host` decides.",
+    reason: "`Bun.serve` does not show a handler which host the target named.",
+    seen: /nothing reached the backend/,
+  },
+  {
+    runtimes: ["bun"],
+    group: "target",
+    cases: [
+      "target: an absolute form with an empty authority",
+      "target: an absolute form with nothing but the scheme",
+      "target: an absolute form with a port alone",
+      "target: an absolute form with empty userinfo",
+    ],
+    instead:
+      "A target in absolute form that names no host (`http:///x`) goes on as its path.",
+    reason: "`Bun.serve` shows a handler only the URL that it made of it.",
+    seen: /nothing reached the backend/,
+  },
+  {
+    runtimes: ["deno"],
+    group: "target",
+    cases: ["target: a path that looks like an absolute form"],
+    instead: "A path that begins like `/http:///` is refused with 400.",
+    reason:
+      "Deno shows a handler the same URL for the target `http:///`, which names no host and has to be refused (RFC 9110 §4.2.1).",
+    seen: /400 !== 200/,
+  },
+  {
+    runtimes: ["deno"],
+    group: "host",
+    cases: ["host: a missing Host"],
+    instead:
+      "HTTP/1.1 without a `Host` is forwarded like HTTP/1.0, which has none: the backend gets its own name.",
+    reason: "Deno's server takes it, and a handler cannot tell the two apart.",
+    seen: /nothing reached the backend/,
+  },
+  {
+    runtimes: ["bun"],
     group: "methods",
     cases: [
       "FOO",
@@ -279,6 +320,33 @@ export const EXCEPTIONS: readonly Exception[] = [
       "A body without a length or chunks that is cut by a reset looks whole.",
     reason: "Bun's `fetch` does not tell that end from a proper one.",
     seen: /looks whole/,
+  },
+  {
+    runtimes: ["bun"],
+    group: "framing as it is",
+    cases: [
+      "framing (as it is): no empty line",
+      "framing (as it is): a trailer and no more",
+    ],
+    instead:
+      "A chunked answer counts as complete once its last chunk has come, even if the connection ends before the empty line.",
+    reason: "Bun's `fetch` reads it so; no byte of the body is missing.",
+    seen: /looks whole/,
+  },
+  {
+    runtimes: ["bun"],
+    group: "no http",
+    cases: [
+      "15 letters",
+      "an alert of TLS",
+      "a greeting of ICY",
+      "4 zero bytes",
+    ]
+      .map((bytes) => `no http: ${bytes}`),
+    instead:
+      "A backend that sends fewer than 16 bytes which are not HTTP, and keeps its connection open, is answered with 504 at `TIMEOUT` and not with 502 at once.",
+    reason: "Bun's `fetch` does not look at fewer bytes.",
+    seen: /504 is not 502/,
   },
   {
     runtimes: ["bun"],

@@ -1,0 +1,137 @@
+/**
+ * The listener for a proxy's operator: dashboard, metrics and admin API.
+ *
+ * @module
+ */
+
+import { backendName, parseBackendUrl } from "../config/backends.ts";
+import { checkedNumber } from "../config/check.ts";
+import { foreignFaults } from "../config/foreign.ts";
+import { isNamed } from "../config/listener.ts";
+import { adminHosts, ownFault } from "../config/read_backends.ts";
+import type { AdminOptions } from "../config/options.ts";
+import {
+  Admin,
+  type AdminOptions as HandlerOptions,
+} from "../observe/admin.ts";
+import { explainer } from "../observe/explain.ts";
+import { sum } from "../observe/metrics.ts";
+import { tokenCheck } from "../observe/token.ts";
+import { systemClock } from "../runtime/clock.ts";
+import type { Listener } from "../runtime/listener.ts";
+import { env, processFacts } from "../runtime/process.ts";
+import { listen } from "../runtime/runtime.ts";
+import type { Inside, Proxy } from "./create.ts";
+import { VERSION } from "./version.ts";
+
+/** Milliseconds that answers on the admin port may still take at the end. */
+const ADMIN_END_MS = 500;
+
+/** The admin listener. */
+export interface AdminServer {
+  /** Where it listens. */
+  host: string;
+  port: number;
+  url: string;
+  /** Ends it, and those who read there. */
+  stop(): Promise<void>;
+}
+
+/** Listens for the dashboard, the metrics and the admin API. */
+export function serveAdmin(
+  proxy: Proxy,
+  inside: Inside,
+  options: AdminOptions,
+): AdminServer {
+  const names = adminHosts(options.host).map((name) => name.toLowerCase());
+  const [host = ""] = names;
+  const { log } = inside;
+  const port = checkedNumber("admin.port", options.port, {
+    otherwise: 0,
+    min: 0,
+    max: 65535,
+  });
+  const token = checkedToken(options.token);
+  if (token !== undefined) {
+    const { policy, forwarder } = inside;
+    const knows = tokenCheck(token);
+    forwarder.explainer = explainer({ pool: proxy.pool, policy, knows });
+  }
+  const handler = new Admin({
+    ...handlerOptions(proxy, inside),
+    token,
+    answersTo: (name) => isNamed(name, names),
+  });
+  let listener: Listener;
+  try {
+    listener = listen((request) => handler.handle(request), {
+      port,
+      host,
+      log,
+    });
+  } catch (error) {
+    handler.stop();
+    const reason = error instanceof Error ? error.message : String(error);
+    throw new Error(`admin port ${port}: ${reason}`, { cause: error });
+  }
+  const shown = host.includes(":") ? `[${host}]` : host;
+  return {
+    host,
+    port: listener.port,
+    url: `http://${shown}:${listener.port}`,
+    stop: async () => {
+      handler.stop();
+      // Who reads here must not hold up the end.
+      const closing = listener.close().catch(() => {});
+      await Promise.race([
+        closing,
+        new Promise<void>((r) => systemClock.setTimeout(r, ADMIN_END_MS)),
+      ]);
+      listener.kill();
+    },
+  };
+}
+
+/** What the admin API is made of, but for who may ask. */
+function handlerOptions(
+  { pool }: Proxy,
+  inside: Inside,
+): Omit<HandlerOptions, "token" | "answersTo"> {
+  const { metrics, probes } = inside.observe();
+  inside.crew?.count();
+  return {
+    pool,
+    report: inside.report,
+    probes,
+    snapshot: async () => {
+      const own = metrics.snapshot();
+      const { crew } = inside;
+      return crew === undefined ? own : sum([own, ...await crew.snapshots()]);
+    },
+    checkUrl: (url) => {
+      const result = parseBackendUrl(url);
+      if ("wanted" in result) return result;
+      const own = ownFault(result.value, inside.listeners);
+      if (own !== undefined) return { wanted: own };
+      const [foreign] = foreignFaults([result.value], env);
+      return foreign === undefined
+        ? result
+        : { wanted: `cannot be reached: ${foreign}` };
+    },
+    checkName: backendName.parse,
+    draining: () => inside.draining,
+    process: processFacts,
+    version: VERSION,
+    policy: inside.policy,
+    pseudonym: inside.pseudonym,
+    clock: systemClock,
+    log: inside.log,
+  };
+}
+
+function checkedToken(token: string | undefined): string | undefined {
+  if (token === undefined || /^[\x21-\x7e]{16,512}$/.test(token)) return token;
+  throw new TypeError(
+    "Cannot serve: admin.token is not 16 to 512 visible ASCII characters",
+  );
+}

@@ -1,0 +1,198 @@
+/**
+ * The options of probes and ejections, checked, each with its default, and the
+ * two that go by them.
+ *
+ * @module
+ */
+
+import { withoutQuery } from "../config/fault.ts";
+import type { Backend, Pool } from "../balancer.ts";
+import { checkedNumber, checkedText } from "../config/check.ts";
+import {
+  authority as authorityGrammar,
+  path as pathGrammar,
+  statusList,
+} from "../config/grammar.ts";
+import type { ProxyOptions } from "../config/options.ts";
+import {
+  Ejector,
+  type EjectorOptions,
+  Prober,
+  type ProbeReport,
+  type ProbeResult,
+  type ProberOptions,
+} from "../health.ts";
+import type { Callbacks } from "./callbacks.ts";
+import { DAY_MS } from "./checked.ts";
+
+/** What probes and ejections go by; nothing where there are none. */
+export interface CheckedHealth {
+  probing: Probing | undefined;
+  ejection: Pick<EjectorOptions, "after" | "timeMs"> | undefined;
+}
+
+/**
+ * Checks the options of both.
+ *
+ * @throws {TypeError | RangeError} If one cannot be used.
+ */
+export function checkedHealth(options: ProxyOptions): CheckedHealth {
+  return { probing: probingOf(options), ejection: ejectionOf(options) };
+}
+
+function ejectionOf(
+  { eject }: ProxyOptions,
+): CheckedHealth["ejection"] {
+  if (eject === false) return undefined;
+  return {
+    after: checkedNumber("eject.after", eject?.after, {
+      otherwise: 3,
+      min: 1,
+      max: 1000,
+    }),
+    timeMs: checkedNumber("eject.timeMs", eject?.timeMs, {
+      otherwise: 10_000,
+      min: 1,
+      max: 300_000,
+    }),
+  };
+}
+
+/** What probes go by, and what they call the backend in `Host`. */
+export interface Probing extends
+  Pick<
+    ProberOptions,
+    | "path"
+    | "passes"
+    | "lenient"
+    | "intervalMs"
+    | "timeoutMs"
+    | "rise"
+    | "fall"
+  > {
+  host: string | undefined;
+}
+
+function probingOf({ health }: ProxyOptions): Probing | undefined {
+  if (health === false) return undefined;
+  const { path, host, status } = health ?? {};
+  const intervalMs = checkedNumber("health.intervalMs", health?.intervalMs, {
+    otherwise: 5_000,
+    min: 10,
+    max: DAY_MS,
+  });
+  const timeoutMs = checkedNumber("health.timeoutMs", health?.timeoutMs, {
+    otherwise: 2_000,
+    min: 1,
+    max: DAY_MS,
+  });
+  if (timeoutMs >= intervalMs) {
+    throw new RangeError(
+      `Cannot make a proxy: health.timeoutMs is ${timeoutMs}, not under health.intervalMs, which is ${intervalMs}`,
+    );
+  }
+  const times = { min: 1, max: 100 };
+  return {
+    path: checkedText(
+      "health.path",
+      path ?? "/health",
+      pathGrammar.parse,
+      withoutQuery,
+    ),
+    host: host === undefined
+      ? undefined
+      : checkedText("health.host", host, authorityGrammar.parse),
+    passes: statusMatcher(
+      checkedText("health.status", status ?? "200-399", statusList.parse),
+    ),
+    lenient: path === undefined,
+    intervalMs,
+    timeoutMs,
+    rise: checkedNumber("health.rise", health?.rise, {
+      otherwise: 2,
+      ...times,
+    }),
+    fall: checkedNumber("health.fall", health?.fall, {
+      otherwise: 3,
+      ...times,
+    }),
+  };
+}
+
+/** Says whether a status is in a checked list such as `200-399,404`. */
+export function statusMatcher(list: string): (status: number) => boolean {
+  const ranges = list.split(",").map((item) => item.split("-").map(Number));
+  return (status) =>
+    ranges.some(([low = 0, high = low]) => low <= status && status <= high);
+}
+
+/** What probes need of a transport, and whom they tell. */
+export interface Probes {
+  probe(
+    backend: Backend,
+    path: string,
+    signal: AbortSignal,
+    host: string | undefined,
+  ): Promise<ProbeResult>;
+  probed: NonNullable<ProberOptions["probed"]>;
+}
+
+/** Who judges backends: probes and outcomes, as far as the options want them. */
+export class Judges {
+  readonly #prober: Prober | undefined;
+  readonly #ejector: Ejector | undefined;
+
+  /** Makes them; nothing is probed until {@linkcode start}. */
+  constructor(
+    pool: Pool,
+    { probing, ejection }: CheckedHealth,
+    { clock, random, log }: Callbacks,
+    { probe, probed }: Probes,
+  ) {
+    this.#ejector = ejection &&
+      new Ejector(pool, { ...ejection, clock, random, log });
+    if (probing === undefined) return;
+    const { host, ...rest } = probing;
+    this.#prober = new Prober(pool, {
+      ...rest,
+      probe: (backend, path, signal) => probe(backend, path, signal, host),
+      probed,
+      clock,
+      random,
+      log,
+    });
+  }
+
+  /** Takes one outcome of an attempt that began at `startedAt`. */
+  outcome(
+    backend: Backend,
+    good: boolean,
+    startedAt: number,
+    reason: string,
+  ): void {
+    this.#ejector?.outcome(backend, good, startedAt, reason);
+  }
+
+  /** Whether a backend's last outcome was a bad one. */
+  readonly suspects = (backend: Backend): boolean =>
+    this.#ejector?.suspects(backend) === true;
+
+  /** What is known of a backend's probes. */
+  readonly report = (backend: Backend): ProbeReport | undefined =>
+    this.#prober?.report(backend);
+
+  /** Begins to probe; resolves once each backend was probed, or timed out. */
+  start(): Promise<void> {
+    return this.#prober?.start() ?? Promise.resolve();
+  }
+
+  /** Resolves once each backend of now was probed, or has timed out. */
+  readonly settled = (): Promise<void> =>
+    this.#prober?.settled() ?? Promise.resolve();
+
+  /** Ends probes and timers. */
+  stop(): void {
+    this.#prober?.stop();
+    this.#ejector?.stop();
+  }
+}
