@@ -10,7 +10,7 @@ import { Client } from "../http/client.ts";
 import { reading, readingInto } from "../proxy/body.ts";
 import { systemClock } from "../runtime/clock.ts";
 import { destinationOf } from "../runtime/destination.ts";
-import { requestLines, wholeBody } from "../runtime/inside_deno.ts";
+import { requestLines, wholeBody } from "../runtime/deno/inside.ts";
 
 const [port, ...urls] = process.argv.slice(2);
 const { Bun, Deno } = globalThis as any;

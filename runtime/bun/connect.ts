@@ -64,12 +64,13 @@ export function connectBun(
 
 function open(destination: Destination, { tls: own }: ConnectOptions) {
   if (destination.path !== undefined) {
-    return net.connect({ path: destination.path });
+    return net.connect({ path: destination.path, allowHalfOpen: true });
   }
   const { hostname, port, certifiedAs } = destination;
   const to = {
     host: hostname,
     port,
+    allowHalfOpen: true,
     noDelay: true,
     keepAlive: true,
     keepAliveInitialDelay: KEEP_ALIVE_MS,
