@@ -163,6 +163,7 @@ export function readSettings(
       slowStartMs: set.SLOW_START || undefined,
       retries: set.RETRIES,
       retryBudget: set.RETRY_BUDGET,
+      transport: set.TRANSPORT,
       connectTimeoutMs: set.CONNECT_TIMEOUT,
       timeoutMs: set.TIMEOUT,
       clientTimeoutMs: set.CLIENT_TIMEOUT,

@@ -28,6 +28,7 @@ Deno.test("readSettings() puts each setting into the field its row names", () =>
     BACKEND_CA: ["/cert", CERT],
     BACKEND_CERT: ["/cert", CERT],
     BACKEND_KEY: ["/key", KEY],
+    TRANSPORT: ["socket", "socket"],
     PORT: ["0", 0],
     HOST: ["[::1]", "::1"],
     TLS_CERT: ["/cert", CERT],

@@ -195,6 +195,14 @@ export interface ProxyOptions {
    */
   readonly retryBudget?: number | undefined;
   /**
+   * How requests are sent: over sockets, by an HTTP/1.1 client of Sluice's own
+   * (`socket`), by the runtime's `fetch`, or by `fetch` unless it would change
+   * what is said (`auto`). The option `fetch` goes before all of them.
+   *
+   * @default {"auto"}
+   */
+  readonly transport?: "auto" | "fetch" | "socket" | undefined;
+  /**
    * Milliseconds to connect to a backend, TLS handshake included, up to 1 h, for
    * each connection that Sluice opens itself. Past it nothing was sent, and the
    * request goes to another backend.

@@ -39,6 +39,7 @@ export type SettingValues = {
   BACKEND_CA: string;
   BACKEND_CERT: string;
   BACKEND_KEY: string;
+  TRANSPORT: "auto" | "fetch" | "socket";
   PORT: number;
   HOST: string;
   TLS_CERT: string;
@@ -134,6 +135,13 @@ export const SETTINGS: {
     default: "",
     field: "proxy.backendTls.key",
     help: "PEM: its private key",
+  },
+  TRANSPORT: {
+    grammar: oneOf("auto", "fetch", "socket"),
+    default: "auto",
+    field: "proxy.transport",
+    help:
+      "How requests are sent: over `socket`s by Sluice's own HTTP/1.1 client, by the runtime's `fetch`, or `auto`: by `fetch` unless it would change what is said",
   },
   PORT: {
     grammar: port,

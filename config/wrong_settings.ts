@@ -257,6 +257,11 @@ export const WRONG_SETTINGS: readonly WrongSettings[] = [
   setting("TIMEOUT", "30 s", /^TIMEOUT: "30 s" is not a duration: write a/),
   setting("TIMEOUT", "597h", /^TIMEOUT: "597h" is out of bounds: .* 24h$/),
   setting(
+    "TRANSPORT",
+    "sockets",
+    /^TRANSPORT: "sockets" is not known: write auto, fetch or socket$/,
+  ),
+  setting(
     "CONNECT_TIMEOUT",
     "off",
     /^CONNECT_TIMEOUT: "off" is not a duration: /,

@@ -8,7 +8,7 @@
  * @module
  */
 
-import { type Chunk, Ended, Malformed } from "./bytes.ts";
+import { type Chunk, Ended, isToken, Malformed } from "./bytes.ts";
 import type { Framing } from "./framing.ts";
 
 /** Hexadecimal digits of a chunk's size, zeros in front included. */
@@ -234,17 +234,12 @@ export class BodyReader {
     }
     if (!isText(byte)) throw new Malformed("Cannot read: no trailer");
     if (this.#next === TRAILER) {
-      if (byte === SPACE || byte === TAB || byte === COLON) {
-        throw new Malformed("Cannot read: no trailer");
-      }
       if (++this.#lines > MAX_TRAILER_LINES) throw tooMuch();
+      if (!isToken(byte)) throw new Malformed("Cannot read: no trailer");
       this.#next = TRAILER_NAME;
-    } else if (byte === COLON) {
-      this.#next = TRAILER_VALUE;
-    } else if (
-      this.#next === TRAILER_NAME && (byte === SPACE || byte === TAB)
-    ) {
-      throw new Malformed("Cannot read: no trailer");
+    } else if (this.#next === TRAILER_NAME) {
+      if (byte === COLON) this.#next = TRAILER_VALUE;
+      else if (!isToken(byte)) throw new Malformed("Cannot read: no trailer");
     }
   }
 }

@@ -57,6 +57,18 @@ export function joined(pieces: readonly Chunk[]): Chunk {
   return all;
 }
 
+/** The bytes that a name is made of (RFC 9110 §5.6.2). */
+const TOKEN = new Uint8Array(256);
+for (let code = 0; code < 128; code++) {
+  const character = String.fromCharCode(code);
+  if (/[!#$%&'*+.^_`|~0-9A-Za-z-]/.test(character)) TOKEN[code] = 1;
+}
+
+/** Whether a byte may stand in a name. */
+export function isToken(byte: number): boolean {
+  return TOKEN[byte] === 1;
+}
+
 /** The peer sent something that HTTP/1.1 does not allow. */
 export class Malformed extends Error {
   override readonly name = "Malformed";

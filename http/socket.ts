@@ -9,8 +9,16 @@ import type { Chunk } from "./bytes.ts";
 
 /** Takes what happens on a {@linkcode Socket}. */
 export interface SocketEvents {
-  /** Bytes came. */
-  data(bytes: Chunk): void;
+  /**
+   * Bytes came. Gives `true` if nothing of them is kept, so that they may be
+   * overwritten; otherwise they are the listener's.
+   */
+  data(bytes: Chunk): boolean | void;
+  /**
+   * Where the next bytes should be put, for a socket that is asked for them; it
+   * has room of its own for a few.
+   */
+  room?(): Chunk | undefined;
   /**
    * The peer has ended it, or, with an error, it broke. Once; nothing comes
    * after it.

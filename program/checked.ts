@@ -29,6 +29,7 @@ export interface Checked {
   /** 0 for none. */
   slowStartMs: number;
   hostHeader: "auto" | "preserve" | "backend";
+  transport: "auto" | "fetch" | "socket";
   policy: string;
 }
 
@@ -39,10 +40,15 @@ export interface Checked {
  * wanted stand in the message.
  */
 export function checkedOptions(options: ProxyOptions): Checked {
-  const { hostHeader = "auto", stickySecret } = options;
+  const { hostHeader = "auto", transport = "auto", stickySecret } = options;
   if (!["auto", "preserve", "backend"].includes(hostHeader)) {
     throw new TypeError(
       `Cannot make a proxy: hostHeader "${hostHeader}" is not "auto", "preserve" or "backend"`,
+    );
+  }
+  if (!["auto", "fetch", "socket"].includes(transport)) {
+    throw new TypeError(
+      `Cannot make a proxy: transport "${transport}" is not "auto", "fetch" or "socket"`,
     );
   }
   if (stickySecret !== undefined && stickySecret.length < 16) {
@@ -53,6 +59,7 @@ export function checkedOptions(options: ProxyOptions): Checked {
   return {
     ...checkedLimits(options),
     hostHeader,
+    transport,
     policy: checkedText(
       "policy",
       options.policy ?? "round_robin",
@@ -63,7 +70,7 @@ export function checkedOptions(options: ProxyOptions): Checked {
 
 function checkedLimits(
   options: ProxyOptions,
-): Omit<Checked, "hostHeader" | "policy"> {
+): Omit<Checked, "hostHeader" | "policy" | "transport"> {
   return {
     retries: checkedNumber("retries", options.retries, {
       otherwise: 2,

@@ -32,11 +32,11 @@ import { keyOf } from "../proxy/keys.ts";
 import { RetryBudget } from "../proxy/retry.ts";
 import type { Settled } from "../proxy/observed.ts";
 import { Sticky } from "../proxy/sticky.ts";
-import type { FetchTransport, Transport } from "../proxy/transport.ts";
-import { customTransport } from "../runtime/custom.ts";
+import type { Transport } from "../proxy/transport.ts";
+import type { Clock } from "../runtime/clock.ts";
 import { apart, type Membership } from "../runtime/membership.ts";
 import { processFacts } from "../runtime/process.ts";
-import { fetchTransport, server } from "../runtime/runtime.ts";
+import { server, transportFor } from "../runtime/runtime.ts";
 import type { DrainOptions } from "../runtime/serve.ts";
 import { tlsFault } from "../runtime/tls.ts";
 import {
@@ -46,7 +46,7 @@ import {
 import type { Crew } from "../workers/crew.ts";
 import { type Callbacks, callbacksOf } from "./callbacks.ts";
 import { type Checked, checkedOptions, matcherOf } from "./checked.ts";
-import { entryOf, entryToAdd } from "./entries.ts";
+import { entryOf, entryToAdd, resolveFault } from "./entries.ts";
 import { checkedHealth, Judges } from "./health.ts";
 import { lifeOf } from "./life.ts";
 import { VERSION } from "./version.ts";
@@ -175,7 +175,7 @@ export function assemble(
   const { policy } = checked;
   const picks = policyOf(policy, { random, now: () => clock.now() });
   const { pool, named } = poolOf(options, worker, picks, callbacks, state);
-  const { own, transport } = transportsOf(options, pool);
+  const transport = transportOf(options, checked, pool, clock);
   const judges = new Judges(pool, health, callbacks, {
     probe: (backend, path, signal, host) =>
       transport.probe(backend, path, signal, host),
@@ -233,7 +233,7 @@ export function assemble(
     callbacks,
     stopped() {
       inFlight.rest();
-      own.close();
+      transport.close();
       state.metrics?.stop();
       state.probes?.stop();
     },
@@ -290,7 +290,7 @@ export function assemble(
 
 /** The pool, and those of the list that are names to look up. */
 function poolOf(
-  { backends }: ProxyOptions,
+  { backends, fetch, transport }: ProxyOptions,
   worker: AsWorker | undefined,
   policy: Policy,
   { random, log }: Callbacks,
@@ -300,7 +300,13 @@ function poolOf(
     throw new TypeError("Cannot make a proxy: backends is empty");
   }
   const { fixed, named } = apart(
-    backends.map((init, index) => entryOf(init, `backends[${index}]`, index)),
+    backends.map((init, index) => {
+      const name = `backends[${index}]`;
+      const entry = entryOf(init, name, index);
+      const fault = resolveFault(entry, fetch ?? transport);
+      if (fault === undefined) return entry;
+      throw new TypeError(`Cannot make a proxy: ${name} ${fault}`);
+    }),
   );
   const checked: ReadonlySet<unknown> = new Set(fixed);
   let given = backends.length;
@@ -328,24 +334,28 @@ function poolOf(
   return { pool, named };
 }
 
-/** The runtime's transport, and the one that requests go by. */
-function transportsOf(
+/** How requests get to backends. */
+function transportOf(
   options: ProxyOptions,
+  { transport, connectTimeoutMs }: Checked,
   pool: Pool,
-): { own: FetchTransport; transport: Transport } {
+  clock: Clock,
+): Transport {
   if (options.backendTls !== undefined) {
     checkTls("make a proxy", "backendTls", options.backendTls, tlsFault);
   }
-  const own = fetchTransport({
+  const made = transportFor(options.fetch ?? transport, {
     tls: options.backendTls,
     userAgent: `sluice/${VERSION}`,
     backends: () => pool.backends.filter((b) => b.answer === undefined).length,
+    connectTimeoutMs,
+    clock,
   });
-  own.warm?.();
-  const transport = options.fetch === undefined
-    ? own
-    : customTransport(own, options.fetch);
-  return { own, transport };
+  made.warm?.();
+  pool.subscribe(({ type, backend }) => {
+    if (type === "removed" && backend !== undefined) made.forget?.(backend);
+  });
+  return made;
 }
 
 /** Name in `Via`, if there is one. */

@@ -13,7 +13,7 @@ import {
 import { checkedNumber, checkedText } from "../config/check.ts";
 import type { BackendInit, BackendOptions } from "../config/options.ts";
 import type { Entry } from "../runtime/membership.ts";
-import { sendsServerName } from "../runtime/runtime.ts";
+import { sendsServerName, type SentBy } from "../runtime/runtime.ts";
 
 /** A backend that is added to the pool, checked. */
 export function entryToAdd(given: Given, index: number): Entry {
@@ -89,20 +89,16 @@ function placeOf(
       `Cannot make a proxy: ${name} "${url}" has resolve without a name to look up`,
     );
   }
-  const fault = resolveFault(url, resolve);
-  if (fault !== undefined) {
-    throw new TypeError(`Cannot make a proxy: ${name} ${fault}`);
-  }
   return { resolve, url };
 }
 
-/** What keeps this runtime from looking a backend's name up, if anything does. */
+/** What keeps a backend's name from being looked up, if anything does. */
 export function resolveFault(
-  url: string,
-  resolve: boolean | undefined,
+  { url, resolve }: { url: string; resolve?: boolean | undefined },
+  by: SentBy = "auto",
 ): string | undefined {
-  return resolve === true && url.startsWith("https:") && !sendsServerName
+  return resolve === true && url.startsWith("https:") && !sendsServerName(by)
     ? `"${url}" has resolve, but Deno's fetch cannot ask an address for the ` +
-      "certificate of a name: leave resolve out, or use Bun"
+      "certificate of a name: leave resolve out, or send by socket"
     : undefined;
 }

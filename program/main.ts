@@ -47,13 +47,13 @@ async function reload(
   workers: number | "auto" | undefined,
 ): Promise<void> {
   const label = "BACKENDS_FILE";
-  const { listeners, members } = insides.get(proxy)!;
+  const { listeners, members, options } = insides.get(proxy)!;
   const { backends, faults } = readBackends(label, text, listeners, env, {
     isFile: true,
     workers,
   });
   const all = faults.concat(
-    backends.flatMap(({ url, resolve }) => resolveFault(url, resolve) ?? [])
+    backends.flatMap((entry) => resolveFault(entry, options.transport) ?? [])
       .map((fault) => `BACKENDS_FILE: ${fault}`),
   );
   const refuse = (faults: readonly string[]) => {
@@ -100,8 +100,8 @@ async function usableConfig(): Promise<
   const { proxy, serve, backendsFile } = config;
   const list = backendsFile === undefined ? "BACKENDS" : "BACKENDS_FILE";
   const listed: readonly BackendOptions[] = proxy.backends;
-  const unresolved = listed.flatMap(({ url, resolve }) =>
-    resolveFault(url, resolve) ?? []
+  const unresolved = listed.flatMap((entry) =>
+    resolveFault(entry, proxy.transport) ?? []
   );
   if (unresolved.length > 0) {
     return refuse(unresolved.map((fault) => `${list}: ${fault}`));

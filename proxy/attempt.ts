@@ -180,7 +180,7 @@ function send(
   const whole = upload.kind === "whole" ? upload.bytes : undefined;
   const payload: Payload = upload.kind === "none" || upload.kind === "whole"
     ? undefined
-    : { stream: upload.stream(), length: upload.length };
+    : upload;
   if (backend.answer !== undefined) {
     return call(backend.answer, x, c, { fields, payload, whole });
   }
@@ -216,7 +216,7 @@ async function call(
   if (whole !== undefined) {
     init.body = whole;
   } else if (payload !== undefined) {
-    init.body = payload.stream;
+    init.body = payload.stream();
     // Asked for by the standard; neither runtime minds its absence.
     (init as { duplex?: string }).duplex = "half";
   }
@@ -288,7 +288,9 @@ function begin(
   c: Context,
 ): Begun | Failure | Promise<Begun | Failure> {
   if (answer instanceof Response) return beginNative(x, backend, answer, c);
-  return x.method === "HEAD" || NO_BODY.has(answer.status) ? null : answer.body;
+  if (x.method !== "HEAD" && !NO_BODY.has(answer.status)) return answer.body;
+  discard(answer);
+  return null;
 }
 
 /** The same for an answer of `fetch`, whose body may be left to the runtime. */

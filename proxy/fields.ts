@@ -40,6 +40,34 @@ export class Lines implements Read {
   }
 }
 
+/** Fields as a list of lines, in which names may come again. */
+export class AnswerLines implements Read {
+  readonly #lines: Fields;
+
+  /** Takes the list as it is. */
+  constructor(lines: Fields) {
+    this.#lines = lines;
+  }
+
+  /** The values of a field, as `Headers` joins them, or `null`. */
+  get(name: string): string | null {
+    const lines = this.#lines;
+    let joined: string | null = null;
+    for (let i = 0; i < lines.length; i++) {
+      const line = lines[i]!;
+      if (line[0] !== name) continue;
+      joined = joined === null ? line[1] : `${joined}, ${line[1]}`;
+    }
+    return joined;
+  }
+
+  /** Gives each line. */
+  forEach(take: (value: string, name: string) => void): void {
+    const lines = this.#lines;
+    for (let i = 0; i < lines.length; i++) take(lines[i]![1], lines[i]![0]);
+  }
+}
+
 /**
  * Never forwarded from a client. The framing is the sender's business on each
  * connection, `Host` is set anew, and the rest concerns one connection only.

@@ -14,8 +14,10 @@ import type { Socket } from "./socket.ts";
 
 /** A request body, on its way from the client. */
 export type Payload = {
-  /** Its bytes. */
-  readonly stream: ReadableStream<Chunk>;
+  /** Its bytes, from the beginning. Asked for once, or {@linkcode reading} is. */
+  stream(): ReadableStream<Chunk>;
+  /** The same, piece by piece. */
+  reading(): Reading;
   /** The length that the client declared, if it did. */
   readonly length: number | undefined;
 } | undefined;
@@ -146,6 +148,8 @@ export interface Transport {
   ): Promise<Socket>;
   /** Says what an error of {@linkcode dial} means. */
   undialled(error: unknown): Failure;
+  /** Ends what it keeps for a backend that has left the pool. */
+  forget?(backend: Backend): void;
   /** Ends what the transport holds. */
   close(): void;
 }

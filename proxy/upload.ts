@@ -28,6 +28,9 @@ const MOST_KEPT = 512 * 1024;
 /** Bytes that a kept piece counts for in addition to its own. */
 const PIECE_BYTES = 64;
 
+/** Given to what still reads for an attempt that is over. */
+const DEAD = new Error("Cannot read the body: another attempt has begun");
+
 /** Methods whose requests have no body that `fetch` could send. */
 const BODILESS: ReadonlySet<string> = new Set(["GET", "HEAD"]);
 
@@ -229,37 +232,50 @@ export class StreamedUpload {
     return this.#pending ??= this.#next();
   }
 
-  /** The body from its beginning; a stream given out before is dead then. */
+  /** The body from its beginning; what was given out before is dead then. */
   stream(): ReadableStream<Chunk> {
+    const { read, cancel } = this.reading();
+    return new ReadableStream<Chunk>({
+      pull: async (controller) => {
+        let piece: Chunk | undefined;
+        try {
+          piece = await read();
+        } catch (error) {
+          // The attempt that this stream was for is over, and wants no error.
+          if (error === DEAD) return;
+          throw error;
+        }
+        if (piece === undefined) controller.close();
+        else controller.enqueue(piece);
+      },
+      cancel,
+    }, { highWaterMark: 0 });
+  }
+
+  /** The same, piece by piece. */
+  reading(): Reading {
     const attempt = ++this.#attempt;
     // Its own hold on what is kept: an answer may begin, and all be forgotten,
     // before this attempt has been given what an earlier one had read.
     let kept = this.#kept;
     let at = 0;
-    return new ReadableStream<Chunk>({
-      pull: async (controller) => {
-        if (kept !== undefined && at < kept.length) {
-          controller.enqueue(kept[at++]!);
-          return;
-        }
+    return {
+      read: async () => {
+        if (kept !== undefined && at < kept.length) return kept[at++]!;
         if (this.#kept === undefined) kept = undefined;
         // One read is under way at most, whichever attempt asked for it.
         this.#pending ??= this.#next();
         const piece = await this.#pending;
-        if (attempt !== this.#attempt) return;
-        if (piece === undefined) {
-          controller.close();
-          return;
-        }
+        if (attempt !== this.#attempt) throw DEAD;
         at++;
-        controller.enqueue(piece);
+        return piece;
       },
       cancel: (why) => {
         if (attempt === this.#attempt && this.#kept === undefined) {
           this.body.cancel(why);
         }
       },
-    }, { highWaterMark: 0 });
+    };
   }
 
   /** Nothing need be kept any more: an answer has begun. */

@@ -29,7 +29,7 @@ export function customTransport(
       };
       if (whole !== undefined) init.body = whole;
       if (payload !== undefined) {
-        init.body = payload.stream;
+        init.body = payload.stream();
         // Asked for by the standard when a body is a stream.
         (init as { duplex?: string }).duplex = "half";
       }

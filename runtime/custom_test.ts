@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { Backend } from "../balancer.ts";
 import type { Transport } from "../proxy/transport.ts";
+import { reading } from "../proxy/body.ts";
 import { customTransport } from "./custom.ts";
 import { fetchTransport } from "./runtime.ts";
 
@@ -23,7 +24,11 @@ Deno.test("customTransport() sends attempts with the fetch it is given", async (
     url: "http://10.0.0.1:3000/base/x",
     method: "PUT",
     fields: [["x-a", "1"]],
-    payload: { stream, length: 4 },
+    payload: {
+      stream: () => stream,
+      reading: () => reading(stream),
+      length: 4,
+    },
     once: false,
     signal,
   });

@@ -19,6 +19,9 @@ export type Runtime = "deno" | "bun";
 /** Both, in the order of the test names. */
 export const RUNTIMES: readonly Runtime[] = ["deno", "bun"];
 
+/** Whether the tests are run with `TRANSPORT=fetch`. */
+export const OVER_FETCH: boolean = Deno.env.get("TRANSPORT") === "fetch";
+
 /** Options for {@linkcode startProxy} and {@linkcode runProgram}. */
 export interface ProxyOptions {
   /**
@@ -77,6 +80,8 @@ async function command(
     HOME: Deno.env.get("HOME"),
     PORT: "0",
     HOST: "127.0.0.1",
+    // Every test is one of each transport's, see `testing/run.ts`.
+    TRANSPORT: Deno.env.get("TRANSPORT"),
     ...env,
   };
   for (const [name, value] of Object.entries(given)) {

@@ -5,7 +5,6 @@
  * @module
  */
 
-import tls from "node:tls";
 import type { Backend } from "../../balancer.ts";
 import type { ProbeResult } from "../../health.ts";
 import { type Fields, RESPONSE_DROPPED } from "../../proxy/fields.ts";
@@ -17,10 +16,13 @@ import type {
   Native,
   Outgoing,
 } from "../../proxy/transport.ts";
-import { dial } from "../dial.ts";
+import { Batched } from "../batched.ts";
+import { destinationOf } from "../destination.ts";
 import { bunFailure, probeFailure, socketFailure } from "../failures.ts";
 import { BUN_DEFAULT, BUN_LIMIT, env } from "../process.ts";
 import type { TransportOptions } from "../transport_options.ts";
+import { withUsualAuthorities } from "./authorities.ts";
+import { connectBun } from "./connect.ts";
 import { Share } from "./share.ts";
 
 /** What Bun's `fetch` takes besides the Web's options. */
@@ -30,15 +32,6 @@ interface BunInit extends RequestInit {
   unix?: string;
   keepalive?: boolean;
   tls?: { ca?: string; cert?: string; key?: string; servername?: string };
-}
-
-/** The authorities that are believed when none is named, as PEM text. */
-function usualAuthorities(): string {
-  const { getCACertificates } = tls as {
-    // Not in the types that Deno has of `node:tls`.
-    getCACertificates?: (which: "default") => readonly string[];
-  };
-  return (getCACertificates?.("default") ?? tls.rootCertificates).join("\n");
 }
 
 /** Methods that Bun's `fetch` sends as they are; it turns others into GET. */
@@ -98,16 +91,7 @@ export class BunFetch implements FetchTransport {
   readonly #leave: (() => void) | undefined;
 
   constructor(options: TransportOptions = {}) {
-    const { ca, cert, key } = options.tls ?? {};
-    if (ca !== undefined || cert !== undefined) {
-      this.#tls = {
-        // Besides the usual authorities, and not in their place. One text: a
-        // list of them is read anew for each connection, which takes longer.
-        ...(ca === undefined ? {} : { ca: `${usualAuthorities()}\n${ca}` }),
-        ...(cert === undefined ? {} : { cert }),
-        ...(key === undefined ? {} : { key }),
-      };
-    }
+    this.#tls = withUsualAuthorities(options.tls);
     this.#userAgent = options.userAgent ?? "sluice";
     const { backends } = options;
     if (backends !== undefined && env(BUN_LIMIT) === undefined) {
@@ -152,7 +136,7 @@ export class BunFetch implements FetchTransport {
         init.keepalive = false;
       }
     } else {
-      init.body = payload.stream;
+      init.body = payload.stream();
       // A stream goes out chunked unless its length is said here.
       if (payload.length !== undefined) {
         const length = String(payload.length);
@@ -206,12 +190,15 @@ export class BunFetch implements FetchTransport {
     fetch("http://localhost/", nowhere as RequestInit).catch(() => {});
   }
 
-  dial(
+  async dial(
     backend: Backend,
     signal: AbortSignal,
     limitMs: number,
   ): Promise<Socket> {
-    return dial(backend, signal, limitMs, { tls: this.#tls });
+    const tls = this.#tls;
+    return new Batched(
+      await connectBun(destinationOf(backend), { signal, limitMs, tls }),
+    );
   }
 
   undialled(error: unknown): Failure {
@@ -242,6 +229,36 @@ export class BunFetch implements FetchTransport {
     return init;
   }
 }
+
+/** What Bun's URL parser, or its `fetch`, writes in another way. */
+const RESPELLED = /^\/\/|[^!$&(-;=?-Z_a-z~%[\]@]|\?$/;
+
+/** Whether Bun's `fetch` would send a request in another form than it is said. */
+export function changedByBun(
+  { backend, url, method, fields }: Outgoing,
+): boolean {
+  let agent = false;
+  let accept = false;
+  for (let i = 0; i < fields.length; i++) {
+    const name = fields[i]![0];
+    if (name === "user-agent") agent = true;
+    else if (name === "accept") accept = true;
+  }
+  return !agent || !accept ||
+    RESPELLED.test(url.slice(backend.origin.length)) ||
+    !(COMMON.has(method) || METHODS.has(method));
+}
+
+/** Methods that the standard of `fetch` knows. */
+const COMMON: ReadonlySet<string> = new Set([
+  "DELETE",
+  "GET",
+  "HEAD",
+  "OPTIONS",
+  "PATCH",
+  "POST",
+  "PUT",
+]);
 
 /** Whether an answer can be handed over without its body being read. */
 function handsOver(response: Response): boolean {

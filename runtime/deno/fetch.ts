@@ -18,9 +18,11 @@ import type {
   Native,
   Outgoing,
 } from "../../proxy/transport.ts";
-import { dial } from "../dial.ts";
+import { Batched } from "../batched.ts";
+import { destinationOf } from "../destination.ts";
 import { denoFailure, probeFailure, socketFailure } from "../failures.ts";
 import type { TransportOptions } from "../transport_options.ts";
+import { connectDeno } from "./connect.ts";
 import { answerLines, Draft } from "./inside.ts";
 
 /** How `fetch` takes a client; not part of the Web's `RequestInit`. */
@@ -84,7 +86,7 @@ export class DenoFetch implements FetchTransport {
   send(outgoing: Outgoing): Promise<Response> {
     const { backend, payload, whole, method, fields, signal } = outgoing;
     // A stream also of what is here whole: bytes `fetch` would send again.
-    const stream = whole === undefined ? payload?.stream : streamOf(whole);
+    const stream = whole === undefined ? payload?.stream() : streamOf(whole);
     const length = whole === undefined ? payload?.length : whole.byteLength;
     // `fetch` repeats a request by itself when a kept connection dies under it,
     // unless its body is a stream; and an empty stream would go out as chunked.
@@ -157,12 +159,15 @@ export class DenoFetch implements FetchTransport {
     }
   }
 
-  dial(
+  async dial(
     backend: Backend,
     signal: AbortSignal,
     limitMs: number,
   ): Promise<Socket> {
-    return dial(backend, signal, limitMs, { tls: this.#options.tls });
+    const { tls } = this.#options;
+    return new Batched(
+      await connectDeno(destinationOf(backend), { signal, limitMs, tls }),
+    );
   }
 
   undialled(error: unknown): Failure {
