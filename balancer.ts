@@ -24,6 +24,7 @@ import { type Accepts, type Policy, roundRobin } from "./balancer/policies.ts";
 
 export {
   Backend,
+  type BackendContext,
   type BackendFunction,
   type BackendInit,
   hash,

@@ -39,6 +39,7 @@ export type {
 } from "./config/options.ts";
 export type {
   Backend,
+  BackendContext,
   BackendInit as PoolBackendInit,
   Given,
   Pool,

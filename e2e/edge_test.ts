@@ -7,7 +7,7 @@
 
 import assert from "node:assert/strict";
 import { rawBackend } from "./harness/backend.ts";
-import { RawConnection, rawRequest, requestText } from "./harness/client.ts";
+import { RawConnection } from "./harness/client.ts";
 import { startProxy } from "./harness/proxy.ts";
 import { forBoth } from "./harness/suite.ts";
 import { until } from "./harness/wait.ts";

@@ -5,7 +5,7 @@
  */
 
 import { backendName, parseBackendUrl } from "../config/backends.ts";
-import { checkedNumber } from "../config/check.ts";
+import { checkedOption, optionalOption } from "../config/option.ts";
 import { foreignFaults } from "../config/foreign.ts";
 import { isNamed } from "../config/listener.ts";
 import { adminHosts, ownFault } from "../config/read_backends.ts";
@@ -37,21 +37,35 @@ export interface AdminServer {
   stop(): Promise<void>;
 }
 
+/** Options of the admin listener, checked. */
+export interface CheckedAdmin {
+  /** Where it listens, and further names that it answers to. */
+  readonly names: readonly string[];
+  readonly port: number;
+  readonly token: string | undefined;
+}
+
+/**
+ * Checks the options, before anything listens.
+ *
+ * @throws {TypeError | RangeError} If one cannot be used.
+ */
+export function checkedAdmin(options: AdminOptions): CheckedAdmin {
+  return {
+    names: adminHosts(options.host),
+    port: checkedOption("ADMIN_PORT", options.port) || 0,
+    token: optionalOption("ADMIN_TOKEN", options.token),
+  };
+}
+
 /** Listens for the dashboard, the metrics and the admin API. */
 export function serveAdmin(
   proxy: Proxy,
   inside: Inside,
-  options: AdminOptions,
+  { names, port, token }: CheckedAdmin,
 ): AdminServer {
-  const names = adminHosts(options.host).map((name) => name.toLowerCase());
   const [host = ""] = names;
   const { log } = inside;
-  const port = checkedNumber("admin.port", options.port, {
-    otherwise: 0,
-    min: 0,
-    max: 65535,
-  });
-  const token = checkedToken(options.token);
   if (token !== undefined) {
     const { policy, forwarder } = inside;
     const knows = tokenCheck(token);
@@ -127,11 +141,4 @@ function handlerOptions(
     clock: systemClock,
     log: inside.log,
   };
-}
-
-function checkedToken(token: string | undefined): string | undefined {
-  if (token === undefined || /^[\x21-\x7e]{16,512}$/.test(token)) return token;
-  throw new TypeError(
-    "Cannot serve: admin.token is not 16 to 512 visible ASCII characters",
-  );
 }

@@ -10,6 +10,7 @@ import type { UsableConfig } from "../config/config.ts";
 import { withoutQuery } from "../config/fault.ts";
 import { FOREIGN_VARIABLES } from "../config/foreign.ts";
 import type { Listener } from "../config/listener.ts";
+import { checkedOption } from "../config/option.ts";
 import { PROXY_VARIABLES } from "../config/no_proxy.ts";
 import { listenersOf } from "../config/read_backends.ts";
 import type { BackendOptions } from "../config/options.ts";
@@ -36,12 +37,14 @@ export async function check(
   files: readonly string[],
 ): Promise<0 | 1> {
   const health = config.proxy.health || {};
-  const path = config.proxy.health === false ? "/" : health.path ?? "/health";
+  const path = config.proxy.health === false
+    ? "/"
+    : checkedOption("HEALTH_PATH", health.path) || "/";
   const rules: CheckRules = {
     path: withoutQuery(path),
     host: health.host,
     probes: config.proxy.health !== false,
-    passes: statusMatcher(health.status ?? "200-399"),
+    passes: statusMatcher(checkedOption("HEALTH_STATUS", health.status)),
     lenient: health.path === undefined,
   };
   const listed: readonly BackendOptions[] = config.proxy.backends;
@@ -50,7 +53,7 @@ export async function check(
   writeText("out", checkText(findings, rules));
   for (const line of remarks(config)) writeLine("out", line);
   const { serve } = config;
-  const many = workersOf(serve.workers) > 1;
+  const many = workersOf(checkedOption("WORKERS", serve.workers)) > 1;
   const folder = many ? programFolder() : undefined;
   writeText(
     "out",
@@ -88,7 +91,7 @@ async function found(
         lookup: systemLookup,
         path,
         host: health.host,
-        timeoutMs: health.timeoutMs ?? 2_000,
+        timeoutMs: checkedOption("HEALTH_TIMEOUT", health.timeoutMs),
         userAgent: USER_AGENT,
       })
     ),

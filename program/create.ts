@@ -184,9 +184,9 @@ export function assemble(
   });
   const inFlight = new InFlight(clock, worker?.all);
   const budget = new RetryBudget(checked.retryBudget, worker?.of);
-  const pseudonym = pseudonymOf(options, worker);
+  const pseudonym = pseudonymOf(checked, worker);
   const forwarder = new Forwarder({
-    ...forwarding(options, checked, picks.needs, callbacks),
+    ...forwarding(checked, picks.needs, callbacks),
     pool,
     server,
     transport,
@@ -350,7 +350,7 @@ function transportsOf(
 
 /** Name in `Via`, if there is one. */
 function pseudonymOf(
-  { via = true }: ProxyOptions,
+  { via }: Checked,
   worker: AsWorker | undefined,
 ): string | undefined {
   if (worker !== undefined) return worker.pseudonym;
@@ -359,24 +359,19 @@ function pseudonymOf(
 
 /** What the options say of forwarding. */
 function forwarding(
-  options: ProxyOptions,
   checked: Checked,
   needs: Policy["needs"],
   { clock, log, logAccess }: Callbacks,
 ) {
-  const { accessLog = false, logQuery = true } = options;
-  const { idleTimeoutMs, maxInFlight } = checked;
+  const { accessLog, logQuery, idleTimeoutMs, maxInFlight } = checked;
   const format = { format: accessLog || "json", query: logQuery } as const;
   return {
     ...checked,
     clock,
     log,
-    resume: options.resume === true,
     exact: accessLog !== false || needs !== undefined ||
       maxInFlight !== Infinity || idleTimeoutMs !== Infinity,
     timed: needs === "latency",
-    requestId: options.requestId === true,
-    trace: options.trace === true,
     settled: accessLog === false
       ? undefined
       : (settled: Settled) =>

@@ -8,6 +8,7 @@ import type { Replaced } from "../balancer.ts";
 import { readSettings, type UsableConfig } from "../config/config.ts";
 import { wordsOf } from "../config/fault.ts";
 import { helpText } from "../config/help.ts";
+import { checkedOption } from "../config/option.ts";
 import type { BackendOptions } from "../config/options.ts";
 import { listenersOf, readBackends } from "../config/read_backends.ts";
 import { BackendsFile } from "../runtime/backends_file.ts";
@@ -109,7 +110,10 @@ async function usableConfig(): Promise<
   if (config.kind === "check") {
     return exit(await check(config, [...texts.keys()]));
   }
-  const workers = workersFault(serve.workers, serve.tls !== undefined);
+  const workers = workersFault(
+    checkedOption("WORKERS", serve.workers),
+    serve.tls !== undefined,
+  );
   if (workers !== undefined) return refuse([`WORKERS: ${workers}`]);
   return { config, texts };
 }

@@ -4,7 +4,8 @@
  * @module
  */
 
-import { checkedNumber, checkTls } from "../config/check.ts";
+import { checkTls } from "../config/check.ts";
+import { checkedOption } from "../config/option.ts";
 import type { ServeOptions } from "../config/options.ts";
 import { listenersOf, ownFault } from "../config/read_backends.ts";
 import { wordsOf } from "../config/fault.ts";
@@ -29,8 +30,7 @@ import {
   workersFault,
   workersOf,
 } from "../runtime/workers.ts";
-import { type AdminServer, serveAdmin } from "./admin.ts";
-import { HOUR_MS } from "./checked.ts";
+import { type AdminServer, checkedAdmin, serveAdmin } from "./admin.ts";
 import { type Inside, insides, type Proxy } from "./create.ts";
 
 /** A proxy that is listened for. */
@@ -65,39 +65,28 @@ export function serve(proxy: Proxy, options: ServeOptions = {}): Server {
   if (inside === undefined) {
     throw new TypeError("Cannot serve: this proxy is not from createProxy()");
   }
-  const { host = "0.0.0.0", tls } = options;
-  const workers = workersFault(options.workers, tls !== undefined);
-  if (workers !== undefined) {
-    throw new RangeError(`Cannot serve: workers ${workers}`);
+  const { tls } = options;
+  const host = checkedOption("HOST", options.host);
+  const workers = checkedOption("WORKERS", options.workers);
+  const fault = workersFault(workers, tls !== undefined);
+  if (fault !== undefined) {
+    throw new RangeError(`Cannot serve: workers ${fault}`);
   }
   if (tls !== undefined) checkTls("serve", "tls", tls, tlsFault);
   refuseOwn(proxy, options);
   const drainOptions = {
-    delayMs: checkedNumber("drainDelayMs", options.drainDelayMs, {
-      otherwise: 0,
-      min: 0,
-      max: HOUR_MS,
-    }),
-    timeoutMs: checkedNumber("drainTimeoutMs", options.drainTimeoutMs, {
-      otherwise: 10_000,
-      min: 0,
-      max: HOUR_MS,
-    }),
+    delayMs: checkedOption("DRAIN_DELAY", options.drainDelayMs),
+    timeoutMs: checkedOption("DRAIN_TIMEOUT", options.drainTimeoutMs),
     clock: systemClock,
   };
-  const port = checkedNumber("port", options.port, {
-    otherwise: 8080,
-    min: 0,
-    max: 65535,
-  });
-  const front = workersOf(options.workers) > 1
-    ? serveWorkers(proxy, inside, options, { host, port })
+  const port = checkedOption("PORT", options.port);
+  const checked = options.admin ? checkedAdmin(options.admin) : undefined;
+  const front = workersOf(workers) > 1
+    ? serveWorkers(proxy, inside, { ...options, workers }, { host, port })
     : serveHere(proxy, inside, options, { host, port });
   let admin: AdminServer | undefined;
   try {
-    if (options.admin) {
-      admin = serveAdmin(proxy, inside, options.admin);
-    }
+    if (checked !== undefined) admin = serveAdmin(proxy, inside, checked);
   } catch (error) {
     front.kill();
     throw error;
@@ -209,7 +198,7 @@ const ONLY_HERE = ["fetch", "clock", "random"] as const;
 function serveWorkers(
   proxy: Proxy,
   inside: Inside,
-  options: ServeOptions,
+  options: ServeOptions & { readonly workers: number | "auto" },
   { host, port: wanted }: { host: string; port: number },
 ): Front {
   const { admin, workers, ...serve } = options;

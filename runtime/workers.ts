@@ -66,13 +66,13 @@ const ENTRY = import.meta.url.endsWith("/runtime/workers.ts")
 export const denoShares: boolean = deno?.listenDatagram !== undefined;
 
 /** How many workers are meant. */
-export function workersOf(workers: number | "auto" | undefined): number {
-  return workers === "auto" ? availableParallelism() : workers ?? 1;
+export function workersOf(workers: number | "auto"): number {
+  return workers === "auto" ? availableParallelism() : workers;
 }
 
 /** Says why so many workers cannot be had; nothing if they can. */
 export function workersFault(
-  workers: number | "auto" | undefined,
+  workers: number | "auto",
   tls: boolean,
 ): string | undefined {
   if (workersOf(workers) === 1) return undefined;
