@@ -19,11 +19,6 @@
  * @module
  */
 
-import { main, say } from "./program/main.ts";
-import { work } from "./program/worker.ts";
-import { exit } from "./runtime/process.ts";
-import { isWorker } from "./runtime/workers.ts";
-
 export type {
   AdminOptions,
   BackendFunction,
@@ -57,13 +52,7 @@ export { serve, type Server } from "./program/serve.ts";
 export { VERSION } from "./program/version.ts";
 
 if (import.meta.main) {
-  // What is thrown here would otherwise be taken for one request's fault, and
-  // the program would end, or go on without listening, as if all were well.
-  if (isWorker()) work();
-  else {
-    await main().catch((error) => {
-      say(`cannot start: ${String(error)}`);
-      exit(1);
-    });
-  }
+  // Loaded here: who imports this module does without the program.
+  const { start } = await import("./program/start.ts");
+  await start();
 }

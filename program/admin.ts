@@ -21,7 +21,8 @@ import { systemClock } from "../runtime/clock.ts";
 import type { Listener } from "../runtime/listener.ts";
 import { env, processFacts } from "../runtime/process.ts";
 import { listen } from "../runtime/runtime.ts";
-import type { Inside, Proxy } from "./create.ts";
+import type { Core } from "./core.ts";
+import type { Proxy } from "./create.ts";
 import { VERSION } from "./version.ts";
 
 /** Milliseconds that answers on the admin port may still take at the end. */
@@ -61,18 +62,18 @@ export function checkedAdmin(options: AdminOptions): CheckedAdmin {
 /** Listens for the dashboard, the metrics and the admin API. */
 export function serveAdmin(
   proxy: Proxy,
-  inside: Inside,
+  core: Core,
   { names, port, token }: CheckedAdmin,
 ): AdminServer {
   const [host = ""] = names;
-  const { log } = inside;
+  const { log } = core.callbacks;
   if (token !== undefined) {
-    const { policy, forwarder } = inside;
+    const { forwarder, checked: { policy } } = core;
     const knows = tokenCheck(token);
     forwarder.explainer = explainer({ pool: proxy.pool, policy, knows });
   }
   const handler = new Admin({
-    ...handlerOptions(proxy, inside),
+    ...handlerOptions(proxy, core),
     token,
     answersTo: (name) => isNamed(name, names),
   });
@@ -109,23 +110,22 @@ export function serveAdmin(
 /** What the admin API is made of, but for who may ask. */
 function handlerOptions(
   { pool }: Proxy,
-  inside: Inside,
+  core: Core,
 ): Omit<HandlerOptions, "token" | "answersTo"> {
-  const { metrics, probes } = inside.observe();
-  inside.crew?.count();
+  const { metrics, probes } = core.observe();
   return {
     pool,
-    report: inside.report,
+    report: core.report,
     probes,
     snapshot: async () => {
       const own = metrics.snapshot();
-      const { crew } = inside;
+      const { crew } = core;
       return crew === undefined ? own : sum([own, ...await crew.snapshots()]);
     },
     checkUrl: (url) => {
       const result = parseBackendUrl(url);
       if ("wanted" in result) return result;
-      const own = ownFault(result.value, inside.listeners);
+      const own = ownFault(result.value, core.listeners);
       if (own !== undefined) return { wanted: own };
       const [foreign] = foreignFaults([result.value], env);
       return foreign === undefined
@@ -133,12 +133,12 @@ function handlerOptions(
         : { wanted: `cannot be reached: ${foreign}` };
     },
     checkName: backendName.parse,
-    draining: () => inside.draining,
+    draining: () => core.draining,
     process: processFacts,
     version: VERSION,
-    policy: inside.policy,
-    pseudonym: inside.pseudonym,
+    policy: core.checked.policy,
+    pseudonym: core.pseudonym,
     clock: systemClock,
-    log: inside.log,
+    log: core.callbacks.log,
   };
 }

@@ -25,7 +25,7 @@ import { type Finding, findingOf } from "../runtime/finding.ts";
 import { env, writeLine, writeText } from "../runtime/process.ts";
 import { systemLookup } from "../runtime/resolve.ts";
 import { fetchTransport } from "../runtime/runtime.ts";
-import { programFolder, workersOf } from "../runtime/workers.ts";
+import { programFolder, workersOf } from "../runtime/sharing.ts";
 import { statusMatcher } from "./health.ts";
 import { VERSION } from "./version.ts";
 

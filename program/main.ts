@@ -29,9 +29,9 @@ import {
   writeText,
 } from "../runtime/process.ts";
 import { tlsFault } from "../runtime/tls.ts";
-import { workersFault } from "../runtime/workers.ts";
+import { workersFault } from "../runtime/sharing.ts";
 import { check } from "./check.ts";
-import { createProxy, insides, type Proxy } from "./create.ts";
+import { coreOf, createProxy, type Proxy } from "./create.ts";
 import { entryOf, resolveFault } from "./entries.ts";
 import { serve, type Server } from "./serve.ts";
 import { VERSION } from "./version.ts";
@@ -48,7 +48,7 @@ async function reload(
   workers: number | "auto" | undefined,
 ): Promise<void> {
   const label = "BACKENDS_FILE";
-  const { listeners, members } = insides.get(proxy)!;
+  const { listeners, life: { members } } = coreOf(proxy)!;
   const { backends, faults } = readBackends(label, text, listeners, env, {
     isFile: true,
     workers,
@@ -148,7 +148,7 @@ export async function main(): Promise<void> {
   const proxy = createProxy(config.proxy);
   // Until it listens, as far as the ports are known: a name that is looked up
   // may stand for this proxy.
-  const { listeners } = insides.get(proxy)!;
+  const { listeners } = coreOf(proxy)!;
   listeners.push(...listenersOf(config.serve));
   let server: Server | undefined;
   let signals = 0;

@@ -22,16 +22,34 @@ function linesOf(text: string): number {
   return text.trimEnd().split("\n").length;
 }
 
-/** Reports each function that is longer than one may be. */
-function longFunctions(
-  context: Deno.lint.RuleContext,
-): Deno.lint.LintVisitor {
-  const visit = (
-    node:
-      | Deno.lint.FunctionDeclaration
-      | Deno.lint.FunctionExpression
-      | Deno.lint.ArrowFunctionExpression,
-  ) => {
+/** What is used of the linter's types, which are not among the stable ones. */
+interface Node {
+  readonly type: string;
+}
+interface Context {
+  readonly filename: string;
+  readonly sourceCode: { readonly text: string; getText(node: Node): string };
+  report(found: { node: Node; message: string }): void;
+}
+type Visitor = Record<string, (node: Node) => void>;
+
+/** Reports a file that is too long. */
+function longFile(context: Context): Visitor {
+  return {
+    Program(node) {
+      const lines = linesOf(context.sourceCode.text);
+      if (lines <= MOST_LINES) return;
+      context.report({
+        node,
+        message: `${lines} lines in a file, over ${MOST_LINES}`,
+      });
+    },
+  };
+}
+
+/** Reports each function that is too long. */
+function longFunction(context: Context): Visitor {
+  const visit = (node: Node) => {
     const lines = linesOf(context.sourceCode.getText(node));
     if (lines <= MOST_FUNCTION_LINES) return;
     context.report({
@@ -46,26 +64,18 @@ function longFunctions(
   };
 }
 
-const plugin: Deno.lint.Plugin = {
+/** A rule that is for published files only. */
+function rule(visitor: (context: Context) => Visitor) {
+  return {
+    create: (context: Context): Visitor =>
+      shipped(context.filename) ? visitor(context) : {},
+  };
+}
+
+export default {
   name: "house",
   rules: {
-    "long-file": {
-      create: (context) => ({
-        Program(node) {
-          const lines = linesOf(context.sourceCode.text);
-          if (!shipped(context.filename) || lines <= MOST_LINES) return;
-          context.report({
-            node,
-            message: `${lines} lines in a file, over ${MOST_LINES}`,
-          });
-        },
-      }),
-    },
-    "long-function": {
-      create: (context) =>
-        shipped(context.filename) ? longFunctions(context) : {},
-    },
+    "long-file": rule(longFile),
+    "long-function": rule(longFunction),
   },
 };
-
-export default plugin;

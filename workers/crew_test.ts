@@ -5,7 +5,8 @@ import type { Worker } from "../runtime/line.ts";
 import { FakeClock } from "../testing/clock.ts";
 import { Crew } from "./crew.ts";
 import type { FromWorker, Told, ToWorker } from "./messages.ts";
-import { MOST_SHARED, Table, tableBytes } from "./table.ts";
+import { MOST_SHARED } from "./capacity.ts";
+import { Table, tableBytes } from "./table.ts";
 
 /** A worker that does what a test says. */
 class FakeWorker implements Worker<FromWorker, ToWorker> {
