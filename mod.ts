@@ -45,7 +45,7 @@ export type {
 } from "./balancer.ts";
 export type { Looked, Lookup } from "./runtime/resolve.ts";
 export type { BunWebSocketHandlers } from "./runtime/bun/websocket.ts";
-export type { Clock, TimerHandle } from "./runtime/clock.ts";
+export type { Clock, TimerHandle } from "./clock/clock.ts";
 
 export { createProxy, type Proxy } from "./program/create.ts";
 export { serve, type Server } from "./program/serve.ts";

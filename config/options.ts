@@ -11,7 +11,7 @@
  */
 
 import type { BackendFunction } from "../balancer.ts";
-import type { Clock } from "../runtime/clock.ts";
+import type { Clock } from "../clock/clock.ts";
 import type { Lookup } from "../runtime/resolve.ts";
 
 export type { BackendFunction } from "../balancer.ts";

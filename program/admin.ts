@@ -17,7 +17,7 @@ import {
 import { explainer } from "../observe/explain.ts";
 import { sum } from "../observe/metrics.ts";
 import { tokenCheck } from "../observe/token.ts";
-import { systemClock } from "../runtime/clock.ts";
+import { systemClock } from "../clock/clock.ts";
 import type { Listener } from "../runtime/listener.ts";
 import { env, processFacts } from "../runtime/process.ts";
 import { listen } from "../runtime/runtime.ts";

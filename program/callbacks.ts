@@ -6,7 +6,7 @@
  */
 
 import type { ProxyOptions } from "../config/options.ts";
-import { type Clock, systemClock } from "../runtime/clock.ts";
+import { type Clock, systemClock } from "../clock/clock.ts";
 import { LineWriter, standard } from "../runtime/lines.ts";
 import { plainLine } from "../runtime/process.ts";
 import { type Lookup, systemLookup } from "../runtime/resolve.ts";

@@ -12,7 +12,7 @@ import { checkedOption } from "../config/option.ts";
 import type { BackendOptions } from "../config/options.ts";
 import { listenersOf, readBackends } from "../config/read_backends.ts";
 import { BackendsFile } from "../runtime/backends_file.ts";
-import { systemClock } from "../runtime/clock.ts";
+import { systemClock } from "../clock/clock.ts";
 import {
   args,
   env,

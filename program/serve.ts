@@ -8,7 +8,7 @@ import { checkTls } from "../config/check.ts";
 import { checkedOption } from "../config/option.ts";
 import type { ServeOptions } from "../config/options.ts";
 import { listenersOf, ownFault } from "../config/read_backends.ts";
-import { systemClock } from "../runtime/clock.ts";
+import { systemClock } from "../clock/clock.ts";
 import { tlsFault } from "../runtime/tls.ts";
 import { workersFault, workersOf } from "../runtime/sharing.ts";
 import { type AdminServer, checkedAdmin, serveAdmin } from "./admin.ts";

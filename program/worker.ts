@@ -9,7 +9,7 @@ import type { Backend, Pool } from "../balancer.ts";
 import { explainer } from "../observe/explain.ts";
 import type { Snapshot } from "../observe/metrics.ts";
 import { tokenCheck } from "../observe/token.ts";
-import { systemClock, type TimerHandle } from "../runtime/clock.ts";
+import { systemClock, type TimerHandle } from "../clock/clock.ts";
 import {
   hushSignalRemark,
   onSignal,

@@ -11,7 +11,7 @@
  */
 
 import type { Shared } from "../balancer.ts";
-import type { Clock, TimerHandle } from "../runtime/clock.ts";
+import type { Clock, TimerHandle } from "../clock/clock.ts";
 
 /** Milliseconds between two sweeps: how late a time limit or a leave is seen. */
 export const TICK_MS = 50;

@@ -14,7 +14,7 @@
  * @module
  */
 
-import type { Clock } from "../runtime/clock.ts";
+import type { Clock } from "../clock/clock.ts";
 import { type Chunk, type Reading, reading } from "./body.ts";
 import { type Exchange, TOO_LARGE } from "./exchange.ts";
 import type { Server } from "./server.ts";

@@ -13,7 +13,7 @@
 import dns from "node:dns/promises";
 import type { Backend, BackendInit, Pool } from "../balancer.ts";
 import { wordsOf } from "../config/fault.ts";
-import type { Clock, TimerHandle } from "./clock.ts";
+import type { Clock, TimerHandle } from "../clock/clock.ts";
 import { outOfDescriptors } from "./descriptors.ts";
 
 /** What a look-up has found. */

@@ -12,7 +12,7 @@
 
 import type { Backend, Pool, Shared } from "../balancer.ts";
 import { type Snapshot, sum } from "../observe/metrics.ts";
-import type { Clock, TimerHandle } from "../runtime/clock.ts";
+import type { Clock, TimerHandle } from "../clock/clock.ts";
 import type { Worker } from "../runtime/line.ts";
 import type { Stage } from "../runtime/serve.ts";
 import type { Begin, FromWorker, TableAt, Told, ToWorker } from "./messages.ts";

@@ -11,7 +11,11 @@
  */
 
 import type { Backend } from "../../balancer.ts";
-import { type Clock, systemClock, type TimerHandle } from "../clock.ts";
+import {
+  type Clock,
+  systemClock,
+  type TimerHandle,
+} from "../../clock/clock.ts";
 
 /** Milliseconds between two looks whether somebody's turn has come. */
 const LOOK_MS = 5;
