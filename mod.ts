@@ -28,6 +28,8 @@ export type {
   BackendTlsOptions,
   EjectOptions,
   HealthOptions,
+  Lookup,
+  LookupResult,
   ProxyOptions,
   ServeOptions,
   TlsOptions,
@@ -43,7 +45,6 @@ export type {
   Replaced,
   Shared,
 } from "./balancer.ts";
-export type { Looked, Lookup } from "./runtime/resolve.ts";
 export type { BunWebSocketHandlers } from "./runtime/bun/websocket.ts";
 export type { Clock, TimerHandle } from "./clock/clock.ts";
 
@@ -52,7 +53,7 @@ export { serve, type Server } from "./program/serve.ts";
 export { VERSION } from "./program/version.ts";
 
 if (import.meta.main) {
-  // Loaded here: who imports this module does without the program.
+  // Loaded here, since a library has no use for the program.
   const { start } = await import("./program/start.ts");
   await start();
 }

@@ -12,9 +12,19 @@
 
 import type { BackendFunction } from "../balancer.ts";
 import type { Clock } from "../clock/clock.ts";
-import type { Lookup } from "../runtime/resolve.ts";
 
 export type { BackendFunction } from "../balancer.ts";
+
+/** What a look-up has found. */
+export interface LookupResult {
+  /** IPv4 and IPv6 addresses. */
+  readonly addresses: readonly string[];
+  /** Milliseconds for which that holds, if it is known. Default: 10 s. */
+  readonly ttlMs?: number | undefined;
+}
+
+/** Looks a host name up, or rejects. */
+export type Lookup = (host: string) => Promise<LookupResult>;
 
 /** One backend as an object: where it is, and its share of the requests. */
 export interface BackendOptions {

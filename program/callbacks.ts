@@ -5,11 +5,11 @@
  * @module
  */
 
-import type { ProxyOptions } from "../config/options.ts";
+import type { Lookup, ProxyOptions } from "../config/options.ts";
 import { type Clock, systemClock } from "../clock/clock.ts";
 import { LineWriter, standard } from "../runtime/lines.ts";
 import { plainLine } from "../runtime/process.ts";
-import { type Lookup, systemLookup } from "../runtime/resolve.ts";
+import { systemLookup } from "../runtime/lookup.ts";
 import { guarded, guardedClock, guardedRandom, toldOnce } from "./guarded.ts";
 
 /** Milliseconds that the log has at most to be written at the end. */

@@ -20,10 +20,10 @@ import {
   checkText,
   isWell,
   permissionText,
-} from "../observe/check.ts";
-import { type Finding, findingOf } from "../runtime/finding.ts";
+} from "./check_text.ts";
+import { checkBackend, type CheckResult } from "./check_backend.ts";
 import { env, writeLine, writeText } from "../runtime/process.ts";
-import { systemLookup } from "../runtime/resolve.ts";
+import { systemLookup } from "../runtime/lookup.ts";
 import { fetchTransport } from "../runtime/runtime.ts";
 import { programFolder, workersOf } from "../runtime/sharing.ts";
 import { statusMatcher } from "./health.ts";
@@ -49,8 +49,8 @@ export async function check(
   };
   const listed: readonly BackendOptions[] = config.proxy.backends;
   const backends = listed.map((init) => new Backend(init));
-  const findings = await found(config, backends, path);
-  writeText("out", checkText(findings, rules));
+  const results = await found(config, backends, path);
+  writeText("out", checkText(results, rules));
   for (const line of remarks(config)) writeLine("out", line);
   const { serve } = config;
   const many = workersOf(checkedOption("WORKERS", serve.workers)) > 1;
@@ -70,7 +70,7 @@ export async function check(
       sharesTls: many && serve.tls !== undefined,
     }),
   );
-  return findings.every((one) => isWell(one, rules)) ? 0 : 1;
+  return results.every((one) => isWell(one, rules)) ? 0 : 1;
 }
 
 /** What each backend has to say. */
@@ -78,15 +78,15 @@ async function found(
   { proxy }: UsableConfig,
   backends: readonly Backend[],
   path: string,
-): Promise<Finding[]> {
+): Promise<CheckResult[]> {
   const health = proxy.health || {};
   const transport = fetchTransport({
     tls: proxy.backendTls,
     userAgent: USER_AGENT,
   });
-  const findings = await Promise.all(
+  const results = await Promise.all(
     backends.map((backend) =>
-      findingOf(backend, {
+      checkBackend(backend, {
         transport,
         lookup: systemLookup,
         path,
@@ -97,7 +97,7 @@ async function found(
     ),
   );
   transport.close();
-  return findings;
+  return results;
 }
 
 /** What is odd about the settings themselves. */

@@ -34,7 +34,7 @@ import { RetryBudget } from "../proxy/retry.ts";
 import { Sticky } from "../proxy/sticky.ts";
 import type { FetchTransport, Transport } from "../proxy/transport.ts";
 import { customTransport } from "../runtime/custom.ts";
-import { apart } from "../runtime/membership.ts";
+import { apart } from "../discovery/membership.ts";
 import { processFacts } from "../runtime/process.ts";
 import { fetchTransport, server } from "../runtime/runtime.ts";
 import type { DrainOptions } from "../runtime/serve.ts";

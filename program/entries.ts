@@ -12,7 +12,7 @@ import {
 } from "../config/backends.ts";
 import { checkedNumber, checkedText } from "../config/check.ts";
 import type { BackendInit, BackendOptions } from "../config/options.ts";
-import type { Entry } from "../runtime/membership.ts";
+import type { Entry } from "../discovery/membership.ts";
 import { sendsServerName } from "../runtime/runtime.ts";
 
 /** A backend that is added to the pool, checked. */

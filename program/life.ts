@@ -7,8 +7,8 @@
 
 import type { BackendInit, Pool } from "../balancer.ts";
 import { SlowStart } from "../proxy/slow_start.ts";
-import { Membership } from "../runtime/membership.ts";
-import { Resolver } from "../runtime/resolve.ts";
+import { Membership } from "../discovery/membership.ts";
+import { Resolver } from "../discovery/resolve.ts";
 import type { Callbacks } from "./callbacks.ts";
 import type { Judges } from "./health.ts";
 

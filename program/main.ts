@@ -11,7 +11,7 @@ import { helpText } from "../config/help.ts";
 import { checkedOption } from "../config/option.ts";
 import type { BackendOptions } from "../config/options.ts";
 import { listenersOf, readBackends } from "../config/read_backends.ts";
-import { BackendsFile } from "../runtime/backends_file.ts";
+import { BackendsFile } from "../discovery/backends_file.ts";
 import { systemClock } from "../clock/clock.ts";
 import {
   args,
