@@ -38,15 +38,15 @@ export type {
   Backend,
   BackendContext,
   BackendInit as PoolBackendInit,
-  Given,
+  BackendSpec,
   Pool,
   PoolEvent,
   PoolOptions,
-  Replaced,
-  Shared,
+  ReplaceCounts,
+  SharedCounts,
 } from "./balancer.ts";
 export type { BunWebSocketHandlers } from "./runtime/bun/websocket.ts";
-export type { Clock, TimerHandle } from "./clock/clock.ts";
+export type { Clock, TimerHandle } from "./base/clock.ts";
 
 export { createProxy, type Proxy } from "./program/create.ts";
 export { serve, type Server } from "./program/serve.ts";

@@ -11,7 +11,7 @@
  */
 
 import type { BackendFunction } from "../balancer.ts";
-import type { Clock } from "../clock/clock.ts";
+import type { Clock } from "../base/clock.ts";
 
 export type { BackendFunction } from "../balancer.ts";
 

@@ -8,7 +8,8 @@
 import type { Backend, BackendInit, Pool } from "../balancer.ts";
 import { wordsOf } from "../config/fault.ts";
 import type { Lookup, LookupResult } from "../config/options.ts";
-import type { Clock, TimerHandle } from "../clock/clock.ts";
+import { urlHost } from "../base/text.ts";
+import type { Clock, TimerHandle } from "../base/clock.ts";
 
 /** Milliseconds between two look-ups of a name, if no answer says less. */
 const EVERY_MS = 10_000;
@@ -286,7 +287,7 @@ function urlsAt(url: string, addresses: readonly string[]): Set<string> {
 
 /** A URL with an address in place of its host. */
 function urlAt(url: string, address: string): string {
-  const host = address.includes(":") ? `[${address}]` : address;
+  const host = urlHost(address);
   return url.replace(
     /^(https?:\/\/)[^/:]+/,
     (_, scheme: string) => scheme + host,

@@ -12,7 +12,7 @@
 
 import type { Backend, BackendInit, Pool } from "../balancer.ts";
 import type { ProbeReport } from "../health.ts";
-import type { Clock } from "../clock/clock.ts";
+import type { Clock } from "../base/clock.ts";
 import {
   bearerOf,
   bodyOf,

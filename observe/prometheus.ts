@@ -5,6 +5,7 @@
  */
 
 import type { Backend } from "../balancer.ts";
+import { plain } from "../base/text.ts";
 import type { ProbeReport } from "../health.ts";
 import { boundOf, type HistogramSnapshot, type Snapshot } from "./metrics.ts";
 
@@ -332,8 +333,5 @@ function number(value: number): string {
 
 /** A label's value: the format escapes three characters and knows no other. */
 function escaped(text: string): string {
-  return text.toWellFormed()
-    // deno-lint-ignore no-control-regex -- they are what is looked for
-    .replace(/[\x00-\x1f\x7f-\x9f\u2028\u2029]/g, "?")
-    .replace(/["\\]/g, "\\$&");
+  return plain(text.toWellFormed()).replace(/["\\]/g, "\\$&");
 }

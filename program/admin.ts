@@ -4,6 +4,7 @@
  * @module
  */
 
+import { urlHost } from "../base/text.ts";
 import { backendName, parseBackendUrl } from "../config/backends.ts";
 import { checkedOption, optionalOption } from "../config/option.ts";
 import { foreignFaults } from "../config/foreign.ts";
@@ -17,7 +18,7 @@ import {
 import { explainer } from "../observe/explain.ts";
 import { sum } from "../observe/metrics.ts";
 import { tokenCheck } from "../observe/token.ts";
-import { systemClock } from "../clock/clock.ts";
+import { systemClock } from "../base/clock.ts";
 import type { Listener } from "../runtime/listener.ts";
 import { env, processFacts } from "../runtime/process.ts";
 import { listen } from "../runtime/runtime.ts";
@@ -89,11 +90,10 @@ export function serveAdmin(
     const reason = error instanceof Error ? error.message : String(error);
     throw new Error(`admin port ${port}: ${reason}`, { cause: error });
   }
-  const shown = host.includes(":") ? `[${host}]` : host;
   return {
     host,
     port: listener.port,
-    url: `http://${shown}:${listener.port}`,
+    url: `http://${urlHost(host)}:${listener.port}`,
     stop: async () => {
       handler.stop();
       // Who reads here must not hold up the end.

@@ -6,9 +6,9 @@
  */
 
 import type { Lookup, ProxyOptions } from "../config/options.ts";
-import { type Clock, systemClock } from "../clock/clock.ts";
+import { type Clock, systemClock } from "../base/clock.ts";
 import { LineWriter, standard } from "../runtime/lines.ts";
-import { plainLine } from "../runtime/process.ts";
+import { plain } from "../base/text.ts";
 import { systemLookup } from "../runtime/lookup.ts";
 import { guarded, guardedClock, guardedRandom, toldOnce } from "./guarded.ts";
 
@@ -39,7 +39,7 @@ export function callbacksOf(options: ProxyOptions): Callbacks {
   const errors = new LineWriter(standard("err"), { clock: systemClock });
   // A log that fails can be told of nowhere.
   const log = options.log === undefined
-    ? (line: string) => errors.line(plainLine(`sluice: ${line}`))
+    ? (line: string) => errors.line(plain(`sluice: ${line}`))
     : guarded(options.log, () => {});
   const lines = new LineWriter(standard("out"), {
     clock: systemClock,

@@ -6,6 +6,7 @@
  */
 
 import { Backend } from "../balancer.ts";
+import { urlHost } from "../base/text.ts";
 import type { UsableConfig } from "../config/config.ts";
 import { withoutQuery } from "../config/fault.ts";
 import { FOREIGN_VARIABLES } from "../config/foreign.ts";
@@ -113,7 +114,7 @@ function remarks({ warnings }: UsableConfig): string[] {
 
 /** Where it listens, as a permission names it. */
 function address({ host, port, isAdmin }: Listener, many: boolean): string {
-  const name = host.includes(":") ? `[${host}]` : host;
+  const name = urlHost(host);
   // A free port is found before workers listen on it, and is not known now.
   return port === 0 && many && !isAdmin ? name : `${name}:${port}`;
 }

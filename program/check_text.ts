@@ -9,6 +9,7 @@
  */
 
 import type { Backend } from "../balancer.ts";
+import { plain } from "../base/text.ts";
 import { adviceOn, passesLeniently } from "../health.ts";
 import type { CheckResult } from "./check_backend.ts";
 
@@ -225,10 +226,4 @@ function flag(name: string, values: readonly string[]): string[] {
 
 function unique(values: readonly string[]): string[] {
   return [...new Set(values)];
-}
-
-/** A line, whatever a backend has put into its header. */
-function plain(line: string): string {
-  // deno-lint-ignore no-control-regex -- they are what is looked for
-  return line.replace(/[\x00-\x1f\x7f-\x9f\u2028\u2029]/g, "?");
 }

@@ -11,7 +11,7 @@ import {
   type Policy,
   policyOf,
   Pool,
-  type Shared,
+  type SharedCounts,
 } from "../balancer.ts";
 import { parseAddress } from "../config/address.ts";
 import { checkTls } from "../config/check.ts";
@@ -52,7 +52,7 @@ export interface AsWorker {
   /** How many there are. */
   of: number;
   /** Where all requests are counted. */
-  all: Shared;
+  all: SharedCounts;
   /** Name in `Via`, which all have in common. */
   pseudonym: string | undefined;
   /** Puts the backends into an empty pool. */

@@ -4,6 +4,7 @@
  * @module
  */
 
+import { urlHost } from "../base/text.ts";
 import type { ServeOptions } from "../config/options.ts";
 import type { Served } from "../proxy/guard.ts";
 import { listen } from "../runtime/runtime.ts";
@@ -56,9 +57,7 @@ export function serveHere(
     websocket: proxy.websocket,
     log: core.callbacks.log,
   });
-  served.authority = `${
-    host.includes(":") ? `[${host}]` : host
-  }:${listener.port}`;
+  served.authority = `${urlHost(host)}:${listener.port}`;
   const drainable: Drainable = {
     drain: () => void (core.draining = true),
     get uploading() {

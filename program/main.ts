@@ -4,7 +4,7 @@
  * @module
  */
 
-import type { Replaced } from "../balancer.ts";
+import type { ReplaceCounts } from "../balancer.ts";
 import { readSettings, type UsableConfig } from "../config/config.ts";
 import { wordsOf } from "../config/fault.ts";
 import { helpText } from "../config/help.ts";
@@ -12,7 +12,7 @@ import { checkedOption } from "../config/option.ts";
 import type { BackendOptions } from "../config/options.ts";
 import { listenersOf, readBackends } from "../config/read_backends.ts";
 import { BackendsFile } from "../discovery/backends_file.ts";
-import { systemClock } from "../clock/clock.ts";
+import { systemClock } from "../base/clock.ts";
 import {
   args,
   env,
@@ -63,7 +63,7 @@ async function reload(
   };
   if (all.length > 0) return refuse(all);
   const entries = backends.map((init, i) => entryOf(init, "backend", i));
-  let replaced: Replaced;
+  let replaced: ReplaceCounts;
   try {
     replaced = await members.become(entries);
   } catch (error) {

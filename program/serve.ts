@@ -4,11 +4,12 @@
  * @module
  */
 
+import { urlHost } from "../base/text.ts";
 import { checkTls } from "../config/check.ts";
 import { checkedOption } from "../config/option.ts";
 import type { ServeOptions } from "../config/options.ts";
 import { listenersOf, ownFault } from "../config/read_backends.ts";
-import { systemClock } from "../clock/clock.ts";
+import { systemClock } from "../base/clock.ts";
 import { tlsFault } from "../runtime/tls.ts";
 import { workersFault, workersOf } from "../runtime/sharing.ts";
 import { type AdminServer, checkedAdmin, serveAdmin } from "./admin.ts";
@@ -87,10 +88,11 @@ export function serve(proxy: Proxy, options: ServeOptions = {}): Server {
   const stop = () =>
     stopping ??= front.drain(drainOptions).then(() => admin?.stop())
       .then(resolve);
-  const shown = host.includes(":") ? `[${host}]` : host;
   return {
     port: front.port,
-    url: `${tls === undefined ? "http" : "https"}://${shown}:${front.port}`,
+    url: `${tls === undefined ? "http" : "https"}://${
+      urlHost(host)
+    }:${front.port}`,
     adminUrl: admin?.url,
     ready: front.ready,
     stop,

@@ -7,7 +7,7 @@
 
 import { wordsOf } from "../config/fault.ts";
 import type { ProxyOptions, ServeOptions } from "../config/options.ts";
-import { systemClock } from "../clock/clock.ts";
+import { systemClock } from "../base/clock.ts";
 import { stayAlive } from "../runtime/process.ts";
 import { tryPort, workersOf } from "../runtime/sharing.ts";
 import { MOST_SHARED } from "../workers/capacity.ts";

@@ -9,7 +9,7 @@ import type { Backend, Pool } from "../balancer.ts";
 import { explainer } from "../observe/explain.ts";
 import type { Snapshot } from "../observe/metrics.ts";
 import { tokenCheck } from "../observe/token.ts";
-import { systemClock, type TimerHandle } from "../clock/clock.ts";
+import { systemClock, type TimerHandle } from "../base/clock.ts";
 import {
   hushSignalRemark,
   onSignal,
@@ -17,7 +17,12 @@ import {
 } from "../runtime/process.ts";
 import type { Stage } from "../runtime/serve.ts";
 import { lineToFirst, mapped } from "../runtime/workers.ts";
-import type { Begin, FromWorker, Told, ToWorker } from "../workers/messages.ts";
+import type {
+  Begin,
+  FromWorker,
+  RemoteOutcome,
+  ToWorker,
+} from "../workers/messages.ts";
 import { type BackendState, become } from "../workers/replica.ts";
 import { type Place, Table } from "../workers/table.ts";
 import type { AsWorker, Core } from "./core.ts";
@@ -31,7 +36,7 @@ const TOGETHER_MS = 1_000;
 const GATHER_MS = 5;
 
 /** Items that are sent together, soon. */
-class Gathered<T> {
+class Batch<T> {
   readonly #send: (items: readonly T[]) => void;
   #items: T[] = [];
   #timer: TimerHandle;
@@ -120,12 +125,10 @@ function begin(
   post: (message: FromWorker) => void,
   log: (line: string) => void,
 ): Working {
-  const outcomes = new Gathered<Told>((outcomes) =>
+  const outcomes = new Batch<RemoteOutcome>((outcomes) =>
     post({ kind: "outcomes", outcomes })
   );
-  const lines = new Gathered<string>((lines) =>
-    post({ kind: "access", lines })
-  );
+  const lines = new Batch<string>((lines) => post({ kind: "access", lines }));
   const part = partOf(message, outcomes);
   const { proxy, core } = assemble({
     ...message.proxy,
@@ -170,7 +173,7 @@ interface Part extends AsWorker {
   update(pool: Pool, states: readonly BackendState[]): void;
 }
 
-function partOf(message: Begin, outcomes: Gathered<Told>): Part {
+function partOf(message: Begin, outcomes: Batch<RemoteOutcome>): Part {
   const table = new Table(mapped(message.table), message.of, message.worker);
   let limited = false;
   const update = (pool: Pool, states: readonly BackendState[]) => {

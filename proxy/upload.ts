@@ -14,7 +14,7 @@
  * @module
  */
 
-import type { Clock } from "../clock/clock.ts";
+import type { Clock } from "../base/clock.ts";
 import { type Chunk, type Reading, reading } from "./body.ts";
 import type { Read } from "./headers.ts";
 import { TOO_LARGE } from "./reasons.ts";

@@ -4,7 +4,7 @@
  * @module
  */
 
-import type { Clock, TimerHandle } from "../clock/clock.ts";
+import type { Clock, TimerHandle } from "../base/clock.ts";
 import type { Handler, Listener } from "./listener.ts";
 
 /** What draining needs of a proxy. */

@@ -11,19 +11,19 @@ import { denoPath, ROOT } from "./tools.ts";
 
 /** Which places a place may import; after `type:` only types. */
 const MAY_IMPORT: Readonly<Record<string, string>> = {
-  clock: "",
-  http: "clock",
-  balancer: "clock",
-  health: "clock balancer",
-  proxy: "clock http balancer health",
-  config: "type:clock type:balancer",
-  discovery: "clock balancer config",
-  runtime: "clock http proxy type:balancer type:health type:config",
-  observe: "clock balancer health type:proxy",
-  workers: "clock balancer observe type:config type:runtime",
+  base: "",
+  http: "base",
+  balancer: "base",
+  health: "base balancer",
+  proxy: "base http balancer health",
+  config: "type:base type:balancer",
+  discovery: "base balancer config",
+  runtime: "base http proxy type:balancer type:health type:config",
+  observe: "base balancer health type:proxy",
+  workers: "base balancer observe type:config type:runtime",
   program:
-    "clock http balancer health proxy config discovery runtime observe workers",
-  mod: "program type:clock type:balancer type:config type:runtime",
+    "base http balancer health proxy config discovery runtime observe workers",
+  mod: "program type:base type:balancer type:config type:runtime",
 };
 
 const imports = await allImports();

@@ -4,7 +4,7 @@ import { Metrics, type Snapshot } from "../observe/metrics.ts";
 import type { Worker } from "../runtime/line.ts";
 import { FakeClock } from "../testing/clock.ts";
 import { Crew } from "./crew.ts";
-import type { FromWorker, Told, ToWorker } from "./messages.ts";
+import type { FromWorker, RemoteOutcome, ToWorker } from "./messages.ts";
 import { MOST_SHARED } from "./capacity.ts";
 import { Table, tableBytes } from "./table.ts";
 
@@ -43,7 +43,7 @@ function setUp(size = 2) {
   const workers: FakeWorker[] = [];
   const logged: string[] = [];
   const accessed: string[] = [];
-  const outcomes: [string, Told][] = [];
+  const outcomes: [string, RemoteOutcome][] = [];
   const suspects = new Set<Backend>();
   const buffer = new SharedArrayBuffer(tableBytes(size));
   const crew = new Crew({

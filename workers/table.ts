@@ -13,7 +13,7 @@
  * @module
  */
 
-import type { Shared } from "../balancer.ts";
+import type { SharedCounts } from "../balancer.ts";
 import { PLACES } from "./capacity.ts";
 
 /** Place of what is counted for no backend but for all requests. */
@@ -129,7 +129,7 @@ interface Rows {
 }
 
 /** The counts of one backend. */
-export class Place implements Shared {
+export class Place implements SharedCounts {
   readonly #sums: Int32Array<ArrayBufferLike>;
   readonly #suspects: Int32Array<ArrayBufferLike>;
   readonly #rows: readonly Float64Array<ArrayBufferLike>[];
