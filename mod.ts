@@ -37,19 +37,18 @@ export type {
 export type {
   Backend,
   BackendContext,
-  BackendInit as PoolBackendInit,
-  BackendSpec,
-  Pool,
   PoolEvent,
-  PoolOptions,
   ReplaceCounts,
-  SharedCounts,
 } from "./balancer.ts";
 export type { BunWebSocketHandlers } from "./runtime/bun/websocket.ts";
 export type { Clock, TimerHandle } from "./base/clock.ts";
 
-export { createProxy, type Proxy } from "./program/create.ts";
-export { serve, type Server } from "./program/serve.ts";
+export {
+  createProxy,
+  type ProxyPool,
+  type ReverseProxy,
+} from "./program/create.ts";
+export { type ProxyServer, serve } from "./program/serve.ts";
 export { VERSION } from "./program/version.ts";
 
 if (import.meta.main) {

@@ -114,7 +114,11 @@ export class Backend {
   ejected = false;
   /** Finishing what it has, given nothing new. */
   draining = false;
-  /** Where its counts are, when several workers share them. */
+  /**
+   * Where its counts are, when several workers share them.
+   *
+   * @internal
+   */
   shared: SharedCounts | undefined;
   /** Requests that other workers had under way at the last {@linkcode refresh}. */
   elsewhere = 0;
@@ -200,7 +204,11 @@ export class Backend {
     this.#requests = count;
   }
 
-  /** Counts in common with other workers from now on. */
+  /**
+   * Counts in common with other workers from now on.
+   *
+   * @internal
+   */
   countWith(shared: SharedCounts): void {
     shared.adopt(this.#inFlight, this.#requests);
     this.shared = shared;

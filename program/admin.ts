@@ -23,7 +23,6 @@ import type { Listener } from "../runtime/listener.ts";
 import { env, processFacts } from "../runtime/process.ts";
 import { listen } from "../runtime/runtime.ts";
 import type { Core } from "./core.ts";
-import type { Proxy } from "./create.ts";
 import { VERSION } from "./version.ts";
 
 /** Milliseconds that answers on the admin port may still take at the end. */
@@ -62,7 +61,6 @@ export function checkedAdmin(options: AdminOptions): CheckedAdmin {
 
 /** Listens for the dashboard, the metrics and the admin API. */
 export function serveAdmin(
-  proxy: Proxy,
   core: Core,
   { names, port, token }: CheckedAdmin,
 ): AdminServer {
@@ -71,10 +69,10 @@ export function serveAdmin(
   if (token !== undefined) {
     const { forwarder, checked: { policy } } = core;
     const knows = tokenCheck(token);
-    forwarder.explainer = explainer({ pool: proxy.pool, policy, knows });
+    forwarder.explainer = explainer({ pool: core.pool, policy, knows });
   }
   const handler = new Admin({
-    ...handlerOptions(proxy, core),
+    ...handlerOptions(core),
     token,
     answersTo: (name) => isNamed(name, names),
   });
@@ -109,12 +107,11 @@ export function serveAdmin(
 
 /** What the admin API is made of, but for who may ask. */
 function handlerOptions(
-  { pool }: Proxy,
   core: Core,
 ): Omit<HandlerOptions, "token" | "answersTo"> {
   const { metrics, probes } = core.observe();
   return {
-    pool,
+    pool: core.pool,
     report: core.report,
     probes,
     snapshot: async () => {

@@ -33,6 +33,10 @@ import type { Settled } from "../proxy/observed.ts";
 import { RetryBudget } from "../proxy/retry.ts";
 import { Sticky } from "../proxy/sticky.ts";
 import type { FetchTransport, Transport } from "../proxy/transport.ts";
+import {
+  bunWebSocket,
+  type BunWebSocketHandlers,
+} from "../runtime/bun/websocket.ts";
 import { customTransport } from "../runtime/custom.ts";
 import { apart } from "../discovery/membership.ts";
 import { processFacts } from "../runtime/process.ts";
@@ -69,6 +73,8 @@ export class Core {
   readonly forwarder: Forwarder;
   readonly judges: Judges;
   readonly life: Life;
+  /** For `Bun.serve`. */
+  readonly websocket: BunWebSocketHandlers;
   /** Name in `Via`, if there is one. */
   readonly pseudonym: string | undefined;
   /** Where it listens, which no backend may be; the server fills it. */
@@ -112,6 +118,7 @@ export class Core {
     });
     this.#inFlight = new InFlight(clock, worker?.all);
     this.#budget = new RetryBudget(checked.retryBudget, worker?.of);
+    this.websocket = bunWebSocket(checked.maxMessageBytes);
     this.pseudonym = pseudonymOf(checked, worker);
     this.forwarder = new Forwarder({
       ...forwarding(this, policy, worker),

@@ -4,18 +4,58 @@
  * @module
  */
 
-import type { Pool } from "../balancer.ts";
+import type { Backend, PoolEvent, ReplaceCounts } from "../balancer.ts";
 import { wordsOf } from "../config/fault.ts";
-import type { ProxyOptions } from "../config/options.ts";
+import type { BackendInit, ProxyOptions } from "../config/options.ts";
 import { answer } from "../proxy/errors.ts";
-import {
-  bunWebSocket,
-  type BunWebSocketHandlers,
-} from "../runtime/bun/websocket.ts";
+import type { BunWebSocketHandlers } from "../runtime/bun/websocket.ts";
 import { type AsWorker, Core } from "./core.ts";
 
+/**
+ * The backends of a proxy, in their order; a change makes a new
+ * {@linkcode ProxyPool.backends}. What is removed or drained still finishes what
+ * it is answering.
+ */
+export interface ProxyPool extends Iterable<Backend> {
+  /** How many backends there are, whatever their state. */
+  readonly size: number;
+  /** The backends, in their order. */
+  readonly backends: readonly Backend[];
+  /** The backend of this id, URL or name, if it is here. */
+  get(idUrlOrName: string): Backend | undefined;
+  /**
+   * Adds a backend; with health probes it gets requests once the first has
+   * passed.
+   *
+   * @throws {TypeError | RangeError} If it cannot be used, if one with this URL
+   * or name is here already, or if the pool is full.
+   */
+  add(backend: BackendInit): Backend;
+  /** Removes a backend; says whether it was here. */
+  remove(backend: Backend): boolean;
+  /** Gives a backend nothing new, or, with `false`, takes that back. */
+  drain(backend: Backend, draining?: boolean): void;
+  /**
+   * Changes a backend's share of the requests.
+   *
+   * @throws {RangeError} If the weight is not from 0 to 1000.
+   */
+  setWeight(backend: Backend, weight: number): void;
+  /**
+   * Makes the pool hold these backends and no others. One whose URL, or whose
+   * function, is among them stays with its state; its name, weight and limits
+   * become the given ones.
+   *
+   * @throws {TypeError | RangeError} If one cannot be used, or not beside the
+   * others; nothing has changed then.
+   */
+  replace(backends: Iterable<BackendInit>): ReplaceCounts;
+  /** Calls `listener` at each change until the returned function is called. */
+  subscribe(listener: (event: PoolEvent) => void): () => void;
+}
+
 /** A proxy: a handler, and the pool behind it. */
-export interface Proxy extends AsyncDisposable {
+export interface ReverseProxy extends AsyncDisposable {
   /**
    * Answers a request by sending it on. Never throws and never rejects. May be
    * called unbound, so it can be handed to any server as it is.
@@ -31,12 +71,12 @@ export interface Proxy extends AsyncDisposable {
     connection?: unknown,
   ) => Response | Promise<Response>;
   /**
-   * For whoever calls `Bun.serve` with {@linkcode Proxy.fetch}: without it Bun
+   * For whoever calls `Bun.serve` with {@linkcode ReverseProxy.fetch}: without it Bun
    * upgrades no connection. Of no use on Deno, and none needed there.
    */
   readonly websocket: BunWebSocketHandlers;
   /** The backends, and what is known of each right now. */
-  readonly pool: Pool;
+  readonly pool: ProxyPool;
   /** Resolves once every backend has been probed, or timed out. */
   readonly ready: Promise<void>;
   /**
@@ -49,10 +89,10 @@ export interface Proxy extends AsyncDisposable {
 }
 
 /** The parts of each proxy, which users do not need. */
-const cores = new WeakMap<Proxy, Core>();
+const cores = new WeakMap<ReverseProxy, Core>();
 
 /** A proxy's parts, if it was made here. */
-export function coreOf(proxy: Proxy): Core | undefined {
+export function coreOf(proxy: ReverseProxy): Core | undefined {
   return cores.get(proxy);
 }
 
@@ -62,7 +102,7 @@ export function coreOf(proxy: Proxy): Core | undefined {
  * @throws {TypeError | RangeError} If an option cannot be used; its name and
  * what is wanted stand in the message.
  */
-export function createProxy(options: ProxyOptions): Proxy {
+export function createProxy(options: ProxyOptions): ReverseProxy {
   return assemble(options, undefined).proxy;
 }
 
@@ -70,15 +110,15 @@ export function createProxy(options: ProxyOptions): Proxy {
 export function assemble(
   options: ProxyOptions,
   worker: AsWorker | undefined,
-): { proxy: Proxy; core: Core } {
+): { proxy: ReverseProxy; core: Core } {
   const core = new Core(options, worker);
-  const { forwarder, pool, checked, callbacks, life } = core;
-  const proxy: Proxy = {
+  const { forwarder, pool, callbacks, life } = core;
+  const proxy: ReverseProxy = {
     fetch: answering(
       (request, connection) => forwarder.handle(request, connection),
       callbacks.log,
     ),
-    websocket: bunWebSocket(checked.maxMessageBytes),
+    websocket: core.websocket,
     pool,
     ready: life.ready,
     metrics: () => core.metricsText(),
@@ -94,9 +134,9 @@ export function assemble(
  * ours: it costs one request a 500, and not a library's user the process.
  */
 function answering(
-  handle: Proxy["fetch"],
+  handle: ReverseProxy["fetch"],
   log: (line: string) => void,
-): Proxy["fetch"] {
+): ReverseProxy["fetch"] {
   const failed = (error: unknown) => {
     log(`cannot answer a request: ${wordsOf(error)}`);
     return answer(500, "proxy_internal_error");

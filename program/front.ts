@@ -16,7 +16,6 @@ import {
 } from "../runtime/serve.ts";
 import { isWorker } from "../runtime/sharing.ts";
 import type { Core } from "./core.ts";
-import type { Proxy } from "./create.ts";
 
 /** What takes the requests of clients. */
 export interface Front {
@@ -37,7 +36,6 @@ export interface HereOptions extends ServeOptions {
 
 /** Listens in this process. */
 export function serveHere(
-  proxy: Proxy,
   core: Core,
   { host, port, tls }: HereOptions,
 ): Front {
@@ -54,7 +52,7 @@ export function serveHere(
     host,
     tls,
     shared: isWorker(),
-    websocket: proxy.websocket,
+    websocket: core.websocket,
     log: core.callbacks.log,
   });
   served.authority = `${urlHost(host)}:${listener.port}`;
@@ -71,7 +69,7 @@ export function serveHere(
     },
     goAway: () => forwarder.goAway(),
     cut: () => forwarder.cut(),
-    stop: proxy.stop,
+    stop: core.life.stop,
   };
   return {
     port: listener.port,

@@ -31,9 +31,9 @@ import {
 import { tlsFault } from "../runtime/tls.ts";
 import { workersFault } from "../runtime/sharing.ts";
 import { check } from "./check.ts";
-import { coreOf, createProxy, type Proxy } from "./create.ts";
+import { coreOf, createProxy, type ReverseProxy } from "./create.ts";
 import { entryOf, resolveFault } from "./entries.ts";
-import { serve, type Server } from "./serve.ts";
+import { type ProxyServer, serve } from "./serve.ts";
 import { VERSION } from "./version.ts";
 
 /** What the program writes to standard error. */
@@ -43,7 +43,7 @@ export function say(line: string): void {
 
 /** Takes a new text of `BACKENDS_FILE`, or says why it cannot. */
 async function reload(
-  proxy: Proxy,
+  proxy: ReverseProxy,
   text: string,
   workers: number | "auto" | undefined,
 ): Promise<void> {
@@ -150,7 +150,7 @@ export async function main(): Promise<void> {
   // may stand for this proxy.
   const { listeners } = coreOf(proxy)!;
   listeners.push(...listenersOf(config.serve));
-  let server: Server | undefined;
+  let server: ProxyServer | undefined;
   let signals = 0;
   const end = () => {
     if (++signals > 1) exit(1);

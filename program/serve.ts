@@ -13,12 +13,12 @@ import { systemClock } from "../base/clock.ts";
 import { tlsFault } from "../runtime/tls.ts";
 import { workersFault, workersOf } from "../runtime/sharing.ts";
 import { type AdminServer, checkedAdmin, serveAdmin } from "./admin.ts";
-import { coreOf, type Proxy } from "./create.ts";
+import { coreOf, type ReverseProxy } from "./create.ts";
 import { serveHere } from "./front.ts";
 import { serveWorkers } from "./serve_workers.ts";
 
 /** A proxy that is listened for. */
-export interface Server extends AsyncDisposable {
+export interface ProxyServer extends AsyncDisposable {
   /** The port, also when a free one was taken. */
   readonly port: number;
   /** Where it listens, as a URL. */
@@ -44,7 +44,10 @@ export interface Server extends AsyncDisposable {
  * @throws {RangeError} If an option cannot be used.
  * @throws If the port cannot be had.
  */
-export function serve(proxy: Proxy, options: ServeOptions = {}): Server {
+export function serve(
+  proxy: ReverseProxy,
+  options: ServeOptions = {},
+): ProxyServer {
   const core = coreOf(proxy);
   if (core === undefined) {
     throw new TypeError("Cannot serve: this proxy is not from createProxy()");
@@ -66,11 +69,11 @@ export function serve(proxy: Proxy, options: ServeOptions = {}): Server {
   const port = checkedOption("PORT", options.port);
   const checked = options.admin ? checkedAdmin(options.admin) : undefined;
   const front = workersOf(workers) > 1
-    ? serveWorkers(proxy, core, { ...options, host, port, workers })
-    : serveHere(proxy, core, { ...options, host, port });
+    ? serveWorkers(core, { ...options, host, port, workers })
+    : serveHere(core, { ...options, host, port });
   let admin: AdminServer | undefined;
   try {
-    if (checked !== undefined) admin = serveAdmin(proxy, core, checked);
+    if (checked !== undefined) admin = serveAdmin(core, checked);
   } catch (error) {
     front.kill();
     throw error;
@@ -102,7 +105,7 @@ export function serve(proxy: Proxy, options: ServeOptions = {}): Server {
 }
 
 /** Refuses a backend that is one of the listeners. */
-function refuseOwn({ pool }: Proxy, options: ServeOptions): void {
+function refuseOwn({ pool }: ReverseProxy, options: ServeOptions): void {
   const listeners = listenersOf(options);
   for (const { url } of pool) {
     const fault = ownFault(url, listeners);

@@ -13,7 +13,6 @@ import { tryPort, workersOf } from "../runtime/sharing.ts";
 import { MOST_SHARED } from "../workers/capacity.ts";
 import type { Common, Crew } from "../workers/crew.ts";
 import type { Core } from "./core.ts";
-import type { Proxy } from "./create.ts";
 import type { Front } from "./front.ts";
 
 /** Options of a proxy that are functions, and so cannot go to a worker. */
@@ -33,12 +32,11 @@ export interface WorkersOptions extends ServeOptions {
  * @throws If the port cannot be had.
  */
 export function serveWorkers(
-  proxy: Proxy,
   core: Core,
   { admin, workers, ...options }: WorkersOptions,
 ): Front {
   const plain = handedOver(core, workers);
-  proxy.pool.limit(MOST_SHARED);
+  core.pool.limit(MOST_SHARED);
   const port = tryPort(options.host, options.port);
   core.hasWorkers = true;
   // All workers may be dead at one moment, and the next ones not there yet.
@@ -58,9 +56,11 @@ export function serveWorkers(
     hired?.free();
   };
   const kill = () => void hiring.then(end, () => end(undefined));
-  const ready = Promise.all([hiring, proxy.ready]).then(async ([{ crew }]) => {
-    await crew.start();
-  });
+  const ready = Promise.all([hiring, core.life.ready]).then(
+    async ([{ crew }]) => {
+      await crew.start();
+    },
+  );
   // If `ready` is not awaited, the log says what went wrong.
   ready.catch((error) => {
     core.callbacks.log(`cannot serve: ${error.message}`);
@@ -74,7 +74,7 @@ export function serveWorkers(
       const hired = await hiring.catch(() => undefined);
       await hired?.crew.stop(delayMs + timeoutMs);
       end(hired);
-      await proxy.stop();
+      await core.life.stop();
     },
     kill,
   };

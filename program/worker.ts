@@ -27,7 +27,7 @@ import { type BackendState, become } from "../workers/replica.ts";
 import { type Place, Table } from "../workers/table.ts";
 import type { AsWorker, Core } from "./core.ts";
 import { assemble } from "./create.ts";
-import { serve, type Server } from "./serve.ts";
+import { type ProxyServer, serve } from "./serve.ts";
 
 /** Milliseconds that a worker waits for the others on its way out. */
 const TOGETHER_MS = 1_000;
@@ -111,7 +111,7 @@ export function work(): void {
 
 /** What a worker does once it has begun. */
 interface Working {
-  server: Server;
+  server: ProxyServer;
   become(states: readonly BackendState[]): void;
   count(): void;
   snapshot(): Snapshot;
@@ -138,12 +138,12 @@ function begin(
     log,
     logAccess: (line) => lines.add(line),
   }, part);
-  proxy.pool.subscribe(({ type, reason = "" }) => {
+  core.pool.subscribe(({ type, reason = "" }) => {
     if (type === "panic") post({ kind: "panic", reason });
   });
   if (message.token !== undefined) {
     core.forwarder.explainer = explainer({
-      pool: proxy.pool,
+      pool: core.pool,
       policy: core.checked.policy,
       knows: tokenCheck(message.token),
     });
@@ -155,7 +155,7 @@ function begin(
   const server = serve(proxy, message.serve);
   return {
     server,
-    become: (states) => part.update(proxy.pool, states),
+    become: (states) => part.update(core.pool, states),
     count,
     snapshot,
     goOn,
