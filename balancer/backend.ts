@@ -59,7 +59,7 @@ export interface BackendInit {
  * What several workers know of a backend in common, see `workers/table.ts`. A
  * backend without it is this process's alone.
  */
-export interface Shared {
+export interface SharedCounts {
   /** Whether this process gives out no requests itself, and only looks. */
   readonly looks: boolean;
   /** Requests under way, in all workers together. */
@@ -114,8 +114,12 @@ export class Backend {
   ejected = false;
   /** Finishing what it has, given nothing new. */
   draining = false;
-  /** Where its counts are, when several workers share them. */
-  shared: Shared | undefined;
+  /**
+   * Where its counts are, when several workers share them.
+   *
+   * @internal
+   */
+  shared: SharedCounts | undefined;
   /** Requests that other workers had under way at the last {@linkcode refresh}. */
   elsewhere = 0;
   /** Whole answers in a row; what is proven need not be watched closely. */
@@ -200,8 +204,12 @@ export class Backend {
     this.#requests = count;
   }
 
-  /** Counts in common with other workers from now on. */
-  countWith(shared: Shared): void {
+  /**
+   * Counts in common with other workers from now on.
+   *
+   * @internal
+   */
+  countWith(shared: SharedCounts): void {
     shared.adopt(this.#inFlight, this.#requests);
     this.shared = shared;
   }

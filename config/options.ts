@@ -3,17 +3,28 @@
  *
  * They stand apart from the code that uses them so that `config/` can build
  * them from text and everything else can take them, without either importing
- * the other. Absent and `undefined` both mean "the default"; what a default is
- * stands here and, once, in the code that uses the field.
+ * the other. Absent and `undefined` both mean "the default". Defaults and bounds
+ * of what is a setting too come from the table of settings; a test holds what is
+ * said of them here to that.
  *
  * @module
  */
 
 import type { BackendFunction } from "../balancer.ts";
-import type { Clock } from "../runtime/clock.ts";
-import type { Lookup } from "../runtime/resolve.ts";
+import type { Clock } from "../base/clock.ts";
 
 export type { BackendContext, BackendFunction } from "../balancer.ts";
+
+/** What a look-up has found. */
+export interface LookupResult {
+  /** IPv4 and IPv6 addresses. */
+  readonly addresses: readonly string[];
+  /** Milliseconds for which that holds, if it is known. Default: 10 s. */
+  readonly ttlMs?: number | undefined;
+}
+
+/** Looks a host name up, or rejects. */
+export type Lookup = (host: string) => Promise<LookupResult>;
 
 /** One backend as an object: where it is, and its share of the requests. */
 export interface BackendOptions {
@@ -114,7 +125,7 @@ export interface HealthOptions {
    */
   readonly intervalMs?: number | undefined;
   /**
-   * Milliseconds that a probe may take. Must be under `intervalMs`.
+   * Milliseconds that a probe may take, 1 ms to 24 h. Must be under `intervalMs`.
    *
    * @default {2_000}
    */
@@ -142,8 +153,8 @@ export interface EjectOptions {
    */
   readonly after?: number | undefined;
   /**
-   * Milliseconds of the first ejection, up to 5 min; each further one doubles
-   * it, up to 5 min.
+   * Milliseconds of the first ejection, 1 ms to 5 m; each further one doubles it,
+   * up to 5 m.
    *
    * @default {10_000}
    */
@@ -178,9 +189,11 @@ export interface ProxyOptions {
   readonly eject?: false | EjectOptions | undefined;
   /**
    * Milliseconds over which a backend that comes back gets its share, from
-   * 10 % upwards; at most 1 h. Default: off.
+   * 10 % upwards, 1 ms to 1 h; `false` for its full share at once.
+   *
+   * @default {false}
    */
-  readonly slowStartMs?: number | undefined;
+  readonly slowStartMs?: number | false | undefined;
   /**
    * Further attempts after the first, 0 to 10, each on a backend not tried yet.
    *
@@ -188,8 +201,8 @@ export interface ProxyOptions {
    */
   readonly retries?: number | undefined;
   /**
-   * Retries as a share of the requests of the last 10 s, 0 to 1; 100 retries in
-   * the same 10 s are granted besides.
+   * Retries as a share of the requests of the last 10 s, 0 to 1; in addition 100
+   * retries in the same 10 s.
    *
    * @default {0.2}
    */
@@ -203,7 +216,7 @@ export interface ProxyOptions {
    */
   readonly transport?: "auto" | "fetch" | "socket" | undefined;
   /**
-   * Milliseconds to connect to a backend, TLS handshake included, up to 1 h, for
+   * Milliseconds to connect to a backend, TLS handshake included, 1 ms to 1 h, for
    * each connection that Sluice opens itself. Past it nothing was sent, and the
    * request goes to another backend.
    *
@@ -212,7 +225,7 @@ export interface ProxyOptions {
   readonly connectTimeoutMs?: number | undefined;
   /**
    * Milliseconds from the last byte sent to a backend to its response header,
-   * up to 24 h. Past it the answer is 504 (RFC 9110 §15.6.5). It does not run
+   * 1 ms to 24 h. Past it the answer is 504 (RFC 9110 §15.6.5). It does not run
    * while the client still sends its body, and the answer's body is not timed.
    *
    * @default {60_000}
@@ -221,7 +234,7 @@ export interface ProxyOptions {
   /**
    * Milliseconds for a client to send the next piece of its body (past it the
    * answer is 408, RFC 9110 §15.5.9), or to take the next piece of an answer
-   * (past it the answer is cut), up to 24 h; `false` for no limit.
+   * (past it the answer is cut), 1 ms to 24 h; `false` for no limit.
    *
    * @default {60_000}
    */
@@ -235,11 +248,18 @@ export interface ProxyOptions {
   readonly resume?: boolean | undefined;
   /**
    * Milliseconds for a backend to send the next piece of a body that has begun,
-   * up to 24 h. Default: off.
+   * 1 ms to 24 h; `false` for no limit.
+   *
+   * @default {false}
    */
-  readonly idleTimeoutMs?: number | undefined;
-  /** Bytes of a request body; more is answered with 413. Default: off. */
-  readonly maxBodyBytes?: number | undefined;
+  readonly idleTimeoutMs?: number | false | undefined;
+  /**
+   * Bytes of a request body, 1 B to 1024 GB; more is answered with 413. `false`
+   * for no limit.
+   *
+   * @default {false}
+   */
+  readonly maxBodyBytes?: number | false | undefined;
   /**
    * Bytes of a WebSocket message, either way, 1 KB to 64 MB. A larger one closes
    * the connection with 1009 (RFC 6455 §7.4.1).
@@ -247,8 +267,12 @@ export interface ProxyOptions {
    * @default {16_777_216}
    */
   readonly maxMessageBytes?: number | undefined;
-  /** Requests at once; more are answered with 503. Default: off. */
-  readonly maxInFlight?: number | undefined;
+  /**
+   * Concurrent requests, 1 to 1,000,000; above it, 503. `false` for no limit.
+   *
+   * @default {false}
+   */
+  readonly maxInFlight?: number | false | undefined;
   /**
    * The `Host` that backends are sent: the client's (`preserve`), their own
    * (`backend`), or the client's for `http:` and their own for `https:`
@@ -360,13 +384,13 @@ export interface ServeOptions {
   /** Serve HTTPS with this certificate. Default: plain HTTP. */
   readonly tls?: TlsOptions | undefined;
   /**
-   * Milliseconds between "not ready" and the end of listening, up to 1 h.
+   * Milliseconds between "not ready" and the end of listening, 0 s to 1 h.
    *
    * @default {0}
    */
   readonly drainDelayMs?: number | undefined;
   /**
-   * Milliseconds that running requests may still take, up to 1 h.
+   * Milliseconds that running requests may still take, 0 s to 1 h.
    *
    * @default {10_000}
    */

@@ -1,9 +1,9 @@
 /**
- * The one table of settings. The parser, `--help` and the README's table are all
- * made from it.
+ * The one table of settings. The parser, `--help`, the README's table, and the
+ * defaults and bounds of the library's options all come from it.
  *
- * A default stands here as text, for people; code has its own, in the function
- * that uses the option, and a setting that is not given is an option left out.
+ * A default stands here as text and nowhere else: `option.ts` reads it with the
+ * row's own grammar. A setting that is not given is an option left out.
  *
  * @module
  */
@@ -31,6 +31,15 @@ import {
   statusList,
 } from "./grammar.ts";
 import type { Grammar } from "./grammar.ts";
+import type {
+  AdminOptions,
+  BackendTlsOptions,
+  EjectOptions,
+  HealthOptions,
+  ProxyOptions,
+  ServeOptions,
+  TlsOptions,
+} from "./options.ts";
 
 /** What the text of each setting is read into. */
 export type SettingValues = {
@@ -83,6 +92,16 @@ export type SettingValues = {
 /** The name of a setting, which is the name of its environment variable. */
 export type SettingName = keyof SettingValues;
 
+/** A field of the options, as a path; one that is not there does not compile. */
+export type OptionPath =
+  | `proxy.${keyof ProxyOptions}`
+  | `proxy.health.${keyof HealthOptions}`
+  | `proxy.eject.${keyof EjectOptions}`
+  | `proxy.backendTls.${keyof BackendTlsOptions}`
+  | `serve.${keyof ServeOptions}`
+  | `serve.tls.${keyof TlsOptions}`
+  | `serve.admin.${keyof AdminOptions}`;
+
 /** One row of the table. */
 export interface Setting<T = unknown> {
   /** How its text is read, and which values it takes. */
@@ -93,7 +112,9 @@ export interface Setting<T = unknown> {
    * Where its value goes, as a path from the root of the options: `proxy.…` are
    * the proxy's, `serve.…` the server's.
    */
-  readonly field: string;
+  readonly field: OptionPath;
+  /** The options that `off` switches off as a whole. Default: the field alone. */
+  readonly offField?: OptionPath;
   /** What it means, in one line of Markdown. */
   readonly help: string;
   /** How its text is shown where it may hold a secret. Default: as it is. */
@@ -188,6 +209,7 @@ export const SETTINGS: {
     grammar: orOff(path),
     default: "/health",
     field: "proxy.health.path",
+    offField: "proxy.health",
     help:
       "What probes ask for, after a backend's base path; `off` for no probes",
   },
@@ -234,6 +256,7 @@ export const SETTINGS: {
     grammar: orOff(integer(1, 1000)),
     default: "3",
     field: "proxy.eject.after",
+    offField: "proxy.eject",
     help:
       "Bad outcomes in a row that eject a backend: no connection, reset, timeout, a truncated body, 502, 503, 504",
   },
@@ -368,6 +391,7 @@ export const SETTINGS: {
     grammar: orOff(port),
     default: "off",
     field: "serve.admin.port",
+    offField: "serve.admin",
     help: "Port of the dashboard, the metrics and the admin API",
   },
   ADMIN_HOST: {

@@ -5,7 +5,7 @@
  */
 
 import type { Backend, Pool } from "../balancer.ts";
-import type { Clock, TimerHandle } from "../runtime/clock.ts";
+import type { Clock, TimerHandle } from "../base/clock.ts";
 import { type Health, observe, type Thresholds, UNKNOWN } from "./verdict.ts";
 
 /** What to do about a status that passes only because no path was chosen. */

@@ -4,7 +4,7 @@
  * @module
  */
 
-import type { Given } from "../balancer.ts";
+import type { BackendSpec } from "../balancer.ts";
 import {
   backendName,
   parseBackend,
@@ -12,11 +12,11 @@ import {
 } from "../config/backends.ts";
 import { checkedNumber, checkedText } from "../config/check.ts";
 import type { BackendInit, BackendOptions } from "../config/options.ts";
-import type { Entry } from "../runtime/membership.ts";
+import type { BackendEntry } from "../discovery/membership.ts";
 import { sendsServerName, type SentBy } from "../runtime/runtime.ts";
 
 /** A backend that is added to the pool, checked. */
-export function entryToAdd(given: Given, index: number): Entry {
+export function entryToAdd(given: BackendSpec, index: number): BackendEntry {
   if (typeof given === "string" || typeof given === "function") {
     return fixedEntry(entryOf(given, "backend", index));
   }
@@ -32,7 +32,7 @@ export function entryToAdd(given: Given, index: number): Entry {
 }
 
 /** An entry for a pool that is there already, and looks no names up. */
-function fixedEntry({ resolve, ...entry }: Entry): Entry {
+function fixedEntry({ resolve, ...entry }: BackendEntry): BackendEntry {
   if (resolve === true) {
     throw new TypeError(
       "Cannot add a backend: resolve is for the list that a proxy starts with",
@@ -42,7 +42,11 @@ function fixedEntry({ resolve, ...entry }: Entry): Entry {
 }
 
 /** A backend of the list, checked. */
-export function entryOf(init: BackendInit, name: string, index: number): Entry {
+export function entryOf(
+  init: BackendInit,
+  name: string,
+  index: number,
+): BackendEntry {
   const backend = typeof init === "string"
     ? checkedText(name, init, parseBackend)
     : typeof init === "function"

@@ -5,14 +5,8 @@
  * @module
  */
 
-import { withoutQuery } from "../config/fault.ts";
 import type { Backend, Pool } from "../balancer.ts";
-import { checkedNumber, checkedText } from "../config/check.ts";
-import {
-  authority as authorityGrammar,
-  path as pathGrammar,
-  statusList,
-} from "../config/grammar.ts";
+import { checkedOption, optionalOption } from "../config/option.ts";
 import type { ProxyOptions } from "../config/options.ts";
 import {
   Ejector,
@@ -23,7 +17,6 @@ import {
   type ProberOptions,
 } from "../health.ts";
 import type { Callbacks } from "./callbacks.ts";
-import { DAY_MS } from "./checked.ts";
 
 /** What probes and ejections go by; nothing where there are none. */
 export interface CheckedHealth {
@@ -45,16 +38,9 @@ function ejectionOf(
 ): CheckedHealth["ejection"] {
   if (eject === false) return undefined;
   return {
-    after: checkedNumber("eject.after", eject?.after, {
-      otherwise: 3,
-      min: 1,
-      max: 1000,
-    }),
-    timeMs: checkedNumber("eject.timeMs", eject?.timeMs, {
-      otherwise: 10_000,
-      min: 1,
-      max: 300_000,
-    }),
+    // `false` is what `eject` itself may be, and was refused here.
+    after: checkedOption("EJECT_AFTER", eject?.after) || Infinity,
+    timeMs: checkedOption("EJECT_TIME", eject?.timeMs),
   };
 }
 
@@ -75,47 +61,23 @@ export interface Probing extends
 
 function probingOf({ health }: ProxyOptions): Probing | undefined {
   if (health === false) return undefined;
-  const { path, host, status } = health ?? {};
-  const intervalMs = checkedNumber("health.intervalMs", health?.intervalMs, {
-    otherwise: 5_000,
-    min: 10,
-    max: DAY_MS,
-  });
-  const timeoutMs = checkedNumber("health.timeoutMs", health?.timeoutMs, {
-    otherwise: 2_000,
-    min: 1,
-    max: DAY_MS,
-  });
+  const { path, host, status, rise, fall } = health ?? {};
+  const intervalMs = checkedOption("HEALTH_INTERVAL", health?.intervalMs);
+  const timeoutMs = checkedOption("HEALTH_TIMEOUT", health?.timeoutMs);
   if (timeoutMs >= intervalMs) {
     throw new RangeError(
       `Cannot make a proxy: health.timeoutMs is ${timeoutMs}, not under health.intervalMs, which is ${intervalMs}`,
     );
   }
-  const times = { min: 1, max: 100 };
   return {
-    path: checkedText(
-      "health.path",
-      path ?? "/health",
-      pathGrammar.parse,
-      withoutQuery,
-    ),
-    host: host === undefined
-      ? undefined
-      : checkedText("health.host", host, authorityGrammar.parse),
-    passes: statusMatcher(
-      checkedText("health.status", status ?? "200-399", statusList.parse),
-    ),
+    path: checkedOption("HEALTH_PATH", path) || "/",
+    host: optionalOption("HEALTH_HOST", host),
+    passes: statusMatcher(checkedOption("HEALTH_STATUS", status)),
     lenient: path === undefined,
     intervalMs,
     timeoutMs,
-    rise: checkedNumber("health.rise", health?.rise, {
-      otherwise: 2,
-      ...times,
-    }),
-    fall: checkedNumber("health.fall", health?.fall, {
-      otherwise: 3,
-      ...times,
-    }),
+    rise: checkedOption("HEALTH_RISE", rise),
+    fall: checkedOption("HEALTH_FALL", fall),
   };
 }
 

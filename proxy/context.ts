@@ -6,7 +6,7 @@
  */
 
 import type { Backend, Pool } from "../balancer.ts";
-import type { Clock } from "../runtime/clock.ts";
+import type { Clock } from "../base/clock.ts";
 import type { BridgeBudget } from "./bridge_budget.ts";
 import type { Limits } from "./exchange.ts";
 import type { HostHeader, RequestRules } from "./headers.ts";

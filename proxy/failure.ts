@@ -5,13 +5,8 @@
  */
 
 import type { Context } from "./context.ts";
-import {
-  CLIENT_LEFT,
-  CLIENT_SLOW,
-  type Exchange,
-  STOPPED,
-  TOO_LARGE,
-} from "./exchange.ts";
+import type { Exchange } from "./exchange.ts";
+import { CLIENT_LEFT, CLIENT_SLOW, STOPPED, TOO_LARGE } from "./reasons.ts";
 import type { Failure } from "./transport.ts";
 import { HandshakeFailed } from "./handshake.ts";
 

@@ -8,7 +8,8 @@
 import { type Arrival, TOO_LARGE_BODY } from "./admit.ts";
 import type { Context } from "./context.ts";
 import { answer, type ErrorType, STATUS } from "./errors.ts";
-import { type Exchange, TOO_LARGE } from "./exchange.ts";
+import type { Exchange } from "./exchange.ts";
+import { TOO_LARGE } from "./reasons.ts";
 import { SLOW_CLIENT } from "./failure.ts";
 import type { Refusal } from "./guard.ts";
 import { explanation, settle, settleRefused } from "./settle.ts";

@@ -23,7 +23,7 @@ import type {
   Transport,
 } from "../proxy/transport.ts";
 import { Batched } from "./batched.ts";
-import type { Clock } from "./clock.ts";
+import type { Clock } from "../base/clock.ts";
 import {
   type ConnectOptions,
   type Destination,

@@ -10,7 +10,7 @@
  */
 
 import { readFile } from "node:fs/promises";
-import type { Clock, TimerHandle } from "./clock.ts";
+import type { Clock, TimerHandle } from "../base/clock.ts";
 
 /** Milliseconds between two looks. */
 const LOOK_MS = 500;
