@@ -2,7 +2,7 @@
 // that has to keep the beginning for another attempt.
 
 import { followed, reading } from "../proxy/body.ts";
-import { Sized } from "../runtime/deno.ts";
+import { Sized } from "../runtime/sized.ts";
 
 /** The body of a request, if any, read here piece by piece as it comes. */
 export function read({ body, headers }: Request): Blob | null {
