@@ -1112,7 +1112,8 @@ export class Forwarder implements Owner {
     // Nobody was there any more to take an answer.
     x.bytes = status === 499 ? 0 : bytesOf(response, x.method);
     this.#settle(x);
-    return response;
+    const { transport } = this.#options;
+    return transport.parting?.(x.request, x.connection, response) ?? response;
   }
 
   /** Answers a request that never became an exchange. */
@@ -1131,7 +1132,8 @@ export class Forwarder implements Owner {
     });
     const bytes = bytesOf(response, request.method);
     this.#tell(status, bytes, request, connection, startedAt);
-    return response;
+    const { transport } = this.#options;
+    return transport.parting?.(request, connection, response) ?? response;
   }
 
   /** Step 8 for a request that never became an exchange. */

@@ -143,6 +143,15 @@ export interface Transport {
     head: boolean,
   ): Response;
   /**
+   * An answer of our own that closes its connection and may come before its
+   * request has ended, made so that its client gets it; none leaves it as it is.
+   */
+  parting?(
+    request: Request,
+    connection: unknown,
+    response: Response,
+  ): Response;
+  /**
    * Has `ended` called when an answer has left or was cut, if the runtime can
    * tell without its body being read here.
    */

@@ -225,6 +225,17 @@ export class BunTransport implements Transport {
     return new Response(given, { status, headers: fields ?? headers });
   }
 
+  parting(
+    request: Request,
+    connection: unknown,
+    response: Response,
+  ): Response {
+    return (connection as Partial<BunServerLike> | undefined)?.requestIP ===
+        undefined
+      ? response
+      : lingering(request, response);
+  }
+
   handsOver(response: Response): boolean {
     // Bun calls a body of no type `application/octet-stream`, which a browser
     // offers to save; only one that is given as a stream it leaves alone.
@@ -385,11 +396,7 @@ export function listenBun(
     // The handler never throws: this is a backend's body that broke before
     // anything of the answer had left.
     error: broken,
-    fetch(request: Request, connection: unknown) {
-      const answer = handler(request, connection);
-      // A refusal is here at once, and nothing of the request has been read.
-      return answer instanceof Response ? lingering(request, answer) : answer;
-    },
+    fetch: handler,
     websocket: bunWebSocket,
     ...(tls === undefined ? {} : { tls }),
   });

@@ -19,7 +19,7 @@ import {
   trustV6,
   viaOff,
 } from "./fields.ts";
-import { earlyRefusals, earlyTimeouts } from "./early.ts";
+import { earlyRefusals, earlyTimeouts, earlyUnavailable } from "./early.ts";
 import { framingAsItIs, framingFollowed } from "./framing.ts";
 import { heads, longTargets } from "./heads.ts";
 import { host, hostOfBackend, hostPreserved } from "./host.ts";
@@ -57,6 +57,7 @@ export const GROUPS: readonly Group[] = [
   heads,
   longTargets,
   earlyRefusals,
+  earlyUnavailable,
   earlyTimeouts,
   framingAsItIs,
   framingFollowed,
