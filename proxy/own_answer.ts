@@ -32,7 +32,8 @@ export function refuse(
   // A client that has left takes no answer.
   const bytes = status === 499 ? 0 : bytesOf(response, method);
   settleRefused(status, bytes, arrival, c);
-  return response;
+  const { request, connection } = arrival;
+  return c.server.parting?.(request, connection, response) ?? response;
 }
 
 /** Answers a request whose last attempt has failed, or that had none. */
@@ -83,7 +84,7 @@ export function answerWith(
   // A client that has left takes no answer.
   x.bytes = status === 499 ? 0 : bytesOf(response, x.method);
   settle(x, c);
-  return response;
+  return c.server.parting?.(x.request, x.connection, response) ?? response;
 }
 
 function fieldsOf(

@@ -13,7 +13,7 @@ import { cancelling } from "./cancelling.ts";
 import type { Group } from "./case.ts";
 import { edge, edgeQuiet } from "./edge.ts";
 import { fields } from "./fields.ts";
-import { earlyRefusals, earlyTimeouts } from "./early.ts";
+import { earlyRefusals, earlyTimeouts, earlyUnavailable } from "./early.ts";
 import { framingAsItIs, framingFollowed } from "./framing.ts";
 import { heads, longTargets } from "./heads.ts";
 import { host, hostOfBackend, hostPreserved } from "./host.ts";
@@ -71,6 +71,7 @@ export const GROUPS: readonly Group[] = [
   heads,
   longTargets,
   earlyRefusals,
+  earlyUnavailable,
   earlyTimeouts,
   framingAsItIs,
   framingFollowed,

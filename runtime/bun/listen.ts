@@ -7,7 +7,6 @@
 import process from "node:process";
 import { answer } from "../../proxy/errors.ts";
 import type { Handler, Listener, ListenOptions } from "../listener.ts";
-import { lingering } from "./linger.ts";
 import type { BunServerLike } from "./server.ts";
 
 /** Bun's server, as far as it is used here. */
@@ -67,11 +66,7 @@ export function listenBun(
     // The handler never throws: this is a backend's body that broke before
     // anything of the answer had left.
     error: broken,
-    fetch(request: Request, connection: unknown) {
-      const answer = handler(request, connection);
-      // A refusal is here at once, and nothing of the request has been read.
-      return answer instanceof Response ? lingering(request, answer) : answer;
-    },
+    fetch: handler,
     ...(websocket === undefined ? {} : { websocket }),
     ...(tls === undefined ? {} : { tls }),
   });

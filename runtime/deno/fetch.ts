@@ -24,6 +24,7 @@ import { denoFailure, probeFailure, socketFailure } from "../failures.ts";
 import type { TransportOptions } from "../transport_options.ts";
 import { connectDeno } from "./connect.ts";
 import { answerLines, Draft } from "./inside.ts";
+import { Sized } from "./sized.ts";
 
 /** How `fetch` takes a client; not part of the Web's `RequestInit`. */
 interface DenoInit extends RequestInit {
@@ -251,31 +252,6 @@ function named(
   const host = fields.find(([name]) => name === "host")?.[1];
   const wanted = `http://${host}${url.slice(backend.origin.length)}`;
   return URL.canParse(wanted) ? wanted : url;
-}
-
-/**
- * A body of known length that is read as it is sent. `fetch` takes length and
- * stream from anything that is a `Blob`; given the stream alone it would send
- * it as chunked. It never repeats such a request by itself, and refuses to end
- * one whose stream ends early. Measured on 2.9.6 from 1 byte to 10 MB.
- */
-export class Sized extends Blob {
-  readonly #stream: ReadableStream<Chunk>;
-  readonly #size: number;
-
-  constructor(stream: ReadableStream<Chunk>, size: number) {
-    super();
-    this.#stream = stream;
-    this.#size = size;
-  }
-
-  override get size(): number {
-    return this.#size;
-  }
-
-  override stream(): ReadableStream<Chunk> {
-    return this.#stream;
-  }
 }
 
 /** Milliseconds that an idle connection to a Unix domain socket is kept. */
