@@ -20,10 +20,11 @@ import {
   isWell,
   permissionText,
 } from "../observe/check.ts";
+import { systemClock } from "../runtime/clock.ts";
 import { type Finding, findingOf } from "../runtime/finding.ts";
 import { env, writeLine, writeText } from "../runtime/process.ts";
 import { systemLookup } from "../runtime/resolve.ts";
-import { fetchTransport } from "../runtime/runtime.ts";
+import { transportFor } from "../runtime/runtime.ts";
 import { programFolder, workersOf } from "../runtime/workers.ts";
 import { statusMatcher } from "./health.ts";
 import { VERSION } from "./version.ts";
@@ -64,6 +65,7 @@ export async function check(
         ...FOREIGN_VARIABLES,
       ],
       files: folder === undefined ? files : [...files, folder],
+      byFetch: config.proxy.transport === "fetch",
       sharesTls: many && serve.tls !== undefined,
     }),
   );
@@ -77,9 +79,12 @@ async function found(
   path: string,
 ): Promise<Finding[]> {
   const health = proxy.health || {};
-  const transport = fetchTransport({
+  const timeoutMs = health.timeoutMs ?? 2_000;
+  const transport = transportFor(proxy.transport ?? "auto", {
     tls: proxy.backendTls,
     userAgent: USER_AGENT,
+    connectTimeoutMs: timeoutMs,
+    clock: systemClock,
   });
   const findings = await Promise.all(
     backends.map((backend) =>
@@ -88,7 +93,7 @@ async function found(
         lookup: systemLookup,
         path,
         host: health.host,
-        timeoutMs: health.timeoutMs ?? 2_000,
+        timeoutMs,
         userAgent: USER_AGENT,
       })
     ),
