@@ -31,10 +31,6 @@ const pools = urls.map((url) => {
 });
 let turn = 0;
 
-/** Where Deno keeps the fields of an answer. */
-const inside = Object.getOwnPropertySymbols(new Response())
-  .find(({ description }) => description === "response")!;
-
 function answered({ status, fields, body }: Answer): Response {
   const kept = fields.filter(([name]) =>
     name !== "connection" && name !== "keep-alive" &&
@@ -50,12 +46,7 @@ function answered({ status, fields, body }: Answer): Response {
       },
       cancel: (why) => body.cancel(why),
     }, { highWaterMark: 0 });
-  if (!Deno || status !== 200) {
-    return new Response(given, { status, headers: kept });
-  }
-  const response = new Response(given) as any;
-  response[inside].headerList = kept;
-  return response;
+  return new Response(given, { status, headers: kept });
 }
 
 /**

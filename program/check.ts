@@ -25,8 +25,9 @@ import {
 import { checkBackend, type CheckResult } from "./check_backend.ts";
 import { env, writeLine, writeText } from "../runtime/process.ts";
 import { systemLookup } from "../runtime/lookup.ts";
-import { fetchTransport } from "../runtime/runtime.ts";
+import { transportFor } from "../runtime/runtime.ts";
 import { programFolder, workersOf } from "../runtime/sharing.ts";
+import { systemClock } from "../base/clock.ts";
 import { statusMatcher } from "./health.ts";
 import { VERSION } from "./version.ts";
 
@@ -68,6 +69,7 @@ export async function check(
         ...FOREIGN_VARIABLES,
       ],
       files: folder === undefined ? files : [...files, folder],
+      byFetch: config.proxy.transport === "fetch",
       sharesTls: many && serve.tls !== undefined,
     }),
   );
@@ -81,9 +83,12 @@ async function found(
   path: string,
 ): Promise<CheckResult[]> {
   const health = proxy.health || {};
-  const transport = fetchTransport({
+  const timeoutMs = checkedOption("HEALTH_TIMEOUT", health.timeoutMs);
+  const transport = transportFor(checkedOption("TRANSPORT", proxy.transport), {
     tls: proxy.backendTls,
     userAgent: USER_AGENT,
+    connectTimeoutMs: timeoutMs,
+    clock: systemClock,
   });
   const results = await Promise.all(
     backends.map((backend) =>
@@ -92,7 +97,7 @@ async function found(
         lookup: systemLookup,
         path,
         host: health.host,
-        timeoutMs: checkedOption("HEALTH_TIMEOUT", health.timeoutMs),
+        timeoutMs,
         userAgent: USER_AGENT,
       })
     ),

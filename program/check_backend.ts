@@ -7,7 +7,7 @@
 
 import type { Backend } from "../balancer.ts";
 import type { ErrorType } from "../proxy/errors.ts";
-import type { FetchTransport } from "../proxy/transport.ts";
+import type { Transport } from "../proxy/transport.ts";
 import type { Lookup } from "../config/options.ts";
 
 /** What one backend said, or why it said nothing. */
@@ -15,7 +15,7 @@ export interface CheckResult {
   /** Whom it is about. */
   backend: Backend;
   /** The answer's header, if there was an answer. */
-  answer: { status: number; headers: Headers } | undefined;
+  answer: { status: number; headers: Pick<Headers, "get"> } | undefined;
   /** Why there was none, in a few words. */
   error: string | undefined;
   /** The kind of that. */
@@ -29,7 +29,7 @@ export interface CheckResult {
 /** Options for {@linkcode checkBackend}. */
 export interface CheckBackendOptions {
   /** Asks. */
-  transport: FetchTransport;
+  transport: Transport;
   /** Looks names up. */
   lookup: Lookup;
   /** Path that is asked for, after the base path. */
@@ -65,7 +65,7 @@ export async function checkBackend(
       ["user-agent", userAgent],
       ["accept-encoding", "gzip"],
     ];
-    const { status, headers, body } = await transport.send({
+    const answer = await transport.send({
       backend,
       url: backend.origin + backend.basePath + path,
       method: "GET",
@@ -74,9 +74,11 @@ export async function checkBackend(
       once: true,
       signal: controller.signal,
     });
-    result.answer = { status, headers };
+    result.answer = { status: answer.status, headers: answer.headers };
     result.ms = performance.now() - asked;
-    await body?.cancel().catch(() => {});
+    const { body } = answer;
+    if (body instanceof ReadableStream) await body.cancel().catch(() => {});
+    else if (body !== null && "read" in body) body.cancel(undefined);
   } catch (error) {
     result.ms = performance.now() - asked;
     if (controller.signal.aborted) {

@@ -165,6 +165,8 @@ export interface Needs {
   variables: readonly string[];
   /** Files that are read. */
   files: readonly string[];
+  /** Whether requests are sent by Deno's `fetch`. */
+  byFetch: boolean;
   /** Whether workers share a port for TLS. */
   sharesTls: boolean;
 }
@@ -186,9 +188,9 @@ export function permissionFlags(needs: Needs): string[] {
     ...(needs.sharesTls ? ["--unstable-net"] : []),
     // Through a socket Deno's `fetch` asks for the permission to reach the host
     // of the URL as well, which is whatever host a client has asked for.
-    ...(needs.anywhere || sockets.length > 0
+    ...(needs.anywhere || (needs.byFetch && sockets.length > 0)
       ? ["--allow-net"]
-      : flag("net", hosts)),
+      : flag("net", [...hosts, ...sockets.map((path) => `unix:${path}`)])),
     ...flag("env", needs.variables),
     // A socket is a file that is read and written.
     ...flag("read", [...files, ...sockets]),

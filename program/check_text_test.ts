@@ -128,6 +128,7 @@ const NEEDS: Needs = {
   anywhere: false,
   variables: ["BACKENDS"],
   files: ["/etc/ca.pem"],
+  byFetch: false,
   sharesTls: false,
 };
 
@@ -144,16 +145,18 @@ Deno.test("permissionFlags() names each host, variable and file once, and nothin
 // request answered with 503.
 Deno.test("permissionFlags() names no hosts where others are needed than can be named", () => {
   const socket = new Backend({ url: "unix:/run/app.sock" });
-  assert.deepEqual(
-    permissionFlags({ ...NEEDS, backends: [backend, socket] }),
-    [
-      "--no-prompt",
-      "--allow-net",
-      "--allow-env=BACKENDS",
-      "--allow-read=/etc/ca.pem,/run/app.sock",
-      "--allow-write=/run/app.sock",
-    ],
-  );
+  for (const byFetch of [false, true]) {
+    assert.deepEqual(
+      permissionFlags({ ...NEEDS, backends: [socket], byFetch }),
+      [
+        "--no-prompt",
+        byFetch ? "--allow-net" : "--allow-net=0.0.0.0:8080,unix:/run/app.sock",
+        "--allow-env=BACKENDS",
+        "--allow-read=/etc/ca.pem,/run/app.sock",
+        "--allow-write=/run/app.sock",
+      ],
+    );
+  }
   assert.equal(permissionFlags({ ...NEEDS, anywhere: true })[1], "--allow-net");
 });
 

@@ -75,7 +75,7 @@ const DENO: readonly Row[] = [
     reason: "this process is out of file descriptors",
   },
   {
-    match: /\(Connect\).*dns error/i,
+    match: /\(Connect\).*(?:dns error|failed to lookup)/i,
     type: "dns_error",
     sent: false,
     reason: "its name does not resolve",
@@ -291,12 +291,14 @@ export function denoFailure(error: unknown): Failure {
 }
 
 /**
- * Reads an error of `node:net` or `node:tls`, before a connection stands. Bun has
- * Node's codes; Deno has them too, but for TLS, where it has its own words.
+ * Reads an error of a socket, before a connection stands. Bun's are `node:net`'s
+ * and `node:tls`'s; Deno's have the same codes, but for TLS, names and permissions,
+ * where it has its own words.
  */
 export function socketFailure(error: unknown): Failure {
-  const { code, message } = error as { code?: unknown; message?: unknown };
+  const { code, message, name } = Object(error) as Error & { code?: unknown };
   const failure = lookUp(BUN, String(code ?? "")) ??
+    (name === "NotCapable" ? lookUp(DENO, name) : undefined) ??
     lookUp(DENO, `(Connect) ${message}`) ?? unknown(error);
   return unlessOurs({ ...failure, sent: false });
 }

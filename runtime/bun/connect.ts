@@ -86,6 +86,8 @@ function open(destination: Destination, { tls: own }: ConnectOptions) {
     // An address is no server name (RFC 6066 §3).
     ...(net.isIP(certifiedAs) === 0 ? { servername: certifiedAs } : {}),
     ALPNProtocols: [PROTOCOL],
+    // Whatever NODE_TLS_REJECT_UNAUTHORIZED says.
+    rejectUnauthorized: true,
     ...(ca === undefined ? {} : { ca }),
     ...(cert === undefined || key === undefined ? {} : { cert, key }),
   });

@@ -102,7 +102,6 @@ export class DenoSocket implements CountingSocket {
   }
 
   #came(room: Chunk, size: number | null): void {
-    this.#reading = false;
     if (this.#closed) return;
     // The kernel says once that a connection was reset: having told a write, it
     // shows a read a proper end, which would make a cut body look whole.
@@ -110,11 +109,13 @@ export class DenoSocket implements CountingSocket {
     const bytes = size === room.length ? room : room.subarray(0, size) as Chunk;
     const free = this.#events?.data(bytes) === true;
     if (!free && room === this.#room) this.#room = undefined;
+    // Only now: who is told of these bytes may pause and resume at once, and two
+    // reads at a time would bring what follows out of order.
+    this.#reading = false;
     if (!this.#paused && !this.#closed) this.#read();
   }
 
   readonly #failed = (error: Error): void => {
-    this.#reading = false;
     if (!this.#closed) this.#over(error);
   };
 
