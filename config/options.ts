@@ -212,7 +212,7 @@ export interface ProxyOptions {
    * (`socket`), by the runtime's `fetch`, or by `fetch` unless it would change
    * what is said (`auto`). The option `fetch` goes before all of them.
    *
-   * @default {"auto"}
+   * @default {"fetch"}
    */
   readonly transport?: "auto" | "fetch" | "socket" | undefined;
   /**

@@ -159,10 +159,10 @@ export const SETTINGS: {
   },
   TRANSPORT: {
     grammar: oneOf("auto", "fetch", "socket"),
-    default: "auto",
+    default: "fetch",
     field: "proxy.transport",
     help:
-      "How requests are sent: over `socket`s by Sluice's own HTTP/1.1 client, by the runtime's `fetch`, or `auto`: by `fetch` unless it would change what is said",
+      "How requests are sent: by the runtime's `fetch`, over `socket`s by Sluice's own HTTP/1.1 client, or `auto`: by `fetch` unless it would change what is said",
   },
   PORT: {
     grammar: port,

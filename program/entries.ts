@@ -11,6 +11,7 @@ import {
   parseBackendUrl,
 } from "../config/backends.ts";
 import { checkedNumber, checkedText } from "../config/check.ts";
+import { defaultOf } from "../config/option.ts";
 import type { BackendInit, BackendOptions } from "../config/options.ts";
 import type { BackendEntry } from "../discovery/membership.ts";
 import { sendsServerName, type SentBy } from "../runtime/runtime.ts";
@@ -99,7 +100,7 @@ function placeOf(
 /** What keeps a backend's name from being looked up, if anything does. */
 export function resolveFault(
   { url, resolve }: { url: string; resolve?: boolean | undefined },
-  by: SentBy = "auto",
+  by: SentBy = defaultOf("TRANSPORT"),
 ): string | undefined {
   return resolve === true && url.startsWith("https:") && !sendsServerName(by)
     ? `"${url}" has resolve, but Deno's fetch cannot ask an address for the ` +
