@@ -100,7 +100,7 @@ function placeOf(
 /** What keeps a backend's name from being looked up, if anything does. */
 export function resolveFault(
   { url, resolve }: { url: string; resolve?: boolean | undefined },
-  by: SentBy = defaultOf("TRANSPORT"),
+  by: SentBy = defaultOf("TRANSPORT")!,
 ): string | undefined {
   return resolve === true && url.startsWith("https:") && !sendsServerName(by)
     ? `"${url}" has resolve, but Deno's fetch cannot ask an address for the ` +
