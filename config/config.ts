@@ -3,7 +3,7 @@
  *
  * Nothing is read by itself: the environment and the files are handed in, so
  * that every wrong setting can be tried without a process. All faults are
- * collected; who starts a proxy should not have to mend one to see the next.
+ * collected, so that fixing one does not only reveal the next.
  *
  * @module
  */

@@ -163,7 +163,7 @@ export interface EjectOptions {
 
 /** TLS towards `https:` backends, as PEM text. */
 export interface BackendTlsOptions {
-  /** Certificates of a private authority, believed besides the usual ones. */
+  /** Certificates of a private authority, trusted in addition to the usual ones. */
   readonly ca?: string | undefined;
   /** The client certificate to show, with its chain. Goes with `key`. */
   readonly cert?: string | undefined;

@@ -286,7 +286,7 @@ export const SETTINGS: {
     default: "20%",
     field: "proxy.retryBudget",
     help:
-      "Retries as a share of the requests of the last 10 s, and 100 besides in the same 10 s",
+      "Retries as a share of the requests of the last 10 s, and 100 more in the same 10 s",
   },
   CONNECT_TIMEOUT: {
     grammar: duration("1ms", "1h"),

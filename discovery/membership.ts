@@ -1,6 +1,6 @@
 /**
  * A new list of backends in place of an old one, without a moment in which there
- * is nobody to send a request to.
+ * is no backend to send a request to.
  *
  * @module
  */

@@ -71,7 +71,7 @@ export class Resolver {
   }
 
   /**
-   * Follows these names, each a backend as it was configured, besides those that
+   * Follows these names, each a backend as it was configured, in addition to those that
    * it follows already. Resolves once each new one was looked up, or five seconds
    * have passed.
    */

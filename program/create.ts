@@ -54,7 +54,10 @@ export interface ProxyPool extends Iterable<Backend> {
   subscribe(listener: (event: PoolEvent) => void): () => void;
 }
 
-/** A proxy: a handler, and the pool behind it. */
+/**
+ * A proxy: a handler, and the pool behind it. With `await using` it is stopped at
+ * the end of its block.
+ */
 export interface ReverseProxy extends AsyncDisposable {
   /**
    * Answers a request by sending it on. Never throws and never rejects. May be
@@ -71,20 +74,26 @@ export interface ReverseProxy extends AsyncDisposable {
     connection?: unknown,
   ) => Response | Promise<Response>;
   /**
-   * For whoever calls `Bun.serve` with {@linkcode ReverseProxy.fetch}: without it Bun
-   * upgrades no connection. Of no use on Deno, and none needed there.
+   * Goes with {@linkcode ReverseProxy.fetch} to `Bun.serve`, which upgrades no
+   * connection without it. Not needed on Deno, nor with {@linkcode serve}.
    */
   readonly websocket: BunWebSocketHandlers;
   /** The backends, and what is known of each right now. */
   readonly pool: ProxyPool;
-  /** Resolves once every backend has been probed, or timed out. */
+  /**
+   * Resolves once every backend has been probed, or its probe has timed out. Until
+   * then every backend counts as up.
+   */
   readonly ready: Promise<void>;
   /**
    * The metrics in Prometheus' text format. Counting begins with the first call,
    * or with an admin port: call it once at the start.
    */
   metrics(): string;
-  /** Ends probes and timers; may be called twice. What runs goes to its end. */
+  /**
+   * Ends probes and timers; may be called twice. Requests in flight go to their
+   * end. Resolves when nothing of the proxy is left.
+   */
   stop(): Promise<void>;
 }
 
@@ -97,10 +106,33 @@ export function coreOf(proxy: ReverseProxy): Core | undefined {
 }
 
 /**
- * Makes a proxy. Its probes begin at once; nothing listens.
+ * Makes a proxy. Its probes begin at once; nothing listens. The options are read
+ * and checked here: each default and each bound is that of the setting of the
+ * same meaning.
  *
- * @throws {TypeError | RangeError} If an option cannot be used; its name and
- * what is wanted stand in the message.
+ * @example Two pools behind one `if`
+ * ```ts
+ * import { createProxy } from "../mod.ts";
+ *
+ * const api = createProxy({ backends: ["http://127.0.0.1:3000"] });
+ * const pages = createProxy({
+ *   backends: [() => new Response("Hello\n")],
+ *   health: false,
+ * });
+ * const handler = (request: Request, connection?: unknown) =>
+ *   new URL(request.url).pathname.startsWith("/api/")
+ *     ? api.fetch(request, connection)
+ *     : pages.fetch(request, connection);
+ *
+ * const answer = await handler(new Request("http://sluice.test/"));
+ * console.assert(await answer.text() === "Hello\n");
+ * await api.stop();
+ * await pages.stop();
+ * ```
+ *
+ * @throws {TypeError} If an option is of the wrong kind; the message has its name
+ * and what is wanted.
+ * @throws {RangeError} If a number is outside of its bounds.
  */
 export function createProxy(options: ProxyOptions): ReverseProxy {
   return assemble(options, undefined).proxy;

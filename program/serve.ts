@@ -17,7 +17,7 @@ import { coreOf, type ReverseProxy } from "./create.ts";
 import { serveHere } from "./front.ts";
 import { serveWorkers } from "./serve_workers.ts";
 
-/** A proxy that is listened for. */
+/** A proxy that listens. With `await using` it drains at the end of its block. */
 export interface ProxyServer extends AsyncDisposable {
   /** The port, also when a free one was taken. */
   readonly port: number;
@@ -31,7 +31,9 @@ export interface ProxyServer extends AsyncDisposable {
    */
   readonly ready: Promise<void>;
   /**
-   * Drains and stops, the proxy included. May be called twice.
+   * Drains and stops, the proxy included: no new connections, what is under way
+   * goes to its end, and past `drainTimeoutMs` the rest is cut. May be called
+   * twice.
    */
   stop(): Promise<void>;
   /** Resolves when it has stopped. */
@@ -39,9 +41,26 @@ export interface ProxyServer extends AsyncDisposable {
 }
 
 /**
- * Listens in front of a proxy, in the same way on both runtimes.
+ * Listens in front of a proxy, in the same way on both runtimes, with draining,
+ * TLS, an admin port and workers where the options ask for them.
  *
- * @throws {RangeError} If an option cannot be used.
+ * @example
+ * ```ts
+ * import { createProxy, serve } from "../mod.ts";
+ *
+ * const proxy = createProxy({
+ *   backends: [() => new Response("Hello\n")],
+ *   health: false,
+ * });
+ * await using server = serve(proxy, { host: "127.0.0.1", port: 0 });
+ * await server.ready;
+ * console.assert(await (await fetch(server.url)).text() === "Hello\n");
+ * ```
+ *
+ * @throws {TypeError} If the proxy is not from `createProxy()`, if an option is
+ * of the wrong kind, or if a backend is this server itself.
+ * @throws {RangeError} If a number is outside of its bounds, or if there cannot be
+ * workers here.
  * @throws If the port cannot be had.
  */
 export function serve(

@@ -79,7 +79,7 @@ export function work(): void {
         } catch (error) {
           const reason = error instanceof Error ? error.message : String(error);
           line.post({ kind: "cannot", reason });
-          // Whoever cannot work now may be able to later.
+          // A worker that cannot work now may be able to later.
           throw error;
         }
         break;
@@ -100,7 +100,7 @@ export function work(): void {
         break;
       case "drain":
         // One that has not begun has nothing to finish. It does not exit by
-        // itself: of a thread's exit Deno tells nobody.
+        // itself: Deno does not report a thread's exit.
         (working?.stop() ?? Promise.resolve(undefined)).then((snapshot) =>
           line.post({ kind: "stopped", snapshot })
         );

@@ -1,5 +1,5 @@
 /**
- * Every test of the project, and with `--ok` every check besides, one step after
+ * Every test of the project, and with `--ok` every check too, one step after
  * another; the last line says how many passed and failed over all of them.
  *
  * ```sh
@@ -175,7 +175,7 @@ export function judge(
     // no example at all, which is no failure.
     return { passed: 0, failed: code === 0 ? 0 : 1, skipped: 0 };
   }
-  // Something besides the tests went wrong, such as a file that did not load.
+  // Something other than a test went wrong, such as a file that did not load.
   if (code !== 0 && counts.failed === 0) counts.failed = 1;
   return counts;
 }

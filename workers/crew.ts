@@ -1,7 +1,7 @@
 /**
  * The workers, as the first process sees to them: it starts them, tells them of
  * every change in the pool, adds up what they count, judges the outcomes that
- * they hear of, replaces whoever dies and has them drained in the end.
+ * they hear of, replaces those that die and has them drained in the end.
  *
  * It listens for no client itself. So it is never too busy to probe, to answer
  * its operator or to notice a death, and no request suffers from what it does. A
@@ -72,7 +72,7 @@ export interface CrewOptions {
   log: (line: string) => void;
 }
 
-/** One worker's place in the crew, whoever fills it. */
+/** One worker's place in the crew; a replacement takes it over. */
 interface Slot {
   number: number;
   worker: Worker<FromWorker, ToWorker> | undefined;
@@ -245,7 +245,7 @@ export class Crew {
           of: size,
           table: table.at,
           counts: this.#counts,
-          // Whoever takes a dead one's place takes its port too.
+          // A replacement takes the port too.
           serve: { ...common.serve, port: this.#port ?? common.serve.port },
           backends: this.#states(),
         });
@@ -311,7 +311,7 @@ export class Crew {
     slot.worker = undefined;
     // At once: what it had under way must not count against a limit.
     this.#table.forget(slot.number);
-    if (!this.#stopping) this.#mend();
+    if (!this.#stopping) this.#repair();
     if (slot.last !== undefined) {
       // It has nothing under way any more.
       const past = { ...slot.last, inFlight: 0, webSocketsOpen: 0 };
@@ -347,7 +347,7 @@ export class Crew {
    * been killed after it had counted for all, and before it had counted for
    * itself. Those that live count all the time, so it is what stays the same.
    */
-  #mend(): void {
+  #repair(): void {
     const { clock } = this.#options;
     clock.clear(this.#mending);
     const left = this.#table.unowned();

@@ -29,7 +29,7 @@ export interface Begin {
   pseudonym: string | undefined;
   /** What clients may show to have their requests explained. */
   token: string | undefined;
-  /** Whether somebody wants figures. */
+  /** Whether figures are wanted. */
   counts: boolean;
   backends: readonly BackendState[];
 }

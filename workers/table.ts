@@ -8,7 +8,7 @@
  * others have sent. Messages would come too late for either.
  *
  * Each worker also writes down its own part: when one dies, what it had under
- * way is over, and is taken out of the sums by whoever finds it dead.
+ * way is over, and is taken out of the sums by the process that finds it dead.
  *
  * @module
  */
@@ -200,13 +200,13 @@ export class Places {
   readonly #free: number[] = [];
   readonly #clear: (at: number) => void;
 
-  /** `clear` makes a place as good as new before it is given away again. */
+  /** `clear` empties a place before it is given away again. */
   constructor(clear: (at: number) => void) {
     this.#clear = clear;
   }
 
   /**
-   * A place that nobody has.
+   * A place that is free.
    *
    * @throws {RangeError} If all are taken.
    */
