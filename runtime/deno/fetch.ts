@@ -7,7 +7,7 @@
 
 import type { Backend } from "../../balancer.ts";
 import type { ProbeResult } from "../../health.ts";
-import { type Chunk, readingInto, streamOf } from "../../proxy/body.ts";
+import { readingInto, streamOf } from "../../proxy/body.ts";
 import { type Fields, isResponseDropped } from "../../proxy/fields.ts";
 import { declaredLength, lengthIn } from "../../proxy/framing.ts";
 import { isMapped } from "../../proxy/mapping.ts";
