@@ -24,6 +24,7 @@ import { type Accepts, type Policy, roundRobin } from "./balancer/policies.ts";
 
 export {
   Backend,
+  type BackendContext,
   type BackendFunction,
   type BackendInit,
   hash,
@@ -31,6 +32,8 @@ export {
 } from "./balancer/backend.ts";
 export {
   type Accepts,
+  type NotedPolicy,
+  ownPolicy,
   type Policy,
   policyOf,
   type PolicyOptions,

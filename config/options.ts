@@ -9,11 +9,42 @@
  * @module
  */
 
-import type { BackendFunction } from "../balancer.ts";
+import type { Backend, BackendFunction, Policy } from "../balancer.ts";
+import type { RequestRecord } from "../observe/log.ts";
+import type {
+  KeyFunction,
+  OnError,
+  OnRequest,
+  OnResponse,
+} from "../proxy/hook_types.ts";
 import type { Clock } from "../runtime/clock.ts";
 import type { Lookup } from "../runtime/resolve.ts";
 
-export type { BackendFunction } from "../balancer.ts";
+export type { BackendContext, BackendFunction, Policy } from "../balancer.ts";
+export type { AttemptRecord, RequestRecord } from "../observe/log.ts";
+export type { ErrorType } from "../proxy/errors.ts";
+export type {
+  AttemptContext,
+  KeyFunction,
+  OnError,
+  OnRequest,
+  OnResponse,
+  ProxyFailure,
+  RequestContext,
+} from "../proxy/hook_types.ts";
+
+/** The name of a policy. */
+export type PolicyName =
+  | "round_robin"
+  | "least_conn"
+  | "random"
+  | "p2c"
+  | "ewma"
+  | "ip_hash"
+  | "uri_hash"
+  | `header:${string}`
+  | `cookie:${string}`
+  | `sticky:${string}`;
 
 /** One backend as an object: where it is, and its share of the requests. */
 export interface BackendOptions {
@@ -87,8 +118,55 @@ export type BackendInit =
   | BackendFunction
   | BackendFunctionOptions;
 
+/**
+ * Checks the health of one backend: `true` if it is well, `false` or the reason,
+ * in a few words, if it is not. A throw or a rejection is a failure too. When the
+ * time of a probe is over `signal` fires, and the probe has failed.
+ */
+export type HealthCheck = (
+  backend: Backend,
+  signal: AbortSignal,
+) => boolean | string | Promise<boolean | string>;
+
 /** How backends are probed. */
 export interface HealthOptions {
+  /**
+   * Takes the place of the HTTP probe: called for each backend that is not a
+   * function, on `intervalMs`, for `timeoutMs` at most. Not together with `path`,
+   * `host`, `status`, `headers` or `method`, which it would ignore. Default:
+   * none.
+   *
+   * @example
+   * ```ts
+   * import { createProxy } from "../mod.ts";
+   *
+   * const proxy = createProxy({
+   *   backends: ["http://127.0.0.1:3000"],
+   *   health: {
+   *     async check({ url }, signal) {
+   *       const response = await fetch(`${url}/status`, { signal });
+   *       const { queue } = await response.json();
+   *       return queue < 100 || `${queue} jobs are waiting`;
+   *     },
+   *   },
+   *   log: () => {},
+   * });
+   * await proxy.stop();
+   * ```
+   */
+  readonly check?: HealthCheck | undefined;
+  /**
+   * Fields that probes send in addition to their own, such as a key. No `Host`
+   * (see `host`), and no field that frames a message or concerns one connection.
+   * Default: none.
+   */
+  readonly headers?: Readonly<Record<string, string>> | undefined;
+  /**
+   * The method of probes.
+   *
+   * @default {"GET"}
+   */
+  readonly method?: "GET" | "HEAD" | "OPTIONS" | undefined;
   /**
    * What is asked for, after the backend's base path. Begins with `/`; may
    * have a query. While it is left out, every status under 500 counts as up.
@@ -167,11 +245,162 @@ export interface ProxyOptions {
   /**
    * How one backend is picked: `round_robin` (smooth, weighted), `least_conn`,
    * `random`, `p2c`, `ewma`, `ip_hash`, `uri_hash`, `header:NAME`,
-   * `cookie:NAME` or `sticky:NAME`.
+   * `cookie:NAME` or `sticky:NAME`; or a function, which may go by all that is
+   * known of a {@linkcode Backend}. If it throws, or picks what it must not, that
+   * is logged once and round robin decides.
    *
    * @default {"round_robin"}
+   *
+   * @example The backend with the lowest latency, as far as it is known
+   * ```ts
+   * import { createProxy, type Policy } from "../mod.ts";
+   *
+   * const quickest: Policy = (backends, accepts) =>
+   *   backends.filter(accepts).sort((a, b) =>
+   *     (a.latencyMs || 0) - (b.latencyMs || 0)
+   *   )[0];
+   * const proxy = createProxy({
+   *   backends: ["http://127.0.0.1:3000", "http://127.0.0.1:3001"],
+   *   policy: quickest,
+   *   log: () => {},
+   * });
+   * await proxy.stop();
+   * ```
    */
-  readonly policy?: string | undefined;
+  readonly policy?: PolicyName | Policy | undefined;
+  /**
+   * What `ip_hash`, `uri_hash`, `header:NAME` and `cookie:NAME` hash, in place of
+   * what they are named after, and what a policy function gets. `undefined`
+   * leaves the request to round robin; so does a throw, which is logged once. It
+   * is called for each request, and must return at once. Refused with a policy
+   * that hashes nothing. Default: the policy's own.
+   *
+   * @example
+   * ```ts
+   * import { createProxy } from "../mod.ts";
+   *
+   * const proxy = createProxy({
+   *   backends: ["http://127.0.0.1:3000", "http://127.0.0.1:3001"],
+   *   policy: "uri_hash",
+   *   key: (request) => new URL(request.url).searchParams.get("room") ?? undefined,
+   *   log: () => {},
+   * });
+   * await proxy.stop();
+   * ```
+   */
+  readonly key?: KeyFunction | undefined;
+  /**
+   * Edits what a backend is sent: called once for each attempt, with the fields
+   * as they are about to be sent. May return a `Response`, or a promise of one;
+   * the client is answered with that, and the attempt's backend is neither
+   * counted nor judged.
+   *
+   * `Content-Length`, `Transfer-Encoding`, `Connection` and the other fields that
+   * frame a message or concern one connection are ignored. `Host` may be set.
+   *
+   * A throw, a rejection or a `Host` that is none costs the request a 500; so
+   * does a hook that takes longer than `timeoutMs`. A client that leaves and
+   * `stop()` end it sooner, see `context.signal`. Default: none.
+   *
+   * @example
+   * ```ts
+   * import { createProxy } from "../mod.ts";
+   *
+   * const proxy = createProxy({
+   *   backends: [(request) => new Response(request.headers.get("x-plan"))],
+   *   onRequest(headers, { request }) {
+   *     if (!request.headers.has("authorization")) {
+   *       return new Response("Log in first\n", { status: 401 });
+   *     }
+   *     headers.delete("authorization");
+   *     headers.set("x-plan", "free");
+   *     return undefined;
+   *   },
+   * });
+   * const refused = await proxy.fetch(new Request("http://sluice.test/"));
+   * console.log(refused.status, await refused.text()); // 401 Log in first
+   * await proxy.stop();
+   * ```
+   */
+  readonly onRequest?: OnRequest | undefined;
+  /**
+   * Edits the answer of a backend, or replaces it: called with the `Response`
+   * that the client would get, whose fields can be changed. Return nothing to
+   * send that, or another `Response`; its body may be made of the first one's,
+   * with `pipeThrough()` for example. A body that you neither return nor begin to
+   * read before you return is given up. Bodies come as the backend sent them,
+   * perhaps compressed: delete `Accept-Encoding` in `onRequest` if you want to
+   * read them.
+   *
+   * The rules for fields hold after it: what frames a message is ignored, and a
+   * body other than the backend's goes out without a length. Not called for
+   * WebSockets (101) nor for Sluice's own answers (see `onError`).
+   *
+   * A throw, a rejection or a hook that takes longer than `timeoutMs` costs the
+   * request a 500, for which the backend is not blamed. While it is set, each
+   * answer is relayed in pieces, which costs throughput. Default: none.
+   *
+   * @example
+   * ```ts
+   * import { createProxy } from "../mod.ts";
+   *
+   * const proxy = createProxy({
+   *   backends: [() => new Response("hello")],
+   *   onResponse(response) {
+   *     response.headers.set("x-served-by", "sluice");
+   *   },
+   * });
+   * const response = await proxy.fetch(new Request("http://sluice.test/"));
+   * console.log(response.headers.get("x-served-by"), await response.text());
+   * await proxy.stop();
+   * ```
+   */
+  readonly onResponse?: OnResponse | undefined;
+  /**
+   * Replaces Sluice's own answers (4xx and 5xx), both to a request that it
+   * refuses and to one that no backend has answered. May return a `Response`, or
+   * a promise of one; otherwise, and when it fails or takes longer than
+   * `timeoutMs`, the answer is Sluice's. Its body is read whole, up to 1 MB.
+   * `Connection` and `X-Request-Id` are Sluice's in any case; `Proxy-Status`,
+   * `Cache-Control`, `Retry-After` and `Allow` are added where they are missing.
+   * Default: none.
+   *
+   * @example
+   * ```ts
+   * import { createProxy } from "../mod.ts";
+   *
+   * const proxy = createProxy({
+   *   backends: [() => {
+   *     throw new Error("out of order");
+   *   }],
+   *   onError: ({ status, type }) => Response.json({ error: type }, { status }),
+   *   log: () => {},
+   * });
+   * const response = await proxy.fetch(new Request("http://sluice.test/"));
+   * console.log(response.status, await response.json());
+   * await proxy.stop();
+   * ```
+   */
+  readonly onError?: OnError | undefined;
+  /**
+   * Told of each request after the end of its answer's body, whether or not
+   * `accessLog` is on: with what a line of the JSON access log has. What it
+   * throws is logged once. Default: none.
+   *
+   * @example
+   * ```ts
+   * import { createProxy } from "../mod.ts";
+   *
+   * const proxy = createProxy({
+   *   backends: [() => new Response("hello")],
+   *   onSettled: ({ status, bytes }) => console.log(status, bytes), // 200 5
+   * });
+   * const response = await proxy.fetch(new Request("http://sluice.test/"));
+   * await response.text();
+   * await proxy.stop();
+   * ```
+   */
+  readonly onSettled?: ((record: RequestRecord) => void) | undefined;
   /** Health probes; `false` for none. Default: on, with its defaults. */
   readonly health?: false | HealthOptions | undefined;
   /** Ejection after bad outcomes; `false` for none. Default: on. */
@@ -335,8 +564,47 @@ export interface AdminOptions {
   readonly token?: string | undefined;
 }
 
+/** A request's connection, as {@linkcode ServeOptions.fetch} gets it. */
+export interface Connection {
+  /**
+   * The address of the other end. `undefined` on a Unix domain socket; `null` if
+   * the client has left already.
+   */
+  readonly clientAddress: string | null | undefined;
+}
+
 /** Options of the server in front of a proxy. */
 export interface ServeOptions {
+  /**
+   * Answers the requests in place of the proxy, and passes on what it wants to
+   * with `proxy.fetch(request, connection)`, to this proxy or another one. A
+   * `Request` that is made of the client's may be passed on with the same
+   * `connection`; only a WebSocket needs the client's own. A throw is a 500.
+   * Draining, the admin port and `stop()` work as without it; only a second
+   * proxy has to be stopped by you, after `finished`. Default: `proxy.fetch`.
+   *
+   * @example
+   * ```ts
+   * import { createProxy, serve } from "../mod.ts";
+   *
+   * const proxy = createProxy({ backends: [() => new Response("hello")] });
+   * const server = serve(proxy, {
+   *   port: 0,
+   *   host: "127.0.0.1",
+   *   fetch: (request, connection) =>
+   *     new URL(request.url).pathname === "/about"
+   *       ? new Response("answered here\n")
+   *       : proxy.fetch(request, connection),
+   * });
+   * await server.stop();
+   * ```
+   */
+  readonly fetch?:
+    | ((
+      request: Request,
+      connection: Connection,
+    ) => Response | Promise<Response>)
+    | undefined;
   /**
    * Port to listen on, 0 to 65535; 0 takes a free one.
    *
@@ -369,8 +637,10 @@ export interface ServeOptions {
    * Listeners on the one port, 1 to 256; `"auto"` for one a processor. With
    * more than one, workers answer the requests (threads on Deno, which have to
    * be allowed to read the module's folder, processes on Bun) and this process
-   * probes, judges and tells them. The proxy then takes no `fetch`, `clock` or
-   * `random`, and no backend that is a function: those cannot be handed over.
+   * probes, judges and tells them. The proxy then takes no hook, no `key`, no
+   * `fetch`, `clock` or `random`, no policy and no backend that is a function,
+   * and `serve()` no `fetch`: those cannot be handed over. `health.check` can be
+   * used, since this process probes.
    *
    * @default {1}
    */

@@ -31,6 +31,7 @@ import {
   statusList,
 } from "./grammar.ts";
 import type { Grammar } from "./grammar.ts";
+import type { PolicyName } from "./options.ts";
 
 /** What the text of each setting is read into. */
 export type SettingValues = {
@@ -44,7 +45,7 @@ export type SettingValues = {
   TLS_CERT: string;
   TLS_KEY: string;
   WORKERS: number | "auto";
-  POLICY: string;
+  POLICY: PolicyName;
   HEALTH_PATH: string | false;
   HEALTH_HOST: string;
   HEALTH_STATUS: string;

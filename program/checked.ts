@@ -53,12 +53,16 @@ export function checkedOptions(options: ProxyOptions): Checked {
   return {
     ...checkedLimits(options),
     hostHeader,
-    policy: checkedText(
-      "policy",
-      options.policy ?? "round_robin",
-      policyGrammar.parse,
-    ),
+    policy: policyName(options.policy),
   };
+}
+
+/** What a policy is called where it is shown; a function by its own name. */
+function policyName(policy: ProxyOptions["policy"] = "round_robin"): string {
+  if (typeof policy === "function") {
+    return `function:${policy.name.replace(/[^\w.$-]/g, "_") || "anonymous"}`;
+  }
+  return checkedText("policy", policy, policyGrammar.parse);
 }
 
 function checkedLimits(

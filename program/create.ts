@@ -7,6 +7,8 @@
 import {
   type Backend,
   type BackendInit,
+  type NotedPolicy,
+  ownPolicy,
   type Policy,
   policyOf,
   Pool,
@@ -47,7 +49,10 @@ import type { Crew } from "../workers/crew.ts";
 import { type Callbacks, callbacksOf } from "./callbacks.ts";
 import { type Checked, checkedOptions, matcherOf } from "./checked.ts";
 import { entryOf, entryToAdd } from "./entries.ts";
+import { toldOnce } from "./guarded.ts";
+import { HandedOn } from "./handler.ts";
 import { checkedHealth, Judges } from "./health.ts";
+import { hooksOf, settledBy } from "./hooks.ts";
 import { lifeOf } from "./life.ts";
 import { VERSION } from "./version.ts";
 
@@ -173,12 +178,15 @@ export function assemble(
   };
   const { log, random, clock } = callbacks;
   const { policy } = checked;
-  const picks = policyOf(policy, { random, now: () => clock.now() });
+  const hooks = hooksOf(options, policy, log);
+  const picks = typeof options.policy === "function"
+    ? ownPolicy(options.policy, toldOnce("policy", log))
+    : policyOf(policy, { random, now: () => clock.now() });
   const { pool, named } = poolOf(options, worker, picks, callbacks, state);
   const { own, transport } = transportsOf(options, pool);
   const judges = new Judges(pool, health, callbacks, {
-    probe: (backend, path, signal, host) =>
-      transport.probe(backend, path, signal, host),
+    probe: (backend, path, signal, options) =>
+      transport.probe(backend, path, signal, options),
     probed: (backend, passed, report) =>
       state.probes?.add(backend, passed, report),
   });
@@ -187,6 +195,7 @@ export function assemble(
   const pseudonym = pseudonymOf(options, worker);
   const forwarder = new Forwarder({
     ...forwarding(options, checked, picks.needs, callbacks),
+    hooks,
     pool,
     server,
     transport,
@@ -239,7 +248,17 @@ export function assemble(
     },
   });
   const proxy: Proxy = {
-    fetch: answering((r, connection) => forwarder.handle(r, connection), log),
+    fetch: answering(
+      (request, connection) =>
+        connection instanceof HandedOn
+          ? forwarder.handle(
+            request,
+            connection.of(request),
+            connection.served,
+          )
+          : forwarder.handle(request, connection),
+      log,
+    ),
     websocket: bunWebSocket(checked.maxMessageBytes),
     pool,
     ready,
@@ -361,27 +380,28 @@ function pseudonymOf(
 function forwarding(
   options: ProxyOptions,
   checked: Checked,
-  needs: Policy["needs"],
+  needs: NotedPolicy["needs"],
   { clock, log, logAccess }: Callbacks,
 ) {
   const { accessLog = false, logQuery = true } = options;
   const { idleTimeoutMs, maxInFlight } = checked;
   const format = { format: accessLog || "json", query: logQuery } as const;
+  const line = accessLog === false
+    ? undefined
+    : (settled: Settled) => logAccess(accessLine(settled, Date.now(), format));
+  const settled = settledBy(options, line, log);
   return {
     ...checked,
     clock,
     log,
     resume: options.resume === true,
-    exact: accessLog !== false || needs !== undefined ||
+    exact: settled !== undefined || needs !== undefined ||
       maxInFlight !== Infinity || idleTimeoutMs !== Infinity,
     timed: needs === "latency",
     requestId: options.requestId === true,
     trace: options.trace === true,
-    settled: accessLog === false
-      ? undefined
-      : (settled: Settled) =>
-        logAccess(accessLine(settled, Date.now(), format)),
-    keyOf: keyOf(checked.policy),
+    settled,
+    keyOf: options.key === undefined ? keyOf(checked.policy) : undefined,
   };
 }
 
@@ -389,7 +409,7 @@ function forwarding(
  * A handler that answers whatever happens. What gets as far as here is a fault of
  * ours: it costs one request a 500, and not a library's user the process.
  */
-function answering(
+export function answering(
   handle: Proxy["fetch"],
   log: Callbacks["log"],
 ): Proxy["fetch"] {

@@ -31,7 +31,9 @@ import {
 } from "../runtime/workers.ts";
 import { type AdminServer, serveAdmin } from "./admin.ts";
 import { HOUR_MS } from "./checked.ts";
-import { type Inside, insides, type Proxy } from "./create.ts";
+import { answering, type Inside, insides, type Proxy } from "./create.ts";
+import { OwnHandler } from "./handler.ts";
+import { functionsForWorkers } from "./hooks.ts";
 
 /** A proxy that is listened for. */
 export interface Server extends AsyncDisposable {
@@ -71,6 +73,9 @@ export function serve(proxy: Proxy, options: ServeOptions = {}): Server {
     throw new RangeError(`Cannot serve: workers ${workers}`);
   }
   if (tls !== undefined) checkTls("serve", "tls", tls, tlsFault);
+  if (options.fetch !== undefined && typeof options.fetch !== "function") {
+    throw new TypeError("Cannot serve: fetch is not a function");
+  }
   refuseOwn(proxy, options);
   const drainOptions = {
     delayMs: checkedNumber("drainDelayMs", options.drainDelayMs, {
@@ -153,7 +158,7 @@ interface Front {
 function serveHere(
   proxy: Proxy,
   inside: Inside,
-  { tls }: ServeOptions,
+  { tls, fetch }: ServeOptions,
   { host, port }: { host: string; port: number },
 ): Front {
   const { forwarder } = inside;
@@ -161,14 +166,18 @@ function serveHere(
     scheme: tls === undefined ? "http" : "https",
     authority: undefined,
   };
-  const gate = new Gate((request, connection) =>
-    forwarder.handle(request, connection, served)
+  const own = fetch && new OwnHandler(fetch, served, () => inside.draining);
+  const gate = new Gate(
+    own === undefined
+      ? (request, connection) => forwarder.handle(request, connection, served)
+      : answering(own.handle, inside.log),
   );
   const listener = listen(gate.handle, {
     port,
     host,
     tls,
     shared: isWorker(),
+    refusesLate: own !== undefined || inside.options.onError !== undefined,
     websocket: proxy.websocket,
     log: inside.log,
   });
@@ -181,7 +190,7 @@ function serveHere(
       return forwarder.uploading;
     },
     get started() {
-      return forwarder.started;
+      return own?.started ?? forwarder.started;
     },
     get bridged() {
       return forwarder.bridged;
@@ -202,9 +211,6 @@ function serveHere(
   };
 }
 
-/** Options of a proxy that are functions, and so cannot go to a worker. */
-const ONLY_HERE = ["fetch", "clock", "random"] as const;
-
 /** Has workers listen; this process probes, judges and tells them. */
 function serveWorkers(
   proxy: Proxy,
@@ -212,10 +218,12 @@ function serveWorkers(
   options: ServeOptions,
   { host, port: wanted }: { host: string; port: number },
 ): Front {
-  const { admin, workers, ...serve } = options;
+  const { admin, workers, fetch: _handler, ...serve } = options;
   const given = inside.options;
-  const odd = ONLY_HERE.find((name) => given[name] !== undefined) ??
-    (proxy.pool.backends.some(({ answer }) => answer !== undefined)
+  const odd = functionsForWorkers(given)[0] ??
+    (options.fetch !== undefined
+      ? "serve()'s fetch"
+      : proxy.pool.backends.some(({ answer }) => answer !== undefined)
       ? "backends"
       : undefined);
   if (odd !== undefined) {
@@ -232,6 +240,8 @@ function serveWorkers(
     fetch: _fetch,
     clock: _clock,
     random: _random,
+    // Probes are made here, perhaps by a function.
+    health: _health,
     ...plain
   } = given;
   try {

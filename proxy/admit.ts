@@ -22,6 +22,7 @@ import {
   targetOf,
 } from "./guard.ts";
 import type { Read } from "./headers.ts";
+import { requestContext } from "./hooks.ts";
 import { traceOf } from "./trace.ts";
 import { watchClient } from "./watch.ts";
 import { handshakeOf } from "./handshake.ts";
@@ -145,6 +146,9 @@ function mark(x: Exchange, c: Context): void {
       target: x.target.text,
       headers: request.headers,
     });
+  }
+  if (c.hooks.key !== undefined) {
+    x.key = c.hooks.key(request, requestContext(x, c));
   }
   if (c.sticky !== undefined) x.key = c.sticky.keyOf(request.headers);
   const authorization = fields.get("authorization");

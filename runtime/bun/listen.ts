@@ -35,7 +35,7 @@ function broken(): Response {
 /** Listens with `Bun.serve`. */
 export function listenBun(
   handler: Handler,
-  { port, host, tls, shared = false, websocket }: ListenOptions,
+  { port, host, tls, shared = false, refusesLate, websocket }: ListenOptions,
 ): Listener {
   const { Bun } = globalThis as unknown as { Bun: BunGlobal };
   const server = Bun.serve({
@@ -53,7 +53,11 @@ export function listenBun(
     fetch(request: Request, connection: unknown) {
       const answer = handler(request, connection);
       // A refusal is here at once, and nothing of the request has been read.
-      return answer instanceof Response ? lingering(request, answer) : answer;
+      if (answer instanceof Response) return lingering(request, answer);
+      // One of those may wait for a user's function; others have read the body.
+      return refusesLate === true
+        ? answer.then((answer) => lingering(request, answer))
+        : answer;
     },
     ...(websocket === undefined ? {} : { websocket }),
     ...(tls === undefined ? {} : { tls }),
