@@ -222,7 +222,7 @@ function serveWorkers(
   const given = inside.options;
   const odd = functionsForWorkers(given)[0] ??
     (options.fetch !== undefined
-      ? "serve()'s fetch"
+      ? "fetch"
       : proxy.pool.backends.some(({ answer }) => answer !== undefined)
       ? "backends"
       : undefined);
