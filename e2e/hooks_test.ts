@@ -101,6 +101,42 @@ forBoth(
   },
 );
 
+forBoth(
+  "onRequest() that sets Host has a Location of that host mapped",
+  async (runtime) => {
+    // The backend knows itself by the name that it was called by.
+    await using backend = await rawBackend((conn) =>
+      conn.reply({
+        status: 302,
+        headers: { Location: "http://tenant.example.com/next" },
+      })
+    );
+    await using proxy = await hooked(runtime, [backend]);
+    const mapped = await get(proxy, "/host");
+    assert.equal(mapped.header("location"), "http://sluice.test/next");
+    const other = await get(proxy, "/plain");
+    assert.equal(other.header("location"), "http://tenant.example.com/next");
+  },
+);
+
+forBoth(
+  "onRequest() that logs a connection in has it for that request alone",
+  async (runtime) => {
+    // NTLM and Negotiate log in a connection: the next client on it would be that
+    // user too.
+    await using backend = await rawBackend();
+    await using proxy = await hooked(runtime, [backend]);
+    for (const path of ["/plain", "/ntlm", "/plain", "/ntlm", "/plain"]) {
+      assert.equal((await get(proxy, path)).status, 200);
+    }
+    const { requests } = backend;
+    for (const { path, conn } of requests) {
+      if (path === "/ntlm") assert.equal(conn.requests.length, 1);
+    }
+    assert.equal(requests.length, 5);
+  },
+);
+
 forBoth("onRequest() is asked for each attempt", async (runtime) => {
   await using dead = await rawBackend((conn) => conn.reset());
   await using alive = await rawBackend();

@@ -84,6 +84,7 @@ Deno.test("policy() picks among what it is given, and gets the key", async () =>
   // What is read of a backend is exact, as for policies that go by load.
   assert.equal(used.proxy.pool.backends[0]!.inFlight, 1);
   assert.equal(inFlight, 0);
+  assert.ok(used.proxy.pool.backends.every(({ latencyMs }) => latencyMs >= 0));
   await unread.text();
   assert.equal(used.proxy.pool.backends[0]!.inFlight, 0);
   assert.equal((await used.ask({ headers: { "x-port": "9" } })).status, 503);

@@ -249,3 +249,29 @@ Deno.test("onResponse() that changes a status does not change the backend's outc
   assert.equal(used.proxy.pool.backends[0]!.ejected, true);
   await used.proxy.stop();
 });
+
+Deno.test("onResponse() that answers without an end gives the backend's body up at once", async () => {
+  let cancelled = 0;
+  const used = proxyOf(
+    {
+      onResponse: () => new Response(new ReadableStream()),
+    },
+    () => new Response(new ReadableStream({ cancel: () => void cancelled++ })),
+  );
+  const response = await used.proxy.fetch(new Request(URL_));
+  await settle();
+  assert.equal(cancelled, 1);
+  await response.body!.cancel();
+  unharmed(used, 1);
+  await used.proxy.stop();
+});
+
+Deno.test("onResponse() sees each answer, also of a backend whose bodies go out unread", async () => {
+  // After 64 whole answers most small bodies are left to the runtime.
+  let seen = 0;
+  const used = proxyOf({ onResponse: () => void seen++ });
+  for (let i = 0; i < 100; i++) await used.ask();
+  assert.equal(seen, 100);
+  unharmed(used, 100);
+  await used.proxy.stop();
+});

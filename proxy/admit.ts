@@ -11,6 +11,7 @@ import {
   destinationClimbs,
   impliedHost,
   isRefusal,
+  logsConnectionIn,
   type Refusal,
   refuseAsterisk,
   refuseFraming,
@@ -151,10 +152,7 @@ function mark(x: Exchange, c: Context): void {
     x.key = c.hooks.key(request, requestContext(x, c));
   }
   if (c.sticky !== undefined) x.key = c.sticky.keyOf(request.headers);
-  const authorization = fields.get("authorization");
-  // These log in a connection, and not a request (RFC 4559 §6).
-  x.alone = authorization !== null &&
-    /^(?:ntlm|negotiate)(?: |$)/i.test(authorization);
+  x.alone = logsConnectionIn(fields.get("authorization"));
   if (
     c.server.losesResets === true && x.peer !== undefined &&
     (x.scheme === "https" || fields.get("host") === null)

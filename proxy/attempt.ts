@@ -13,7 +13,7 @@ import { BAD_STATUS, failureOf, TRUNCATED, UNFRAMED } from "./failure.ts";
 import type { Fields } from "./fields.ts";
 import { lengthIn } from "./framing.ts";
 import { requestFacts } from "./headers.ts";
-import { editRequest } from "./on_request.ts";
+import { type Edited, editRequest } from "./on_request.ts";
 import { isIdempotent } from "./retry.ts";
 import { SMALL_BODY } from "./sampling.ts";
 import { newSpanId, setSpan } from "./trace.ts";
@@ -55,8 +55,7 @@ export async function attempt(
 ): Promise<Result> {
   let edited: Fields | undefined;
   if (c.hooks.onRequest !== undefined) {
-    const fields = fieldsOf(x, backend, c);
-    const result = await editRequest(x, backend, fields, c);
+    const result = await fieldsByHook(x, backend, c);
     if (!Array.isArray(result)) return { kind: "hook", edited: result };
     edited = result;
   }
@@ -108,14 +107,12 @@ export async function askForRest(
   c: Context,
   more: Fields,
 ): Promise<Response | Answer> {
-  let fields = fieldsOf(x, backend, c);
-  if (c.hooks.onRequest !== undefined) {
-    const edited = await editRequest(x, backend, fields, c);
-    if (!Array.isArray(edited)) {
-      if (edited instanceof Response) discard(edited);
-      throw new Answered();
-    }
-    fields = edited;
+  const fields = c.hooks.onRequest === undefined
+    ? fieldsOf(x, backend, c)
+    : await fieldsByHook(x, backend, c);
+  if (!Array.isArray(fields)) {
+    if (fields instanceof Response) discard(fields);
+    throw new Answered();
   }
   for (const [name, value] of more) setField(fields, name, value);
   x.awaiting = true;
@@ -249,7 +246,7 @@ async function call(
     (init as { duplex?: string }).duplex = "half";
   }
   if (length !== undefined) headers.set("content-length", String(length));
-  const host = x.host ?? x.backend!.authority;
+  const host = x.hookHost ?? x.host ?? x.backend!.authority;
   const url = `${x.scheme}://${host}${x.target.text}`;
   return await answer(new Request(url, init), {
     clientAddress: x.peer === undefined
@@ -271,6 +268,17 @@ function fieldsOf(
   if (x.trace !== undefined) setSpan(fields, x.trace, x.spanId = newSpanId());
   if (x.method === "OPTIONS") countDown(fields);
   return fields;
+}
+
+/** Step 4 with a hook behind it. */
+function fieldsByHook(
+  x: Exchange,
+  backend: Backend,
+  c: Context,
+): Promise<Edited> {
+  // That of the attempt before.
+  x.hookHost = undefined;
+  return editRequest(x, backend, fieldsOf(x, backend, c), c);
 }
 
 /** Step 4 where a copy of the client's fields will do. */

@@ -59,6 +59,8 @@ export class Exchange extends Swept implements RelayOwner {
   answered = false;
   /** Whether a backend's response header is being waited for. */
   awaiting = false;
+  /** The `Host` that a hook has set for the current attempt, if one has. */
+  hookHost: string | undefined;
   /** Since when a hook is being waited for, if one is. */
   hookAt: number | undefined;
   /** Whether the request is over. */

@@ -9,7 +9,7 @@ import { type Chunk, reading } from "./body.ts";
 import type { Context } from "./context.ts";
 import type { Exchange } from "./exchange.ts";
 import { type Fields, isRequestDropped } from "./fields.ts";
-import { refuseHost } from "./guard.ts";
+import { logsConnectionIn, refuseHost } from "./guard.ts";
 import {
   answerFields,
   attemptContext,
@@ -44,7 +44,11 @@ export async function editRequest(
       checkAnswer(given);
       return given;
     }
-    return editedFields(headers, fields);
+    const edited = editedFields(headers, fields);
+    x.alone = logsConnectionIn(headers.get("authorization"));
+    // What the backend says of it in a `Location` is the client's `Host`.
+    x.hookHost = edited[0]![1];
+    return edited;
   } catch (error) {
     return hookFailure("onRequest", x, error, c);
   } finally {

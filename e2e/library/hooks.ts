@@ -46,6 +46,7 @@ const proxy = createProxy({
     headers.set("transfer-encoding", "chunked");
     headers.set("connection", "x-hook");
     if (pathname === "/host") headers.set("host", "tenant.example.com");
+    if (pathname === "/ntlm") headers.set("authorization", "NTLM TlRMTVNTUAAB");
     if (pathname === "/denied") {
       return new Response("denied\n", { status: 403 });
     }
