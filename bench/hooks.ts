@@ -1,7 +1,7 @@
 // What do hooks cost, those that are set and those that are not? A whole request
 // in this process, to a `fetch` that answers at once.
 //
-// `deno bench -A bench/hooks_bench.ts` and `bun run bench/hooks_bench.ts`. With
+// `deno run -A bench/hooks.ts` and `bun run bench/hooks.ts`. With
 // `BASE=path/to/another/mod.ts` the rows without hooks are measured of that
 // version too, in turns: which is how it is shown that an unset one costs nothing.
 
