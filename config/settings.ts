@@ -36,6 +36,7 @@ import type {
   BackendTlsOptions,
   EjectOptions,
   HealthOptions,
+  PolicyName,
   ProxyOptions,
   ServeOptions,
   TlsOptions,
@@ -54,7 +55,7 @@ export type SettingValues = {
   TLS_CERT: string;
   TLS_KEY: string;
   WORKERS: number | "auto";
-  POLICY: string;
+  POLICY: PolicyName;
   HEALTH_PATH: string | false;
   HEALTH_HOST: string;
   HEALTH_STATUS: string;
