@@ -253,6 +253,9 @@ export class StreamedUpload {
         }
         at++;
         controller.enqueue(piece);
+        // More than `fetch` pulls ahead means that it is being sent. Not before
+        // this attempt has the piece: nothing else would hold it.
+        if (this.#keptBytes > MOST_KEPT) this.#kept = undefined;
       },
       cancel: (why) => {
         if (attempt === this.#attempt && this.#kept === undefined) {
@@ -288,11 +291,6 @@ export class StreamedUpload {
     if (this.#kept === undefined) return;
     const { byteLength, buffer } = piece;
     this.#keptBytes += byteLength + PIECE_BYTES;
-    // More than `fetch` pulls ahead means that it is being sent.
-    if (this.#keptBytes > MOST_KEPT) {
-      this.#kept = undefined;
-      return;
-    }
     // Deno gives a byte in a buffer of 64 KB. An upload that dribbles a byte at
     // a time would have each of them kept: 10,000 bytes took 460 MB.
     this.#kept.push(byteLength * 8 < buffer.byteLength ? piece.slice() : piece);
