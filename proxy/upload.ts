@@ -18,6 +18,7 @@ import type { Clock } from "../runtime/clock.ts";
 import { type Chunk, type Reading, reading } from "./body.ts";
 import { type Exchange, TOO_LARGE } from "./exchange.ts";
 import type { Server } from "./server.ts";
+import { watchClient } from "./watch.ts";
 
 /** Bytes of a declared body that are read whole, so that it can be sent again. */
 export const KEPT_BODY = 64 * 1024;
@@ -27,6 +28,13 @@ const MOST_KEPT = 512 * 1024;
 
 /** Bytes that a kept piece counts for in addition to its own. */
 const PIECE_BYTES = 64;
+
+/**
+ * Turns of the event loop after which the end of a body without a length is
+ * believed. Deno ends the body of an HTTP/2 upload that the client has cancelled
+ * as if it were whole, and tells of the cancelling one or two turns later.
+ */
+const END_TURNS = 4;
 
 /** Methods whose requests have no body that `fetch` could send. */
 const BODILESS: ReadonlySet<string> = new Set(["GET", "HEAD"]);
@@ -92,9 +100,21 @@ export function uploadOf(
   // HTTP/2 frames a body without either field, and so may a request that was
   // made in code. Deno has a stream also where HTTP/1.1 says that there is no
   // body; sent on, it would arrive as chunked, which some servers refuse.
+  if (server.connectionOf?.(x.connection) !== undefined) {
+    watchClient(x);
+    body.confirmEnd = () => uncancelled(x, clock);
+  }
   return x.interruptible(() => streamed.first()).then((first) =>
     first === undefined ? NO_UPLOAD : streamed
   );
+}
+
+/** Waits until a client that has cancelled its upload would have been heard of. */
+async function uncancelled(x: Exchange, clock: Clock): Promise<void> {
+  for (let i = 0; i < END_TURNS && x.cause === undefined; i++) {
+    await new Promise<void>((resolve) => void clock.setTimeout(resolve, 0));
+  }
+  if (x.cause !== undefined) throw x.cause;
 }
 
 /** Reads a small body whole. It may be shorter than it should only if made in code. */
@@ -126,6 +146,8 @@ export class ClientBody {
   ended = false;
   /** Whether a piece failed to come, which is the client's doing. */
   broken = false;
+  /** Waits until its end can be believed; rejects if it was cut. */
+  confirmEnd: (() => Promise<void>) | undefined;
   /** Called when it is larger than it may be. */
   onTooLarge: () => void = () => {};
   /** The length that the client declared, if it did. */
@@ -163,6 +185,7 @@ export class ClientBody {
     try {
       // Deno gives an empty piece of a body that is empty.
       do piece = await this.#reading.read(); while (piece?.byteLength === 0);
+      if (piece === undefined) await this.confirmEnd?.();
     } catch (error) {
       this.broken = true;
       throw error;
