@@ -102,7 +102,11 @@ export function uploadOf(
   // body; sent on, it would arrive as chunked, which some servers refuse.
   if (server.connectionOf?.(x.connection) !== undefined) {
     watchClient(x);
-    body.confirmEnd = () => uncancelled(x, clock);
+    // HTTP/1.1, which is what a `Host` looks like, has no body then, and is not
+    // to wait for it.
+    const mayBeNone = x.fields.get("host") !== null;
+    body.confirmEnd = (size) =>
+      size === 0 && mayBeNone ? undefined : uncancelled(x, clock);
   }
   return x.interruptible(() => streamed.first()).then((first) =>
     first === undefined ? NO_UPLOAD : streamed
@@ -147,7 +151,7 @@ export class ClientBody {
   /** Whether a piece failed to come, which is the client's doing. */
   broken = false;
   /** Waits until its end can be believed; rejects if it was cut. */
-  confirmEnd: (() => Promise<void>) | undefined;
+  confirmEnd: ((size: number) => Promise<void> | undefined) | undefined;
   /** Called when it is larger than it may be. */
   onTooLarge: () => void = () => {};
   /** The length that the client declared, if it did. */
@@ -185,7 +189,7 @@ export class ClientBody {
     try {
       // Deno gives an empty piece of a body that is empty.
       do piece = await this.#reading.read(); while (piece?.byteLength === 0);
-      if (piece === undefined) await this.confirmEnd?.();
+      if (piece === undefined) await this.confirmEnd?.(this.#size);
     } catch (error) {
       this.broken = true;
       throw error;
