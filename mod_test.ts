@@ -495,6 +495,22 @@ Deno.test("a function's throw is 502 without a word of it, and a bad outcome", a
   assert.deepEqual(new Set(statuses.slice(6)), new Set([200]));
 });
 
+Deno.test("a function that gives no usable Response has failed", async () => {
+  const used = new Response("read");
+  await used.text();
+  for (const given of [undefined, "text", Response.error(), used]) {
+    const broken = (() => given) as unknown as BackendFunction;
+    await using w = world({ backends: [broken, () => new Response("fine")] });
+    const statuses: number[] = [];
+    for (let i = 0; i < 2; i++) {
+      statuses.push((await w.ask("/", { method: "POST", body: "x" })).status);
+    }
+    assert.deepEqual(statuses.sort(), [200, 502], String(given));
+    const counted = w.proxy.pool.backends.map(({ inFlight }) => inFlight);
+    assert.deepEqual(counted, [0, 0]);
+  }
+});
+
 Deno.test("a function's own 503 is an answer and no outcome", async () => {
   await using w = world({
     backends: [

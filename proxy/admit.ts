@@ -41,7 +41,13 @@ export const TOO_LARGE_BODY: Refusal = {
   type: "http_request_denied",
 };
 /** A client that has left takes no answer, and has no address any more. */
-const LEFT: Refusal = { status: 499, type: "http_request_error" };
+const LEFT: Refusal = {
+  status: 499,
+  type: "http_request_error",
+  sentence: "Client closed request: its address is not known any more. " +
+    "A handler that passes on another Request than its server's must pass " +
+    "{ clientAddress } with it.",
+};
 const FULL: Refusal = { status: 503, type: "connection_limit_reached" };
 const LOOP: Refusal = { status: 508, type: "proxy_loop_detected" };
 

@@ -235,7 +235,10 @@ export class Exchange extends Swept implements RelayOwner {
 
 /** Status that a client was told; 499 when it had left (nginx's number). */
 export function statusOf(x: Exchange): number {
-  return x.cause === CLIENT_LEFT || (x.cause === CLIENT_SLOW && x.answered)
+  // One that was too slow to send was told 408; one that does not take its answer
+  // is cut.
+  return x.cause === CLIENT_LEFT ||
+      (x.cause === CLIENT_SLOW && x.relay !== undefined)
     ? 499
     : x.status;
 }

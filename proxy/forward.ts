@@ -30,7 +30,7 @@ import { leave } from "./settle.ts";
 import { Streams } from "./streams.ts";
 import type { Failure } from "./transport.ts";
 import { type Upload, uploadOf } from "./upload.ts";
-import { lasting } from "./watch.ts";
+import { lasting } from "./lasting.ts";
 
 /** Takes requests through all steps. */
 export class Forwarder implements Owner {

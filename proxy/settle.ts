@@ -52,7 +52,7 @@ export function settleRefused(
   c.settled?.({
     client: c.rules.clientAddress(request.headers, peer ?? undefined),
     method: request.method,
-    target: request.url,
+    target: originForm(request.url),
     status,
     bytes,
     ms,
@@ -62,6 +62,13 @@ export function settleRefused(
     traceId: undefined,
     request,
   });
+}
+
+/** The target as it stands in every other line; `*` is told as it is. */
+function originForm(url: string): string {
+  const authority = url.indexOf("://");
+  const path = authority < 0 ? -1 : url.indexOf("/", authority + 3);
+  return path < 0 ? url : url.slice(path);
 }
 
 /** How a request was answered, for a client that may know. */
