@@ -1,10 +1,9 @@
 /**
  * The pool of backends, which one of them is picked, and who may be picked.
  *
- * Everything here is pure: no socket, no timer, no clock. Health, the admin API
- * and the proxy write what they learn into a {@linkcode Backend}, and a
- * {@linkcode Policy} reads it through one predicate, so that every policy
- * honours every reason to pass a backend over without knowing any of them.
+ * Everything here is pure: no socket, no timer, no clock. What is learnt of a
+ * {@linkcode Backend} is written into it, and a {@linkcode Policy} reads that
+ * through one predicate, which holds every reason to pass a backend over.
  *
  * @module
  */
@@ -24,13 +23,16 @@ import { type Accepts, type Policy, roundRobin } from "./balancer/policies.ts";
 
 export {
   Backend,
+  type BackendContext,
   type BackendFunction,
   type BackendInit,
   hash,
-  type Shared,
+  type SharedCounts,
 } from "./balancer/backend.ts";
 export {
   type Accepts,
+  type NotedPolicy,
+  ownPolicy,
   type Policy,
   policyOf,
   type PolicyOptions,
@@ -58,7 +60,7 @@ export interface PoolEvent {
 }
 
 /** A backend as it may be given: a URL or a function, or either with settings. */
-export type Given =
+export type BackendSpec =
   | string
   | BackendInit
   | BackendFunction
@@ -67,7 +69,7 @@ export type Given =
 /** Options for {@linkcode Pool}. */
 export interface PoolOptions {
   /** Brings a backend that is given into its normal form, or throws. */
-  read?: (given: Given) => BackendInit;
+  read?: (spec: BackendSpec) => BackendInit;
   /**
    * Evenly from 0 up to 1: where in its first round each backend stands. When
    * all proxies of a fleet begin with the first of their common list they march
@@ -85,7 +87,7 @@ export interface PoolOptions {
 }
 
 /** What {@linkcode Pool.replace} has done. */
-export interface Replaced {
+export interface ReplaceCounts {
   /** How many have joined. */
   added: number;
   /** How many have left. */
@@ -108,20 +110,20 @@ export class Pool implements Iterable<Backend> {
   /** By what they are called, each {@linkcode Backend.label} once. */
   readonly #byLabel = new Map<string, Backend>();
   readonly #policy: Policy;
-  readonly #read: (given: Given) => BackendInit;
+  readonly #read: (spec: BackendSpec) => BackendInit;
   readonly #random: () => number;
   readonly #failed: (error: unknown) => void;
   /** The same as an array; made when it is asked for, and is another by then. */
   #backends: readonly Backend[] | undefined = [];
   #listeners: readonly ((event: PoolEvent) => void)[] = [];
   #events: PoolEvent[] = [];
-  #telling = false;
+  #notifying = false;
   #panicking = false;
   #most = Infinity;
 
   /** Makes a pool that picks by `policy`. */
   constructor(
-    backends: Iterable<Given>,
+    backends: Iterable<BackendSpec>,
     policy: Policy = roundRobin(),
     { read = plain, random = () => 0, failed = surface }: PoolOptions = {},
   ) {
@@ -129,7 +131,7 @@ export class Pool implements Iterable<Backend> {
     this.#read = read;
     this.#random = random;
     this.#failed = failed;
-    for (const given of backends) this.add(given);
+    for (const spec of backends) this.add(spec);
   }
 
   /** How many backends there are, whatever their state. */
@@ -171,8 +173,8 @@ export class Pool implements Iterable<Backend> {
    * @throws {TypeError | RangeError} If it cannot be used, if one with this URL
    * or name is here already, or if the pool is full.
    */
-  add(given: Given): Backend {
-    const init = this.#read(given);
+  add(spec: BackendSpec): Backend {
+    const init = this.#read(spec);
     if (this.#byUrl.has(init.url)) {
       throw new RangeError(`Cannot add "${init.url}": it is in the pool`);
     }
@@ -184,7 +186,7 @@ export class Pool implements Iterable<Backend> {
       );
     }
     this.#makeRoom("add", 1);
-    return this.#join(init);
+    return this.#insert(init);
   }
 
   #makeRoom(verb: string, count: number): void {
@@ -195,7 +197,7 @@ export class Pool implements Iterable<Backend> {
     );
   }
 
-  #join(init: BackendInit): Backend {
+  #insert(init: BackendInit): Backend {
     // Thirty-two bits: among thousands of URLs two may have one hash, and then
     // share figures, cookies and the path in the admin API. What stands in front
     // makes another hash of it; behind, the two would stay alike (FNV-1a).
@@ -253,22 +255,22 @@ export class Pool implements Iterable<Backend> {
    * others; nothing has changed then.
    */
   replace(
-    givens: Iterable<Given>,
+    specs: Iterable<BackendSpec>,
     keeps: (backend: Backend) => boolean = () => false,
-  ): Replaced {
-    const inits = Array.from(givens, (given) => this.#read(given));
+  ): ReplaceCounts {
+    const inits = Array.from(specs, (spec) => this.#read(spec));
     const stay = this.#staying(inits);
     const going = this.backends.filter((backend) =>
       !stay.has(backend) && !keeps(backend)
     );
     this.#makeRoom("replace", inits.length - stay.size);
     const of = new Map(Array.from(stay, ([backend, init]) => [init, backend]));
-    const replaced: Replaced = { added: 0, removed: 0, changed: 0 };
+    const replaced: ReplaceCounts = { added: 0, removed: 0, changed: 0 };
     for (const init of inits) {
       const backend = of.get(init);
       if (backend === undefined) {
         this.#takeName(init.name);
-        this.#join(init);
+        this.#insert(init);
         replaced.added++;
       } else if (this.change(backend, init)) {
         replaced.changed++;
@@ -365,23 +367,23 @@ export class Pool implements Iterable<Backend> {
    */
   emit(event: PoolEvent): void {
     this.#events.push(event);
-    if (this.#telling) return;
-    this.#telling = true;
+    if (this.#notifying) return;
+    this.#notifying = true;
     for (let i = 0; i < this.#events.length; i++) {
       if (i === MOST_EVENTS) {
         this.#failed(new RangeError("the pool's listeners never come to rest"));
         break;
       }
       for (const listener of this.#listeners) {
-        this.#tell(listener, this.#events[i]!);
+        this.#notify(listener, this.#events[i]!);
       }
     }
     this.#events = [];
-    this.#telling = false;
+    this.#notifying = false;
   }
 
   /** A listener that fails must not keep what made the change from going on. */
-  #tell(listener: (event: PoolEvent) => unknown, event: PoolEvent): void {
+  #notify(listener: (event: PoolEvent) => unknown, event: PoolEvent): void {
     try {
       const given = listener(event);
       // An `async` function is a listener too, as far as types can say.
@@ -404,8 +406,8 @@ export class Pool implements Iterable<Backend> {
     if (tried !== undefined && tried.length > 0) {
       return this.#pickUntried(key, tried);
     }
-    const { backends } = this;
     const policy = this.#policy;
+    const { backends } = this;
     const found = policy(backends, availablePrimary, key);
     if (found !== undefined) {
       this.#panicking = false;
@@ -436,14 +438,12 @@ export class Pool implements Iterable<Backend> {
 }
 
 /** Lets a listener's fault be seen where nothing takes it. */
-function surface(error: unknown): void {
-  Promise.reject(error);
-}
+const surface = (error: unknown) => void Promise.reject(error);
 
 /** A backend that is given as it should be. */
-function plain(given: Given): BackendInit {
-  if (typeof given === "string") return { url: given };
-  if (typeof given === "function") given = { answer: given };
-  if ("url" in given) return given;
-  return { url: `function:${given.answer.name || "anonymous"}`, ...given };
+function plain(spec: BackendSpec): BackendInit {
+  if (typeof spec === "string") return { url: spec };
+  if (typeof spec === "function") spec = { answer: spec };
+  if ("url" in spec) return spec;
+  return { url: `function:${spec.answer.name || "anonymous"}`, ...spec };
 }

@@ -11,8 +11,8 @@ import { type SettingName, SETTINGS } from "./config/settings.ts";
 import {
   type BackendFunction,
   createProxy,
-  type Proxy,
   type ProxyOptions,
+  type ReverseProxy,
   serve,
 } from "./mod.ts";
 import { FakeClock, settle } from "./testing/clock.ts";
@@ -106,7 +106,7 @@ function refuse(): never {
 }
 
 interface World extends AsyncDisposable {
-  proxy: Proxy;
+  proxy: ReverseProxy;
   network: Network;
   clock: FakeClock;
   log: string[];
@@ -221,7 +221,7 @@ Deno.test("await using stops a proxy, on the machine's own clock", async () => {
 });
 
 Deno.test("serve() refuses a proxy that createProxy() did not make", () => {
-  const stranger = { fetch: () => new Response() } as unknown as Proxy;
+  const stranger = { fetch: () => new Response() } as unknown as ReverseProxy;
   assert.throws(() => serve(stranger), /^TypeError: Cannot serve/);
 });
 
@@ -734,7 +734,7 @@ const WRONG: [string, Partial<ProxyOptions>][] = [
   ["backends[0].weight", {
     backends: [{ answer: () => new Response(), weight: -1 }],
   }],
-  ["policy", { policy: "fastest" }],
+  ["policy", { policy: "fastest" as "p2c" }],
   ["health.path", { health: { path: "health" } }],
   ["health.status", { health: { status: "2xx" } }],
   ["health.intervalMs", { health: { intervalMs: 0 } }],

@@ -59,7 +59,7 @@ export interface BackendInit {
  * What several workers know of a backend in common, see `workers/table.ts`. A
  * backend without it is this process's alone.
  */
-export interface Shared {
+export interface SharedCounts {
   /** Whether this process gives out no requests itself, and only looks. */
   readonly looks: boolean;
   /** Requests under way, in all workers together. */
@@ -80,11 +80,18 @@ export interface Shared {
 /** Milliseconds after which a latency has lost most (63 %) of its say. */
 export const LATENCY_DECAY_MS = 10_000;
 
-/** A server, or a function, that requests are sent on to. */
+/**
+ * A server, or a function, that requests are sent on to, and what is known of it
+ * right now. To change one, use the pool that it is in.
+ */
 export class Backend {
   /** Names it in the admin API; stable for one URL, and unique in its pool. */
   readonly id: string;
-  /** The number behind {@linkcode id}, which hashing policies mix with a key. */
+  /**
+   * The number behind {@linkcode id}, which hashing policies mix with a key.
+   *
+   * @ignore
+   */
   readonly seed: number;
   /** As configured, in normal form. */
   readonly url: string;
@@ -92,7 +99,11 @@ export class Backend {
   readonly origin: string;
   /** `host:port`, for the `Host` field when it is the backend's own. */
   readonly authority: string;
-  /** Scheme and {@linkcode authority}: what it calls itself in a `Location`. */
+  /**
+   * Scheme and {@linkcode authority}: what it calls itself in a `Location`.
+   *
+   * @ignore
+   */
   readonly ownOrigin: string;
   /** Path in front of every target, without a slash at its end. */
   readonly basePath: string;
@@ -114,26 +125,58 @@ export class Backend {
   ejected = false;
   /** Finishing what it has, given nothing new. */
   draining = false;
-  /** Where its counts are, when several workers share them. */
-  shared: Shared | undefined;
-  /** Requests that other workers had under way at the last {@linkcode refresh}. */
+  /**
+   * Where its counts are, when several workers share them.
+   *
+   * @ignore
+   */
+  shared: SharedCounts | undefined;
+  /**
+   * Requests that other workers had under way at the last {@linkcode refresh}.
+   *
+   * @ignore
+   */
   elsewhere = 0;
-  /** Whole answers in a row; what is proven need not be watched closely. */
+  /**
+   * Whole answers in a row; what is proven need not be watched closely.
+   *
+   * @ignore
+   */
   proven = 0;
-  /** When a body of its was looked at last, on the clock of the proxy. */
+  /**
+   * When a body of its was looked at last, on the clock of the proxy.
+   *
+   * @ignore
+   */
   lookedAt: number = -Infinity;
-  /** Part of its weight that counts while it warms up, 0 to 1. */
+  /**
+   * Part of its weight that counts while it warms up, 0 to 1.
+   *
+   * @ignore
+   */
   ramp = 1;
-  /** What smooth round robin owes it, in requests. */
+  /**
+   * What smooth round robin owes it, in requests.
+   *
+   * @ignore
+   */
   turn = 0;
   /** Peak EWMA of the milliseconds to a header; `NaN` before the first. */
   latencyMs: number = NaN;
-  /** When {@linkcode latencyMs} was last written. */
+  /**
+   * When {@linkcode latencyMs} was last written.
+   *
+   * @ignore
+   */
   observedAt = 0;
   #inFlight = 0;
   #requests = 0;
 
-  /** Makes a backend that is up and has no past. */
+  /**
+   * Makes a backend that is up and has no past.
+   *
+   * @ignore
+   */
   constructor(init: BackendInit) {
     const { weight = 1, backup = false, maxConns = Infinity } = init;
     this.url = init.url;
@@ -200,13 +243,21 @@ export class Backend {
     this.#requests = count;
   }
 
-  /** Counts in common with other workers from now on. */
-  countWith(shared: Shared): void {
+  /**
+   * Counts in common with other workers from now on.
+   *
+   * @ignore
+   */
+  countWith(shared: SharedCounts): void {
     shared.adopt(this.#inFlight, this.#requests);
     this.shared = shared;
   }
 
-  /** Looks how many requests other workers have under way now. */
+  /**
+   * Looks how many requests other workers have under way now.
+   *
+   * @ignore
+   */
   refresh(): void {
     if (this.shared !== undefined) {
       this.elsewhere = this.shared.inFlight - this.#inFlight;
@@ -216,6 +267,8 @@ export class Backend {
   /**
    * Gives it a request. Says no when another worker has just given it the last
    * that it may have: between a policy's look and this there is no lock.
+   *
+   * @ignore
    */
   enter(): boolean {
     if (this.shared?.enter(this.maxConns) === false) {
@@ -227,7 +280,11 @@ export class Backend {
     return true;
   }
 
-  /** A request that it was given has ended. */
+  /**
+   * A request that it was given has ended.
+   *
+   * @ignore
+   */
   leave(): void {
     this.#inFlight--;
     this.shared?.leave();
@@ -243,6 +300,8 @@ export class Backend {
    * over {@linkcode LATENCY_DECAY_MS}: who has become slow should be avoided by
    * the next request and not after a row of them (as in Finagle's Peak EWMA).
    * Weighted by time and not by count, so that a burst is one experience.
+   *
+   * @ignore
    */
   observed(ms: number, now: number): void {
     const known = this.latencyMs;

@@ -9,7 +9,7 @@ import { Backend } from "../balancer.ts";
 import type { Answer } from "../http/call.ts";
 import { Client } from "../http/client.ts";
 import { reading, readingInto } from "../proxy/body.ts";
-import { systemClock } from "../runtime/clock.ts";
+import { systemClock } from "../base/clock.ts";
 import { destinationOf } from "../runtime/destination.ts";
 import { requestLines, wholeBody } from "../runtime/deno/inside.ts";
 

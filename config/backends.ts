@@ -60,7 +60,7 @@ export const MOST_LISTED = 8191;
 /** The ports that `fetch` blocks (Fetch §2.9 "Port blocking"), but for 0. */
 const BLOCKED_PORTS: ReadonlySet<number> = new Set(
   // Refused on Bun too, which would connect: a list that works there and ends
-  // in nothing but 502 on Deno helps nobody.
+  // in nothing but 502 on Deno helps no one.
   // deno-fmt-ignore
   [
     1, 7, 9, 11, 13, 15, 17, 19, 20, 21, 22, 23, 25, 37, 42, 43, 53, 69, 77, 79,

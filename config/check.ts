@@ -13,26 +13,28 @@ import { placeOfKey, readCertificates, readPrivateKey } from "./pem.ts";
 /**
  * Gives a number back if it is usable, or the default if there is none.
  *
- * @throws {RangeError} If it is not from `min` to `max`, or not whole although
- * it has to be.
+ * @throws {RangeError} If it is not from `min` to `max`, not whole although it
+ * has to be, or missing without a default.
  */
 export function checkedNumber(
   name: string,
   value: number | undefined,
-  { otherwise, min, max, whole = true }: {
-    otherwise: number;
+  { otherwise, min, max, whole = true, doing = "make a proxy" }: {
+    otherwise?: number;
     min: number;
     max: number;
     whole?: boolean;
+    /** What cannot be done with a wrong one. */
+    doing?: string;
   },
 ): number {
-  if (value === undefined) return otherwise;
+  if (value === undefined && otherwise !== undefined) return otherwise;
   if (
     typeof value !== "number" || !(value >= min && value <= max) ||
     (whole && !Number.isInteger(value))
   ) {
     throw new RangeError(
-      `Cannot make a proxy: ${name} is ${value}, not ${
+      `Cannot ${doing}: ${name} is ${value}, not ${
         whole ? "a whole number " : ""
       }from ${min} to ${max}`,
     );
@@ -43,19 +45,23 @@ export function checkedNumber(
 /**
  * Gives a text back if its grammar takes it.
  *
- * @param shown What of it a message may show, beyond what no message shows.
  * @throws {TypeError} If it does not.
  */
 export function checkedText<T>(
   name: string,
   value: string,
-  parse: (text: string) => { readonly value: T } | { readonly wanted: string },
-  shown: (text: string) => string = (text) => text,
+  parse: (text: string) => Result<T>,
+  { shown = (text) => text, doing = "make a proxy" }: {
+    /** What of it a message may show, beyond what no message shows. */
+    shown?: ((text: string) => string) | undefined;
+    /** What cannot be done with a wrong one. */
+    doing?: string;
+  } = {},
 ): T {
   const result = parse(value);
   if ("value" in result) return result.value;
   throw new TypeError(
-    `Cannot make a proxy: ${name} ${quote(shown(value))} ${result.wanted}`,
+    `Cannot ${doing}: ${name} ${quote(shown(value))} ${result.wanted}`,
   );
 }
 

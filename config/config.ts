@@ -3,7 +3,7 @@
  *
  * Nothing is read by itself: the environment and the files are handed in, so
  * that every wrong setting can be tried without a process. All faults are
- * collected; who starts a proxy should not have to mend one to see the next.
+ * collected, so that fixing one does not only reveal the next.
  *
  * @module
  */
@@ -32,7 +32,8 @@ import {
 import { SETTING_NAMES, SETTINGS } from "./settings.ts";
 import type { SettingName } from "./settings.ts";
 import { nearMiss } from "./spelling.ts";
-import { readBackendTls, readFrontTls } from "./tls.ts";
+import { optionsFrom } from "./to_options.ts";
+import { readTlsFiles } from "./tls.ts";
 
 export type { Env } from "./no_proxy.ts";
 
@@ -131,8 +132,7 @@ export function readSettings(
   for (const name of SETTING_NAMES) readValue(reading, name);
   refuseMisspelt(reading);
   const backends = readGivenBackends(reading);
-  const tls = readFrontTls(reading);
-  const backendTls = readBackendTls(reading);
+  const files = readTlsFiles(reading);
   refuseTimeout(reading);
   refuseAdminPort(reading);
   const moved = onDeno ? listenFault(env) : undefined;
@@ -141,60 +141,17 @@ export function readSettings(
     return { kind: "faults", faults: reading.faults };
   }
 
-  const { set } = reading;
+  const { proxy, serve } = optionsFrom({
+    ...reading.set,
+    BACKENDS_FILE: backends,
+    BACKENDS: backends,
+    ...files,
+  });
   return {
     kind: flags.commands.has("--check") ? "check" : "run",
-    proxy: compact({
-      backends,
-      policy: set.POLICY,
-      health: set.HEALTH_PATH !== false && unlessEmpty({
-        path: set.HEALTH_PATH,
-        host: set.HEALTH_HOST,
-        status: set.HEALTH_STATUS,
-        intervalMs: set.HEALTH_INTERVAL,
-        timeoutMs: set.HEALTH_TIMEOUT,
-        rise: set.HEALTH_RISE,
-        fall: set.HEALTH_FALL,
-      }),
-      eject: set.EJECT_AFTER !== false && unlessEmpty({
-        after: set.EJECT_AFTER,
-        timeMs: set.EJECT_TIME,
-      }),
-      slowStartMs: set.SLOW_START || undefined,
-      retries: set.RETRIES,
-      retryBudget: set.RETRY_BUDGET,
-      transport: set.TRANSPORT,
-      connectTimeoutMs: set.CONNECT_TIMEOUT,
-      timeoutMs: set.TIMEOUT,
-      clientTimeoutMs: set.CLIENT_TIMEOUT,
-      idleTimeoutMs: set.IDLE_TIMEOUT || undefined,
-      resume: set.RESUME,
-      maxBodyBytes: set.MAX_BODY || undefined,
-      maxMessageBytes: set.MAX_MESSAGE,
-      maxInFlight: set.MAX_IN_FLIGHT || undefined,
-      hostHeader: set.HOST_HEADER,
-      trustedProxies: set.TRUSTED_PROXIES,
-      via: set.VIA,
-      requestId: set.REQUEST_ID,
-      trace: set.TRACE,
-      accessLog: set.ACCESS_LOG,
-      logQuery: set.LOG_QUERY,
-      backendTls: unlessEmpty(backendTls),
-    }),
-    serve: compact({
-      port: set.PORT,
-      host: set.HOST,
-      tls,
-      drainDelayMs: set.DRAIN_DELAY,
-      drainTimeoutMs: set.DRAIN_TIMEOUT,
-      admin: typeof set.ADMIN_PORT !== "number" ? set.ADMIN_PORT : compact({
-        port: set.ADMIN_PORT,
-        host: set.ADMIN_HOST?.length === 1 ? set.ADMIN_HOST[0] : set.ADMIN_HOST,
-        token: set.ADMIN_TOKEN,
-      }),
-      workers: set.WORKERS,
-    }),
-    backendsFile: set.BACKENDS_FILE,
+    proxy: proxy as UsableConfig["proxy"],
+    serve,
+    backendsFile: reading.set.BACKENDS_FILE,
     values: shownValues(reading),
     warnings: [
       ...reading.warnings,
@@ -299,17 +256,4 @@ function variableWarnings(
     `${names.join(", ")}: may not be read, and would be obeyed all the same: ` +
     "add to --allow-env, so that Sluice can refuse them",
   ];
-}
-
-/** Leaves out what is `undefined`, so that what is there was set. */
-function compact<T extends object>(object: T): T {
-  return Object.fromEntries(
-    Object.entries(object).filter(([, value]) => value !== undefined),
-  ) as T;
-}
-
-/** As {@linkcode compact}; `undefined` when nothing is left. */
-function unlessEmpty<T extends object>(object: T): T | undefined {
-  const left = compact(object);
-  return Object.keys(left).length > 0 ? left : undefined;
 }

@@ -63,7 +63,7 @@ Deno.test("readSettings() puts each setting into the field its row names", () =>
     ACCESS_LOG: ["json", "json"],
     LOG_QUERY: ["off", false],
     ADMIN_PORT: ["9000", 9000],
-    ADMIN_HOST: ["LOCALHOST", "localhost"],
+    ADMIN_HOST: ["LOCALHOST", ["localhost"]],
     ADMIN_TOKEN: ["0123456789abcdef", "0123456789abcdef"],
     DRAIN_DELAY: ["0s", 0],
     DRAIN_TIMEOUT: ["1s", 1000],
@@ -103,7 +103,11 @@ Deno.test("readSettings() switches off by the word off", () => {
     backends: [{ url: A }],
     health: false,
     eject: false,
+    slowStartMs: false,
     clientTimeoutMs: false,
+    idleTimeoutMs: false,
+    maxBodyBytes: false,
+    maxInFlight: false,
     accessLog: false,
   });
   assert.deepEqual(serve, { admin: false });

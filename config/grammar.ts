@@ -10,9 +10,18 @@
  */
 
 import { parseCidr } from "./address.ts";
+import type { PolicyName } from "./options.ts";
 
 /** What a parser found: a value, or a sentence that says what is wanted. */
 export type Result<T> = { readonly value: T } | { readonly wanted: string };
+
+/** What a number has to be. */
+export interface Bounds {
+  readonly min: number;
+  readonly max: number;
+  /** Whether it has to be whole. */
+  readonly whole: boolean;
+}
 
 /** A kind of value. */
 export interface Grammar<T> {
@@ -20,6 +29,8 @@ export interface Grammar<T> {
   readonly takes: string;
   /** Reads a value, or says what is wanted. */
   readonly parse: (text: string) => Result<T>;
+  /** The same bounds as numbers, for values that code gives; none for texts. */
+  readonly bounds?: Bounds | undefined;
 }
 
 /** The longest delay a timer can hold; a longer one would fire at once. */
@@ -56,6 +67,7 @@ export function size(min: string, max: string): Grammar<number> {
 export function integer(min: number, max: number): Grammar<number> {
   return {
     takes: `\`${min}\` to \`${max}\``,
+    bounds: { min, max, whole: true },
     parse(text) {
       const value = /^\d{1,15}$/.test(text) ? Number(text) : NaN;
       return value >= min && value <= max ? { value } : {
@@ -68,6 +80,7 @@ export function integer(min: number, max: number): Grammar<number> {
 /** A share of 0% to 100%, as a number from 0 to 1. */
 export const share: Grammar<number> = {
   takes: "`0%` to `100%`",
+  bounds: { min: 0, max: 1, whole: false },
   parse(text) {
     const match = /^(\d{1,3}(?:\.\d{1,6})?)%$/.exec(text);
     const percent = match ? Number(match[1]) : NaN;
@@ -107,7 +120,7 @@ export function orOff<T>(grammar: Grammar<T>): Grammar<T | false> {
   return orWord("off", false, grammar);
 }
 
-/** A grammar, and besides one word that stands for one value. */
+/** A grammar, and one more word, which stands for one value. */
 export function orWord<T, W>(
   word: string,
   value: W,
@@ -115,6 +128,7 @@ export function orWord<T, W>(
 ): Grammar<T | W> {
   return {
     takes: `${grammar.takes}, \`${word}\``,
+    bounds: grammar.bounds,
     parse(text): Result<T | W> {
       if (text === word) return { value };
       const result = grammar.parse(text);
@@ -128,6 +142,7 @@ export function orWord<T, W>(
 /** A port, 0 to 65535; 0 takes a free one. */
 export const port: Grammar<number> = {
   takes: "`0` to `65535`",
+  bounds: { min: 0, max: 65535, whole: true },
   parse(text) {
     const value = /^\d{1,5}$/.test(text) ? Number(text) : NaN;
     return value <= 65535
@@ -283,17 +298,17 @@ const POLICIES = [
 ];
 
 /** The name of a policy; after `header:`, `cookie:`, `sticky:` a token. */
-export const policy: Grammar<string> = {
+export const policy: Grammar<PolicyName> = {
   takes: [...POLICIES, "header:NAME", "cookie:NAME", "sticky:NAME"]
     .map((name) => `\`${name}\``).join(", "),
   parse(text) {
-    if (POLICIES.includes(text)) return { value: text };
+    if (POLICIES.includes(text)) return { value: text as PolicyName };
     const named = /^(header|cookie|sticky):(.*)$/s.exec(text);
     if (named === null) {
       const names = [...POLICIES, "header:NAME", "cookie:NAME", "sticky:NAME"];
       return { wanted: `is not a policy: write ${orList(names)}` };
     }
-    return isToken(named[2]!) ? { value: text } : {
+    return isToken(named[2]!) ? { value: text as PolicyName } : {
       wanted: `has no usable name: write ${
         named[1]
       }: and letters, digits or any of !#$%&'*+-.^_\`|~`,
@@ -346,6 +361,7 @@ function quantity(
   }
   return {
     takes: `\`${min}\` to \`${max}\``,
+    bounds: { min: least, max: most, whole: true },
     parse(text) {
       const value = amount(text);
       if (value >= least && value <= most) return { value };

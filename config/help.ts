@@ -1,28 +1,11 @@
 /**
- * The table of settings as people read it: `--help`, and the README's table.
+ * The table of settings as people read it.
  *
  * @module
  */
 
 import { COMMANDS, flagOf, SETTING_NAMES, SETTINGS } from "./settings.ts";
 import type { SettingName } from "./settings.ts";
-
-/** The README's table in Markdown, laid out as `deno fmt` would. */
-export function settingsTable(): string {
-  const rows = SETTING_NAMES.map((name) => {
-    const { grammar, help } = SETTINGS[name];
-    return [`\`${name}\``, shownDefault(name, "`"), grammar.takes, help];
-  });
-  const all = [["Variable", "Default", "Values", "Meaning"], ...rows];
-  const widths = [0, 1, 2, 3].map((column) =>
-    Math.max(...all.map((row) => row[column]!.length))
-  );
-  const [head, ...body] = all.map((row) =>
-    `| ${row.map((cell, i) => cell.padEnd(widths[i]!)).join(" | ")} |`
-  );
-  const rule = `| ${widths.map((width) => "-".repeat(width)).join(" | ")} |`;
-  return [head, rule, ...body].join("\n") + "\n";
-}
 
 /** What `--help` prints, at most 100 columns wide. */
 export function helpText(version: string): string {
@@ -58,7 +41,7 @@ ${Object.entries(COMMANDS).map(([flag, help]) => item(flag, help)).join("\n")}
 }
 
 /** The default as people are shown it. */
-function shownDefault(name: SettingName, quote: string): string {
+export function shownDefault(name: SettingName, quote: string): string {
   const text = SETTINGS[name].default;
   const prefix = quote === "" ? "default " : "";
   if (text !== "") return `${prefix}${quote}${text}${quote}`;

@@ -11,7 +11,7 @@ import { foreignFaults } from "./foreign.ts";
 import { leadsTo, type Listener } from "./listener.ts";
 import type { Env } from "./no_proxy.ts";
 import type { BackendOptions, ServeOptions } from "./options.ts";
-import { SETTINGS } from "./settings.ts";
+import { checkedOption, defaultOf } from "./option.ts";
 
 /** Which backends a text names, or what is wrong with it. */
 export interface ReadBackends {
@@ -88,8 +88,8 @@ export function listenersOf(
   { port, host, admin }: Pick<ServeOptions, "port" | "host" | "admin">,
 ): Listener[] {
   const listeners: Listener[] = [{
-    host: host ?? SETTINGS.HOST.default,
-    port: port ?? Number(SETTINGS.PORT.default),
+    host: host ?? defaultOf("HOST")!,
+    port: port ?? defaultOf("PORT")!,
   }];
   if (admin) {
     listeners.push({
@@ -105,8 +105,10 @@ export function listenersOf(
 export function adminHosts(
   host: string | readonly string[] | undefined,
 ): readonly string[] {
-  if (host === undefined) return [SETTINGS.ADMIN_HOST.default];
-  return typeof host === "string" ? [host] : host;
+  return checkedOption(
+    "ADMIN_HOST",
+    typeof host === "string" ? [host] : host,
+  );
 }
 
 /** Says that a backend is one of these listeners, if it is. */

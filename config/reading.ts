@@ -13,7 +13,7 @@ import { flagOf, SETTING_NAMES, SETTINGS, shownText } from "./settings.ts";
 import type { Setting, SettingName, SettingValues } from "./settings.ts";
 
 /** A setting that was given, and the name under which it was. */
-export interface Given {
+export interface RawSetting {
   readonly text: string;
   readonly label: string;
 }
@@ -27,7 +27,7 @@ export interface Reading {
   readonly tryTls: (tls: BackendTlsOptions) => string | undefined;
   /** Milliseconds since 1970. */
   readonly now: number;
-  readonly given: ReadonlyMap<SettingName, Given>;
+  readonly given: ReadonlyMap<SettingName, RawSetting>;
   /** The values that were given and can be used. */
   readonly set: Partial<SettingValues>;
   /** Those, and the defaults of what was not given: for comparing settings. */
@@ -39,8 +39,11 @@ export interface Reading {
 }
 
 /** The settings that were given; a flag wins over its variable. */
-export function givenSettings(flags: Flags, env: Env): Map<SettingName, Given> {
-  const given = new Map<SettingName, Given>();
+export function givenSettings(
+  flags: Flags,
+  env: Env,
+): Map<SettingName, RawSetting> {
+  const given = new Map<SettingName, RawSetting>();
   for (const name of SETTING_NAMES) {
     const flag = flags.values.get(name);
     // Space around a value is an accident: a newline of a file, a YAML block.

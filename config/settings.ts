@@ -1,9 +1,9 @@
 /**
- * The one table of settings. The parser, `--help` and the README's table are all
- * made from it.
+ * The one table of settings. The parser, `--help`, the README's table, and the
+ * defaults and bounds of the library's options all come from it.
  *
- * A default stands here as text, for people; code has its own, in the function
- * that uses the option, and a setting that is not given is an option left out.
+ * A default stands here as text and nowhere else: `option.ts` reads it with the
+ * row's own grammar. A setting that is not given is an option left out.
  *
  * @module
  */
@@ -31,6 +31,16 @@ import {
   statusList,
 } from "./grammar.ts";
 import type { Grammar } from "./grammar.ts";
+import type {
+  AdminOptions,
+  BackendTlsOptions,
+  EjectOptions,
+  HealthOptions,
+  PolicyName,
+  ProxyOptions,
+  ServeOptions,
+  TlsOptions,
+} from "./options.ts";
 
 /** What the text of each setting is read into. */
 export type SettingValues = {
@@ -45,7 +55,7 @@ export type SettingValues = {
   TLS_CERT: string;
   TLS_KEY: string;
   WORKERS: number | "auto";
-  POLICY: string;
+  POLICY: PolicyName;
   HEALTH_PATH: string | false;
   HEALTH_HOST: string;
   HEALTH_STATUS: string;
@@ -83,6 +93,16 @@ export type SettingValues = {
 /** The name of a setting, which is the name of its environment variable. */
 export type SettingName = keyof SettingValues;
 
+/** A field of the options, as a path; one that is not there does not compile. */
+export type OptionPath =
+  | `proxy.${keyof ProxyOptions}`
+  | `proxy.health.${keyof HealthOptions}`
+  | `proxy.eject.${keyof EjectOptions}`
+  | `proxy.backendTls.${keyof BackendTlsOptions}`
+  | `serve.${keyof ServeOptions}`
+  | `serve.tls.${keyof TlsOptions}`
+  | `serve.admin.${keyof AdminOptions}`;
+
 /** One row of the table. */
 export interface Setting<T = unknown> {
   /** How its text is read, and which values it takes. */
@@ -93,7 +113,9 @@ export interface Setting<T = unknown> {
    * Where its value goes, as a path from the root of the options: `proxy.…` are
    * the proxy's, `serve.…` the server's.
    */
-  readonly field: string;
+  readonly field: OptionPath;
+  /** The options that `off` switches off as a whole. Default: the field alone. */
+  readonly offField?: OptionPath;
   /** What it means, in one line of Markdown. */
   readonly help: string;
   /** How its text is shown where it may hold a secret. Default: as it is. */
@@ -138,10 +160,10 @@ export const SETTINGS: {
   },
   TRANSPORT: {
     grammar: oneOf("auto", "fetch", "socket"),
-    default: "auto",
+    default: "fetch",
     field: "proxy.transport",
     help:
-      "How requests are sent: over `socket`s by Sluice's own HTTP/1.1 client, by the runtime's `fetch`, or `auto`: by `fetch` unless it would change what is said",
+      "How requests are sent: by the runtime's `fetch`, over `socket`s by Sluice's own HTTP/1.1 client, or `auto`: by `fetch` unless it would change what is said",
   },
   PORT: {
     grammar: port,
@@ -188,6 +210,7 @@ export const SETTINGS: {
     grammar: orOff(path),
     default: "/health",
     field: "proxy.health.path",
+    offField: "proxy.health",
     help:
       "What probes ask for, after a backend's base path; `off` for no probes",
   },
@@ -234,6 +257,7 @@ export const SETTINGS: {
     grammar: orOff(integer(1, 1000)),
     default: "3",
     field: "proxy.eject.after",
+    offField: "proxy.eject",
     help:
       "Bad outcomes in a row that eject a backend: no connection, reset, timeout, a truncated body, 502, 503, 504",
   },
@@ -263,7 +287,7 @@ export const SETTINGS: {
     default: "20%",
     field: "proxy.retryBudget",
     help:
-      "Retries as a share of the requests of the last 10 s, and 100 besides in the same 10 s",
+      "Retries as a share of the requests of the last 10 s, and 100 more in the same 10 s",
   },
   CONNECT_TIMEOUT: {
     grammar: duration("1ms", "1h"),
@@ -368,6 +392,7 @@ export const SETTINGS: {
     grammar: orOff(port),
     default: "off",
     field: "serve.admin.port",
+    offField: "serve.admin",
     help: "Port of the dashboard, the metrics and the admin API",
   },
   ADMIN_HOST: {

@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
-import { helpText, settingsTable } from "./help.ts";
+import { settingsTable } from "../testing/settings_table.ts";
+import { helpText } from "./help.ts";
 import { COMMANDS, flagOf, SETTING_NAMES, SETTINGS } from "./settings.ts";
 
 Deno.test("SETTINGS has only defaults that its own grammars take", () => {

@@ -14,20 +14,23 @@ import {
   readPrivateKey,
   validityFault,
 } from "./pem.ts";
-import type { BackendTlsOptions, TlsOptions } from "./options.ts";
+import type { TlsOptions } from "./options.ts";
 import { labelOf, type Reading, readText, refuse } from "./reading.ts";
 import type { SettingName } from "./settings.ts";
 
-/** `TLS_CERT` and `TLS_KEY`. */
-export function readFrontTls(reading: Reading): TlsOptions | undefined {
-  return readPair(reading, "TLS_CERT", "TLS_KEY");
-}
-
-/** `BACKEND_CA`, `BACKEND_CERT` and `BACKEND_KEY`. */
-export function readBackendTls(reading: Reading): BackendTlsOptions {
+/** What stands in the files of TLS, in place of their paths. */
+export function readTlsFiles(
+  reading: Reading,
+): Partial<Record<SettingName, string | undefined>> {
+  const front = readPair(reading, "TLS_CERT", "TLS_KEY");
+  const authorities = readAuthorities(reading);
+  const back = readPair(reading, "BACKEND_CERT", "BACKEND_KEY");
   return {
-    ca: readAuthorities(reading),
-    ...readPair(reading, "BACKEND_CERT", "BACKEND_KEY"),
+    TLS_CERT: front?.cert,
+    TLS_KEY: front?.key,
+    BACKEND_CA: authorities,
+    BACKEND_CERT: back?.cert,
+    BACKEND_KEY: back?.key,
   };
 }
 

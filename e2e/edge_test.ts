@@ -9,7 +9,7 @@ import assert from "node:assert/strict";
 import { rawBackend } from "./harness/backend.ts";
 import { RawConnection, rawRequest, requestText } from "./harness/client.ts";
 import { startProxy } from "./harness/proxy.ts";
-import { forBoth } from "./harness/suite.ts";
+import { forBoth, skippedWithout } from "./harness/suite.ts";
 import { until } from "./harness/wait.ts";
 
 const CHUNK = `10000\r\n${"x".repeat(0x10000)}\r\n`;
@@ -66,3 +66,47 @@ for (const [why, status, data] of EARLY) {
     },
   );
 }
+
+/** Lets a process open so many files and no more, from now on. */
+async function limitFiles(pid: number, files: number): Promise<void> {
+  const { success } = await new Deno.Command("prlimit", {
+    args: [`--pid=${pid}`, `--nofile=${files}:${files}`],
+  }).output();
+  assert.ok(success, "prlimit works");
+}
+
+// `Bun.serve` asks for the connections that it cannot accept without a pause,
+// also in a program of three lines. Deno's listener ends, and is opened anew.
+forBoth(
+  "without a free descriptor it goes on once there are some; until then Bun spins and Deno does not",
+  skippedWithout("prlimit"),
+  async (runtime) => {
+    await using backend = await rawBackend();
+    await using proxy = await startProxy(runtime, {
+      env: { BACKENDS: backend.url, HEALTH_PATH: "off" },
+    });
+    const get = async () => {
+      const answer = await rawRequest(proxy.port, requestText("GET", "/"));
+      return answer.status;
+    };
+    assert.equal(await get(), 200);
+    await limitFiles(proxy.pid, proxy.fds() + 20);
+    const clients = await Promise.all(Array.from(
+      { length: 60 },
+      // Deno refuses some, between its listeners.
+      () => RawConnection.connect(proxy.port).catch(() => undefined),
+    ));
+    const began = proxy.cpuMs();
+    const spins = until(() => proxy.cpuMs() - began > 1_000, {
+      timeoutMs: runtime === "bun" ? 15_000 : 2_000,
+      everyMs: 100,
+      what: "a second of processor time that nothing was done with",
+    });
+    // A runtime that mends it is noticed here.
+    if (runtime === "bun") await spins;
+    else await assert.rejects(spins, /in vain for a second/);
+    for (const client of clients) await client?.close();
+    await until(() => get().then((status) => status === 200, () => false));
+    assert.equal(proxy.exited, undefined);
+  },
+);

@@ -5,7 +5,7 @@
  */
 
 import type { Backend, Pool } from "../balancer.ts";
-import type { Clock, TimerHandle } from "../runtime/clock.ts";
+import type { Clock, TimerHandle } from "../base/clock.ts";
 import { type Standing, UNBLEMISHED, weigh } from "./standing.ts";
 
 /** Options for {@linkcode Ejector}. */

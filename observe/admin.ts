@@ -12,7 +12,7 @@
 
 import type { Backend, BackendInit, Pool } from "../balancer.ts";
 import type { ProbeReport } from "../health.ts";
-import type { Clock } from "../runtime/clock.ts";
+import type { Clock } from "../base/clock.ts";
 import {
   bearerOf,
   bodyOf,
@@ -23,7 +23,6 @@ import {
   text,
 } from "./admin_http.ts";
 import { backendJson } from "./backend_json.ts";
-import { dashboard } from "./dashboard.ts";
 import { EventLog, frame } from "./events.ts";
 import { FigureKeeper } from "./figures.ts";
 import type { Snapshot } from "./metrics.ts";
@@ -214,7 +213,9 @@ export class Admin {
     return backendJson(backend, this.#options.report(backend));
   }
 
-  #page(): Response {
+  async #page(): Promise<Response> {
+    // Seldom asked for, and nearly a thousand lines of text.
+    const { dashboard } = await import("./dashboard.ts");
     const { version, policy, token } = this.#options;
     const nonce = crypto.randomUUID();
     const html = dashboard({

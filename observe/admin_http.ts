@@ -5,7 +5,7 @@
  * @module
  */
 
-import type { Clock, TimerHandle } from "../runtime/clock.ts";
+import type { Clock, TimerHandle } from "../base/clock.ts";
 
 /** Bytes of a request body. */
 const MOST_BODY = 16 * 1024;

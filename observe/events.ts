@@ -10,7 +10,7 @@
  */
 
 import type { Backend, Pool, PoolEvent } from "../balancer.ts";
-import type { Clock, TimerHandle } from "../runtime/clock.ts";
+import type { Clock, TimerHandle } from "../base/clock.ts";
 import type { BackendJson } from "./backend_json.ts";
 
 /** Changes that are remembered; a reader further behind has to come again. */

@@ -4,8 +4,9 @@
  * @module
  */
 
+import { urlHost } from "../base/text.ts";
 import { backendName, parseBackendUrl } from "../config/backends.ts";
-import { checkedNumber } from "../config/check.ts";
+import { checkedOption, optionalOption } from "../config/option.ts";
 import { foreignFaults } from "../config/foreign.ts";
 import { isNamed } from "../config/listener.ts";
 import { adminHosts, ownFault } from "../config/read_backends.ts";
@@ -17,11 +18,11 @@ import {
 import { explainer } from "../observe/explain.ts";
 import { sum } from "../observe/metrics.ts";
 import { tokenCheck } from "../observe/token.ts";
-import { systemClock } from "../runtime/clock.ts";
+import { systemClock } from "../base/clock.ts";
 import type { Listener } from "../runtime/listener.ts";
 import { env, processFacts } from "../runtime/process.ts";
 import { listen } from "../runtime/runtime.ts";
-import type { Inside, Proxy } from "./create.ts";
+import type { Core } from "./core.ts";
 import { VERSION } from "./version.ts";
 
 /** Milliseconds that answers on the admin port may still take at the end. */
@@ -37,28 +38,41 @@ export interface AdminServer {
   stop(): Promise<void>;
 }
 
+/** Options of the admin listener, checked. */
+export interface CheckedAdmin {
+  /** Where it listens, and further names that it answers to. */
+  readonly names: readonly string[];
+  readonly port: number;
+  readonly token: string | undefined;
+}
+
+/**
+ * Checks the options, before anything listens.
+ *
+ * @throws {TypeError | RangeError} If one cannot be used.
+ */
+export function checkedAdmin(options: AdminOptions): CheckedAdmin {
+  return {
+    names: adminHosts(options.host),
+    port: checkedOption("ADMIN_PORT", options.port) || 0,
+    token: optionalOption("ADMIN_TOKEN", options.token),
+  };
+}
+
 /** Listens for the dashboard, the metrics and the admin API. */
 export function serveAdmin(
-  proxy: Proxy,
-  inside: Inside,
-  options: AdminOptions,
+  core: Core,
+  { names, port, token }: CheckedAdmin,
 ): AdminServer {
-  const names = adminHosts(options.host).map((name) => name.toLowerCase());
   const [host = ""] = names;
-  const { log } = inside;
-  const port = checkedNumber("admin.port", options.port, {
-    otherwise: 0,
-    min: 0,
-    max: 65535,
-  });
-  const token = checkedToken(options.token);
+  const { log } = core.callbacks;
   if (token !== undefined) {
-    const { policy, forwarder } = inside;
+    const { forwarder, checked: { policy } } = core;
     const knows = tokenCheck(token);
-    forwarder.explainer = explainer({ pool: proxy.pool, policy, knows });
+    forwarder.explainer = explainer({ pool: core.pool, policy, knows });
   }
   const handler = new Admin({
-    ...handlerOptions(proxy, inside),
+    ...handlerOptions(core),
     token,
     answersTo: (name) => isNamed(name, names),
   });
@@ -74,11 +88,10 @@ export function serveAdmin(
     const reason = error instanceof Error ? error.message : String(error);
     throw new Error(`admin port ${port}: ${reason}`, { cause: error });
   }
-  const shown = host.includes(":") ? `[${host}]` : host;
   return {
     host,
     port: listener.port,
-    url: `http://${shown}:${listener.port}`,
+    url: `http://${urlHost(host)}:${listener.port}`,
     stop: async () => {
       handler.stop();
       // Who reads here must not hold up the end.
@@ -94,24 +107,22 @@ export function serveAdmin(
 
 /** What the admin API is made of, but for who may ask. */
 function handlerOptions(
-  { pool }: Proxy,
-  inside: Inside,
+  core: Core,
 ): Omit<HandlerOptions, "token" | "answersTo"> {
-  const { metrics, probes } = inside.observe();
-  inside.crew?.count();
+  const { metrics, probes } = core.observe();
   return {
-    pool,
-    report: inside.report,
+    pool: core.pool,
+    report: core.report,
     probes,
     snapshot: async () => {
       const own = metrics.snapshot();
-      const { crew } = inside;
+      const { crew } = core;
       return crew === undefined ? own : sum([own, ...await crew.snapshots()]);
     },
     checkUrl: (url) => {
       const result = parseBackendUrl(url);
       if ("wanted" in result) return result;
-      const own = ownFault(result.value, inside.listeners);
+      const own = ownFault(result.value, core.listeners);
       if (own !== undefined) return { wanted: own };
       const [foreign] = foreignFaults([result.value], env);
       return foreign === undefined
@@ -119,19 +130,12 @@ function handlerOptions(
         : { wanted: `cannot be reached: ${foreign}` };
     },
     checkName: backendName.parse,
-    draining: () => inside.draining,
+    draining: () => core.draining,
     process: processFacts,
     version: VERSION,
-    policy: inside.policy,
-    pseudonym: inside.pseudonym,
+    policy: core.checked.policy,
+    pseudonym: core.pseudonym,
     clock: systemClock,
-    log: inside.log,
+    log: core.callbacks.log,
   };
-}
-
-function checkedToken(token: string | undefined): string | undefined {
-  if (token === undefined || /^[\x21-\x7e]{16,512}$/.test(token)) return token;
-  throw new TypeError(
-    "Cannot serve: admin.token is not 16 to 512 visible ASCII characters",
-  );
 }

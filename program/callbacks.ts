@@ -5,11 +5,11 @@
  * @module
  */
 
-import type { ProxyOptions } from "../config/options.ts";
-import { type Clock, systemClock } from "../runtime/clock.ts";
+import type { Lookup, ProxyOptions } from "../config/options.ts";
+import { type Clock, systemClock } from "../base/clock.ts";
 import { LineWriter, standard } from "../runtime/lines.ts";
-import { plainLine } from "../runtime/process.ts";
-import { type Lookup, systemLookup } from "../runtime/resolve.ts";
+import { plain } from "../base/text.ts";
+import { systemLookup } from "../runtime/lookup.ts";
 import { guarded, guardedClock, guardedRandom, toldOnce } from "./guarded.ts";
 
 /** Milliseconds that the log has at most to be written at the end. */
@@ -39,7 +39,7 @@ export function callbacksOf(options: ProxyOptions): Callbacks {
   const errors = new LineWriter(standard("err"), { clock: systemClock });
   // A log that fails can be told of nowhere.
   const log = options.log === undefined
-    ? (line: string) => errors.line(plainLine(`sluice: ${line}`))
+    ? (line: string) => errors.line(plain(`sluice: ${line}`))
     : guarded(options.log, () => {});
   const lines = new LineWriter(standard("out"), {
     clock: systemClock,

@@ -6,10 +6,12 @@
  */
 
 import { Backend } from "../balancer.ts";
+import { urlHost } from "../base/text.ts";
 import type { UsableConfig } from "../config/config.ts";
 import { withoutQuery } from "../config/fault.ts";
 import { FOREIGN_VARIABLES } from "../config/foreign.ts";
 import type { Listener } from "../config/listener.ts";
+import { checkedOption } from "../config/option.ts";
 import { PROXY_VARIABLES } from "../config/no_proxy.ts";
 import { listenersOf } from "../config/read_backends.ts";
 import type { BackendOptions } from "../config/options.ts";
@@ -19,13 +21,13 @@ import {
   checkText,
   isWell,
   permissionText,
-} from "../observe/check.ts";
-import { systemClock } from "../runtime/clock.ts";
-import { type Finding, findingOf } from "../runtime/finding.ts";
+} from "./check_text.ts";
+import { checkBackend, type CheckResult } from "./check_backend.ts";
 import { env, writeLine, writeText } from "../runtime/process.ts";
-import { systemLookup } from "../runtime/resolve.ts";
+import { systemLookup } from "../runtime/lookup.ts";
 import { transportFor } from "../runtime/runtime.ts";
-import { programFolder, workersOf } from "../runtime/workers.ts";
+import { programFolder, workersOf } from "../runtime/sharing.ts";
+import { systemClock } from "../base/clock.ts";
 import { statusMatcher } from "./health.ts";
 import { VERSION } from "./version.ts";
 
@@ -37,21 +39,23 @@ export async function check(
   files: readonly string[],
 ): Promise<0 | 1> {
   const health = config.proxy.health || {};
-  const path = config.proxy.health === false ? "/" : health.path ?? "/health";
+  const path = config.proxy.health === false
+    ? "/"
+    : checkedOption("HEALTH_PATH", health.path) || "/";
   const rules: CheckRules = {
     path: withoutQuery(path),
     host: health.host,
     probes: config.proxy.health !== false,
-    passes: statusMatcher(health.status ?? "200-399"),
+    passes: statusMatcher(checkedOption("HEALTH_STATUS", health.status)),
     lenient: health.path === undefined,
   };
   const listed: readonly BackendOptions[] = config.proxy.backends;
   const backends = listed.map((init) => new Backend(init));
-  const findings = await found(config, backends, path);
-  writeText("out", checkText(findings, rules));
+  const results = await found(config, backends, path);
+  writeText("out", checkText(results, rules));
   for (const line of remarks(config)) writeLine("out", line);
   const { serve } = config;
-  const many = workersOf(serve.workers) > 1;
+  const many = workersOf(checkedOption("WORKERS", serve.workers)) > 1;
   const folder = many ? programFolder() : undefined;
   writeText(
     "out",
@@ -69,7 +73,7 @@ export async function check(
       sharesTls: many && serve.tls !== undefined,
     }),
   );
-  return findings.every((one) => isWell(one, rules)) ? 0 : 1;
+  return results.every((one) => isWell(one, rules)) ? 0 : 1;
 }
 
 /** What each backend has to say. */
@@ -77,18 +81,18 @@ async function found(
   { proxy }: UsableConfig,
   backends: readonly Backend[],
   path: string,
-): Promise<Finding[]> {
+): Promise<CheckResult[]> {
   const health = proxy.health || {};
-  const timeoutMs = health.timeoutMs ?? 2_000;
-  const transport = transportFor(proxy.transport ?? "auto", {
+  const timeoutMs = checkedOption("HEALTH_TIMEOUT", health.timeoutMs);
+  const transport = transportFor(checkedOption("TRANSPORT", proxy.transport), {
     tls: proxy.backendTls,
     userAgent: USER_AGENT,
     connectTimeoutMs: timeoutMs,
     clock: systemClock,
   });
-  const findings = await Promise.all(
+  const results = await Promise.all(
     backends.map((backend) =>
-      findingOf(backend, {
+      checkBackend(backend, {
         transport,
         lookup: systemLookup,
         path,
@@ -99,7 +103,7 @@ async function found(
     ),
   );
   transport.close();
-  return findings;
+  return results;
 }
 
 /** What is odd about the settings themselves. */
@@ -115,7 +119,7 @@ function remarks({ warnings }: UsableConfig): string[] {
 
 /** Where it listens, as a permission names it. */
 function address({ host, port, isAdmin }: Listener, many: boolean): string {
-  const name = host.includes(":") ? `[${host}]` : host;
+  const name = urlHost(host);
   // A free port is found before workers listen on it, and is not known now.
   return port === 0 && many && !isAdmin ? name : `${name}:${port}`;
 }

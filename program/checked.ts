@@ -6,14 +6,9 @@
  */
 
 import { holds, parseAddress, parseCidr } from "../config/address.ts";
-import { checkedNumber, checkedText } from "../config/check.ts";
-import { addressList, policy as policyGrammar } from "../config/grammar.ts";
+import { checkedOption, optionalOption } from "../config/option.ts";
 import type { ProxyOptions } from "../config/options.ts";
 import { type AddressMatcher, remembered } from "../proxy/addresses.ts";
-
-/** A day, past which no limit makes sense any more. */
-export const DAY_MS = 24 * 60 * 60 * 1000;
-export const HOUR_MS = 60 * 60 * 1000;
 
 /** What is checked here; `Infinity` is no limit. */
 export interface Checked {
@@ -31,6 +26,12 @@ export interface Checked {
   hostHeader: "auto" | "preserve" | "backend";
   transport: "auto" | "fetch" | "socket";
   policy: string;
+  via: boolean;
+  resume: boolean;
+  requestId: boolean;
+  trace: boolean;
+  accessLog: false | "json" | "combined";
+  logQuery: boolean;
 }
 
 /**
@@ -40,91 +41,39 @@ export interface Checked {
  * wanted stand in the message.
  */
 export function checkedOptions(options: ProxyOptions): Checked {
-  const { hostHeader = "auto", transport = "auto", stickySecret } = options;
-  if (!["auto", "preserve", "backend"].includes(hostHeader)) {
-    throw new TypeError(
-      `Cannot make a proxy: hostHeader "${hostHeader}" is not "auto", "preserve" or "backend"`,
-    );
-  }
-  if (!["auto", "fetch", "socket"].includes(transport)) {
-    throw new TypeError(
-      `Cannot make a proxy: transport "${transport}" is not "auto", "fetch" or "socket"`,
-    );
-  }
+  const { stickySecret } = options;
   if (stickySecret !== undefined && stickySecret.length < 16) {
     throw new TypeError(
       "Cannot make a proxy: stickySecret has fewer than 16 characters",
     );
   }
+  const unlimited = (value: number | false) => value || Infinity;
+  const { clientTimeoutMs, idleTimeoutMs, maxBodyBytes, maxInFlight } = options;
   return {
-    ...checkedLimits(options),
-    hostHeader,
-    transport,
-    policy: checkedText(
-      "policy",
-      options.policy ?? "round_robin",
-      policyGrammar.parse,
-    ),
-  };
-}
-
-function checkedLimits(
-  options: ProxyOptions,
-): Omit<Checked, "hostHeader" | "policy" | "transport"> {
-  return {
-    retries: checkedNumber("retries", options.retries, {
-      otherwise: 2,
-      min: 0,
-      max: 10,
-    }),
-    retryBudget: checkedNumber("retryBudget", options.retryBudget, {
-      otherwise: 0.2,
-      min: 0,
-      max: 1,
-      whole: false,
-    }),
-    timeoutMs: checkedNumber("timeoutMs", options.timeoutMs, {
-      otherwise: 60_000,
-      min: 1,
-      max: DAY_MS,
-    }),
-    connectTimeoutMs: checkedNumber(
-      "connectTimeoutMs",
+    retries: checkedOption("RETRIES", options.retries),
+    retryBudget: checkedOption("RETRY_BUDGET", options.retryBudget),
+    connectTimeoutMs: checkedOption(
+      "CONNECT_TIMEOUT",
       options.connectTimeoutMs,
-      { otherwise: 3_000, min: 1, max: HOUR_MS },
     ),
-    clientTimeoutMs: options.clientTimeoutMs === false
-      ? Infinity
-      : checkedNumber("clientTimeoutMs", options.clientTimeoutMs, {
-        otherwise: 60_000,
-        min: 1,
-        max: DAY_MS,
-      }),
-    maxMessageBytes: checkedNumber("maxMessageBytes", options.maxMessageBytes, {
-      otherwise: 16 * 1024 * 1024,
-      min: 1024,
-      max: 64 * 1024 * 1024,
-    }),
-    idleTimeoutMs: checkedNumber("idleTimeoutMs", options.idleTimeoutMs, {
-      otherwise: Infinity,
-      min: 1,
-      max: DAY_MS,
-    }),
-    maxBodyBytes: checkedNumber("maxBodyBytes", options.maxBodyBytes, {
-      otherwise: Infinity,
-      min: 1,
-      max: Number.MAX_SAFE_INTEGER,
-    }),
-    maxInFlight: checkedNumber("maxInFlight", options.maxInFlight, {
-      otherwise: Infinity,
-      min: 1,
-      max: 1_000_000,
-    }),
-    slowStartMs: checkedNumber("slowStartMs", options.slowStartMs, {
-      otherwise: 0,
-      min: 1,
-      max: HOUR_MS,
-    }),
+    timeoutMs: checkedOption("TIMEOUT", options.timeoutMs),
+    clientTimeoutMs: unlimited(
+      checkedOption("CLIENT_TIMEOUT", clientTimeoutMs),
+    ),
+    idleTimeoutMs: unlimited(checkedOption("IDLE_TIMEOUT", idleTimeoutMs)),
+    maxBodyBytes: unlimited(checkedOption("MAX_BODY", maxBodyBytes)),
+    maxMessageBytes: checkedOption("MAX_MESSAGE", options.maxMessageBytes),
+    maxInFlight: unlimited(checkedOption("MAX_IN_FLIGHT", maxInFlight)),
+    slowStartMs: checkedOption("SLOW_START", options.slowStartMs) || 0,
+    transport: checkedOption("TRANSPORT", options.transport),
+    hostHeader: checkedOption("HOST_HEADER", options.hostHeader),
+    policy: policyName(options.policy),
+    via: checkedOption("VIA", options.via),
+    resume: checkedOption("RESUME", options.resume),
+    requestId: checkedOption("REQUEST_ID", options.requestId),
+    trace: checkedOption("TRACE", options.trace),
+    accessLog: checkedOption("ACCESS_LOG", options.accessLog),
+    logQuery: checkedOption("LOG_QUERY", options.logQuery),
   };
 }
 
@@ -132,13 +81,12 @@ function checkedLimits(
 export function matcherOf(
   trusted: readonly string[] | undefined,
 ): AddressMatcher | undefined {
-  if (trusted === undefined || trusted.length === 0) return undefined;
-  const blocks = checkedText(
-    "trustedProxies",
-    trusted.join(","),
-    addressList.parse,
-  ).flatMap((entry) => NAMED_BLOCKS[entry] ?? [entry]).map((entry) =>
-    parseCidr(entry)!
+  // A list may well be empty in code; as text it would be an accident.
+  const given = trusted?.length === 0 ? undefined : trusted;
+  const entries = optionalOption("TRUSTED_PROXIES", given);
+  if (entries === undefined) return undefined;
+  const blocks = entries.flatMap((entry) => NAMED_BLOCKS[entry] ?? [entry]).map(
+    (entry) => parseCidr(entry)!,
   );
   return remembered((address) => {
     const number = parseAddress(address);
@@ -160,3 +108,10 @@ const NAMED_BLOCKS: Readonly<Record<string, readonly string[]>> = {
     "fe80::/10",
   ],
 };
+
+/** What a policy is called where it is shown; a function by its own name. */
+function policyName(policy: ProxyOptions["policy"]): string {
+  return typeof policy === "function"
+    ? `function:${policy.name.replace(/[^\w.$-]/g, "_") || "anonymous"}`
+    : checkedOption("POLICY", policy);
+}

@@ -1,58 +1,64 @@
 /**
- * Joins the parts of a proxy: options in, a handler and its pool out.
+ * Makes a proxy: options in, a handler and its pool out.
  *
  * @module
  */
 
-import {
-  type Backend,
-  type BackendInit,
-  type Policy,
-  policyOf,
-  Pool,
-  type Shared,
-} from "../balancer.ts";
-import { parseAddress } from "../config/address.ts";
-import { checkTls } from "../config/check.ts";
-import { wordsOf } from "../config/fault.ts";
-import type { Listener } from "../config/listener.ts";
-import type { ProxyOptions } from "../config/options.ts";
-import { ownFault } from "../config/read_backends.ts";
-import type { ProbeReport } from "../health.ts";
-import { accessLine } from "../observe/log.ts";
-import { Metrics, sum } from "../observe/metrics.ts";
-import { ProbeHistory } from "../observe/probes.ts";
-import { prometheusText } from "../observe/prometheus.ts";
-import { answer } from "../proxy/errors.ts";
-import type { ForwarderOptions } from "../proxy/context.ts";
-import { Forwarder } from "../proxy/forward.ts";
-import { RequestRules } from "../proxy/headers.ts";
-import { InFlight } from "../proxy/in_flight.ts";
-import { keyOf } from "../proxy/keys.ts";
-import { RetryBudget } from "../proxy/retry.ts";
-import type { Settled } from "../proxy/observed.ts";
-import { Sticky } from "../proxy/sticky.ts";
-import type { Transport } from "../proxy/transport.ts";
-import type { Clock } from "../runtime/clock.ts";
-import { apart, type Membership } from "../runtime/membership.ts";
-import { processFacts } from "../runtime/process.ts";
-import { server, transportFor } from "../runtime/runtime.ts";
-import type { DrainOptions } from "../runtime/serve.ts";
-import { tlsFault } from "../runtime/tls.ts";
-import {
-  bunWebSocket,
-  type BunWebSocketHandlers,
-} from "../runtime/bun/websocket.ts";
-import type { Crew } from "../workers/crew.ts";
-import { type Callbacks, callbacksOf } from "./callbacks.ts";
-import { type Checked, checkedOptions, matcherOf } from "./checked.ts";
-import { entryOf, entryToAdd, resolveFault } from "./entries.ts";
-import { checkedHealth, Judges } from "./health.ts";
-import { lifeOf } from "./life.ts";
-import { VERSION } from "./version.ts";
+import type { Backend, PoolEvent, ReplaceCounts } from "../balancer.ts";
+import type { BackendInit, ProxyOptions } from "../config/options.ts";
+import type { BunWebSocketHandlers } from "../runtime/bun/websocket.ts";
+import { answering } from "./answering.ts";
+import { type AsWorker, Core } from "./core.ts";
+import { HandedOn } from "./handler.ts";
 
-/** A proxy: a handler, and the pool behind it. */
-export interface Proxy extends AsyncDisposable {
+/**
+ * The backends of a proxy, in their order; a change makes a new
+ * {@linkcode ProxyPool.backends}. What is removed or drained still finishes what
+ * it is answering.
+ */
+export interface ProxyPool extends Iterable<Backend> {
+  /** How many backends there are, whatever their state. */
+  readonly size: number;
+  /** The backends, in their order. */
+  readonly backends: readonly Backend[];
+  /** The backend of this id, URL or name, if it is here. */
+  get(idUrlOrName: string): Backend | undefined;
+  /**
+   * Adds a backend; with health probes it gets requests once the first has
+   * passed.
+   *
+   * @throws {TypeError | RangeError} If it cannot be used, if one with this URL
+   * or name is here already, or if the pool is full.
+   */
+  add(backend: BackendInit): Backend;
+  /** Removes a backend; says whether it was here. */
+  remove(backend: Backend): boolean;
+  /** Gives a backend nothing new, or, with `false`, takes that back. */
+  drain(backend: Backend, draining?: boolean): void;
+  /**
+   * Changes a backend's share of the requests.
+   *
+   * @throws {RangeError} If the weight is not from 0 to 1000.
+   */
+  setWeight(backend: Backend, weight: number): void;
+  /**
+   * Makes the pool hold these backends and no others. One whose URL, or whose
+   * function, is among them stays with its state; its name, weight and limits
+   * become the given ones.
+   *
+   * @throws {TypeError | RangeError} If one cannot be used, or not beside the
+   * others; nothing has changed then.
+   */
+  replace(backends: Iterable<BackendInit>): ReplaceCounts;
+  /** Calls `listener` at each change until the returned function is called. */
+  subscribe(listener: (event: PoolEvent) => void): () => void;
+}
+
+/**
+ * A proxy: a handler, and the pool behind it. With `await using` it is stopped at
+ * the end of its block.
+ */
+export interface ReverseProxy extends AsyncDisposable {
   /**
    * Answers a request by sending it on. Never throws and never rejects. May be
    * called unbound, so it can be handed to any server as it is.
@@ -68,351 +74,96 @@ export interface Proxy extends AsyncDisposable {
     connection?: unknown,
   ) => Response | Promise<Response>;
   /**
-   * For whoever calls `Bun.serve` with {@linkcode Proxy.fetch}: without it Bun
-   * upgrades no connection. Of no use on Deno, and none needed there.
+   * Goes with {@linkcode ReverseProxy.fetch} to `Bun.serve`, which upgrades no
+   * connection without it. Not needed on Deno, nor with {@linkcode serve}.
    */
   readonly websocket: BunWebSocketHandlers;
   /** The backends, and what is known of each right now. */
-  readonly pool: Pool;
-  /** Resolves once every backend has been probed, or timed out. */
+  readonly pool: ProxyPool;
+  /**
+   * Resolves once every backend has been probed, or its probe has timed out. Until
+   * then every backend counts as up.
+   */
   readonly ready: Promise<void>;
   /**
    * The metrics in Prometheus' text format. Counting begins with the first call,
    * or with an admin port: call it once at the start.
    */
   metrics(): string;
-  /** Ends probes and timers; may be called twice. What runs goes to its end. */
+  /**
+   * Ends probes and timers; may be called twice. Requests in flight go to their
+   * end. Resolves when nothing of the proxy is left.
+   */
   stop(): Promise<void>;
 }
 
-/** What {@linkcode serve} needs, and users do not. */
-export interface Inside {
-  forwarder: Forwarder;
-  members: Membership;
-  drain(): void;
-  readonly draining: boolean;
-  /** Begins to count, and to remember probes. */
-  observe(): { metrics: Metrics; probes: ProbeHistory };
-  report: (backend: Backend) => ProbeReport | undefined;
-  /** Judges what a worker has heard of a backend. */
-  judge(backend: Backend, good: boolean, agoMs: number, reason: string): void;
-  /** Whether a backend's last outcome was a bad one. */
-  suspects(backend: Backend): boolean;
-  /** The workers that answer in its place, once there are some. */
-  readonly crew: Crew | undefined;
-  /** From now on workers answer in its place, and count with it. */
-  employ(crew: Crew): void;
-  /** Waits for the other workers on the way out, in one of them. */
-  together: DrainOptions["together"];
-  /** What it was made from. */
-  options: ProxyOptions;
-  pseudonym: string | undefined;
-  logAccess: (line: string) => void;
-  policy: string;
-  /** Where it listens, which no backend may be; the server fills it. */
-  readonly listeners: Listener[];
-  log: (line: string) => void;
-}
+/** The parts of each proxy, which users do not need. */
+const cores = new WeakMap<ReverseProxy, Core>();
 
-/** What is otherwise when a proxy is one of several workers. */
-export interface AsWorker {
-  /** How many there are. */
-  of: number;
-  /** Where all requests are counted. */
-  all: Shared;
-  /** Name in `Via`, which all have in common. */
-  pseudonym: string | undefined;
-  /** Puts the backends into an empty pool. */
-  fill(pool: Pool): void;
-  /** Whether any backend has a limit, which others have a part in. */
-  readonly limited: boolean;
-  /** Takes each outcome, which is not judged here. */
-  outcome: ForwarderOptions["outcome"];
+/** A proxy's parts, if it was made here. */
+export function coreOf(proxy: ReverseProxy): Core | undefined {
+  return cores.get(proxy);
 }
-
-/** What belongs to each proxy. */
-export const insides = new WeakMap<Proxy, Inside>();
 
 /**
- * Makes a proxy. Its probes begin at once; nothing listens.
+ * Makes a proxy. Its probes begin at once; nothing listens. The options are read
+ * and checked here: each default and each bound is that of the setting of the
+ * same meaning.
  *
- * @throws {TypeError | RangeError} If an option cannot be used; its name and
- * what is wanted stand in the message.
+ * @example Two pools behind one `if`
+ * ```ts
+ * import { createProxy } from "../mod.ts";
+ *
+ * const api = createProxy({ backends: ["http://127.0.0.1:3000"] });
+ * const pages = createProxy({
+ *   backends: [() => new Response("Hello\n")],
+ *   health: false,
+ * });
+ * const handler = (request: Request, connection?: unknown) =>
+ *   new URL(request.url).pathname.startsWith("/api/")
+ *     ? api.fetch(request, connection)
+ *     : pages.fetch(request, connection);
+ *
+ * const answer = await handler(new Request("http://sluice.test/"));
+ * console.assert(await answer.text() === "Hello\n");
+ * await api.stop();
+ * await pages.stop();
+ * ```
+ *
+ * @throws {TypeError} If an option is of the wrong kind; the message has its name
+ * and what is wanted.
+ * @throws {RangeError} If a number is outside of its bounds.
  */
-export function createProxy(options: ProxyOptions): Proxy {
-  return assemble(options, undefined);
-}
-
-/** What changes while a proxy works, and several of its parts go by. */
-interface State {
-  draining: boolean;
-  crew: Crew | undefined;
-  /** Counts; none until they are wanted. */
-  metrics: Metrics | undefined;
-  /** Remembers probes; nothing until that is wanted. */
-  probes: ProbeHistory | undefined;
-  /** Where it listens, which no backend may be. */
-  readonly listeners: Listener[];
+export function createProxy(options: ProxyOptions): ReverseProxy {
+  return assemble(options, undefined).proxy;
 }
 
 /** Makes a proxy, or a worker's part of one. */
 export function assemble(
   options: ProxyOptions,
   worker: AsWorker | undefined,
-): Proxy {
-  const checked = checkedOptions(options);
-  const health = checkedHealth(options);
-  const trusts = matcherOf(options.trustedProxies);
-  const callbacks = callbacksOf(options);
-  const state: State = {
-    draining: false,
-    crew: undefined,
-    metrics: undefined,
-    probes: undefined,
-    listeners: [],
-  };
-  const { log, random, clock } = callbacks;
-  const { policy } = checked;
-  const picks = policyOf(policy, { random, now: () => clock.now() });
-  const { pool, named } = poolOf(options, worker, picks, callbacks, state);
-  const transport = transportOf(options, checked, pool, clock);
-  const judges = new Judges(pool, health, callbacks, {
-    probe: (backend, path, signal, host) =>
-      transport.probe(backend, path, signal, host),
-    probed: (backend, passed, report) =>
-      state.probes?.add(backend, passed, report),
-  });
-  const inFlight = new InFlight(clock, worker?.all);
-  const budget = new RetryBudget(checked.retryBudget, worker?.of);
-  const pseudonym = pseudonymOf(options, worker);
-  const forwarder = new Forwarder({
-    ...forwarding(options, checked, picks.needs, callbacks),
+): { proxy: ReverseProxy; core: Core } {
+  const core = new Core(options, worker);
+  const { forwarder, pool, callbacks, life } = core;
+  const proxy: ReverseProxy = {
+    fetch: answering(
+      (request, connection) =>
+        connection instanceof HandedOn
+          ? forwarder.handle(
+            request,
+            connection.of(request),
+            connection.served,
+          )
+          : forwarder.handle(request, connection),
+      callbacks.log,
+    ),
+    websocket: core.websocket,
     pool,
-    server,
-    transport,
-    rules: new RequestRules({
-      trusts,
-      isAddress: (text) => parseAddress(text) !== undefined,
-      pseudonym,
-    }),
-    inFlight,
-    budget,
-    outcome: (backend, good, startedAt, reason) => {
-      state.metrics?.outcome(backend, good);
-      judges.outcome(backend, good, startedAt, reason);
-      worker?.outcome(backend, good, startedAt, reason);
-      state.crew?.judged(backend);
-    },
-    // Looked up where it can matter: by policies that go by load, and where a
-    // backend may have no more than so many.
-    refresh: worker && (() => {
-      if (picks.needs === undefined && !worker.limited) return;
-      for (const backend of pool.backends) backend.refresh();
-    }),
-    sticky: policy.startsWith("sticky:")
-      ? new Sticky(pool, policy.slice("sticky:".length), options.stickySecret)
-      : undefined,
-    closing: () => state.draining,
-  });
-  const observe = () => {
-    const probes = state.probes ??= new ProbeHistory(pool);
-    const metrics = state.metrics ??= forwarder.meter = new Metrics(pool, {
-      inFlight: () => inFlight.size,
-      webSocketsOpen: () => forwarder.bridged,
-      retriesRefused: () => budget.refused,
-      linesLost: callbacks.linesLost,
-    });
-    return { metrics, probes };
+    ready: life.ready,
+    metrics: () => core.metricsText(),
+    stop: life.stop,
+    [Symbol.asyncDispose]: life.stop,
   };
-  const { members, ready, stop } = lifeOf({
-    named,
-    pool,
-    slowStartMs: checked.slowStartMs,
-    refuses: (url) => ownFault(url, state.listeners),
-    judges,
-    callbacks,
-    stopped() {
-      inFlight.rest();
-      transport.close();
-      state.metrics?.stop();
-      state.probes?.stop();
-    },
-  });
-  const proxy: Proxy = {
-    fetch: answering((r, connection) => forwarder.handle(r, connection), log),
-    websocket: bunWebSocket(checked.maxMessageBytes),
-    pool,
-    ready,
-    metrics() {
-      const { metrics } = observe();
-      state.crew?.count();
-      const counted = [metrics.snapshot(), ...state.crew?.known() ?? []];
-      return prometheusText(sum(counted), {
-        backends: pool,
-        report: judges.report,
-        draining: state.draining,
-        version: VERSION,
-        process: processFacts(),
-      });
-    },
-    stop,
-    [Symbol.asyncDispose]: stop,
-  };
-  insides.set(proxy, {
-    forwarder,
-    members,
-    drain: () => state.draining = true,
-    get draining() {
-      return state.draining;
-    },
-    observe,
-    report: judges.report,
-    policy,
-    listeners: state.listeners,
-    log,
-    judge: (backend, good, agoMs, reason) =>
-      judges.outcome(backend, good, clock.now() - agoMs, reason),
-    suspects: judges.suspects,
-    get crew() {
-      return state.crew;
-    },
-    employ(crew) {
-      state.crew = crew;
-      inFlight.countWith(crew.all);
-    },
-    together: undefined,
-    options,
-    pseudonym,
-    logAccess: callbacks.logAccess,
-  });
-  return proxy;
-}
-
-/** The pool, and those of the list that are names to look up. */
-function poolOf(
-  { backends, fetch, transport }: ProxyOptions,
-  worker: AsWorker | undefined,
-  policy: Policy,
-  { random, log }: Callbacks,
-  state: State,
-): { pool: Pool; named: BackendInit[] } {
-  if (backends.length === 0 && worker === undefined) {
-    throw new TypeError("Cannot make a proxy: backends is empty");
-  }
-  const { fixed, named } = apart(
-    backends.map((init, index) => {
-      const name = `backends[${index}]`;
-      const entry = entryOf(init, name, index);
-      const fault = resolveFault(entry, fetch ?? transport);
-      if (fault === undefined) return entry;
-      throw new TypeError(`Cannot make a proxy: ${name} ${fault}`);
-    }),
-  );
-  const checked: ReadonlySet<unknown> = new Set(fixed);
-  let given = backends.length;
-  const pool = new Pool(fixed, policy, {
-    read(init) {
-      // What the first process says is right: a worker knows no better.
-      if (checked.has(init) || worker !== undefined) return init as BackendInit;
-      const entry = entryToAdd(init, given++);
-      const own = ownFault(entry.url, state.listeners);
-      if (own !== undefined) {
-        throw new TypeError(`Cannot add a backend: "${entry.url}" ${own}`);
-      }
-      if (entry.answer !== undefined && state.crew !== undefined) {
-        throw new TypeError(
-          "Cannot add a backend: a function cannot be handed to a worker",
-        );
-      }
-      return entry;
-    },
-    random,
-    failed: (error) =>
-      log(`a listener of the pool has failed: ${wordsOf(error)}`),
-  });
-  worker?.fill(pool);
-  return { pool, named };
-}
-
-/** How requests get to backends. */
-function transportOf(
-  options: ProxyOptions,
-  { transport, connectTimeoutMs }: Checked,
-  pool: Pool,
-  clock: Clock,
-): Transport {
-  if (options.backendTls !== undefined) {
-    checkTls("make a proxy", "backendTls", options.backendTls, tlsFault);
-  }
-  const made = transportFor(options.fetch ?? transport, {
-    tls: options.backendTls,
-    userAgent: `sluice/${VERSION}`,
-    backends: () => pool.backends.filter((b) => b.answer === undefined).length,
-    connectTimeoutMs,
-    clock,
-  });
-  made.warm?.();
-  pool.subscribe(({ type, backend }) => {
-    if (type === "removed" && backend !== undefined) made.forget?.(backend);
-  });
-  return made;
-}
-
-/** Name in `Via`, if there is one. */
-function pseudonymOf(
-  { via = true }: ProxyOptions,
-  worker: AsWorker | undefined,
-): string | undefined {
-  if (worker !== undefined) return worker.pseudonym;
-  return via ? `sluice-${crypto.randomUUID().slice(0, 8)}` : undefined;
-}
-
-/** What the options say of forwarding. */
-function forwarding(
-  options: ProxyOptions,
-  checked: Checked,
-  needs: Policy["needs"],
-  { clock, log, logAccess }: Callbacks,
-) {
-  const { accessLog = false, logQuery = true } = options;
-  const { idleTimeoutMs, maxInFlight } = checked;
-  const format = { format: accessLog || "json", query: logQuery } as const;
-  return {
-    ...checked,
-    clock,
-    log,
-    resume: options.resume === true,
-    exact: accessLog !== false || needs !== undefined ||
-      maxInFlight !== Infinity || idleTimeoutMs !== Infinity,
-    timed: needs === "latency",
-    requestId: options.requestId === true,
-    trace: options.trace === true,
-    settled: accessLog === false
-      ? undefined
-      : (settled: Settled) =>
-        logAccess(accessLine(settled, Date.now(), format)),
-    keyOf: keyOf(checked.policy),
-  };
-}
-
-/**
- * A handler that answers whatever happens. What gets as far as here is a fault of
- * ours: it costs one request a 500, and not a library's user the process.
- */
-function answering(
-  handle: Proxy["fetch"],
-  log: Callbacks["log"],
-): Proxy["fetch"] {
-  const failed = (error: unknown) => {
-    log(`cannot answer a request: ${wordsOf(error)}`);
-    return answer(500, "proxy_internal_error");
-  };
-  return (request, connection) => {
-    try {
-      const answered = handle(request, connection);
-      return answered instanceof Promise ? answered.catch(failed) : answered;
-    } catch (error) {
-      return failed(error);
-    }
-  };
+  cores.set(proxy, core);
+  return { proxy, core };
 }

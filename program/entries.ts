@@ -4,19 +4,20 @@
  * @module
  */
 
-import type { Given } from "../balancer.ts";
+import type { BackendSpec } from "../balancer.ts";
 import {
   backendName,
   parseBackend,
   parseBackendUrl,
 } from "../config/backends.ts";
 import { checkedNumber, checkedText } from "../config/check.ts";
+import { defaultOf } from "../config/option.ts";
 import type { BackendInit, BackendOptions } from "../config/options.ts";
-import type { Entry } from "../runtime/membership.ts";
+import type { BackendEntry } from "../discovery/membership.ts";
 import { sendsServerName, type SentBy } from "../runtime/runtime.ts";
 
 /** A backend that is added to the pool, checked. */
-export function entryToAdd(given: Given, index: number): Entry {
+export function entryToAdd(given: BackendSpec, index: number): BackendEntry {
   if (typeof given === "string" || typeof given === "function") {
     return fixedEntry(entryOf(given, "backend", index));
   }
@@ -32,7 +33,7 @@ export function entryToAdd(given: Given, index: number): Entry {
 }
 
 /** An entry for a pool that is there already, and looks no names up. */
-function fixedEntry({ resolve, ...entry }: Entry): Entry {
+function fixedEntry({ resolve, ...entry }: BackendEntry): BackendEntry {
   if (resolve === true) {
     throw new TypeError(
       "Cannot add a backend: resolve is for the list that a proxy starts with",
@@ -42,7 +43,11 @@ function fixedEntry({ resolve, ...entry }: Entry): Entry {
 }
 
 /** A backend of the list, checked. */
-export function entryOf(init: BackendInit, name: string, index: number): Entry {
+export function entryOf(
+  init: BackendInit,
+  name: string,
+  index: number,
+): BackendEntry {
   const backend = typeof init === "string"
     ? checkedText(name, init, parseBackend)
     : typeof init === "function"
@@ -95,7 +100,7 @@ function placeOf(
 /** What keeps a backend's name from being looked up, if anything does. */
 export function resolveFault(
   { url, resolve }: { url: string; resolve?: boolean | undefined },
-  by: SentBy = "auto",
+  by: SentBy = defaultOf("TRANSPORT")!,
 ): string | undefined {
   return resolve === true && url.startsWith("https:") && !sendsServerName(by)
     ? `"${url}" has resolve, but Deno's fetch cannot ask an address for the ` +

@@ -10,7 +10,7 @@
  */
 
 import { wordsOf } from "../config/fault.ts";
-import { type Clock, systemClock, type TimerHandle } from "../runtime/clock.ts";
+import { type Clock, systemClock, type TimerHandle } from "../base/clock.ts";
 
 /** Takes the fault of a callback. */
 export type Failed = (error: unknown) => void;

@@ -11,8 +11,8 @@ import assert from "node:assert/strict";
 import {
   createProxy,
   type Lookup,
-  type Proxy,
   type ProxyOptions,
+  type ReverseProxy,
 } from "../mod.ts";
 import { FakeClock, settle } from "../testing/clock.ts";
 import { guarded, guardedClock, guardedRandom } from "./guarded.ts";
@@ -65,7 +65,7 @@ function network() {
   return { sick, counts, fetch };
 }
 
-async function statuses(proxy: Proxy, count: number): Promise<number[]> {
+async function statuses(proxy: ReverseProxy, count: number): Promise<number[]> {
   const found: number[] = [];
   for (let i = 0; i < count; i++) {
     const response = await proxy.fetch(new Request("http://sluice.test/"));

@@ -7,8 +7,8 @@
 
 import type { BackendInit, Pool } from "../balancer.ts";
 import { SlowStart } from "../proxy/slow_start.ts";
-import { Membership } from "../runtime/membership.ts";
-import { Resolver } from "../runtime/resolve.ts";
+import { Membership } from "../discovery/membership.ts";
+import { Resolver } from "../discovery/resolve.ts";
 import type { Callbacks } from "./callbacks.ts";
 import type { Judges } from "./health.ts";
 
@@ -27,10 +27,20 @@ export interface Living {
   stopped(): void;
 }
 
+/** What goes on from then on. */
+export interface Life {
+  /** Makes the pool's members those of another list. */
+  readonly members: Membership;
+  /** Resolves once each backend was probed, or timed out. */
+  readonly ready: Promise<void>;
+  /** Ends it; may be called twice. */
+  readonly stop: () => Promise<void>;
+}
+
 /** Begins at once: look-ups first, then probes. */
 export function lifeOf(
   { named, pool, slowStartMs, refuses, judges, callbacks, stopped }: Living,
-): { members: Membership; ready: Promise<void>; stop(): Promise<void> } {
+): Life {
   const { lookup, clock, log } = callbacks;
   const { settled } = judges;
   const resolver = new Resolver(pool, {

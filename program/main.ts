@@ -4,14 +4,15 @@
  * @module
  */
 
-import type { Replaced } from "../balancer.ts";
+import type { ReplaceCounts } from "../balancer.ts";
 import { readSettings, type UsableConfig } from "../config/config.ts";
 import { wordsOf } from "../config/fault.ts";
 import { helpText } from "../config/help.ts";
+import { checkedOption } from "../config/option.ts";
 import type { BackendOptions } from "../config/options.ts";
 import { listenersOf, readBackends } from "../config/read_backends.ts";
-import { BackendsFile } from "../runtime/backends_file.ts";
-import { systemClock } from "../runtime/clock.ts";
+import { BackendsFile } from "../discovery/backends_file.ts";
+import { systemClock } from "../base/clock.ts";
 import {
   args,
   env,
@@ -28,11 +29,11 @@ import {
   writeText,
 } from "../runtime/process.ts";
 import { tlsFault } from "../runtime/tls.ts";
-import { workersFault } from "../runtime/workers.ts";
+import { workersFault } from "../runtime/sharing.ts";
 import { check } from "./check.ts";
-import { createProxy, insides, type Proxy } from "./create.ts";
+import { coreOf, createProxy, type ReverseProxy } from "./create.ts";
 import { entryOf, resolveFault } from "./entries.ts";
-import { serve, type Server } from "./serve.ts";
+import { type ProxyServer, serve } from "./serve.ts";
 import { VERSION } from "./version.ts";
 
 /** What the program writes to standard error. */
@@ -42,12 +43,12 @@ export function say(line: string): void {
 
 /** Takes a new text of `BACKENDS_FILE`, or says why it cannot. */
 async function reload(
-  proxy: Proxy,
+  proxy: ReverseProxy,
   text: string,
   workers: number | "auto" | undefined,
 ): Promise<void> {
   const label = "BACKENDS_FILE";
-  const { listeners, members, options } = insides.get(proxy)!;
+  const { listeners, life: { members }, options } = coreOf(proxy)!;
   const { backends, faults } = readBackends(label, text, listeners, env, {
     isFile: true,
     workers,
@@ -62,7 +63,7 @@ async function reload(
   };
   if (all.length > 0) return refuse(all);
   const entries = backends.map((init, i) => entryOf(init, "backend", i));
-  let replaced: Replaced;
+  let replaced: ReplaceCounts;
   try {
     replaced = await members.become(entries);
   } catch (error) {
@@ -109,7 +110,10 @@ async function usableConfig(): Promise<
   if (config.kind === "check") {
     return exit(await check(config, [...texts.keys()]));
   }
-  const workers = workersFault(serve.workers, serve.tls !== undefined);
+  const workers = workersFault(
+    checkedOption("WORKERS", serve.workers),
+    serve.tls !== undefined,
+  );
   if (workers !== undefined) return refuse([`WORKERS: ${workers}`]);
   return { config, texts };
 }
@@ -144,9 +148,9 @@ export async function main(): Promise<void> {
   const proxy = createProxy(config.proxy);
   // Until it listens, as far as the ports are known: a name that is looked up
   // may stand for this proxy.
-  const { listeners } = insides.get(proxy)!;
+  const { listeners } = coreOf(proxy)!;
   listeners.push(...listenersOf(config.serve));
-  let server: Server | undefined;
+  let server: ProxyServer | undefined;
   let signals = 0;
   const end = () => {
     if (++signals > 1) exit(1);

@@ -4,37 +4,21 @@
  * @module
  */
 
-import { checkedNumber, checkTls } from "../config/check.ts";
+import { urlHost } from "../base/text.ts";
+import { checkTls } from "../config/check.ts";
+import { checkedOption } from "../config/option.ts";
 import type { ServeOptions } from "../config/options.ts";
 import { listenersOf, ownFault } from "../config/read_backends.ts";
-import { wordsOf } from "../config/fault.ts";
-import { systemClock } from "../runtime/clock.ts";
-import { stayAlive } from "../runtime/process.ts";
-import type { Served } from "../proxy/guard.ts";
-import { listen } from "../runtime/runtime.ts";
-import {
-  drain,
-  type Drainable,
-  type DrainOptions,
-  Gate,
-} from "../runtime/serve.ts";
-import { Crew } from "../workers/crew.ts";
-import { MOST_SHARED, tableBytes } from "../workers/table.ts";
+import { systemClock } from "../base/clock.ts";
 import { tlsFault } from "../runtime/tls.ts";
-import {
-  commonMemory,
-  isWorker,
-  startWorker,
-  tryPort,
-  workersFault,
-  workersOf,
-} from "../runtime/workers.ts";
-import { type AdminServer, serveAdmin } from "./admin.ts";
-import { HOUR_MS } from "./checked.ts";
-import { type Inside, insides, type Proxy } from "./create.ts";
+import { workersFault, workersOf } from "../runtime/sharing.ts";
+import { type AdminServer, checkedAdmin, serveAdmin } from "./admin.ts";
+import { coreOf, type ReverseProxy } from "./create.ts";
+import { serveHere } from "./front.ts";
+import { serveWorkers } from "./serve_workers.ts";
 
-/** A proxy that is listened for. */
-export interface Server extends AsyncDisposable {
+/** A proxy that listens. With `await using` it drains at the end of its block. */
+export interface ProxyServer extends AsyncDisposable {
   /** The port, also when a free one was taken. */
   readonly port: number;
   /** Where it listens, as a URL. */
@@ -47,7 +31,9 @@ export interface Server extends AsyncDisposable {
    */
   readonly ready: Promise<void>;
   /**
-   * Drains and stops, the proxy included. May be called twice.
+   * Drains and stops, the proxy included: no new connections, what is under way
+   * goes to its end, and past `drainTimeoutMs` the rest is cut. May be called
+   * twice.
    */
   stop(): Promise<void>;
   /** Resolves when it has stopped. */
@@ -55,56 +41,65 @@ export interface Server extends AsyncDisposable {
 }
 
 /**
- * Listens in front of a proxy, in the same way on both runtimes.
+ * Listens in front of a proxy, in the same way on both runtimes, with draining,
+ * TLS, an admin port and workers where the options ask for them.
  *
- * @throws {RangeError} If an option cannot be used.
+ * @example
+ * ```ts
+ * import { createProxy, serve } from "../mod.ts";
+ *
+ * const proxy = createProxy({
+ *   backends: [() => new Response("Hello\n")],
+ *   health: false,
+ * });
+ * await using server = serve(proxy, { host: "127.0.0.1", port: 0 });
+ * await server.ready;
+ * console.assert(await (await fetch(server.url)).text() === "Hello\n");
+ * ```
+ *
+ * @throws {TypeError} If the proxy is not from `createProxy()`, if an option is
+ * of the wrong kind, or if a backend is this server itself.
+ * @throws {RangeError} If a number is outside of its bounds, or if there cannot be
+ * workers here.
  * @throws If the port cannot be had.
  */
-export function serve(proxy: Proxy, options: ServeOptions = {}): Server {
-  const inside = insides.get(proxy);
-  if (inside === undefined) {
+export function serve(
+  proxy: ReverseProxy,
+  options: ServeOptions = {},
+): ProxyServer {
+  const core = coreOf(proxy);
+  if (core === undefined) {
     throw new TypeError("Cannot serve: this proxy is not from createProxy()");
   }
-  const { host = "0.0.0.0", tls } = options;
-  const workers = workersFault(options.workers, tls !== undefined);
-  if (workers !== undefined) {
-    throw new RangeError(`Cannot serve: workers ${workers}`);
+  const { tls } = options;
+  const host = checkedOption("HOST", options.host);
+  const workers = checkedOption("WORKERS", options.workers);
+  const fault = workersFault(workers, tls !== undefined);
+  if (fault !== undefined) {
+    throw new RangeError(`Cannot serve: workers ${fault}`);
   }
   if (tls !== undefined) checkTls("serve", "tls", tls, tlsFault);
-  refuseOwn(proxy, options);
+  refuseOdd(proxy, options);
   const drainOptions = {
-    delayMs: checkedNumber("drainDelayMs", options.drainDelayMs, {
-      otherwise: 0,
-      min: 0,
-      max: HOUR_MS,
-    }),
-    timeoutMs: checkedNumber("drainTimeoutMs", options.drainTimeoutMs, {
-      otherwise: 10_000,
-      min: 0,
-      max: HOUR_MS,
-    }),
+    delayMs: checkedOption("DRAIN_DELAY", options.drainDelayMs),
+    timeoutMs: checkedOption("DRAIN_TIMEOUT", options.drainTimeoutMs),
     clock: systemClock,
   };
-  const port = checkedNumber("port", options.port, {
-    otherwise: 8080,
-    min: 0,
-    max: 65535,
-  });
-  const front = workersOf(options.workers) > 1
-    ? serveWorkers(proxy, inside, options, { host, port })
-    : serveHere(proxy, inside, options, { host, port });
+  const port = checkedOption("PORT", options.port);
+  const checked = options.admin ? checkedAdmin(options.admin) : undefined;
+  const front = workersOf(workers) > 1
+    ? serveWorkers(core, { ...options, host, port, workers })
+    : serveHere(core, { ...options, host, port });
   let admin: AdminServer | undefined;
   try {
-    if (options.admin) {
-      admin = serveAdmin(proxy, inside, options.admin);
-    }
+    if (checked !== undefined) admin = serveAdmin(core, checked);
   } catch (error) {
     front.kill();
     throw error;
   }
-  inside.listeners.splice(0, Infinity, { host, port: front.port });
+  core.listeners.splice(0, Infinity, { host, port: front.port });
   if (admin !== undefined) {
-    inside.listeners.push({
+    core.listeners.push({
       host: admin.host,
       port: admin.port,
       isAdmin: true,
@@ -115,10 +110,11 @@ export function serve(proxy: Proxy, options: ServeOptions = {}): Server {
   const stop = () =>
     stopping ??= front.drain(drainOptions).then(() => admin?.stop())
       .then(resolve);
-  const shown = host.includes(":") ? `[${host}]` : host;
   return {
     port: front.port,
-    url: `${tls === undefined ? "http" : "https"}://${shown}:${front.port}`,
+    url: `${tls === undefined ? "http" : "https"}://${
+      urlHost(host)
+    }:${front.port}`,
     adminUrl: admin?.url,
     ready: front.ready,
     stop,
@@ -127,8 +123,11 @@ export function serve(proxy: Proxy, options: ServeOptions = {}): Server {
   };
 }
 
-/** Refuses a backend that is one of the listeners. */
-function refuseOwn({ pool }: Proxy, options: ServeOptions): void {
+/** Refuses a handler that is none, and a backend that is one of the listeners. */
+function refuseOdd({ pool }: ReverseProxy, options: ServeOptions): void {
+  if (options.fetch !== undefined && typeof options.fetch !== "function") {
+    throw new TypeError("Cannot serve: fetch is not a function");
+  }
   const listeners = listenersOf(options);
   for (const { url } of pool) {
     const fault = ownFault(url, listeners);
@@ -136,162 +135,4 @@ function refuseOwn({ pool }: Proxy, options: ServeOptions): void {
       throw new TypeError(`Cannot serve: backend "${url}" ${fault}`);
     }
   }
-}
-
-/** What takes the requests of clients. */
-interface Front {
-  port: number;
-  /** Resolves once it listens. */
-  ready: Promise<void>;
-  /** Ends it without losing a request, and the proxy with it. */
-  drain(options: DrainOptions): Promise<void>;
-  /** Ends it at once. */
-  kill(): void;
-}
-
-/** Listens in this process. */
-function serveHere(
-  proxy: Proxy,
-  inside: Inside,
-  { tls }: ServeOptions,
-  { host, port }: { host: string; port: number },
-): Front {
-  const { forwarder } = inside;
-  const served: Served = {
-    scheme: tls === undefined ? "http" : "https",
-    authority: undefined,
-  };
-  const gate = new Gate((request, connection) =>
-    forwarder.handle(request, connection, served)
-  );
-  const listener = listen(gate.handle, {
-    port,
-    host,
-    tls,
-    shared: isWorker(),
-    websocket: proxy.websocket,
-    log: inside.log,
-  });
-  served.authority = `${
-    host.includes(":") ? `[${host}]` : host
-  }:${listener.port}`;
-  const drainable: Drainable = {
-    drain: inside.drain,
-    get uploading() {
-      return forwarder.uploading;
-    },
-    get started() {
-      return forwarder.started;
-    },
-    get bridged() {
-      return forwarder.bridged;
-    },
-    goAway: () => forwarder.goAway(),
-    cut: () => forwarder.cut(),
-    stop: proxy.stop,
-  };
-  return {
-    port: listener.port,
-    ready: Promise.resolve(),
-    drain: (options) =>
-      drain(listener, gate, drainable, {
-        ...options,
-        together: inside.together,
-      }),
-    kill: () => listener.kill(),
-  };
-}
-
-/** Options of a proxy that are functions, and so cannot go to a worker. */
-const ONLY_HERE = ["fetch", "clock", "random"] as const;
-
-/** Has workers listen; this process probes, judges and tells them. */
-function serveWorkers(
-  proxy: Proxy,
-  inside: Inside,
-  options: ServeOptions,
-  { host, port: wanted }: { host: string; port: number },
-): Front {
-  const { admin, workers, ...serve } = options;
-  const given = inside.options;
-  const odd = ONLY_HERE.find((name) => given[name] !== undefined) ??
-    (proxy.pool.backends.some(({ answer }) => answer !== undefined)
-      ? "backends"
-      : undefined);
-  if (odd !== undefined) {
-    throw new RangeError(
-      `Cannot serve: workers is ${workers}, and ${odd} holds a function, which cannot be handed to a worker`,
-    );
-  }
-  // Only plain values: the rest is for this process.
-  const {
-    backends: _backends,
-    log: _log,
-    logAccess: _logAccess,
-    lookup: _lookup,
-    fetch: _fetch,
-    clock: _clock,
-    random: _random,
-    ...plain
-  } = given;
-  try {
-    // Checked now: a worker gets them later, when no caller could be told.
-    structuredClone(plain);
-  } catch (error) {
-    throw new TypeError(
-      `Cannot serve: workers is ${workers}, and an option cannot be handed to a worker: ${
-        wordsOf(error)
-      }`,
-    );
-  }
-  proxy.pool.limit(MOST_SHARED);
-  const port = tryPort(host, wanted);
-  const size = workersOf(workers);
-  const memory = commonMemory(tableBytes(size));
-  // All workers may be dead at one moment, and the next ones not there yet.
-  const rest = stayAlive();
-  const crew = new Crew({
-    size,
-    pool: proxy.pool,
-    spawn: startWorker,
-    table: memory,
-    common: {
-      proxy: {
-        ...plain,
-        stickySecret: given.stickySecret ?? crypto.randomUUID(),
-      },
-      serve: { ...serve, host, port },
-      pseudonym: inside.pseudonym,
-      token: admin ? admin.token : undefined,
-    },
-    outcome: (backend, { good, agoMs, reason }) =>
-      inside.judge(backend, good, agoMs, reason),
-    suspects: inside.suspects,
-    access: inside.logAccess,
-    clock: systemClock,
-    log: inside.log,
-  });
-  inside.employ(crew);
-  const ready = proxy.ready.then(() => crew.start()).then(() => {});
-  const end = () => {
-    crew.kill();
-    rest();
-    memory.free();
-  };
-  // Whoever does not ask finds out by what the log says.
-  ready.catch((error) => {
-    inside.log(`cannot serve: ${error.message}`);
-    end();
-  });
-  return {
-    port,
-    ready,
-    async drain({ delayMs, timeoutMs }) {
-      inside.drain();
-      await crew.stop(delayMs + timeoutMs);
-      end();
-      await proxy.stop();
-    },
-    kill: end,
-  };
 }

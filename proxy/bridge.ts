@@ -131,6 +131,8 @@ export class Bridge implements ClientEvents, Holder {
     for (const bytes of rest) this.#reader.push(bytes);
     socket.listen({
       data: (bytes) => {
+        // Behind its close frame it has nothing to say (RFC 6455 §5.5.1).
+        if (this.#backendSaid) return this.#backendEnds();
         this.#reader.push(bytes);
         this.#afterReading();
       },

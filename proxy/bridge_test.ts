@@ -317,6 +317,17 @@ Deno.test("Bridge cuts a backend that does not end a closed connection", () => {
   assert.equal(state.over, 1);
 });
 
+Deno.test("Bridge cuts a backend that goes on behind its close frame", () => {
+  // It was read for a second, at whatever speed it wrote.
+  const { socket, bridge, state } = bridged();
+  socket.receive(CLOSE_1000);
+  assert.equal(socket.destroyed, false);
+  socket.receive(text("more"));
+  assert.equal(socket.destroyed, true);
+  bridge.closed(1000, "");
+  assert.equal(state.over, 1);
+});
+
 Deno.test("Bridge gives a slow backend time to read what a client has left it", () => {
   const { bridge, socket } = bridged();
   socket.queued = 1_000;

@@ -5,11 +5,30 @@
  * @module
  */
 
+/** An error type of RFC 9209 §2.3. */
+export type ErrorType =
+  | "destination_unavailable"
+  | "connection_limit_reached"
+  | "connection_refused"
+  | "connection_terminated"
+  | "connection_timeout"
+  | "dns_error"
+  | "destination_ip_unroutable"
+  | "tls_protocol_error"
+  | "tls_certificate_error"
+  | "http_response_incomplete"
+  | "http_response_timeout"
+  | "http_protocol_error"
+  | "http_request_error"
+  | "http_request_denied"
+  | "proxy_loop_detected"
+  | "proxy_internal_error";
+
 /**
  * Status of each error type, as RFC 9209 §2.3 recommends it. The last group has
  * no type of its own there and uses the nearest, see {@linkcode answer}.
  */
-export const STATUS = {
+export const STATUS: Readonly<Record<ErrorType, number>> = {
   destination_unavailable: 503,
   connection_limit_reached: 503,
   connection_refused: 502,
@@ -26,10 +45,7 @@ export const STATUS = {
   http_request_denied: 403,
   proxy_loop_detected: 508,
   proxy_internal_error: 500,
-} as const;
-
-/** An error type of RFC 9209 §2.3. */
-export type ErrorType = keyof typeof STATUS;
+};
 
 /** Why a request could not be answered by a backend. */
 export class ProxyError extends Error {
@@ -60,6 +76,7 @@ const SENTENCES: Readonly<Record<number, string>> = {
   405: "Method not allowed.",
   408: "Request timeout: the request did not arrive in time.",
   413: "Content too large: the request body is over the limit.",
+  414: "URI too long: the target is longer than can be forwarded.",
   417: "Expectation failed.",
   499: "Client closed request: its address is not known any more. " +
     "A handler that passes on another Request than its server's must pass " +
@@ -71,6 +88,11 @@ const SENTENCES: Readonly<Record<number, string>> = {
   504: "Gateway timeout: the backend did not answer in time.",
   508: "Loop detected: this request has been through here before.",
 };
+
+/** What is said of a status where nothing more is known. */
+export function sentenceOf(status: number): string {
+  return SENTENCES[status] ?? "Error.";
+}
 
 /** Extras of an {@linkcode answer}. */
 export interface AnswerOptions {
@@ -91,7 +113,7 @@ export function answer(
   type: ErrorType,
   { sentence, fields, head = false }: AnswerOptions = {},
 ): Response {
-  const text = `${sentence ?? SENTENCES[status] ?? "Error."}\n`;
+  const text = `${sentence ?? sentenceOf(status)}\n`;
   return new Response(head ? null : text, {
     status,
     headers: {

@@ -12,18 +12,16 @@ import type { Read } from "./headers.ts";
 import { Swept, TICK_MS } from "./in_flight.ts";
 import type { Attempt } from "./observed.ts";
 import type { Ending, Relay, RelayOwner } from "./relay.ts";
+import {
+  CLIENT_LEFT,
+  CLIENT_SLOW,
+  IDLE,
+  STOPPED,
+  TIMED_OUT,
+  TOO_LARGE,
+} from "./reasons.ts";
 import type { Trace } from "./trace.ts";
 import { type ClientBody, NO_UPLOAD, type Upload } from "./upload.ts";
-
-/** What ended a request from this side; given to `abort()` as its reason. */
-export const CLIENT_LEFT = new Error("Cannot answer: the client has left");
-export const CLIENT_SLOW = new Error("Cannot go on: the client is too slow");
-export const TIMED_OUT = new Error("Cannot answer: the time limit has run out");
-export const IDLE = new Error("Cannot go on: no byte within the idle limit");
-export const TOO_LARGE = new Error(
-  "Cannot forward: the body is over the limit",
-);
-export const STOPPED = new Error("Cannot go on: the proxy is being stopped");
 
 /** The time limits of a request, in milliseconds; `Infinity` for none. */
 export interface Limits {
@@ -59,6 +57,10 @@ export class Exchange extends Swept implements RelayOwner {
   answered = false;
   /** Whether a backend's response header is being waited for. */
   awaiting = false;
+  /** The `Host` that a hook has set for the current attempt, if one has. */
+  hookHost: string | undefined;
+  /** Since when a hook is being waited for, if one is. */
+  hookAt: number | undefined;
   /** Whether the request is over. */
   over = false;
   /** The backend of the current attempt. */
@@ -204,7 +206,10 @@ export class Exchange extends Swept implements RelayOwner {
   /** Which time limit has run out, if any has. */
   #overdue(now: number): Error | undefined {
     const { timeoutMs, clientTimeoutMs, idleTimeoutMs } = this.#owner.limits;
-    const { clientBody, relay } = this;
+    const { clientBody, relay, hookAt } = this;
+    if (hookAt !== undefined) {
+      return now - hookAt >= timeoutMs ? TIMED_OUT : undefined;
+    }
     if (clientBody?.waits === true && !this.answered) {
       // While the client sends its body, it is the one that is waited for.
       return now - clientBody.movedAt >= clientTimeoutMs

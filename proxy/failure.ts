@@ -5,13 +5,8 @@
  */
 
 import type { Context } from "./context.ts";
-import {
-  CLIENT_LEFT,
-  CLIENT_SLOW,
-  type Exchange,
-  STOPPED,
-  TOO_LARGE,
-} from "./exchange.ts";
+import type { Exchange } from "./exchange.ts";
+import { CLIENT_LEFT, CLIENT_SLOW, STOPPED, TOO_LARGE } from "./reasons.ts";
 import type { Failure } from "./transport.ts";
 import { HandshakeFailed } from "./handshake.ts";
 
@@ -42,6 +37,13 @@ export const SLOW_CLIENT: Failure = {
   sent: true,
   fault: "client",
   reason: "the client did not send its body in time",
+};
+/** A hook has failed, which no backend is blamed for. */
+export const HOOK_FAILED: Failure = {
+  type: "proxy_internal_error",
+  sent: false,
+  fault: "none",
+  reason: "a hook has failed",
 };
 const SLOW_BACKEND: Failure = {
   type: "http_response_timeout",

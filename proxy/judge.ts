@@ -6,7 +6,8 @@
  */
 
 import type { Context } from "./context.ts";
-import { CLIENT_LEFT, type Exchange, IDLE } from "./exchange.ts";
+import type { Exchange } from "./exchange.ts";
+import { CLIENT_LEFT, IDLE } from "./reasons.ts";
 import type { Ending } from "./relay.ts";
 import { decide, isIdempotent } from "./retry.ts";
 import { leave, note, settle } from "./settle.ts";

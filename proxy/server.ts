@@ -54,6 +54,15 @@ export interface Server {
     body: Chunk | ReadableStream<Chunk> | null,
     head: boolean,
   ): Response;
+  /**
+   * An answer of our own that closes its connection and may come before its
+   * request has ended, made so that its client gets it; none leaves it as it is.
+   */
+  parting?(
+    request: Request,
+    connection: unknown,
+    response: Response,
+  ): Response;
   /** Says that a request will take long, so that no idle limit may cut it. */
   unhurried?(request: Request, connection: unknown): void;
   /** Names a client's connection, if several requests at once may come on it. */

@@ -6,7 +6,7 @@
  */
 
 import type { Backend, Pool, PoolEvent } from "../balancer.ts";
-import type { Clock, TimerHandle } from "../runtime/clock.ts";
+import type { Clock, TimerHandle } from "../base/clock.ts";
 
 /** What a backend starts with; nothing at all would tell it nothing. */
 const FLOOR = 0.1;

@@ -14,9 +14,10 @@
  * @module
  */
 
-import type { Clock } from "../runtime/clock.ts";
+import type { Clock } from "../base/clock.ts";
 import { type Chunk, type Reading, reading } from "./body.ts";
-import { type Exchange, TOO_LARGE } from "./exchange.ts";
+import type { Read } from "./headers.ts";
+import { TOO_LARGE } from "./reasons.ts";
 import type { Server } from "./server.ts";
 
 /** Bytes of a declared body that are read whole, so that it can be sent again. */
@@ -64,9 +65,24 @@ export interface UploadOptions {
   clock: Clock;
 }
 
+/** The request whose upload it is. */
+export interface UploadOwner {
+  readonly request: Request;
+  readonly fields: Read;
+  readonly method: string;
+  /** Its declared length. */
+  readonly length: string | null;
+  /** Its body, once it is read here. */
+  clientBody: ClientBody | undefined;
+  /** Does something that {@linkcode end} is to end. */
+  interruptible<T>(task: () => Promise<T>): Promise<T>;
+  /** Ends the request for a reason of this side's. */
+  end(cause: Error): void;
+}
+
 /** The upload of a request. A promise where something has to be read first. */
 export function uploadOf(
-  x: Exchange,
+  x: UploadOwner,
   { server, maxBodyBytes, clock }: UploadOptions,
 ): Upload | Promise<Upload> {
   const { request, method, length } = x;

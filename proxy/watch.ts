@@ -6,7 +6,8 @@
  */
 
 import type { Context } from "./context.ts";
-import { CLIENT_LEFT, type Exchange } from "./exchange.ts";
+import type { Exchange } from "./exchange.ts";
+import { CLIENT_LEFT } from "./reasons.ts";
 
 /** Listens for the client leaving. */
 export function watchClient(x: Exchange): void {

@@ -16,6 +16,7 @@ interface Row {
   type: ErrorType;
   sent: boolean;
   fault?: Failure["fault"];
+  status?: number;
   reason: string;
 }
 
@@ -136,6 +137,16 @@ const DENO: readonly Row[] = [
     reason: "this process may not connect there",
   },
   {
+    // Origin, base path and target are over 65,534 bytes together, which a head
+    // of 64 KB has room for. Three such requests would eject a backend.
+    match: /^Invalid URL/,
+    type: "http_request_error",
+    sent: false,
+    fault: "proxy",
+    status: 414,
+    reason: "the target is too long for fetch",
+  },
+  {
     // The client's upload ended early, as Deno says it in two ways.
     match:
       /reading HTTP\/1 body|underlying resource unavailable|error reading a body|BadResource/i,
@@ -254,6 +265,7 @@ function lookUp(rows: readonly Row[], text: string): Failure | undefined {
     sent: row.sent,
     fault: row.fault ?? "backend",
     reason: row.reason,
+    ...(row.status === undefined ? {} : { status: row.status }),
   };
 }
 

@@ -106,6 +106,17 @@ for (const [code, type, sent] of BUN) {
   });
 }
 
+// A target of a size that fits a head made `fetch` throw, and three of them, of
+// any client's, ejected a backend.
+Deno.test("denoFailure() blames no backend for a target that is too long", () => {
+  const failure = denoFailure(
+    new TypeError(`Invalid URL http://127.0.0.1:1/${"a".repeat(65_535)}`),
+  );
+  assert.equal(failure.fault, "proxy");
+  assert.equal(failure.status, 414);
+  assert.equal(failure.sent, false);
+});
+
 Deno.test("denoFailure() blames the client for an upload that it cut", () => {
   for (
     const message of [

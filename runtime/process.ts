@@ -7,6 +7,7 @@
 
 import { readFileSync, writeSync } from "node:fs";
 import process from "node:process";
+import { plain } from "../base/text.ts";
 
 /** The program's arguments. */
 export function args(): string[] {
@@ -55,13 +56,7 @@ export function readText(path: string): string {
  * a client or a backend has sent may stand in a line, and must not end it.
  */
 export function writeLine(to: "out" | "err", line: string): void {
-  writeText(to, `${plainLine(line)}\n`);
-}
-
-/** A line in which nothing can end it or move a terminal's cursor. */
-export function plainLine(line: string): string {
-  // deno-lint-ignore no-control-regex -- they are what is looked for
-  return line.replace(/[\x00-\x1f\x7f-\x9f\u2028\u2029]/g, "?");
+  writeText(to, `${plain(line)}\n`);
 }
 
 /** Writes text as it is. */

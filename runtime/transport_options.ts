@@ -4,7 +4,7 @@
  * @module
  */
 
-import type { Clock } from "./clock.ts";
+import type { Clock } from "../base/clock.ts";
 
 /** Options of a transport over sockets. */
 export interface SocketOptions extends TransportOptions {

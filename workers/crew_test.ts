@@ -4,8 +4,9 @@ import { Metrics, type Snapshot } from "../observe/metrics.ts";
 import type { Worker } from "../runtime/line.ts";
 import { FakeClock } from "../testing/clock.ts";
 import { Crew } from "./crew.ts";
-import type { FromWorker, Told, ToWorker } from "./messages.ts";
-import { MOST_SHARED, Table, tableBytes } from "./table.ts";
+import type { FromWorker, RemoteOutcome, ToWorker } from "./messages.ts";
+import { MOST_SHARED } from "./capacity.ts";
+import { Table, tableBytes } from "./table.ts";
 
 /** A worker that does what a test says. */
 class FakeWorker implements Worker<FromWorker, ToWorker> {
@@ -42,7 +43,7 @@ function setUp(size = 2) {
   const workers: FakeWorker[] = [];
   const logged: string[] = [];
   const accessed: string[] = [];
-  const outcomes: [string, Told][] = [];
+  const outcomes: [string, RemoteOutcome][] = [];
   const suspects = new Set<Backend>();
   const buffer = new SharedArrayBuffer(tableBytes(size));
   const crew = new Crew({

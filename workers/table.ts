@@ -8,26 +8,16 @@
  * others have sent. Messages would come too late for either.
  *
  * Each worker also writes down its own part: when one dies, what it had under
- * way is over, and is taken out of the sums by whoever finds it dead.
+ * way is over, and is taken out of the sums by the process that finds it dead.
  *
  * @module
  */
 
-import type { Shared } from "../balancer.ts";
-
-/**
- * Places of the table. There is one for each backend of the pool, and for a
- * moment for those of its next list too, since they come before the others go.
- * A backend that is removed gives its place back, but to the end of the queue: it
- * may still be finishing requests.
- */
-const PLACES = 16_384;
+import type { SharedCounts } from "../balancer.ts";
+import { PLACES } from "./capacity.ts";
 
 /** Place of what is counted for no backend but for all requests. */
 const ALL = 0;
-
-/** Backends that the pool of several workers can hold. */
-export const MOST_SHARED: number = PLACES - 1;
 
 /** The size of a table for so many workers and the first process, in bytes. */
 export function tableBytes(workers: number): number {
@@ -139,7 +129,7 @@ interface Rows {
 }
 
 /** The counts of one backend. */
-export class Place implements Shared {
+export class Place implements SharedCounts {
   readonly #sums: Int32Array<ArrayBufferLike>;
   readonly #suspects: Int32Array<ArrayBufferLike>;
   readonly #rows: readonly Float64Array<ArrayBufferLike>[];
@@ -210,13 +200,13 @@ export class Places {
   readonly #free: number[] = [];
   readonly #clear: (at: number) => void;
 
-  /** `clear` makes a place as good as new before it is given away again. */
+  /** `clear` empties a place before it is given away again. */
   constructor(clear: (at: number) => void) {
     this.#clear = clear;
   }
 
   /**
-   * A place that nobody has.
+   * A place that is free.
    *
    * @throws {RangeError} If all are taken.
    */

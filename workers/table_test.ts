@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
-import { MOST_SHARED, Places, Table, tableBytes } from "./table.ts";
+import { MOST_SHARED } from "./capacity.ts";
+import { Places, Table, tableBytes } from "./table.ts";
 
 function tableOf(workers: number) {
   const buffer = new SharedArrayBuffer(tableBytes(workers));

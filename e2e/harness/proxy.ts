@@ -19,8 +19,9 @@ export type Runtime = "deno" | "bun";
 /** Both, in the order of the test names. */
 export const RUNTIMES: readonly Runtime[] = ["deno", "bun"];
 
-/** Whether the tests are run with `TRANSPORT=fetch`. */
-export const OVER_FETCH: boolean = Deno.env.get("TRANSPORT") === "fetch";
+/** Whether requests are sent by `fetch`, as they are unless the tests are told. */
+export const OVER_FETCH: boolean =
+  (Deno.env.get("TRANSPORT") ?? "fetch") === "fetch";
 
 /** Options for {@linkcode startProxy} and {@linkcode runProgram}. */
 export interface ProxyOptions {

@@ -306,7 +306,7 @@ forBoth(
     const grown = proxy.rss() - before;
     // What is held, and what is not collected yet.
     assert.ok(grown < 400e6, `${grown / 1e6} MB`);
-    // Those that are left are as good as before, and those that were closed were
+    // Those that are left go on as before, and those that were closed were
     // told.
     const seen = [];
     for (const { asked, there } of pairs) {

@@ -249,6 +249,6 @@ forBoth(
     await client.close();
     await within(conn.closed, 1_000, "the end of the backend's connection");
     await delay(50);
-    assert.equal(silent.requests.length, 1, "it was tried again for nobody");
+    assert.equal(silent.requests.length, 1, "it was tried again");
   },
 );

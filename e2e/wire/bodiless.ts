@@ -130,7 +130,11 @@ async function all(round: Round, method: string): Promise<void> {
  * A conditional HEAD that nginx answered with 304 was a 500 on Deno: the answer
  * was given an empty stream for a body, which `Response` refuses there.
  */
-function bodiless(how: string, env: Record<string, string>): Group {
+function bodiless(
+  how: string,
+  env: Record<string, string>,
+  more: readonly WireCase[] = [],
+): Group {
   return {
     name: `bodiless ${how}`,
     whole: true,
@@ -140,12 +144,24 @@ function bodiless(how: string, env: Record<string, string>): Group {
         `bodiless (${how}): ${method} gets what was said of a body that there is not (RFC 9110 §6.4.1)`,
       on: "proven",
       run: (round) => all(round, method),
-    })),
+    })).concat(more),
   };
 }
 
 /** Answers that go out as they came, once a backend is trusted. */
-export const bodilessAsItIs: Group = bodiless("as it is", {});
+export const bodilessAsItIs: Group = bodiless("as it is", {}, [{
+  name:
+    "bodiless: HEAD gets no Transfer-Encoding of which nothing was said (RFC 9112 §6.1)",
+  on: "proven",
+  async run(round) {
+    const answer = await round.ask(
+      requestText("HEAD", "/"),
+      (conn) => conn.send("HTTP/1.1 200 OK\r\nContent-Type: a/b\r\n\r\n"),
+    );
+    assert.equal(answer.status, 200);
+    assert.equal(answer.header("transfer-encoding"), undefined);
+  },
+}]);
 /** Answers that get a field, and so are copied. */
 export const bodilessCopied: Group = bodiless("copied", { REQUEST_ID: "on" });
 /** Answers that get a cookie besides their own. */

@@ -94,7 +94,11 @@ async function asks(
   await sending;
   await send(connection, body.slice(first));
   const after = await next(connection);
-  if (after !== undefined) assert.equal(after.text, "answer to /next");
+  if (after !== undefined && !/no backend/.test(answer.text)) {
+    assert.equal(after.text, "answer to /next");
+  } else if (after !== undefined) {
+    assert.equal(after.text, answer.text);
+  }
   assert.deepEqual(
     round.requests.filter(({ path }) => path !== "/next" && path !== "/up"),
     [],
@@ -135,6 +139,24 @@ export const earlyRefusals: Group = {
   env: () => ({ MAX_BODY: "1000B" }),
   handler: answers,
   cases: REFUSED.flatMap(([why, statuses, head]) => early(why, statuses, head)),
+};
+
+/** No backend is up, so that each request is answered at once, the next too. */
+export const earlyUnavailable: Group = {
+  name: "early unavailable",
+  // Nothing listens there: tests draw their ports from 20000 up.
+  env: () => ({
+    BACKENDS: "http://127.0.0.1:19999",
+    HEALTH_PATH: "/health",
+    TIMEOUT: "500ms",
+    CLIENT_TIMEOUT: "500ms",
+  }),
+  cases: early(
+    "a proxy without backends",
+    // What Bun reads whole before it is sent on may come too late for that.
+    [503, 408, 504],
+    "POST /up HTTP/1.1\r\nHost: a\r\n",
+  ),
 };
 
 /** A client that is too slow. What is sent after its answer comes too late. */

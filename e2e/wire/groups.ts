@@ -11,9 +11,11 @@ import { bodilessAsItIs, bodilessCopied, bodilessSticky } from "./bodiless.ts";
 import { broken } from "./broken.ts";
 import { cancelling } from "./cancelling.ts";
 import type { Group } from "./case.ts";
+import { edge, edgeQuiet } from "./edge.ts";
 import { fields } from "./fields.ts";
-import { earlyRefusals, earlyTimeouts } from "./early.ts";
+import { earlyRefusals, earlyTimeouts, earlyUnavailable } from "./early.ts";
 import { framingAsItIs, framingFollowed } from "./framing.ts";
+import { heads, longTargets } from "./heads.ts";
 import { host, hostOfBackend, hostPreserved } from "./host.ts";
 import { loop } from "./loop.ts";
 import {
@@ -34,6 +36,7 @@ import {
   trustOfOthers,
   trustV6,
 } from "./trust.ts";
+import { unix } from "./unix.ts";
 
 /** All of them. */
 export const GROUPS: readonly Group[] = [
@@ -65,7 +68,10 @@ export const GROUPS: readonly Group[] = [
   bodilessSticky,
   broken,
   noHttp,
+  heads,
+  longTargets,
   earlyRefusals,
+  earlyUnavailable,
   earlyTimeouts,
   framingAsItIs,
   framingFollowed,
@@ -73,4 +79,7 @@ export const GROUPS: readonly Group[] = [
   streaming,
   quietStreams,
   cancelling,
+  edge,
+  edgeQuiet,
+  unix,
 ];

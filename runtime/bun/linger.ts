@@ -21,10 +21,11 @@ export interface Linger {
 }
 
 /**
- * An answer that closes its connection, given before anything of its request's
- * body was read. What the client still sends is read and thrown away until it
- * stops, for a few seconds at most, and only then the answer ends; all of its
- * bytes are sent at once. Any other answer is left as it is.
+ * An answer that closes its connection and may come before its request has
+ * ended. What the client still sends is read and thrown away until it stops, for a
+ * few seconds at most, and only then the answer ends; all of its bytes are sent at
+ * once. Where the body has been read in part Bun throws the rest away by itself,
+ * and the answer ends after a moment. Any other answer is left as it is.
  */
 export function lingering(
   request: Request,
@@ -35,7 +36,7 @@ export function lingering(
   if (
     body === null || response.headers.get("connection") !== "close" ||
     // To read the body would have Bun ask for it, after it has been answered.
-    request.headers.has("expect") || request.bodyUsed || request.body === null
+    request.headers.has("expect") || request.body === null
   ) return response;
   const headers = new Headers(response.headers);
   headers.delete("content-length");
@@ -44,7 +45,10 @@ export function lingering(
     async pull(controller) {
       const { done, value } = await pieces.read();
       if (!done) return controller.enqueue(value);
-      await drained(request.body!.getReader(), lingerMs, quietMs);
+      const rest = request.body!;
+      if (request.bodyUsed || rest.locked) {
+        await new Promise((resolve) => setTimeout(resolve, quietMs));
+      } else await drained(rest.getReader(), lingerMs, quietMs);
       controller.close();
     },
     cancel: (why) => pieces.cancel(why),

@@ -4,9 +4,9 @@
  * @module
  */
 
+import process from "node:process";
 import { answer } from "../../proxy/errors.ts";
 import type { Handler, Listener, ListenOptions } from "../listener.ts";
-import { lingering } from "./linger.ts";
 import type { BunServerLike } from "./server.ts";
 
 /** Bun's server, as far as it is used here. */
@@ -27,6 +27,21 @@ interface BunGlobal {
  */
 const IDLE_S = 255;
 
+/** Bytes of a request's head that are taken: as many as on Deno. */
+const HEAD_BYTES = 64 * 1024;
+
+/**
+ * Has Bun take heads of more than 16 KB, for all of its servers in this process.
+ * What was set higher on the command line stays.
+ */
+function liftHeadLimit(): void {
+  // Not imported: Deno reads this file too, and would load it for nothing.
+  const http = process.getBuiltinModule("node:http") as unknown as {
+    maxHeaderSize: number;
+  };
+  if (http.maxHeaderSize < HEAD_BYTES) http.maxHeaderSize = HEAD_BYTES;
+}
+
 /** The answer in place of one that could not be begun. */
 function broken(): Response {
   return answer(502, "http_response_incomplete");
@@ -38,6 +53,7 @@ export function listenBun(
   { port, host, tls, shared = false, websocket }: ListenOptions,
 ): Listener {
   const { Bun } = globalThis as unknown as { Bun: BunGlobal };
+  liftHeadLimit();
   const server = Bun.serve({
     port,
     hostname: host,
@@ -50,11 +66,7 @@ export function listenBun(
     // The handler never throws: this is a backend's body that broke before
     // anything of the answer had left.
     error: broken,
-    fetch(request: Request, connection: unknown) {
-      const answer = handler(request, connection);
-      // A refusal is here at once, and nothing of the request has been read.
-      return answer instanceof Response ? lingering(request, answer) : answer;
-    },
+    fetch: handler,
     ...(websocket === undefined ? {} : { websocket }),
     ...(tls === undefined ? {} : { tls }),
   });

@@ -9,6 +9,7 @@ import type { Chunk } from "../../proxy/body.ts";
 import type { Fields } from "../../proxy/fields.ts";
 import type { Server } from "../../proxy/server.ts";
 import type { Acceptance, ClientEvents } from "../../proxy/socket.ts";
+import { lingering } from "./linger.ts";
 import { acceptBun } from "./websocket.ts";
 
 /** What is used of Bun's server, the second argument of a handler. */
@@ -63,6 +64,17 @@ export class BunServer implements Server {
       ? filled(body)
       : body;
     return new Response(given, { status, headers: fields });
+  }
+
+  parting(
+    request: Request,
+    connection: unknown,
+    response: Response,
+  ): Response {
+    return (connection as Partial<BunServerLike> | undefined)?.requestIP ===
+        undefined
+      ? response
+      : lingering(request, response);
   }
 
   release(request: Request, connection: unknown): void {

@@ -11,7 +11,7 @@
  */
 
 import type { Backend } from "../../balancer.ts";
-import { type Clock, systemClock, type TimerHandle } from "../clock.ts";
+import { type Clock, systemClock, type TimerHandle } from "../../base/clock.ts";
 
 /** Milliseconds between two looks whether somebody's turn has come. */
 const LOOK_MS = 5;

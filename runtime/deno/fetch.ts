@@ -7,16 +7,18 @@
 
 import type { Backend } from "../../balancer.ts";
 import type { ProbeResult } from "../../health.ts";
-import { type Chunk, readingInto, streamOf } from "../../proxy/body.ts";
+import { readingInto, streamOf } from "../../proxy/body.ts";
 import { type Fields, isResponseDropped } from "../../proxy/fields.ts";
 import { declaredLength, lengthIn } from "../../proxy/framing.ts";
 import { isMapped } from "../../proxy/mapping.ts";
 import type { Socket } from "../../proxy/socket.ts";
-import type {
-  Failure,
-  FetchTransport,
-  Native,
-  Outgoing,
+import {
+  type Failure,
+  type FetchTransport,
+  type Native,
+  type Outgoing,
+  probeFields,
+  type ProbeOptions,
 } from "../../proxy/transport.ts";
 import { Batched } from "../batched.ts";
 import { destinationOf } from "../destination.ts";
@@ -24,6 +26,7 @@ import { denoFailure, probeFailure, socketFailure } from "../failures.ts";
 import type { TransportOptions } from "../transport_options.ts";
 import { connectDeno } from "./connect.ts";
 import { answerLines, Draft } from "./inside.ts";
+import { Sized } from "./sized.ts";
 
 /** How `fetch` takes a client; not part of the Web's `RequestInit`. */
 interface DenoInit extends RequestInit {
@@ -130,15 +133,16 @@ export class DenoFetch implements FetchTransport {
     backend: Backend,
     path: string,
     signal: AbortSignal,
-    host?: string,
+    options: ProbeOptions = {},
   ): Promise<ProbeResult> {
-    const fields: Fields = [
-      ["host", host ?? backend.authority],
+    const fields = probeFields([
+      ["host", options.host ?? backend.authority],
       ["accept-encoding", "identity"],
       ["user-agent", this.#options.userAgent ?? "sluice"],
-    ];
+    ], options);
     const url = `${backend.origin}${backend.basePath}${path}`;
     const init: DenoInit = {
+      method: options.method ?? "GET",
       redirect: "manual",
       signal,
       // A connection of its own: a probe asks whether new ones are taken.
@@ -251,31 +255,6 @@ function named(
   const host = fields.find(([name]) => name === "host")?.[1];
   const wanted = `http://${host}${url.slice(backend.origin.length)}`;
   return URL.canParse(wanted) ? wanted : url;
-}
-
-/**
- * A body of known length that is read as it is sent. `fetch` takes length and
- * stream from anything that is a `Blob`; given the stream alone it would send
- * it as chunked. It never repeats such a request by itself, and refuses to end
- * one whose stream ends early. Measured on 2.9.6 from 1 byte to 10 MB.
- */
-export class Sized extends Blob {
-  readonly #stream: ReadableStream<Chunk>;
-  readonly #size: number;
-
-  constructor(stream: ReadableStream<Chunk>, size: number) {
-    super();
-    this.#stream = stream;
-    this.#size = size;
-  }
-
-  override get size(): number {
-    return this.#size;
-  }
-
-  override stream(): ReadableStream<Chunk> {
-    return this.#stream;
-  }
 }
 
 /** Milliseconds that an idle connection to a Unix domain socket is kept. */

@@ -59,6 +59,8 @@ let answers: symbol | null | undefined;
  */
 export function answerLines(response: Response): Fields | undefined {
   if (answers === undefined) {
+    // One that was made in code says nothing of a fetched one's.
+    if (response.url === "") return undefined;
     const symbol = symbolOf(response, "response");
     const list = symbol && innerList(response, symbol);
     // The same fields in the same number, or it is not what it seems.

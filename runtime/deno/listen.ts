@@ -5,10 +5,19 @@
  */
 
 import type { Handler, Listener, ListenOptions } from "../listener.ts";
-import { sharing } from "../workers.ts";
+import { sharing } from "../sharing.ts";
 
 /** Milliseconds before listening is tried again. */
 const RELISTEN_MS = 50;
+
+/** Options of every listener. */
+const FIXED = {
+  // Said once by the program, when everything is ready.
+  onListen() {},
+  // DENO_SERVE_AUTOMATIC_COMPRESSION in the environment would switch it on.
+  automaticCompression: false,
+  onError: () => new Response("Internal error.\n", { status: 500 }),
+};
 
 /** Listens with `Deno.serve`. */
 export function listenDeno(
@@ -22,17 +31,8 @@ export function listenDeno(
   const bound = (server.addr as Deno.NetAddr).port;
 
   function open(on: number): Deno.HttpServer {
-    const own = {
-      port: on,
-      hostname: host,
-      // Said once by the program, when everything is ready.
-      onListen() {},
-      signal: killed.signal,
-      // DENO_SERVE_AUTOMATIC_COMPRESSION in the environment would switch it on.
-      automaticCompression: false,
-      onError: () => new Response("Internal error.\n", { status: 500 }),
-      ...(tls ?? {}),
-    };
+    const { signal } = killed;
+    const own = { ...FIXED, port: on, hostname: host, signal, ...(tls ?? {}) };
     const given = shared ? sharing(own) : undefined;
     const opened = Deno.serve(given?.options ?? own, handler);
     if (given?.shared() === false) {

@@ -22,7 +22,7 @@ export interface Clock {
 
 /**
  * A timer that must not keep a program alive: a proxy whose server has been
- * stopped lets the process end, though nobody called `stop()`.
+ * stopped lets the process end, though `stop()` was not called.
  */
 function unref(timer: unknown): TimerHandle {
   (timer as { unref?(): void }).unref?.();

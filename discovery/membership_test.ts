@@ -2,9 +2,10 @@ import assert from "node:assert/strict";
 import { Pool } from "../balancer.ts";
 import { FakeClock, settle } from "../testing/clock.ts";
 import { apart, Membership } from "./membership.ts";
-import { type Looked, Resolver } from "./resolve.ts";
+import type { LookupResult } from "../config/options.ts";
+import { Resolver } from "./resolve.ts";
 
-function made(answers: Record<string, Looked> = {}) {
+function made(answers: Record<string, LookupResult> = {}) {
   const clock = new FakeClock();
   const pool = new Pool(["http://a", "http://b"]);
   let probed: Promise<void> = Promise.resolve();

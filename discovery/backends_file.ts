@@ -10,7 +10,7 @@
  */
 
 import { readFile } from "node:fs/promises";
-import type { Clock, TimerHandle } from "./clock.ts";
+import type { Clock, TimerHandle } from "../base/clock.ts";
 
 /** Milliseconds between two looks. */
 const LOOK_MS = 500;
@@ -84,7 +84,7 @@ export class BackendsFile {
     const settled = text === this.#seen;
     this.#seen = text;
     // Half of a file that is being written is a list too, of too few backends.
-    // So it has to look the same twice, unless somebody says that it is done.
+    // So it has to look the same twice, unless SIGHUP says that it is done.
     if (!asked && (!settled || text === this.#text)) return;
     this.#text = text;
     changed(text);

@@ -8,10 +8,10 @@
 import type { Backend } from "../balancer.ts";
 import type { ErrorType } from "../proxy/errors.ts";
 import type { Transport } from "../proxy/transport.ts";
-import type { Lookup } from "./resolve.ts";
+import type { Lookup } from "../config/options.ts";
 
 /** What one backend said, or why it said nothing. */
-export interface Finding {
+export interface CheckResult {
   /** Whom it is about. */
   backend: Backend;
   /** The answer's header, if there was an answer. */
@@ -26,8 +26,8 @@ export interface Finding {
   addresses: readonly string[];
 }
 
-/** Options for {@linkcode findingOf}. */
-export interface FindingOptions {
+/** Options for {@linkcode checkBackend}. */
+export interface CheckBackendOptions {
   /** Asks. */
   transport: Transport;
   /** Looks names up. */
@@ -42,12 +42,12 @@ export interface FindingOptions {
   userAgent: string;
 }
 
-/** What one backend has to say for itself. */
-export async function findingOf(
+/** Asks one backend, once. */
+export async function checkBackend(
   backend: Backend,
-  { transport, lookup, path, host, timeoutMs, userAgent }: FindingOptions,
-): Promise<Finding> {
-  const found: Finding = {
+  { transport, lookup, path, host, timeoutMs, userAgent }: CheckBackendOptions,
+): Promise<CheckResult> {
+  const result: CheckResult = {
     backend,
     answer: undefined,
     error: undefined,
@@ -74,24 +74,24 @@ export async function findingOf(
       once: true,
       signal: controller.signal,
     });
-    found.answer = { status: answer.status, headers: answer.headers };
-    found.ms = performance.now() - asked;
+    result.answer = { status: answer.status, headers: answer.headers };
+    result.ms = performance.now() - asked;
     const { body } = answer;
     if (body instanceof ReadableStream) await body.cancel().catch(() => {});
     else if (body !== null && "read" in body) body.cancel(undefined);
   } catch (error) {
-    found.ms = performance.now() - asked;
+    result.ms = performance.now() - asked;
     if (controller.signal.aborted) {
-      found.error = `no answer within ${timeoutMs} ms`;
+      result.error = `no answer within ${timeoutMs} ms`;
     } else {
       const { type, reason } = transport.classify(error);
-      found.error = reason;
-      found.errorType = type;
+      result.error = reason;
+      result.errorType = type;
     }
   } finally {
     clearTimeout(timer);
   }
-  return found;
+  return result;
 }
 
 /** What a backend's name stands for; nothing when that cannot be known. */

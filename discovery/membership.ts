@@ -1,19 +1,19 @@
 /**
  * A new list of backends in place of an old one, without a moment in which there
- * is nobody to send a request to.
+ * is no backend to send a request to.
  *
  * @module
  */
 
-import type { BackendInit, Pool, Replaced } from "../balancer.ts";
+import type { BackendInit, Pool, ReplaceCounts } from "../balancer.ts";
 import type { Resolver } from "./resolve.ts";
 
 /** A backend of a list; with `resolve` its URL has a name to look up. */
-export type Entry = BackendInit & { resolve?: boolean | undefined };
+export type BackendEntry = BackendInit & { resolve?: boolean | undefined };
 
 /** Those of a list that are what they say, and those that are names. */
 export function apart(
-  entries: readonly Entry[],
+  entries: readonly BackendEntry[],
 ): { fixed: BackendInit[]; named: BackendInit[] } {
   const fixed: BackendInit[] = [];
   const named: BackendInit[] = [];
@@ -41,13 +41,13 @@ export class Membership {
    * Makes the members those of the list; who stays keeps its state. Whoever
    * joins has been probed, and its name looked up, before anybody leaves.
    */
-  become(entries: readonly Entry[]): Promise<Replaced> {
+  become(entries: readonly BackendEntry[]): Promise<ReplaceCounts> {
     const done = this.#last.then(() => this.#become(entries));
     this.#last = done.catch(() => {});
     return done;
   }
 
-  async #become(entries: readonly Entry[]): Promise<Replaced> {
+  async #become(entries: readonly BackendEntry[]): Promise<ReplaceCounts> {
     const { fixed, named } = apart(entries);
     const before = new Set(this.#pool);
     const { changed } = this.#pool.replace(fixed, () => true);

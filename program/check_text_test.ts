@@ -1,15 +1,15 @@
 import assert from "node:assert/strict"; // built in to both runtimes
 import { Backend } from "../balancer.ts";
+import type { CheckResult } from "./check_backend.ts";
 import {
   type CheckRules,
   checkText,
-  type Finding,
   hintsFor,
   isWell,
   type Needs,
   permissionFlags,
   permissionText,
-} from "./check.ts";
+} from "./check_text.ts";
 
 const backend = new Backend({ url: "http://app.test:3000" });
 const rules: CheckRules = {
@@ -19,11 +19,11 @@ const rules: CheckRules = {
   lenient: false,
 };
 
-function finding(
+function result(
   status: number | undefined,
   headers: HeadersInit = {},
-  more: Partial<Finding> = {},
-): Finding {
+  more: Partial<CheckResult> = {},
+): CheckResult {
   return {
     backend,
     answer: status === undefined
@@ -37,12 +37,12 @@ function finding(
 }
 
 Deno.test("isWell() judges as probes do, and takes any answer where there are none", () => {
-  assert.equal(isWell(finding(200), rules), true);
-  assert.equal(isWell(finding(500), rules), false);
-  assert.equal(isWell(finding(404), rules), false);
+  assert.equal(isWell(result(200), rules), true);
+  assert.equal(isWell(result(500), rules), false);
+  assert.equal(isWell(result(404), rules), false);
   for (const status of [400, 401, 403, 404, 405, 426, 429]) {
     // As long as no path was chosen, any of them tells of a server that works.
-    const one = finding(status);
+    const one = result(status);
     assert.equal(isWell(one, rules), false, String(status));
     assert.equal(isWell(one, { ...rules, lenient: true }), true);
     const [hint] = hintsFor(one, { ...rules, lenient: true });
@@ -52,24 +52,24 @@ Deno.test("isWell() judges as probes do, and takes any answer where there are no
     );
     assert.equal(/HEALTH_HOST/.test(hint!), status === 400);
   }
-  assert.equal(isWell(finding(500), { ...rules, lenient: true }), false);
-  assert.equal(isWell(finding(500), { ...rules, probes: false }), true);
-  assert.equal(isWell(finding(undefined), { ...rules, probes: false }), false);
+  assert.equal(isWell(result(500), { ...rules, lenient: true }), false);
+  assert.equal(isWell(result(500), { ...rules, probes: false }), true);
+  assert.equal(isWell(result(undefined), { ...rules, probes: false }), false);
 });
 
 Deno.test("hintsFor() says what is odd, and nothing of what is not", () => {
-  const cases: [Finding, RegExp | undefined][] = [
-    [finding(200), undefined],
-    [finding(undefined), /is it running/],
-    [finding(404), /answers 404 on \/health: set HEALTH_PATH/],
-    [finding(503), /status 503 does not pass/],
-    [finding(302, { location: "https://www.test/" }), /not here.*HOST_HEADER/],
-    [finding(302, { location: "/login" }), /redirects to \/login: a path/],
-    [finding(200, { "content-encoding": "gzip" }), /compresses.*\(gzip\)/],
-    [finding(200, { connection: "Close" }), /closes the connection/],
-    [finding(200, { connection: "keep-alive" }), undefined],
+  const cases: [CheckResult, RegExp | undefined][] = [
+    [result(200), undefined],
+    [result(undefined), /is it running/],
+    [result(404), /answers 404 on \/health: set HEALTH_PATH/],
+    [result(503), /status 503 does not pass/],
+    [result(302, { location: "https://www.test/" }), /not here.*HOST_HEADER/],
+    [result(302, { location: "/login" }), /redirects to \/login: a path/],
+    [result(200, { "content-encoding": "gzip" }), /compresses.*\(gzip\)/],
+    [result(200, { connection: "Close" }), /closes the connection/],
+    [result(200, { connection: "keep-alive" }), undefined],
     [
-      finding(200, {}, { addresses: ["10.0.0.1", "10.0.0.2"] }),
+      result(200, {}, { addresses: ["10.0.0.1", "10.0.0.2"] }),
       /resolves to 2 addresses.*resolve/,
     ],
   ];
@@ -87,7 +87,7 @@ Deno.test("hintsFor() tells certificates apart that are not accepted", () => {
     ["its certificate has expired", /made anew/],
   ];
   for (const [error, hint] of cases) {
-    const one = finding(undefined, {}, {
+    const one = result(undefined, {}, {
       error,
       errorType: "tls_certificate_error",
     });
@@ -96,13 +96,13 @@ Deno.test("hintsFor() tells certificates apart that are not accepted", () => {
 });
 
 Deno.test("checkText() says which Host is sent, where it is another", () => {
-  const text = checkText([finding(200)], { ...rules, host: "app.example.com" });
+  const text = checkText([result(200)], { ...rules, host: "app.example.com" });
   assert.match(text, /^GET \/health, Host app\.example\.com$/m);
 });
 
 Deno.test("checkText() is a table and hints, one line each whatever is in them", () => {
   assert.equal(
-    checkText([finding(200), finding(undefined)], rules),
+    checkText([result(200), result(undefined)], rules),
     `GET /health
 
 Backend                         Answer                Time  Address
@@ -112,7 +112,7 @@ http://app.test:3000  not well  connection refused  1.3 ms  10.0.0.1
 http://app.test:3000: gives no answer: is it running, and reachable from here?
 `,
   );
-  const hostile = finding(301, { location: "\u001b[2J\u0085x" });
+  const hostile = result(301, { location: "\u001b[2J\u0085x" });
   // deno-lint-ignore no-control-regex -- they are what is looked for
   assert.doesNotMatch(checkText([hostile], rules), /[\x00-\x09\x0b-\x1f\x85]/);
 });

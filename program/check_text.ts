@@ -2,17 +2,16 @@
  * `--check`: what each backend answers right now, what is odd about it, and what
  * the program may be confined to.
  *
- * Asking is handed in; what is found out is turned into words here, and those
- * are pure functions of it.
+ * Asking is done elsewhere: what came of it is turned into words here, by pure
+ * functions.
  *
  * @module
  */
 
 import type { Backend } from "../balancer.ts";
+import { plain } from "../base/text.ts";
 import { adviceOn, passesLeniently } from "../health.ts";
-import type { Finding } from "../runtime/finding.ts";
-
-export type { Finding } from "../runtime/finding.ts";
+import type { CheckResult } from "./check_backend.ts";
 
 /** What an answer is measured by. */
 export interface CheckRules {
@@ -29,7 +28,7 @@ export interface CheckRules {
 }
 
 /** Whether a backend would be taken for up. */
-export function isWell({ answer }: Finding, rules: CheckRules): boolean {
+export function isWell({ answer }: CheckResult, rules: CheckRules): boolean {
   if (answer === undefined) return false;
   return !rules.probes || rules.passes(answer.status) ||
     (rules.lenient && passesLeniently(answer.status));
@@ -37,15 +36,15 @@ export function isWell({ answer }: Finding, rules: CheckRules): boolean {
 
 /** The table, and below it a line for whatever is odd. */
 export function checkText(
-  findings: readonly Finding[],
+  results: readonly CheckResult[],
   rules: CheckRules,
 ): string {
-  const rows = findings.map((finding) => [
-    named(finding.backend),
-    isWell(finding, rules) ? "well" : "not well",
-    finding.error ?? `status ${finding.answer?.status}`,
-    `${finding.ms.toFixed(1)} ms`,
-    finding.addresses.join(" ") || "-",
+  const rows = results.map((result) => [
+    named(result.backend),
+    isWell(result, rules) ? "well" : "not well",
+    result.error ?? `status ${result.answer?.status}`,
+    `${result.ms.toFixed(1)} ms`,
+    result.addresses.join(" ") || "-",
   ]);
   const table = [["Backend", "", "Answer", "Time", "Address"], ...rows];
   const widths = [0, 1, 2, 3].map((column) =>
@@ -58,8 +57,8 @@ export function checkText(
       return column === 3 ? cell.padStart(width) : cell.padEnd(width);
     }).join("  ").trimEnd()
   );
-  const hints = findings.flatMap((finding) =>
-    hintsFor(finding, rules).map((hint) => `${finding.backend.label}: ${hint}`)
+  const hints = results.flatMap((result) =>
+    hintsFor(result, rules).map((hint) => `${result.backend.label}: ${hint}`)
   );
   return [
     `GET ${rules.path}${
@@ -79,8 +78,8 @@ function named({ name, url }: Backend): string {
 }
 
 /** What is odd about a backend, and what to do. */
-export function hintsFor(finding: Finding, rules: CheckRules): string[] {
-  const { backend, answer, addresses } = finding;
+export function hintsFor(result: CheckResult, rules: CheckRules): string[] {
+  const { backend, answer, addresses } = result;
   const hints: string[] = [];
   if (addresses.length > 1) {
     hints.push(
@@ -89,18 +88,18 @@ export function hintsFor(finding: Finding, rules: CheckRules): string[] {
     );
   }
   if (answer === undefined) {
-    hints.push(silenceHint(finding));
+    hints.push(silenceHint(result));
     return hints;
   }
   const { status, headers } = answer;
-  const leniently = isWell(finding, rules) && !rules.passes(status);
+  const leniently = isWell(result, rules) && !rules.passes(status);
   if (rules.probes && (leniently || status === 404)) {
     hints.push(
       `answers ${status} on ${rules.path}${
         leniently ? ", which counts as up" : ""
       }: ${adviceOn(status)}`,
     );
-  } else if (!isWell(finding, rules)) {
+  } else if (!isWell(result, rules)) {
     hints.push(
       `status ${status} does not pass: mend it, or set HEALTH_STATUS or HEALTH_PATH`,
     );
@@ -130,7 +129,7 @@ export function hintsFor(finding: Finding, rules: CheckRules): string[] {
 }
 
 /** What to do about a backend without an answer. */
-function silenceHint({ error = "", errorType }: Finding): string {
+function silenceHint({ error = "", errorType }: CheckResult): string {
   if (errorType !== "tls_certificate_error") {
     return "gives no answer: is it running, and reachable from here?";
   }
@@ -229,10 +228,4 @@ function flag(name: string, values: readonly string[]): string[] {
 
 function unique(values: readonly string[]): string[] {
   return [...new Set(values)];
-}
-
-/** A line, whatever a backend has put into its header. */
-function plain(line: string): string {
-  // deno-lint-ignore no-control-regex -- they are what is looked for
-  return line.replace(/[\x00-\x1f\x7f-\x9f\u2028\u2029]/g, "?");
 }

@@ -2,77 +2,14 @@
  * Backends by name: their addresses are looked up again and again, and each
  * address is a backend of the pool.
  *
- * Names are asked for as the runtimes' own `fetch` does, with `getaddrinfo`, so
- * that `/etc/hosts` and search domains count (in Kubernetes and Docker most names
- * need them). That tells no time to live; a second question to the name server
- * does, where it can be asked.
- *
  * @module
  */
 
-import dns from "node:dns/promises";
 import type { Backend, BackendInit, Pool } from "../balancer.ts";
 import { wordsOf } from "../config/fault.ts";
-import type { Clock, TimerHandle } from "./clock.ts";
-import { outOfDescriptors } from "./descriptors.ts";
-
-/** What a look-up has found. */
-export interface Looked {
-  /** IPv4 and IPv6 addresses. */
-  addresses: readonly string[];
-  /** How long that holds, if it was told. */
-  ttlMs?: number | undefined;
-}
-
-/** Looks a host name up, or rejects. */
-export type Lookup = (host: string) => Promise<Looked>;
-
-/** Milliseconds that a time to live may be late for, before it is not awaited. */
-const TTL_PATIENCE_MS = 500;
-
-/** Looks a name up with the system's resolver. */
-export const systemLookup: Lookup = async (host) => {
-  const ttl = ttlOf(host);
-  const found = await dns.lookup(host, { all: true }).catch((error) => {
-    // What cannot be asked for "is not found", on both runtimes.
-    if (!outOfDescriptors()) throw error;
-    throw new Error("this process is out of file descriptors");
-  });
-  return {
-    addresses: found.map(({ address }) => address),
-    ttlMs: await ttl,
-  };
-};
-
-/** The part of Deno's global that tells whether the name server may be asked. */
-interface DenoPermissions {
-  permissions?: { querySync(descriptor: { name: "net" }): { state: string } };
-}
-
-/** The shortest time to live of a name's addresses. */
-function ttlOf(host: string): Promise<number | undefined> {
-  const { Deno } = globalThis as { Deno?: DenoPermissions };
-  // Where only some hosts are permitted, Deno would ask a person about the name
-  // server; this is not worth it.
-  if (
-    Deno?.permissions !== undefined &&
-    Deno.permissions.querySync({ name: "net" }).state !== "granted"
-  ) return Promise.resolve(undefined);
-  const asked = [dns.resolve4, dns.resolve6].map((resolve) =>
-    // Both runtimes throw here and now when something is not permitted.
-    Promise.resolve().then(() => resolve(host, { ttl: true })).catch(() => [])
-  );
-  let timer: ReturnType<typeof setTimeout>;
-  return Promise.race([
-    Promise.all(asked).then((answers) => {
-      const ttls = answers.flat().map(({ ttl }) => ttl * 1000);
-      return ttls.length > 0 ? Math.min(...ttls) : undefined;
-    }),
-    new Promise<undefined>((resolve) => {
-      timer = setTimeout(() => resolve(undefined), TTL_PATIENCE_MS);
-    }),
-  ]).finally(() => clearTimeout(timer));
-}
+import type { Lookup, LookupResult } from "../config/options.ts";
+import { urlHost } from "../base/text.ts";
+import type { Clock, TimerHandle } from "../base/clock.ts";
 
 /** Milliseconds between two look-ups of a name, if no answer says less. */
 const EVERY_MS = 10_000;
@@ -134,7 +71,7 @@ export class Resolver {
   }
 
   /**
-   * Follows these names, each a backend as it was configured, besides those that
+   * Follows these names, each a backend as it was configured, in addition to those that
    * it follows already. Resolves once each new one was looked up, or five seconds
    * have passed.
    */
@@ -247,8 +184,8 @@ export class Resolver {
   }
 
   /** One look-up; by a user's own function, maybe, which may give anything. */
-  async #lookUp(hostname: string): Promise<Looked> {
-    const found: Partial<Looked> | undefined = await this.#options
+  async #lookUp(hostname: string): Promise<LookupResult> {
+    const found: Partial<LookupResult> | undefined = await this.#options
       .lookup(hostname);
     const { addresses, ttlMs } = found ?? {};
     if (
@@ -350,7 +287,7 @@ function urlsAt(url: string, addresses: readonly string[]): Set<string> {
 
 /** A URL with an address in place of its host. */
 function urlAt(url: string, address: string): string {
-  const host = address.includes(":") ? `[${address}]` : address;
+  const host = urlHost(address);
   return url.replace(
     /^(https?:\/\/)[^/:]+/,
     (_, scheme: string) => scheme + host,

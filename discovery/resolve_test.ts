@@ -1,10 +1,11 @@
 import assert from "node:assert/strict";
 import { type Backend, Pool } from "../balancer.ts";
 import { FakeClock, settle } from "../testing/clock.ts";
-import { type Looked, Resolver } from "./resolve.ts";
+import type { LookupResult } from "../config/options.ts";
+import { Resolver } from "./resolve.ts";
 
 function made(
-  answers: Record<string, Looked | Error | Promise<Looked>>,
+  answers: Record<string, LookupResult | Error | Promise<LookupResult>>,
   settled: () => Promise<void> = () => Promise.resolve(),
   refuses: (url: string) => string | undefined = () => undefined,
 ) {
@@ -105,7 +106,7 @@ Deno.test("Resolver takes what a look-up of the user's gives for what it is", as
     ]
   ) {
     const { resolver, pool, log, clock, asked } = made({
-      "app.test": nonsense as Looked,
+      "app.test": nonsense as LookupResult,
     });
     await resolver.follow([NAME]);
     const usable = Array.isArray(nonsense?.addresses) && log.length === 1 &&
@@ -122,7 +123,7 @@ Deno.test("Resolver takes what a look-up of the user's gives for what it is", as
 
 Deno.test("Resolver#stop() ends the wait for the first look-up, and its timer", async () => {
   const { resolver, clock, log } = made({
-    "app.test": new Promise<Looked>(() => {}),
+    "app.test": new Promise<LookupResult>(() => {}),
   });
   const followed = resolver.follow([NAME]);
   assert.ok(clock.pending > 0);
