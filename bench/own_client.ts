@@ -4,6 +4,7 @@
 
 // deno-lint-ignore-file no-explicit-any -- one file for two runtimes' globals
 import process from "node:process";
+import { setImmediate } from "node:timers";
 import { Backend } from "../balancer.ts";
 import type { Answer } from "../http/call.ts";
 import { Client } from "../http/client.ts";
@@ -18,7 +19,7 @@ const connect = Bun
   ? (await import("../runtime/bun/connect.ts")).connectBun
   : (await import("../runtime/deno/connect.ts")).connectDeno;
 const client = new Client({
-  timers: systemClock,
+  timers: { ...systemClock, later: (callback) => void setImmediate(callback) },
   wholeUpTo: (Bun ? 256 : 64) * 1024,
   // Bun reads on by itself what is left of a request.
   lingers: !Bun,

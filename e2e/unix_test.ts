@@ -86,6 +86,37 @@ forBoth(
   },
 );
 
+forBoth(
+  "unix: whatever Host clients ask for, connections are as few as requests at a time",
+  async (runtime) => {
+    // Deno's `fetch` keeps a connection for each Host, and every twentieth that
+    // it opens hangs until the time limit: any client could force new ones.
+    await using dir = await folder();
+    const backend = await rawBackend(undefined, { unix: `${dir.path}/a.sock` });
+    await using _backend = backend;
+    await using proxy = await startProxy(runtime, {
+      env: {
+        BACKENDS: backend.url,
+        HEALTH_PATH: "off",
+        TRANSPORT: "socket",
+        // A hung one would be 504 within the test's time.
+        TIMEOUT: "10s",
+      },
+      permissions: permissionsFor(dir.path),
+    });
+    for (let i = 0; i < 60; i++) {
+      const { status } = await rawRequest(
+        proxy.port,
+        requestText(i % 2 === 0 ? "GET" : "POST", "/", { host: `h${i}.test` }),
+      );
+      assert.equal(status, 200);
+    }
+    assert.ok(backend.connections.opened <= 3, "60 requests, one at a time");
+    assert.equal(backend.requests[7]!.header("host"), "h7.test");
+    assert.equal(backend.requests[7]!.target, "/");
+  },
+);
+
 /** Starts a server in `dir` and waits until it has made its socket. */
 async function running(
   command: string,

@@ -14,6 +14,8 @@ import { type Connect, Pool, type Shared } from "./pool.ts";
 
 /** Time and timers, as far as the client needs them. */
 export interface Timers {
+  /** Calls back when this turn of the event loop, and what came in it, is over. */
+  later(callback: () => void): void;
   /** Calls back once. */
   setTimeout(callback: () => void, ms: number): unknown;
   /** Calls back again and again. */
@@ -57,6 +59,8 @@ export class Client implements Shared {
   readonly #pools = new Set<Pool>();
   readonly #watched = new Set<Pool>();
   readonly #rooms: Chunk[] = [];
+  /** Connections that rest for a turn, and whose they are. */
+  #resting: Connection[] = [];
   #tick = 0;
   #ticker: unknown;
   /** Answers that are waited for whole, since the last look and before it. */
@@ -92,7 +96,7 @@ export class Client implements Shared {
     this.#timers.clear(this.#patience);
     this.#ticker = this.#patience = undefined;
     this.#watched.clear();
-    this.#gathering = this.#gatheringLonger = [];
+    this.#gathering = this.#gatheringLonger = this.#resting = [];
   }
 
   get tick(): number {
@@ -102,6 +106,16 @@ export class Client implements Shared {
   watch(pool: Pool): void {
     this.#watched.add(pool);
     this.#ticker ??= this.#timers.setInterval(() => this.#sweep(), TICK_MS);
+  }
+
+  rest(connection: Connection): void {
+    this.#resting.push(connection);
+    if (this.#resting.length > 1) return;
+    this.#timers.later(() => {
+      const resting = this.#resting;
+      this.#resting = [];
+      for (const connection of resting) connection.rested();
+    });
   }
 
   takeRoom(bytes: number): Chunk {

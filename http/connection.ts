@@ -40,6 +40,8 @@ export interface ConnectionOwner {
   giveRoom(room: Chunk): void;
   /** A connection is ready for the next request, for as many seconds. */
   parked(connection: Connection, seconds: number): void;
+  /** It has rested since it was parked. */
+  rested(connection: Connection): void;
   /** A connection is no more. */
   gone(connection: Connection): void;
   /** An answer is gathered that may take its time. */
@@ -65,6 +67,8 @@ export class Connection
   implements SocketEvents, AnswerBodySource, UploadingEvents {
   /** Its owner's tick from which on it is too old to be used. */
   until = 0;
+  /** Whether it was parked in this turn of the event loop. */
+  resting = false;
   readonly #socket: CountingSocket;
   readonly #owner: ConnectionOwner;
   readonly #heads = new HeadReader();
@@ -86,6 +90,7 @@ export class Connection
   #status = 0;
   #fields: FieldLines = [];
   #whole: Chunk | undefined;
+  #wholeRoom: Chunk | undefined;
   #filled = 0;
   /** Seconds for which the connection is kept behind it. */
   #seconds = 0;
@@ -138,6 +143,13 @@ export class Connection
     this.#fail("ended", why, false);
   }
 
+  /** This turn of the event loop is over. */
+  rested(): void {
+    if (this.#closed) return;
+    this.resting = false;
+    this.#owner.rested(this);
+  }
+
   /** An answer that was waited for is given as far as it has come. */
   gatheredLongEnough(): void {
     const whole = this.#whole;
@@ -155,10 +167,12 @@ export class Connection
   }
 
   room(): Chunk | undefined {
-    const whole = this.#whole;
-    if (whole !== undefined) return whole.subarray(this.#filled) as Chunk;
+    if (this.#whole !== undefined) {
+      return this.#wholeRoom!.subarray(this.#filled) as Chunk;
+    }
     if (this.#framed === undefined) return undefined;
-    return new Uint8Array(Math.min(this.#readSize, this.#bytesLeft));
+    // One more than there should be, to see what comes behind it.
+    return new Uint8Array(Math.min(this.#readSize, this.#bytesLeft + 1));
   }
 
   data(bytes: Chunk): boolean {
@@ -268,7 +282,9 @@ export class Connection
         return this.#given(hasNone(method, status) ? null : NONE);
       }
       if (framing <= this.#owner.wholeUpTo) {
-        this.#whole = new Uint8Array(framing);
+        // One more than there should be, to see what comes behind it.
+        this.#wholeRoom = new Uint8Array(framing + 1);
+        this.#whole = this.#wholeRoom.subarray(0, framing) as Chunk;
         this.#whole.set(bytes.subarray(at));
         this.#filled = here;
         this.#owner.gathers(this);

@@ -28,6 +28,8 @@ export interface Shared {
   readonly tick: number;
   /** How fast that runs. */
   readonly ticksASecond: number;
+  /** Tells a connection when this turn of the event loop is over. */
+  rest(connection: Connection): void;
   /** Has a pool swept at each tick until it has nothing left to sweep. */
   watch(pool: Pool): void;
   /** Room for so many bytes at least, and a small body behind them. */
@@ -52,6 +54,8 @@ export class Pool implements ConnectionOwner {
   readonly #open = new Set<Connection>();
   /** The one used last is last. */
   #idle: Connection[] = [];
+  /** How many have just been used. */
+  #resting = 0;
   /** Those whose upload goes on, by the tick at which that is enough. */
   readonly #lingering = new Map<Connection, number>();
   #watched = false;
@@ -72,7 +76,7 @@ export class Pool implements ConnectionOwner {
 
   /** Connections that are open and carry no request. */
   get idle(): number {
-    return this.#idle.length;
+    return this.#idle.length + this.#resting;
   }
 
   /**
@@ -133,12 +137,22 @@ export class Pool implements ConnectionOwner {
   }
 
   parked(connection: Connection, seconds: number): void {
-    if (this.#retired || this.#idle.length >= MOST_IDLE) {
+    if (this.#retired || this.idle >= MOST_IDLE) {
       connection.close(RETIRED);
       return;
     }
     const { tick, ticksASecond } = this.#shared;
     connection.until = tick + seconds * ticksASecond;
+    // Not used in the same turn: bytes that came behind the end of an answer are
+    // seen first, and would be read as the next answer otherwise.
+    connection.resting = true;
+    this.#resting++;
+    this.#shared.rest(connection);
+  }
+
+  rested(connection: Connection): void {
+    this.#resting--;
+    if (this.#retired) return connection.close(RETIRED);
     this.#idle.push(connection);
     this.#watch();
   }
@@ -153,6 +167,7 @@ export class Pool implements ConnectionOwner {
   gone(connection: Connection): void {
     this.#open.delete(connection);
     this.#lingering.delete(connection);
+    if (connection.resting) this.#resting--;
     const at = this.#idle.lastIndexOf(connection);
     if (at >= 0) this.#idle.splice(at, 1);
   }

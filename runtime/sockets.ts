@@ -8,6 +8,7 @@
  * @module
  */
 
+import { setImmediate } from "node:timers";
 import type { Backend } from "../balancer.ts";
 import type { ProbeResult } from "../health.ts";
 import { type Answer as Answered, Unanswered } from "../http/call.ts";
@@ -66,7 +67,16 @@ export class SocketTransport implements Transport {
   constructor(options: SocketTransportOptions) {
     const { clock, wholeUpTo, lingers } = options;
     this.#options = options;
-    this.#client = new Client({ timers: clock, wholeUpTo, lingers });
+    this.#client = new Client({
+      timers: {
+        later: (callback) => void setImmediate(callback),
+        setTimeout: (callback, ms) => clock.setTimeout(callback, ms),
+        setInterval: (callback, ms) => clock.setInterval(callback, ms),
+        clear: (handle) => clock.clear(handle),
+      },
+      wholeUpTo,
+      lingers,
+    });
   }
 
   sendsMethod(method: string): boolean {

@@ -4,6 +4,7 @@
  * @module
  */
 
+import { setImmediate } from "node:timers";
 import { bytesOf, type Chunk, latin1 } from "../http/bytes.ts";
 import type { Answer, ClientRequest, Payload, Reading } from "../http/call.ts";
 import { Client } from "../http/client.ts";
@@ -25,7 +26,12 @@ export class ClientRig {
 
   constructor(delivery: Delivery = "own", { lingers = true } = {}) {
     this.client = new Client({
-      timers: this.clock,
+      timers: {
+        later: (callback) => void setImmediate(callback),
+        setTimeout: (callback, ms) => this.clock.setTimeout(callback, ms),
+        setInterval: (callback, ms) => this.clock.setInterval(callback, ms),
+        clear: (handle) => this.clock.clear(handle),
+      },
       wholeUpTo: 64 * 1024,
       lingers,
     });
@@ -49,6 +55,8 @@ export class ClientRig {
   ): Promise<{ answer: Promise<Answer>; controller: AbortController }> {
     const controller = new AbortController();
     const method = request.method ?? "GET";
+    // What was used in this turn is not used again in it.
+    await settle();
     const answer = this.pool.send({
       method,
       target: "/",

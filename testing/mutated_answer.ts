@@ -86,17 +86,17 @@ function chunked(body: string, random: () => number): string {
   return `${text}0\r\n${trailer}\r\n`;
 }
 
-/** An answer with up to three faults. */
-export function mutated(random: () => number): MutatedAnswer {
+/** An answer with up to so many faults. */
+export function mutated(random: () => number, most = 3): MutatedAnswer {
   let text = answer(random);
   if (random() < 0.1) {
     text = `HTTP/1.1 ${pick(random, ["100", "103", "102"])} x\r\n\r\n${text}`;
   }
-  const faults = Math.floor(random() * 4);
+  const faults = Math.floor(random() * (most + 1));
   for (let i = 0; i < faults; i++) {
     // Most of what matters is in the head.
-    const most = random() < 0.7 ? text.indexOf("\r\n\r\n") + 8 : text.length;
-    const at = Math.floor(random() * Math.min(text.length, most));
+    const end = random() < 0.7 ? text.indexOf("\r\n\r\n") + 8 : text.length;
+    const at = Math.floor(random() * Math.min(text.length, end));
     const kind = random();
     if (kind < 0.25) {
       text = text.slice(0, at) + text.slice(at + 1 + Math.floor(random() * 3));

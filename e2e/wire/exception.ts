@@ -10,6 +10,8 @@ import type { Runtime } from "../harness/proxy.ts";
 export interface Exception {
   /** Where. */
   runtimes: readonly Runtime[];
+  /** With which transport only, if it is one's. */
+  over?: "fetch" | "socket";
   /** The group of the cases. */
   group: string;
   /** Begins of the names of the cases. */

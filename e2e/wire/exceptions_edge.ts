@@ -17,6 +17,7 @@ const UPGRADES_WITH_BODY = ["HTTP/2 (h2c)", "TLS (RFC 2817)"].flatMap((to) =>
 export const AT_THE_EDGE: readonly Exception[] = [
   {
     runtimes: ["bun"],
+    over: "fetch",
     group: "framing as it is",
     cases: [
       "framing (as it is): no empty line",
@@ -29,6 +30,7 @@ export const AT_THE_EDGE: readonly Exception[] = [
   },
   {
     runtimes: ["bun"],
+    over: "fetch",
     group: "no http",
     cases: [
       "15 letters",
@@ -70,6 +72,7 @@ export const AT_THE_EDGE: readonly Exception[] = [
   },
   {
     runtimes: ["deno"],
+    over: "fetch",
     group: "heads",
     cases: [
       "heads: an answer's head of 600,000 bytes",
@@ -97,6 +100,7 @@ export const AT_THE_EDGE: readonly Exception[] = [
   },
   {
     runtimes: ["bun"],
+    over: "fetch",
     group: "heads",
     cases: [
       "heads: an answer of 256 fields",
@@ -121,6 +125,7 @@ export const AT_THE_EDGE: readonly Exception[] = [
   },
   {
     runtimes: BOTH,
+    over: "fetch",
     group: "edge",
     cases: ["edge: a backend that drops connection attempts"],
     instead:
@@ -172,6 +177,7 @@ export const AT_THE_EDGE: readonly Exception[] = [
   },
   {
     runtimes: ["deno"],
+    over: "fetch",
     group: "unix",
     cases: ["unix: a request is sent in origin form"],
     instead:
@@ -182,6 +188,7 @@ export const AT_THE_EDGE: readonly Exception[] = [
   },
   {
     runtimes: ["deno"],
+    over: "fetch",
     group: "unix",
     cases: [
       "unix: requests for many hosts",

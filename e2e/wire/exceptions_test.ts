@@ -24,10 +24,11 @@ Deno.test("there are at least 200 cases", () => {
 
 Deno.test("exceptionFor() finds a case by how its name begins", () => {
   const name = "target: an apostrophe in the query arrives as it was sent";
-  assert.match(exceptionFor("deno", "target", name)!.instead, /%27/);
-  assert.equal(exceptionFor("deno", "host", name), undefined);
+  assert.match(exceptionFor("deno", "fetch", "target", name)!.instead, /%27/);
+  assert.equal(exceptionFor("deno", "socket", "target", name), undefined);
+  assert.equal(exceptionFor("deno", "fetch", "host", name), undefined);
   assert.equal(
-    exceptionFor("deno", "target", "target: a plain path"),
+    exceptionFor("deno", "fetch", "target", "target: a plain path"),
     undefined,
   );
 });

@@ -5,6 +5,7 @@
  */
 
 import type { Ground, WireCase } from "./case.ts";
+import { OVER_FETCH } from "../harness/proxy.ts";
 import { Round } from "./case.ts";
 import { exceptionFor } from "./exceptions.ts";
 
@@ -20,7 +21,12 @@ export type Verdict =
 
 /** Runs a case on each kind of connection that it is for. */
 export async function judge(ground: Ground, each: WireCase): Promise<Verdict> {
-  const exception = exceptionFor(ground.runtime, ground.group.name, each.name);
+  const exception = exceptionFor(
+    ground.runtime,
+    OVER_FETCH ? "fetch" : "socket",
+    ground.group.name,
+    each.name,
+  );
   const message = await firstFailure(ground, each);
   if (message === undefined) {
     return exception === undefined || exception.sometimes === true

@@ -59,8 +59,9 @@ export class BunServer implements Server {
       // Without either field Bun would say a length of 0.
       fields.push(["transfer-encoding", "chunked"]);
     }
-    const given = body instanceof Uint8Array && !has("content-type")
-      ? untyped(body)
+    const given = body instanceof Uint8Array &&
+        (body.length > CORKED || !has("content-type"))
+      ? filled(body)
       : body;
     return new Response(given, { status, headers: fields });
   }
@@ -94,12 +95,19 @@ export class BunServer implements Server {
   }
 }
 
+/** Bytes of a body that surely leave in one write with their head. */
+const CORKED = 8 * 1024;
+
 /**
  * Bytes as a stream that is over at once: Bun sends it with its length, if its
  * high-water mark lets it be buffered whole, and does not call it
  * `application/octet-stream` where nobody has named a type.
+ *
+ * And it leaves in one write with its head. Given as bytes, a body that is too
+ * large for Bun's buffer of 16 KB has its head sent in some thirty writes before
+ * it, where the answer is not there at once: 115 and not 20 µs for 64 KB.
  */
-function untyped(bytes: Chunk): ReadableStream<Chunk> {
+function filled(bytes: Chunk): ReadableStream<Chunk> {
   return new ReadableStream({
     start(controller) {
       controller.enqueue(bytes);

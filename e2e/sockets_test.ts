@@ -1,0 +1,235 @@
+/**
+ * Requests over sockets: how connections are opened, kept and given back.
+ */
+
+import assert from "node:assert/strict";
+import net from "node:net";
+import { type Handler, hang, rawBackend } from "./harness/backend.ts";
+import { blackhole } from "./harness/blackhole.ts";
+import { RawConnection, rawRequest, requestText } from "./harness/client.ts";
+import { runProgram, startProxy } from "./harness/proxy.ts";
+import { forBoth, skippedWithout } from "./harness/suite.ts";
+import { delay, until } from "./harness/wait.ts";
+
+const OVER_SOCKETS = { TRANSPORT: "socket", HEALTH_PATH: "off" };
+
+/** Answers with the request's body. */
+const echo: Handler = async (conn, request) => {
+  await conn.reply({ body: await request.body() });
+};
+
+forBoth(
+  "over sockets a host that answers no SYN costs no request, and none its time",
+  { ...skippedWithout("python3"), timeoutMs: 90_000 },
+  async (runtime) => {
+    // One of two hosts that drops SYNs held its clients for as long as the time
+    // limit, and a quarter of them got 504.
+    await using hole = await blackhole();
+    await using live = await rawBackend(echo);
+    await using proxy = await startProxy(runtime, {
+      env: {
+        ...OVER_SOCKETS,
+        BACKENDS: `${hole.url}, ${live.url}`,
+        CONNECT_TIMEOUT: "1s",
+        // Nothing was sent, so these are no retries.
+        RETRIES: "1",
+        RETRY_BUDGET: "0%",
+      },
+    });
+    const asked: Promise<
+      { status: number; size: number; sent: number; ms: number }
+    >[] = [];
+    for (let i = 0; i < 20; i++) {
+      const text = i % 2 === 0
+        ? requestText("GET", "/")
+        : requestText("POST", "/", { body: "x".repeat(i * 10_000) });
+      const from = performance.now();
+      asked.push(
+        rawRequest(proxy.port, text).then(({ status, body }) => ({
+          status,
+          size: body.length,
+          sent: i % 2 === 0 ? 0 : i * 10_000,
+          ms: performance.now() - from,
+        })),
+      );
+      await delay(500);
+    }
+    const answers = await Promise.all(asked);
+    for (const { status, size, sent } of answers) {
+      assert.equal(status, 200);
+      assert.equal(size, sent);
+    }
+    const longest = Math.max(...answers.map(({ ms }) => ms));
+    // Some have to have met it; and far from the 60 s of the time limit.
+    assert.ok(longest > 900 && longest < 10_000, `${longest} ms`);
+    await proxy.waitForLine(/is ejected/);
+  },
+);
+
+forBoth(
+  "over sockets CONNECT_TIMEOUT covers the TLS handshake, and alone it is 504",
+  async (runtime) => {
+    const silent = net.createServer((socket) => socket.on("error", () => {}));
+    await new Promise<void>((listening) =>
+      silent.listen(0, "127.0.0.1", listening)
+    );
+    const { port } = silent.address() as net.AddressInfo;
+    try {
+      await using proxy = await startProxy(runtime, {
+        env: {
+          ...OVER_SOCKETS,
+          BACKENDS: `https://127.0.0.1:${port}`,
+          CONNECT_TIMEOUT: "300ms",
+        },
+      });
+      const from = performance.now();
+      const answer = await rawRequest(proxy.port, requestText("POST", "/"));
+      const took = performance.now() - from;
+      assert.equal(answer.status, 504);
+      assert.match(
+        answer.header("proxy-status") ?? "",
+        /error=connection_timeout/,
+      );
+      assert.ok(took >= 290 && took < 10_000, `${took} ms`);
+    } finally {
+      silent.close();
+    }
+  },
+);
+
+forBoth(
+  "over sockets clients that leave while a connection is made leave nothing behind",
+  skippedWithout("python3"),
+  async (runtime) => {
+    await using hole = await blackhole();
+    await using proxy = await startProxy(runtime, {
+      env: {
+        ...OVER_SOCKETS,
+        BACKENDS: hole.url,
+        CONNECT_TIMEOUT: "1h",
+        EJECT_AFTER: "off",
+      },
+    });
+    const before = proxy.fds();
+    const clients: RawConnection[] = [];
+    for (let i = 0; i < 20; i++) {
+      const client = await RawConnection.connect(proxy.port);
+      await client.write(requestText("GET", "/"));
+      clients.push(client);
+    }
+    // One for the client, and one for the connection that is being made.
+    await until(() => proxy.fds() >= before + 40, {
+      timeoutMs: 15_000,
+      what: () => `40 descriptors more; ${proxy.fds() - before} are`,
+    });
+    for (const client of clients) await client.close();
+    await until(() => proxy.fds() <= before + 2, {
+      timeoutMs: 15_000,
+      what: () => `the descriptors; ${proxy.fds() - before} are left`,
+    });
+  },
+);
+
+forBoth(
+  "over sockets idle connections are given back after 4 s, earlier than servers end them",
+  async (runtime) => {
+    await using backend = await rawBackend(echo);
+    await using proxy = await startProxy(runtime, {
+      env: { ...OVER_SOCKETS, BACKENDS: backend.url },
+    });
+    const one = () => rawRequest(proxy.port, requestText("GET", "/"));
+    await Promise.all([one(), one(), one()]);
+    const from = performance.now();
+    assert.ok(backend.open > 0);
+    await until(() => backend.open === 0, { timeoutMs: 20_000 });
+    const took = performance.now() - from;
+    assert.ok(took > 2_500, `${took} ms`);
+    const { opened } = backend.connections;
+    await one();
+    await one();
+    assert.equal(backend.connections.opened, opened + 1);
+  },
+);
+
+forBoth(
+  "over sockets connections to a backend that has left the pool are closed",
+  async (runtime) => {
+    await using backend = await rawBackend(echo);
+    await using other = await rawBackend(echo);
+    const path = await Deno.makeTempFile();
+    try {
+      await Deno.writeTextFile(path, `${backend.url}\n${other.url}\n`);
+      await using proxy = await startProxy(runtime, {
+        env: {
+          TRANSPORT: "socket",
+          HEALTH_PATH: "off",
+          BACKENDS_FILE: path,
+        },
+        permissions: [`--allow-read=${path}`],
+      });
+      for (let i = 0; i < 4; i++) {
+        await rawRequest(proxy.port, requestText("GET", "/"));
+      }
+      assert.ok(backend.open > 0);
+      const from = performance.now();
+      await Deno.writeTextFile(path, `${other.url}\n`);
+      proxy.signal("SIGHUP");
+      await proxy.waitForLine(/BACKENDS_FILE read: 1 backend /);
+      await until(() => backend.open === 0, { what: "its connections to end" });
+      // Not just because they had become old.
+      assert.ok(performance.now() - from < 3_000);
+    } finally {
+      await Deno.remove(path);
+    }
+  },
+);
+
+forBoth(
+  "over sockets a client that leaves ends its backend's connection at once, at every stage",
+  async (runtime) => {
+    await using silent = await rawBackend(hang);
+    await using flowing = await rawBackend(async (conn) => {
+      await conn.send(
+        "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n",
+      );
+      await hang(conn, undefined as never);
+    });
+    for (const backend of [silent, flowing]) {
+      await using proxy = await startProxy(runtime, {
+        env: { ...OVER_SOCKETS, BACKENDS: backend.url },
+      });
+      for (const method of ["GET", "POST"]) {
+        const client = await RawConnection.connect(proxy.port);
+        await client.write(
+          method === "GET"
+            ? requestText("GET", "/")
+            : requestText("POST", "/", {
+              headers: { "Transfer-Encoding": "chunked" },
+              body: "5\r\nhello\r\n",
+            }),
+        );
+        await until(() => backend.open > 0);
+        if (backend === flowing) await delay(100);
+        await client.close();
+        await until(() => backend.open === 0, {
+          timeoutMs: 15_000,
+          what: `the connection of a ${method} to end`,
+        });
+      }
+    }
+  },
+);
+
+forBoth(
+  "over sockets answers are read as a second strict reader reads them",
+  { timeoutMs: 120_000 },
+  async (runtime) => {
+    // 10,000 a seed are the long form, see testing/fuzz_sockets.ts.
+    const { code, stdout, stderr } = await runProgram(runtime, {
+      entry: "testing/fuzz_sockets.ts",
+      args: ["1000", "1"],
+    });
+    assert.equal(code, 0, stderr.slice(0, 2_000));
+    assert.match(stdout, /none was another's/);
+  },
+);
