@@ -12,6 +12,7 @@
 
 import type { Backend, BackendInit, Pool } from "../balancer.ts";
 import type { ProbeReport } from "../health.ts";
+import type { CertificateFacts } from "../config/certificate.ts";
 import type { Clock } from "../runtime/clock.ts";
 import { backendJson } from "./backend_json.ts";
 import { dashboard } from "./dashboard.ts";
@@ -40,6 +41,8 @@ export interface AdminOptions {
   checkUrl: (url: string) => { value: string } | { wanted: string };
   /** Whether the proxy is about to stop. */
   draining: () => boolean;
+  /** The certificate that new connections are shown. Default: none. */
+  certificate?: (() => CertificateFacts | undefined) | undefined;
   /** The process. */
   process: () => ProcessFacts;
   /** Version of this program. */
@@ -360,6 +363,7 @@ export class Admin {
       backends: pool,
       report,
       draining: draining(),
+      certificate: this.#options.certificate?.(),
       version,
       process: this.#options.process(),
     });

@@ -5,6 +5,7 @@
  */
 
 import type { Backend } from "../balancer.ts";
+import type { CertificateFacts } from "../config/certificate.ts";
 import type { ProbeReport } from "../health.ts";
 import { boundOf, type HistogramSnapshot, type Snapshot } from "./metrics.ts";
 
@@ -19,6 +20,8 @@ export interface State {
   report: (backend: Backend) => ProbeReport | undefined;
   /** Whether the proxy is draining. */
   draining: boolean;
+  /** The certificate that new connections are shown, if any. */
+  certificate?: CertificateFacts | undefined;
   /** Version of this program. */
   version: string;
   /** The process around it. */
@@ -225,6 +228,14 @@ export function prometheusText(snapshot: Snapshot, state: State): string {
   ];
   for (const [name, type, help, value] of singles) {
     page.single(name, type, help, value);
+  }
+  if (state.certificate !== undefined) {
+    page.single(
+      "sluice_certificate_expiry_seconds",
+      "gauge",
+      "When the certificate expires that new connections are shown, since 1970",
+      state.certificate.expiresAt / 1000,
+    );
   }
   page.head("sluice_build_info", "gauge", "What runs here; always 1");
   page.value(1, {

@@ -13,6 +13,7 @@ import {
 } from "../balancer.ts";
 import { holds, parseAddress, parseCidr } from "../config/address.ts";
 import { parseBackend, parseBackendUrl } from "../config/backends.ts";
+import type { CertificateFacts } from "../config/certificate.ts";
 import { checkedNumber, checkedText } from "../config/check.ts";
 import {
   addressList,
@@ -116,6 +117,8 @@ export interface Inside {
   suspects(backend: Backend): boolean;
   /** The workers that answer in its place, once there are some. */
   crew: Crew | undefined;
+  /** What the certificate says that new connections are shown, if any are. */
+  certificate: CertificateFacts | undefined;
   /** Waits for the other workers on the way out, in one of them. */
   together: DrainOptions["together"];
   /** What it was made from. */
@@ -423,6 +426,7 @@ export function assemble(
       ejector?.outcome(backend, good, clock.now() - agoMs, reason),
     suspects: (backend) => ejector?.suspects(backend) === true,
     crew: undefined,
+    certificate: undefined,
     together: undefined,
     options,
     pseudonym,

@@ -37,6 +37,7 @@ import { findingOf } from "../runtime/finding.ts";
 import { systemLookup } from "../runtime/resolve.ts";
 import { transport as transportOf } from "../runtime/runtime.ts";
 import { programFolder, workersFault, workersOf } from "../runtime/workers.ts";
+import { type CertificateFiles, watchCertificate } from "./certificates.ts";
 import {
   createProxy,
   entryOf,
@@ -202,17 +203,13 @@ export async function main(): Promise<void> {
     log: say,
     clock: systemClock,
   });
+  let certificate: CertificateFiles | undefined = undefined;
   onSignal("SIGHUP", () => {
-    // Neither runtime gives a running server another certificate: Bun's
-    // `reload()` takes one and shows the old one, Deno has nothing of the kind.
-    // A second listener beside the first (`reusePort`) shows it, but closing the
-    // first cuts whoever is shaking hands there: of 16 clients that kept
-    // connecting each reload cost three their connection on Bun, more on Deno.
-    if (config.serve.tls !== undefined) {
-      say("SIGHUP does not read TLS_CERT again: start it anew for that");
-    }
+    certificate?.reload();
     if (file !== undefined) file.reload();
-    else say("SIGHUP changes nothing: the backends come from BACKENDS");
+    else if (config.serve.tls === undefined) {
+      say("SIGHUP changes nothing: the backends come from BACKENDS");
+    }
   });
   await proxy.ready;
   if (signals > 0) return;
@@ -232,4 +229,5 @@ export async function main(): Promise<void> {
       `(${count} ${count === 1 ? "backend" : "backends"})`,
   );
   if (server.adminUrl !== undefined) say(`dashboard at ${server.adminUrl}/`);
+  certificate = watchCertificate(server, config, texts, say);
 }

@@ -5,10 +5,15 @@
  */
 
 import { parseBackendUrl } from "../config/backends.ts";
+import { certificateFacts, readPair } from "../config/certificate.ts";
 import { leadsTo } from "../config/listener.ts";
 import { checkedNumber } from "../config/check.ts";
 import { proxyVariableFault } from "../config/no_proxy.ts";
-import type { AdminOptions, ServeOptions } from "../config/options.ts";
+import type {
+  AdminOptions,
+  ServeOptions,
+  TlsOptions,
+} from "../config/options.ts";
 import { Admin } from "../observe/admin.ts";
 import { explainer } from "../observe/explain.ts";
 import { tokenCheck } from "../observe/token.ts";
@@ -22,6 +27,7 @@ import {
   type DrainOptions,
   Gate,
 } from "../runtime/serve.ts";
+import { tlsFault } from "../runtime/tls.ts";
 import { sum } from "../observe/metrics.ts";
 import { Crew } from "../workers/crew.ts";
 import { tableBytes } from "../workers/table.ts";
@@ -52,6 +58,12 @@ export interface Server extends AsyncDisposable {
    * Rejects if they cannot.
    */
   readonly ready: Promise<void>;
+  /**
+   * Shows each new connection another certificate, and leaves those that stand
+   * as they are. Rejects with the reason when that cannot be done, and then the
+   * one before stays; where `tls` was not set there is none to replace.
+   */
+  setCertificate(tls: TlsOptions): Promise<void>;
   /**
    * Drains and stops, the proxy included. May be called twice.
    */
@@ -109,6 +121,7 @@ export function serve(proxy: Proxy, options: ServeOptions = {}): Server {
     front.kill();
     throw error;
   }
+  inside.certificate = tls && certificateFacts(tls.cert);
   let stopping: Promise<void> | undefined;
   const { promise: finished, resolve } = Promise.withResolvers<void>();
   const stop = () =>
@@ -120,6 +133,13 @@ export function serve(proxy: Proxy, options: ServeOptions = {}): Server {
     url: `${tls === undefined ? "http" : "https"}://${shown}:${front.port}`,
     adminUrl: admin?.url,
     ready: front.ready,
+    setCertificate: async (given) => {
+      if (tls === undefined) throw new Error("there is no TLS");
+      const pair = readPair(given, { cert: "cert", key: "key" }, tlsFault);
+      if ("wanted" in pair) throw new TypeError(pair.wanted);
+      await front.setCertificate(pair.value.tls);
+      inside.certificate = pair.value.facts;
+    },
     stop,
     finished,
     [Symbol.asyncDispose]: stop,
@@ -131,6 +151,8 @@ interface Front {
   port: number;
   /** Resolves once it listens. */
   ready: Promise<void>;
+  /** Shows new connections another certificate. */
+  setCertificate(tls: TlsOptions): Promise<void>;
   /** Ends it without losing a request, and the proxy with it. */
   drain(options: DrainOptions): Promise<void>;
   /** Ends it at once. */
@@ -171,6 +193,9 @@ function serveHere(
   return {
     port: listener.port,
     ready: Promise.resolve(),
+    setCertificate: (tls) =>
+      listener.setCertificate?.(tls) ??
+        Promise.reject(new Error("this runtime keeps the one it began with")),
     drain: (options) =>
       drain(listener, gate, drainable, {
         ...options,
@@ -253,6 +278,7 @@ function serveWorkers(
   return {
     port,
     ready,
+    setCertificate: (tls) => crew.setCertificate(tls),
     async drain({ delayMs, timeoutMs }) {
       inside.drain();
       await crew.stop(delayMs + timeoutMs);
@@ -309,6 +335,7 @@ function serveAdmin(
         : { wanted: `cannot be reached: ${diverted}` };
     },
     draining: () => inside.draining,
+    certificate: () => inside.certificate,
     process: processFacts,
     version: VERSION,
     policy,

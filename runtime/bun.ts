@@ -18,6 +18,7 @@ import { bunFailure, socketFailure } from "./failures.ts";
 import type { Handler, Listener, ListenOptions } from "./listener.ts";
 import { BUN_DEFAULT, BUN_LIMIT, env } from "./process.ts";
 import { Share } from "./share.ts";
+import { listenTlsBun, type MakeServer } from "./tls_bun.ts";
 import type { TransportOptions } from "./transport_options.ts";
 import { acceptBun, bunWebSocket } from "./websocket_bun.ts";
 
@@ -313,6 +314,8 @@ function untyped(bytes: Chunk): ReadableStream<Chunk> {
 /** Bun's server, as far as it is used here. */
 interface BunServer extends BunServerLike {
   readonly port: number;
+  readonly pendingRequests: number;
+  readonly pendingWebSockets: number;
   stop(closeActive?: boolean): Promise<void>;
 }
 
@@ -334,27 +337,30 @@ function broken(): Response {
 }
 
 /** Listens with `Bun.serve`. */
-export function listenBun(
-  handler: Handler,
-  { port, host, tls, shared = false }: ListenOptions,
-): Listener {
+export function listenBun(handler: Handler, options: ListenOptions): Listener {
+  const { host, tls } = options;
   const { Bun } = globalThis as unknown as { Bun: BunGlobal };
-  const server = Bun.serve({
-    port,
-    hostname: host,
-    reusePort: shared,
-    idleTimeout: IDLE_S,
-    // Bun's own limit is 128 MB; ours is `MAX_BODY`.
-    maxRequestBodySize: Number.MAX_SAFE_INTEGER,
-    // Otherwise a fault is answered with a page that shows this program.
-    development: false,
-    // The handler never throws: this is a backend's body that broke before
-    // anything of the answer had left.
-    error: broken,
-    fetch: handler,
-    websocket: bunWebSocket,
-    ...(tls === undefined ? {} : { tls }),
-  });
+  const make: MakeServer = (fetch, { port, shared = false, tls }) =>
+    Bun.serve({
+      port,
+      hostname: host,
+      reusePort: shared,
+      idleTimeout: IDLE_S,
+      // Bun's own limit is 128 MB; ours is `MAX_BODY`.
+      maxRequestBodySize: Number.MAX_SAFE_INTEGER,
+      // Otherwise a fault is answered with a page that shows this program.
+      development: false,
+      // The handler never throws: this is a backend's body that broke before
+      // anything of the answer had left.
+      error: broken,
+      fetch,
+      websocket: bunWebSocket,
+      ...(tls === undefined ? {} : { tls }),
+    });
+  if (tls !== undefined) {
+    return listenTlsBun(make, handler, { ...options, tls });
+  }
+  const server = make(handler, options);
   return {
     port: server.port,
     cutsUploads: false,

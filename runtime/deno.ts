@@ -26,6 +26,7 @@ import { denoFailure, socketFailure } from "./failures.ts";
 import { answerLines, Draft, requestLines, wholeBody } from "./inside_deno.ts";
 import type { Handler, Listener, ListenOptions } from "./listener.ts";
 import type { TransportOptions } from "./transport_options.ts";
+import { listenTlsDeno } from "./tls_deno.ts";
 import { sharing } from "./workers.ts";
 import { acceptDeno } from "./websocket_deno.ts";
 
@@ -379,8 +380,11 @@ const RELISTEN_MS = 50;
 /** Listens with `Deno.serve`. */
 export function listenDeno(
   handler: Handler,
-  { port, host, tls, shared = false, log }: ListenOptions,
+  options: ListenOptions,
 ): Listener {
+  const { port, host, tls, shared = false, log } = options;
+  const own = tls && listenTlsDeno(handler, { ...options, tls });
+  if (own !== undefined) return own;
   let closed = false;
   let shutting = false;
   const killed = new AbortController();

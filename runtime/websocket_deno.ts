@@ -12,6 +12,7 @@
 
 import type { Chunk } from "../proxy/body.ts";
 import type { Acceptance, ClientEnd, ClientEvents } from "../proxy/socket.ts";
+import { keepWebSocket } from "./tls_deno.ts";
 
 /** Seconds of silence after which a client is asked whether it is there. */
 const IDLE_S = 120;
@@ -31,6 +32,7 @@ export function acceptDeno(
   const { socket, response } = Deno.upgradeWebSocket(request, {
     idleTimeout: IDLE_S,
   });
+  keepWebSocket(request, socket);
   // The head has not left yet, and what is added here goes out with it. The
   // subprotocol too: as an option it is looked for in the request by a rule that
   // takes `a, b` apart and not `a,b`.

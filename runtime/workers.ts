@@ -20,6 +20,7 @@ import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { availableParallelism, tmpdir } from "node:os";
 import { dirname } from "node:path";
 import process from "node:process";
+import { tlsInside } from "./inside_tls.ts";
 import type { Line, Worker } from "./line.ts";
 import { BUN_AT_START } from "./process.ts";
 
@@ -79,8 +80,8 @@ export function workersFault(
   const quoted = `"${workers}" cannot be had`;
   if (isWorker()) return `${quoted} by a worker`;
   if (onBun) return undefined;
-  if (tls && !denoShares) {
-    return `${quoted} with TLS_CERT: Deno shares a port for TLS with ` +
+  if (tls && !denoShares && tlsInside() === undefined) {
+    return `${quoted} with TLS_CERT: this Deno shares a port for TLS with ` +
       "--unstable-net only; add that flag, or write 1";
   }
   const path = programFolder();

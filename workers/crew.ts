@@ -10,6 +10,7 @@
  */
 
 import type { Backend, Pool } from "../balancer.ts";
+import type { TlsOptions } from "../config/options.ts";
 import { type Snapshot, sum } from "../observe/metrics.ts";
 import type { Clock, TimerHandle } from "../runtime/clock.ts";
 import type { Worker } from "../runtime/line.ts";
@@ -26,6 +27,8 @@ const LONGEST_PAUSE_MS = 30_000;
 const SETTLED_MS = 60_000;
 /** Milliseconds that a worker has to say its numbers. */
 const PATIENCE_MS = 1_000;
+/** Milliseconds that a worker has to show another certificate. */
+const CERTIFY_MS = 10_000;
 /** Milliseconds between two times that they are asked, while that matters. */
 const ASK_MS = 1_000;
 /** Milliseconds past its own limits that a worker has to end. */
@@ -89,6 +92,12 @@ export class Crew {
     number,
     { post: Post; answer: (snapshot: Snapshot | undefined) => void }
   >();
+  readonly #certifying = new Map<
+    number,
+    { post: Post; done: (reason?: string) => void }
+  >();
+  /** The certificate that came after the first. */
+  #tls: TlsOptions | undefined;
   readonly #ready = Promise.withResolvers<number>();
   #port: number | undefined;
   #unsubscribe: (() => void) | undefined;
@@ -145,6 +154,20 @@ export class Crew {
       () => void this.snapshots(),
       ASK_MS,
     );
+  }
+
+  /**
+   * Has all of them show another certificate to new connections. Rejects with the
+   * first reason when one cannot.
+   */
+  async setCertificate(tls: TlsOptions): Promise<void> {
+    // Also for those that begin from now on.
+    this.#tls = tls;
+    const reasons = await Promise.all(
+      this.#posts.map((post) => this.#certify(post, tls)),
+    );
+    const reason = reasons.find((one) => one !== undefined);
+    if (reason !== undefined) throw new Error(reason);
   }
 
   /** What they had counted when they were asked last. */
@@ -212,7 +235,11 @@ export class Crew {
           table: table.at,
           counts: this.#counts,
           // Whoever takes a dead one's place takes its port too.
-          serve: { ...common.serve, port: this.#port ?? common.serve.port },
+          serve: {
+            ...common.serve,
+            port: this.#port ?? common.serve.port,
+            tls: this.#tls ?? common.serve.tls,
+          },
           backends: this.#states(),
         });
         break;
@@ -237,6 +264,9 @@ export class Crew {
       case "snapshot":
         post.last = message.snapshot;
         this.#asked.get(message.id)?.answer(message.snapshot);
+        break;
+      case "certified":
+        this.#certifying.get(message.id)?.done(message.reason);
         break;
       case "log":
         log(message.line);
@@ -277,6 +307,10 @@ export class Crew {
     }
     for (const { post: asked, answer } of this.#asked.values()) {
       if (asked === post) answer(undefined);
+    }
+    // The one that takes its place begins with the certificate.
+    for (const { post: asked, done } of this.#certifying.values()) {
+      if (asked === post) done();
     }
     if (this.#stopping) {
       post.ended.resolve();
@@ -326,6 +360,27 @@ export class Crew {
       const timer = clock.setTimeout(() => answer(post.last), PATIENCE_MS);
       this.#asked.set(id, { post, answer });
       worker.post({ kind: "snapshot", id });
+    });
+  }
+
+  /** Resolves with the reason why a worker cannot, if so. */
+  #certify(post: Post, tls: TlsOptions): Promise<string | undefined> {
+    const { clock } = this.#options;
+    const { worker, number } = post;
+    if (worker === undefined) return Promise.resolve(undefined);
+    const id = this.#nextId++;
+    return new Promise((resolve) => {
+      const done = (reason?: string) => {
+        clock.clear(timer);
+        this.#certifying.delete(id);
+        resolve(reason);
+      };
+      const timer = clock.setTimeout(
+        () => done(`worker ${number + 1} does not answer`),
+        CERTIFY_MS,
+      );
+      this.#certifying.set(id, { post, done });
+      worker.post({ kind: "certificate", id, tls });
     });
   }
 
