@@ -107,6 +107,7 @@ export function readSettings(
   };
   refuseTimeout(reading);
   refuseAdminPort(reading);
+  refuseRedirectPort(reading);
   if (reading.faults.length > 0) {
     return { kind: "faults", faults: reading.faults };
   }
@@ -154,6 +155,7 @@ export function readSettings(
       port: set.PORT,
       host: set.HOST,
       tls,
+      redirectPort: set.REDIRECT_PORT === false ? undefined : set.REDIRECT_PORT,
       drainDelayMs: set.DRAIN_DELAY,
       drainTimeoutMs: set.DRAIN_TIMEOUT,
       admin: typeof set.ADMIN_PORT !== "number" ? set.ADMIN_PORT : compact({
@@ -367,6 +369,29 @@ function refuseAdminPort(reading: Reading): void {
   if (ADMIN_HOST === undefined || HOST === undefined) return;
   if (!collide(ADMIN_HOST, HOST)) return;
   refuse(reading, "ADMIN_PORT", "is the PORT as well: write another port");
+}
+
+function refuseRedirectPort(reading: Reading): void {
+  const { given, effective } = reading;
+  const { REDIRECT_PORT: port, HOST, PORT, ADMIN_PORT, ADMIN_HOST } = effective;
+  if (port === undefined || port === false) return;
+  if (!given.has("TLS_CERT") && !given.has("TLS_KEY")) {
+    refuse(reading, "REDIRECT_PORT", "leads nowhere: set TLS_CERT and TLS_KEY");
+    return;
+  }
+  if (port === 0 || HOST === undefined) return;
+  const taken = port === PORT
+    ? "PORT"
+    : port === ADMIN_PORT && ADMIN_HOST !== undefined &&
+        collide(ADMIN_HOST, HOST)
+    ? "ADMIN_PORT"
+    : undefined;
+  if (taken === undefined) return;
+  refuse(
+    reading,
+    "REDIRECT_PORT",
+    `is the ${taken} as well: write another port`,
+  );
 }
 
 function shownValues({ given }: Reading): Partial<Record<SettingName, string>> {

@@ -341,6 +341,11 @@ export interface ServeOptions {
   /** Serve HTTPS with this certificate. Default: plain HTTP. */
   readonly tls?: TlsOptions | undefined;
   /**
+   * A second port, 0 to 65535, that answers 308 to the same URL with `https:`;
+   * 0 takes a free one. Only with `tls`. Default: none.
+   */
+  readonly redirectPort?: number | undefined;
+  /**
    * Milliseconds between "not ready" and the end of listening, up to 1 h.
    *
    * @default {0}

@@ -41,6 +41,7 @@ export type SettingValues = {
   HOST: string;
   TLS_CERT: string;
   TLS_KEY: string;
+  REDIRECT_PORT: number | false;
   WORKERS: number | "auto";
   POLICY: string;
   HEALTH_PATH: string | false;
@@ -148,13 +149,21 @@ export const SETTINGS: {
     grammar: file,
     default: "",
     field: "serve.tls.cert",
-    help: "PEM: the certificate and its chain, to serve HTTPS",
+    help:
+      "PEM: the certificate and its chain, to serve HTTPS; read again, with its key, when they change and on SIGHUP",
   },
   TLS_KEY: {
     grammar: file,
     default: "",
     field: "serve.tls.key",
     help: "PEM: its private key",
+  },
+  REDIRECT_PORT: {
+    grammar: orOff(port),
+    default: "off",
+    field: "serve.redirectPort",
+    help:
+      "A second port, which answers 308 to the same URL with `https:`; only with TLS",
   },
   WORKERS: {
     grammar: orWord("auto", "auto", integer(1, 256)),

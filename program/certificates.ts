@@ -5,7 +5,12 @@
  * @module
  */
 
-import { certificateText, readPair } from "../config/certificate.ts";
+import {
+  certificateFacts,
+  certificateText,
+  expiryWarning,
+  readPair,
+} from "../config/certificate.ts";
 import type { UsableConfig } from "../config/config.ts";
 import type { TlsOptions } from "../config/options.ts";
 import { type Clock, systemClock } from "../runtime/clock.ts";
@@ -125,5 +130,19 @@ export function watchCertificate(
     set: (tls) => server.setCertificate(tls),
     log,
     clock: systemClock,
+  });
+}
+
+/** For `--check`: which certificates will not be valid for long. */
+export function expiryRemarks(
+  values: UsableConfig["values"],
+  texts: ReadonlyMap<string, string>,
+  now: number,
+): string[] {
+  return (["TLS_CERT", "BACKEND_CERT"] as const).flatMap((name) => {
+    const path = values[name] ?? "";
+    const facts = certificateFacts(texts.get(path) ?? "");
+    const warning = facts && expiryWarning(facts, now);
+    return warning === undefined ? [] : `${name}: "${path}": ${warning}`;
   });
 }

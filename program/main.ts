@@ -37,7 +37,11 @@ import { findingOf } from "../runtime/finding.ts";
 import { systemLookup } from "../runtime/resolve.ts";
 import { transport as transportOf } from "../runtime/runtime.ts";
 import { programFolder, workersFault, workersOf } from "../runtime/workers.ts";
-import { type CertificateFiles, watchCertificate } from "./certificates.ts";
+import {
+  type CertificateFiles,
+  expiryRemarks,
+  watchCertificate,
+} from "./certificates.ts";
 import {
   createProxy,
   entryOf,
@@ -83,7 +87,7 @@ async function reload(
 /** `--check`: asks each backend once and says what it heard; the exit code. */
 async function check(
   { proxy, serve, values }: UsableConfig,
-  files: readonly string[],
+  texts: ReadonlyMap<string, string>,
 ): Promise<0 | 1> {
   const health = proxy.health || {};
   const rules: CheckRules = {
@@ -116,12 +120,19 @@ async function check(
     const names = diverting.join(", ");
     writeLine("out", `${names}: is set; NO_PROXY keeps these backends from it`);
   }
+  for (const line of expiryRemarks(values, texts, Date.now())) {
+    writeLine("out", line);
+  }
   const at = (host = "", port = "") =>
     `${host.includes(":") ? `[${host}]` : host}:${port}`;
   const listens = [at(values.HOST, values.PORT)];
   if (serve.admin) listens.push(at(values.ADMIN_HOST, values.ADMIN_PORT));
+  if (serve.redirectPort !== undefined) {
+    listens.push(at(values.HOST, values.REDIRECT_PORT));
+  }
   const variables = [...SETTING_NAMES, "NO_PROXY", "no_proxy"];
   const folder = workersOf(serve.workers) > 1 ? programFolder() : undefined;
+  const files = [...texts.keys()];
   const flags = permissionFlags({
     listens,
     backends,
@@ -161,7 +172,7 @@ export async function main(): Promise<void> {
     return exit(0);
   }
   if (config.kind === "check") {
-    return exit(await check(config, [...texts.keys()]));
+    return exit(await check(config, texts));
   }
   const listed: readonly BackendOptions[] = config.proxy.backends;
   const unresolved = listed.flatMap(({ url, resolve }) =>
@@ -229,5 +240,8 @@ export async function main(): Promise<void> {
       `(${count} ${count === 1 ? "backend" : "backends"})`,
   );
   if (server.adminUrl !== undefined) say(`dashboard at ${server.adminUrl}/`);
+  if (server.redirectUrl !== undefined) {
+    say(`redirecting from ${server.redirectUrl}/`);
+  }
   certificate = watchCertificate(server, config, texts, say);
 }

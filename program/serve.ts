@@ -40,6 +40,7 @@ import {
   workersOf,
 } from "../runtime/workers.ts";
 import { HOUR_MS, type Inside, insides, type Proxy } from "./create.ts";
+import { type RedirectServer, serveRedirect } from "./redirect.ts";
 import { VERSION } from "./version.ts";
 
 /** Milliseconds that answers on the admin port may still take at the end. */
@@ -53,6 +54,8 @@ export interface Server extends AsyncDisposable {
   readonly url: string;
   /** Where the dashboard is, as a URL, if there is an admin port. */
   readonly adminUrl: string | undefined;
+  /** Where clients are sent on to HTTPS from, as a URL, if anywhere. */
+  readonly redirectUrl: string | undefined;
   /**
    * Resolves once it listens: at once, but for workers, which have to start.
    * Rejects if they cannot.
@@ -106,11 +109,21 @@ export function serve(proxy: Proxy, options: ServeOptions = {}): Server {
     min: 0,
     max: 65535,
   });
+  const redirectPort = checkedRedirectPort(options);
   const front = workersOf(options.workers) > 1
     ? serveWorkers(proxy, inside, options, { host, port })
     : serveHere(proxy, inside, options, { host, port });
   let admin: AdminServer | undefined;
+  let redirect: RedirectServer | undefined;
   try {
+    if (redirectPort !== undefined) {
+      redirect = serveRedirect({
+        port: redirectPort,
+        host,
+        httpsPort: front.port,
+        log: inside.log,
+      });
+    }
     if (options.admin) {
       admin = serveAdmin(proxy, inside, options.admin, {
         host,
@@ -119,19 +132,23 @@ export function serve(proxy: Proxy, options: ServeOptions = {}): Server {
     }
   } catch (error) {
     front.kill();
+    redirect?.kill();
     throw error;
   }
   inside.certificate = tls && certificateFacts(tls.cert);
   let stopping: Promise<void> | undefined;
   const { promise: finished, resolve } = Promise.withResolvers<void>();
   const stop = () =>
-    stopping ??= front.drain(drainOptions).then(() => admin?.stop())
-      .then(resolve);
+    stopping ??= Promise.all([
+      front.drain(drainOptions),
+      redirect?.drain(drainOptions),
+    ]).then(() => admin?.stop()).then(resolve);
   const shown = host.includes(":") ? `[${host}]` : host;
   return {
     port: front.port,
     url: `${tls === undefined ? "http" : "https"}://${shown}:${front.port}`,
     adminUrl: admin?.url,
+    redirectUrl: redirect && `http://${shown}:${redirect.port}`,
     ready: front.ready,
     setCertificate: async (given) => {
       if (tls === undefined) throw new Error("there is no TLS");
@@ -144,6 +161,21 @@ export function serve(proxy: Proxy, options: ServeOptions = {}): Server {
     finished,
     [Symbol.asyncDispose]: stop,
   };
+}
+
+/** The port that redirects, if any. */
+function checkedRedirectPort(
+  { redirectPort, tls }: ServeOptions,
+): number | undefined {
+  if (redirectPort === undefined) return undefined;
+  if (tls === undefined) {
+    throw new RangeError("Cannot serve: redirectPort is set, and tls is not");
+  }
+  return checkedNumber("redirectPort", redirectPort, {
+    otherwise: 0,
+    min: 0,
+    max: 65535,
+  });
 }
 
 /** What takes the requests of clients. */
@@ -215,7 +247,7 @@ function serveWorkers(
   options: ServeOptions,
   { host, port: wanted }: { host: string; port: number },
 ): Front {
-  const { admin, workers, ...serve } = options;
+  const { admin, workers, redirectPort: _redirectPort, ...serve } = options;
   const given = inside.options;
   const odd = ONLY_HERE.find((name) => given[name] !== undefined) ??
     (proxy.pool.backends.some(({ answer }) => answer !== undefined)

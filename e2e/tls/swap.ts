@@ -192,14 +192,15 @@ class Connecting {
   }
 
   async #one(generation: number): Promise<void> {
-    const { promise, resolve, reject } = Promise.withResolvers<string>();
-    let text = "";
+    const { promise, resolve, reject } = Promise.withResolvers<void>();
+    let [text, secure] = ["", false];
     const socket = tls.connect({
       host: "127.0.0.1",
       port: this.#port,
       ca: this.#ca,
       servername: "localhost",
     }, () => {
+      secure = true;
       const { subject } = socket.getPeerCertificate();
       const shown = Number(/\d+$/.exec(String(subject.CN))?.[0]);
       this.seen.add(shown);
@@ -208,13 +209,22 @@ class Connecting {
         headers: [["Connection", "close"]],
       }));
     });
-    socket.on("data", (data) => text += data);
-    socket.on("error", reject);
-    socket.on("close", () => resolve(text));
-    socket.setTimeout(20_000, () => socket.destroy(new Error("no answer")));
-    const answer = await promise;
-    if (!/^HTTP\/1\.1 200 .*\/x$/s.test(answer)) {
-      throw new Error(`an answer of ${answer.length} bytes`);
+    const state = () => `${secure ? "after" : "in"} its handshake: "${text}"`;
+    const timer = setTimeout(
+      () => reject(new Error(`nothing came ${state()}`)),
+      20_000,
+    );
+    socket.on("data", (data) => {
+      text += data;
+      if (/^HTTP\/1\.1 200 .*\/x$/s.test(text)) resolve();
+    });
+    socket.on("error", (error) => reject(new Error(`${error} ${state()}`)));
+    socket.on("close", () => reject(new Error(`it was closed ${state()}`)));
+    try {
+      await promise;
+    } finally {
+      clearTimeout(timer);
+      socket.destroy();
     }
   }
 }
@@ -224,7 +234,7 @@ class Standing implements AsyncDisposable {
   asked = 0;
 
   private constructor(
-    /** Has asked nothing yet. */
+    /** Has asked once: Bun gives a client 12 s for that, and then 255 s. */
     readonly idle: RawConnection,
     readonly busy: RawConnection,
     readonly streaming: RawConnection,
@@ -246,6 +256,7 @@ class Standing implements AsyncDisposable {
       await ask(port, "/", [], options),
       ca,
     );
+    await standing.idle.request(requestText("GET", "/early"));
     await standing.streaming.write(requestText("GET", "/stream"));
     return standing;
   }
