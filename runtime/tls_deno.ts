@@ -42,12 +42,6 @@ type Pair = NonNullable<ListenOptions["tls"]>;
 /** Milliseconds before accepting is tried again after it has failed. */
 const REACCEPT_MS = 50;
 
-/**
- * Milliseconds between two looks at handshakes: one that was there at the last
- * look is given up. Deno gives a client all the time it wants.
- */
-const SHAKE_MS = 30_000;
-
 /** Under which a request knows its connection. */
 const LIVE = Symbol("live");
 
@@ -93,10 +87,8 @@ class TlsServer {
   readonly #inside: TlsInside;
   readonly #live = new Set<Live>();
   readonly #sockets = new Map<WebSocket, Promise<unknown>>();
-  /** Handshakes under way, and those that were at the last look. */
-  #shaking = new Set<Deno.TlsConn>();
-  #slow = new Set<Deno.TlsConn>();
-  readonly #timer: ReturnType<typeof setInterval>;
+  /** Those that shake hands. */
+  readonly #shaking = new Set<Deno.TlsConn>();
   #listener: Deno.TlsListener | undefined;
   /** Resolves when that one accepts no more. */
   #accepting: Promise<void> | undefined;
@@ -119,8 +111,6 @@ class TlsServer {
     // and the first process has tried it for them.
     this.port = shared ? port : tryPort(host, port);
     this.#listen(tls);
-    this.#timer = setInterval(() => this.#giveUp(), SHAKE_MS);
-    Deno.unrefTimer(this.#timer);
   }
 
   /**
@@ -152,6 +142,7 @@ class TlsServer {
     return this.#closing ??= (async () => {
       this.#stopListening();
       await Promise.all([
+        this.#accepting,
         ...[...this.#live].map(({ server }) => server?.shutdown()),
         ...this.#sockets.values(),
       ]);
@@ -169,9 +160,10 @@ class TlsServer {
   }
 
   #stopListening(): void {
-    clearInterval(this.#timer);
     this.#listener?.close();
     this.#listener = undefined;
+    // Nothing waits for them any more. Deno itself lets go of such a connection
+    // only when its handshake has ended, however long that takes.
     for (const connection of this.#shaking) connection.close();
     this.#shaking.clear();
   }
@@ -249,13 +241,6 @@ class TlsServer {
     this.#live.add(live);
     const gone = () => this.#live.delete(live);
     server.finished.then(gone, gone);
-  }
-
-  #giveUp(): void {
-    for (const connection of this.#slow) {
-      if (this.#shaking.delete(connection)) connection.close();
-    }
-    this.#slow = new Set(this.#shaking);
   }
 }
 

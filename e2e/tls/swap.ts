@@ -12,8 +12,10 @@
  */
 
 import assert from "node:assert/strict";
+import { once } from "node:events";
 import net from "node:net";
 import tls from "node:tls";
+import { bunPath, ROOT } from "../../testing/tools.ts";
 import { rawBackend, type RawConn } from "../harness/backend.ts";
 import { RawConnection, requestText } from "../harness/client.ts";
 import {
@@ -22,7 +24,7 @@ import {
   RUNTIMES,
   startProxy,
 } from "../harness/proxy.ts";
-import { delay, until } from "../harness/wait.ts";
+import { delay, until, within } from "../harness/wait.ts";
 import { ask, type Asked, grant } from "../websocket/raw.ts";
 import { Authority, HERE } from "./certificates.ts";
 
@@ -117,32 +119,33 @@ export async function swapUnderLoad(
   });
   await using standing = await Standing.open(proxy.port, ca.cert);
   await until(() => stream, { timeoutMs: 5_000, what: () => "the stream" });
-  const load = new Connecting(proxy.port, ca.cert, perSecond);
+  const load = await Connecting.start(proxy.port, perSecond, ca);
+  const takenAt: number[] = [];
+  let lines: string[] = [];
   try {
     for (let i = 1; i <= swaps; i++) {
+      // It has connected before the swap, and shakes hands after it.
+      const late = net.connect(proxy.port, "127.0.0.1");
+      await once(late, "connect");
       volume.put(pairs[i]!);
       // Half of them are noticed, the others are told of.
       if (i % 2 === 0) proxy.signal("SIGHUP");
       await taken(proxy, i);
-      load.generation = i;
+      takenAt.push(performance.timeOrigin + performance.now());
       await delay(pauseMs);
-      await stream!.chunk(`${i};`);
-      await standing.ask();
+      const asking = Promise.all([
+        shake(late, ca.cert),
+        stream!.chunk(`${i};`).then(() => standing.ask()),
+      ]);
+      await within(asking, 15_000, `what stands, at certificate ${i}`);
     }
     await stream!.lastChunk();
     streamed.resolve();
-    await standing.end(swaps);
+    await within(standing.end(swaps), 15_000, "the end of what stands");
   } finally {
-    await load.stop();
+    lines = await load.stop();
   }
-  const { started, failures, stale, seen } = load;
-  return {
-    connections: started,
-    failures,
-    stale,
-    certificates: seen.size,
-    standing: standing.asked,
-  };
+  return { ...judged(lines, takenAt), standing: standing.asked };
 }
 
 function taken(proxy: ProxyProcess, count: number): Promise<unknown> {
@@ -155,78 +158,68 @@ function taken(proxy: ProxyProcess, count: number): Promise<unknown> {
   );
 }
 
-/** Clients that connect with TLS, ask one thing and leave. */
+/** Shakes hands on a connection, and leaves. */
+async function shake(socket: net.Socket, ca: string): Promise<void> {
+  const secure = tls.connect({ socket, ca, servername: "localhost" });
+  await once(secure, "secureConnect");
+  const closed = once(secure, "close");
+  secure.destroy();
+  await closed;
+}
+
+/** `connecting.ts` in a process of its own. */
 class Connecting {
-  started = 0;
-  failures: string[] = [];
-  stale = 0;
-  readonly seen = new Set<number>();
-  /** What the log has said last. */
-  generation = 0;
-  readonly #port: number;
-  readonly #ca: string;
-  readonly #timer: ReturnType<typeof setInterval>;
-  readonly #open = new Set<Promise<void>>();
+  readonly #child: Deno.ChildProcess;
+  readonly #output: Promise<string>;
 
-  constructor(port: number, ca: string, perSecond: number) {
-    this.#port = port;
-    this.#ca = ca;
-    const begun = performance.now();
-    this.#timer = setInterval(() => {
-      const due = (performance.now() - begun) / 1000 * perSecond;
-      while (this.started < due) this.#begin();
-    }, 5);
+  constructor(child: Deno.ChildProcess) {
+    this.#child = child;
+    this.#output = new Response(child.stdout).text();
   }
 
-  async stop(): Promise<void> {
-    clearInterval(this.#timer);
-    await Promise.all(this.#open);
-  }
-
-  #begin(): void {
-    this.started++;
-    const one = this.#one(this.generation).catch((error) => {
-      this.failures.push(error instanceof Error ? error.message : `${error}`);
-    }).finally(() => this.#open.delete(one));
-    this.#open.add(one);
-  }
-
-  async #one(generation: number): Promise<void> {
-    const { promise, resolve, reject } = Promise.withResolvers<void>();
-    let [text, secure] = ["", false];
-    const socket = tls.connect({
-      host: "127.0.0.1",
-      port: this.#port,
-      ca: this.#ca,
-      servername: "localhost",
-    }, () => {
-      secure = true;
-      const { subject } = socket.getPeerCertificate();
-      const shown = Number(/\d+$/.exec(String(subject.CN))?.[0]);
-      this.seen.add(shown);
-      if (!(shown >= generation)) this.stale++;
-      socket.write(requestText("GET", "/x", {
-        headers: [["Connection", "close"]],
-      }));
-    });
-    const state = () => `${secure ? "after" : "in"} its handshake: "${text}"`;
-    const timer = setTimeout(
-      () => reject(new Error(`nothing came ${state()}`)),
-      20_000,
+  static async start(
+    port: number,
+    perSecond: number,
+    ca: Authority,
+  ): Promise<Connecting> {
+    return new Connecting(
+      new Deno.Command(await bunPath(), {
+        args: [
+          `${ROOT}/e2e/tls/connecting.ts`,
+          ...[String(port), String(perSecond), `${ca.folder}/ca.pem`],
+        ],
+        stdin: "piped",
+        stdout: "piped",
+        stderr: "inherit",
+      }).spawn(),
     );
-    socket.on("data", (data) => {
-      text += data;
-      if (/^HTTP\/1\.1 200 .*\/x$/s.test(text)) resolve();
-    });
-    socket.on("error", (error) => reject(new Error(`${error} ${state()}`)));
-    socket.on("close", () => reject(new Error(`it was closed ${state()}`)));
-    try {
-      await promise;
-    } finally {
-      clearTimeout(timer);
-      socket.destroy();
-    }
   }
+
+  /** Ends it when all have an answer; a line for each. */
+  async stop(): Promise<string[]> {
+    await this.#child.stdin.close();
+    const { code } = await this.#child.status;
+    assert.equal(code, 0);
+    return (await this.#output).trim().split("\n");
+  }
+}
+
+/** What the clients have met, held against when the log said what. */
+function judged(lines: readonly string[], takenAt: readonly number[]) {
+  const failures: string[] = [];
+  const seen = new Set<number>();
+  let stale = 0;
+  for (const line of lines) {
+    const [begun, shown] = line.split(" ").map(Number);
+    if (Number.isNaN(shown)) {
+      failures.push(line);
+      continue;
+    }
+    seen.add(shown!);
+    if (shown! < takenAt.filter((at) => at < begun!).length) stale++;
+  }
+  const certificates = seen.size;
+  return { connections: lines.length, failures, stale, certificates };
 }
 
 /** Connections that are there before the first swap. */
@@ -238,23 +231,17 @@ class Standing implements AsyncDisposable {
     readonly idle: RawConnection,
     readonly busy: RawConnection,
     readonly streaming: RawConnection,
-    /** Has not even begun its handshake. */
-    readonly silent: net.Socket,
     readonly webSocket: Asked,
-    readonly ca: string,
   ) {}
 
   static async open(port: number, ca: string): Promise<Standing> {
     const options = { tls: { ca, servername: "localhost" } };
-    const silent = net.connect(port, "127.0.0.1");
     const connect = () => RawConnection.connect(port, options);
     const standing = new Standing(
       await connect(),
       await connect(),
       await connect(),
-      silent,
       await ask(port, "/", [], options),
-      ca,
     );
     await standing.idle.request(requestText("GET", "/early"));
     await standing.streaming.write(requestText("GET", "/stream"));
@@ -280,15 +267,9 @@ class Standing implements AsyncDisposable {
       text,
       Array.from({ length: swaps }, (_, i) => `${i + 1};`).join(""),
     );
-    const { promise, resolve, reject } = Promise.withResolvers<void>();
-    const { silent, ca } = this;
-    tls.connect({ socket: silent, ca, servername: "localhost" }, resolve)
-      .on("error", reject);
-    await promise;
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    this.silent.destroy();
     await this.webSocket[Symbol.asyncDispose]();
     for (const one of [this.busy, this.idle, this.streaming]) await one.close();
   }
