@@ -62,13 +62,26 @@ const LIBC: Readonly<Record<string, readonly string[]>> = {
   arm64: ["libc.so.6", "libc.musl-aarch64.so.1"],
 };
 
+/** Moves sockets, until it is closed. */
+export interface Mover {
+  /**
+   * Puts the socket that listens on the port `from` in the place of the one that
+   * listens on `to`, which is closed by it.
+   *
+   * @throws {Error} If it cannot, and then all is as it was.
+   */
+  move(from: number, to: number): void;
+  /** Gives back what it was made of. */
+  close(): void;
+}
+
 /**
- * Puts the socket that listens on the port `from` in the place of the one that
- * listens on `to`, which is closed by it.
+ * Makes what moves sockets. Loaded when it is needed, as nearly no process ever
+ * needs it.
  *
- * @throws {Error} If it cannot, and then all is as it was.
+ * @throws {Error} If it is not to be had here.
  */
-export async function moveSocket(from: number, to: number): Promise<void> {
+export async function socketMover(): Promise<Mover> {
   const dataAt = DATA_AT[process.arch];
   if (process.platform !== "linux" || dataAt === undefined) {
     throw new Error("only on Linux, on x64 and arm64");
@@ -77,38 +90,40 @@ export async function moveSocket(from: number, to: number): Promise<void> {
   const name = "bun:ffi";
   const { dlopen } = await import(name) as Ffi;
   const library = cLibrary(dlopen);
+  return {
+    move: (from, to) => move(library.symbols, dataAt, from, to),
+    close: () => library.close(),
+  };
+}
+
+function move(libc: Libc, dataAt: number, from: number, to: number): void {
+  const open = descriptors();
+  const [a, b] = [find(libc, open, from), find(libc, open, to)];
+  const entries = entriesOf(open, a, b);
+  const event = ({ events, data }: Entry) => {
+    const buffer = Buffer.alloc(dataAt + 8);
+    buffer.writeUInt32LE(events);
+    buffer.writeBigUInt64LE(data, dataAt);
+    return buffer;
+  };
+  const nothing = openSync("/dev/null", "r");
+  const { loop } = entries.a;
   try {
-    const libc = library.symbols;
-    const open = descriptors();
-    const [a, b] = [find(libc, open, from), find(libc, open, to)];
-    const entries = entriesOf(open, a, b);
-    const event = ({ events, data }: Entry) => {
-      const buffer = Buffer.alloc(dataAt + 8);
-      buffer.writeUInt32LE(events);
-      buffer.writeBigUInt64LE(data, dataAt);
-      return buffer;
-    };
-    const nothing = openSync("/dev/null", "r");
-    const { loop } = entries.a;
-    try {
-      if (libc.epoll_ctl(loop, EPOLL_CTL_DEL, a, event(entries.a)) < 0) {
-        throw new Error("epoll_ctl() takes no socket away");
-      }
-      if (
-        libc.dup3(a, b, O_CLOEXEC) < 0 ||
-        libc.epoll_ctl(loop, EPOLL_CTL_ADD, b, event(entries.b)) < 0
-      ) {
-        libc.epoll_ctl(loop, EPOLL_CTL_ADD, a, event(entries.a));
-        throw new Error("dup3() or epoll_ctl() moves no socket");
-      }
-      // What the loop has already heard of the socket finds nothing there now,
-      // and whoever closes the descriptor closes nothing of worth.
-      libc.dup3(nothing, a, O_CLOEXEC);
-    } finally {
-      closeSync(nothing);
+    if (libc.epoll_ctl(loop, EPOLL_CTL_DEL, a, event(entries.a)) < 0) {
+      throw new Error("epoll_ctl() takes no socket away");
     }
+    if (
+      libc.dup3(a, b, O_CLOEXEC) < 0 ||
+      libc.epoll_ctl(loop, EPOLL_CTL_ADD, b, event(entries.b)) < 0
+    ) {
+      libc.epoll_ctl(loop, EPOLL_CTL_ADD, a, event(entries.a));
+      throw new Error("dup3() or epoll_ctl() moves no socket");
+    }
+    // What the loop has already heard of the socket finds nothing there now, and
+    // closing the descriptor closes nothing of worth.
+    libc.dup3(nothing, a, O_CLOEXEC);
   } finally {
-    library.close();
+    closeSync(nothing);
   }
 }
 

@@ -25,10 +25,10 @@
  */
 
 import type { Handler, Listener, ListenOptions } from "./listener.ts";
-import { moveSocket } from "./move_socket.ts";
+import { socketMover } from "./move_socket.ts";
 
 /** What is used of Bun's server here. */
-interface Server {
+export interface Server {
   readonly port: number;
   readonly pendingRequests: number;
   readonly pendingWebSockets: number;
@@ -44,7 +44,7 @@ export type MakeServer = (
 ) => Server;
 
 /** A server with one certificate, and what it has to do. */
-interface Generation {
+export interface Generation {
   server: Server;
   /** Requests that it was given, and how many those were at the last look. */
   requests: number;
@@ -57,8 +57,9 @@ interface Generation {
 const LOOK_MS = 60_000;
 
 /**
- * Looks after which such a server has no connections any more: Bun ends those
- * on which nothing happens for 255 s.
+ * Looks after which such a server has no connections any more: Bun ends those on
+ * which nothing happens for 255 s. (Not those of which a request was once given
+ * all the time that it wants; they are ended here, just as idle as the others.)
  */
 const QUIET_LOOKS = 5;
 
@@ -71,26 +72,30 @@ export function listenTlsBun(
   let current = begin(make, handler, { port, shared, tls });
   const bound = current.server.port;
   const all = new Set([current]);
-  let moving = Promise.resolve();
+  let turn = Promise.resolve();
   let closed = false;
   let timer: ReturnType<typeof setInterval> | undefined;
 
-  async function move(tls: Pair): Promise<void> {
-    if (closed) throw new Error("it is closed");
-    // On a port of its own, which it loses at once.
-    const next = begin(make, handler, { port: 0, tls });
+  async function take(tls: Pair): Promise<void> {
+    const mover = await socketMover();
     try {
-      await moveSocket(bound, next.server.port);
-    } catch (error) {
-      next.server.stop(true);
-      throw error;
+      if (closed) throw new Error("it is closed");
+      // On a port of its own, which it loses before the event loop has had a
+      // turn: nobody can get to it there.
+      const next = begin(make, handler, { port: 0, tls });
+      try {
+        mover.move(bound, next.server.port);
+      } catch (error) {
+        next.server.stop(true);
+        throw error;
+      }
+      all.add(next);
+      current = next;
+    } finally {
+      mover.close();
     }
-    all.add(next);
-    current = next;
     timer ??= setInterval(look, LOOK_MS);
     (timer as { unref?(): void }).unref?.();
-    // It was closed in the moment that the other one was made.
-    if (closed) next.server.stop(true);
   }
 
   /** Lets go of the servers that have become useless. */
@@ -116,9 +121,9 @@ export function listenTlsBun(
       for (const { server } of all) server.stop(true);
     },
     setCertificate(tls) {
-      const moved = moving.then(() => move(tls));
-      moving = moved.catch(() => {});
-      return moved;
+      const taken = turn.then(() => take(tls));
+      turn = taken.catch(() => {});
+      return taken;
     },
   };
 }
@@ -140,8 +145,11 @@ function begin(
   return Object.assign(generation, { server });
 }
 
-/** Whether a server that does not listen any more has no connections left. */
-function isOver(one: Generation): boolean {
+/**
+ * Looks at a server that does not listen any more: whether it has no connections
+ * left.
+ */
+export function isOver(one: Generation): boolean {
   const { pendingRequests, pendingWebSockets } = one.server;
   const idle = one.requests === one.seen && pendingRequests === 0 &&
     pendingWebSockets === 0;

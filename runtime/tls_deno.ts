@@ -173,7 +173,9 @@ class TlsServer {
       try {
         const connection = await listener.accept();
         this.#failed = false;
-        this.#shake(connection);
+        // One that came in the very moment in which all was closed.
+        if (this.#closing !== undefined) connection.close();
+        else this.#shake(connection);
       } catch (error) {
         if (this.#listener !== listener) return;
         // Out of descriptors, as a rule: they come back.
@@ -248,5 +250,6 @@ class TlsServer {
 function distanceTo({ resources }: TlsInside["core"], next: number): number {
   const servers = Object.entries(resources())
     .flatMap(([number, name]) => name === "http" ? Number(number) : []);
-  return next - Math.max(...servers);
+  // With none found what is closed is nothing, and a WebSocket ends early.
+  return servers.length === 0 ? 0 : next - Math.max(...servers);
 }
