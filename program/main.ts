@@ -125,7 +125,12 @@ async function check(
   }
   const at = (host = "", port = "") =>
     `${host.includes(":") ? `[${host}]` : host}:${port}`;
-  const listens = [at(values.HOST, values.PORT)];
+  // With TLS a free port is found before it is listened on, and not known now.
+  const listens = [
+    serve.tls !== undefined && values.PORT === "0"
+      ? at(values.HOST).slice(0, -1)
+      : at(values.HOST, values.PORT),
+  ];
   if (serve.admin) listens.push(at(values.ADMIN_HOST, values.ADMIN_PORT));
   if (serve.redirectPort !== undefined) {
     listens.push(at(values.HOST, values.REDIRECT_PORT));

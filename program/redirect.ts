@@ -52,13 +52,13 @@ export function redirector(httpsPort: number): Handler {
     const head = request.method === "HEAD";
     // Deno makes one up where there is none, but only in the URL.
     const host = request.headers.get("host");
-    const wrong = refuseHost(host);
-    if (wrong !== undefined) return refused(wrong, head);
+    const wrong = refuseHost(host ?? "");
+    if (host === null || wrong !== undefined) return refused(wrong!, head);
     const target = targetOf(request.url, host);
     if (isRefusal(target)) return refused(target, head);
     const odd = refuseAsterisk(request.method, target.text);
     if (odd !== undefined) return refused(odd, head);
-    const name = host!.replace(/:\d*$/, "");
+    const name = host.replace(/:\d*$/, "");
     const location = `https://${name}${port}${target.text}`;
     const text = `Moved to ${location}\n`;
     return new Response(head ? null : text, {
