@@ -396,7 +396,7 @@ forBoth(
   },
 );
 
-// When this fails, Bun has a public way, and `runtime/tls_bun.ts` can do with it.
+// When this fails, Bun has a public way, and `runtime/bun/listen_tls.ts` can do with it.
 forOnce(
   "Bun.serve() keeps its certificate when it is given another",
   OPENSSL,
@@ -412,7 +412,7 @@ forOnce(
   },
 );
 
-// When this fails, `runtime/tls_deno.ts` can do with two `Deno.serve()`.
+// When this fails, `runtime/deno/listen_tls.ts` can do with two `Deno.serve()`.
 forOnce(
   "Deno.serve() ends the connections that it has when it stops listening",
   OPENSSL,

@@ -5,7 +5,7 @@
  */
 
 import type { Backend } from "../balancer.ts";
-import type { CertificateFacts } from "../config/certificate.ts";
+import { plain } from "../base/text.ts";
 import type { ProbeReport } from "../health.ts";
 import { boundOf, type HistogramSnapshot, type Snapshot } from "./metrics.ts";
 
@@ -21,7 +21,7 @@ export interface State {
   /** Whether the proxy is draining. */
   draining: boolean;
   /** The certificate that new connections are shown, if any. */
-  certificate?: CertificateFacts | undefined;
+  certificate?: { readonly expiresAt: number } | undefined;
   /** Version of this program. */
   version: string;
   /** The process around it. */
@@ -44,16 +44,34 @@ export interface ProcessFacts {
 
 type Labels = Readonly<Record<string, string>>;
 
+/** A backend beside what is known of it. */
+interface Row {
+  backend: Backend;
+  labels: Labels;
+  counts: Snapshot["backends"][string] | undefined;
+  report: ProbeReport | undefined;
+}
+
 /** Writes all metrics. */
 export function prometheusText(snapshot: Snapshot, state: State): string {
   const page = new Page();
-  const backends = [...state.backends].map((backend) => ({
+  const rows = [...state.backends].map((backend) => ({
     backend,
-    labels: { backend: backend.url },
+    labels: { backend: backend.label },
     counts: snapshot.backends[backend.id],
     report: state.report(backend),
   }));
+  writeRequests(page, snapshot);
+  writeAttempts(page, rows);
+  writeBackends(page, rows);
+  writeProbes(page, rows);
+  writeTotals(page, snapshot, state.draining);
+  writeProcess(page, state);
+  return page.text;
+}
 
+/** Requests as clients see them. */
+function writeRequests(page: Page, snapshot: Snapshot): void {
   page.head("sluice_requests_total", "counter", "Requests, by the status told");
   for (const [code, count] of Object.entries(snapshot.requests)) {
     page.value(count, { code });
@@ -70,13 +88,16 @@ export function prometheusText(snapshot: Snapshot, state: State): string {
     "Requests under way",
     snapshot.inFlight,
   );
+}
 
+/** What came of the attempts on each backend. */
+function writeAttempts(page: Page, rows: readonly Row[]): void {
   page.head(
     "sluice_backend_requests_total",
     "counter",
     "Attempts that a backend answered, by status",
   );
-  for (const { labels, counts } of backends) {
+  for (const { labels, counts } of rows) {
     for (const [code, count] of Object.entries(counts?.answers ?? {})) {
       page.value(count, { ...labels, code });
     }
@@ -86,7 +107,7 @@ export function prometheusText(snapshot: Snapshot, state: State): string {
     "counter",
     "Attempts that a backend did not answer, by error type of RFC 9209",
   );
-  for (const { labels, counts } of backends) {
+  for (const { labels, counts } of rows) {
     for (const [error, count] of Object.entries(counts?.failures ?? {})) {
       page.value(count, { ...labels, error });
     }
@@ -96,7 +117,7 @@ export function prometheusText(snapshot: Snapshot, state: State): string {
     "counter",
     "What attempts have shown of a backend",
   );
-  for (const { labels, counts } of backends) {
+  for (const { labels, counts } of rows) {
     const { good, bad } = counts?.outcomes ?? { good: 0, bad: 0 };
     page.value(good, { ...labels, outcome: "good" });
     page.value(bad, { ...labels, outcome: "bad" });
@@ -106,17 +127,21 @@ export function prometheusText(snapshot: Snapshot, state: State): string {
     "summary",
     "Time from an attempt to its response header",
   );
-  for (const { labels, counts } of backends) {
+  for (const { labels, counts } of rows) {
     const answers = Object.values(counts?.answers ?? {});
     page.value((counts?.answerMs ?? 0) / 1000, labels, "_sum");
     page.value(answers.reduce((a, b) => a + b, 0), labels, "_count");
   }
+}
+
+/** The state of each backend. */
+function writeBackends(page: Page, rows: readonly Row[]): void {
   page.head(
     "sluice_backend_ejections_total",
     "counter",
     "Times that a backend was ejected",
   );
-  for (const { labels, counts } of backends) {
+  for (const { labels, counts } of rows) {
     page.value(counts?.ejections ?? 0, labels);
   }
   page.head(
@@ -124,7 +149,7 @@ export function prometheusText(snapshot: Snapshot, state: State): string {
     "gauge",
     "Requests that a backend is answering",
   );
-  for (const { labels, counts } of backends) {
+  for (const { labels, counts } of rows) {
     page.value(counts?.inFlight ?? 0, labels);
   }
   const states: [string, string, (backend: Backend) => number][] = [
@@ -143,28 +168,41 @@ export function prometheusText(snapshot: Snapshot, state: State): string {
   ];
   for (const [name, help, value] of states) {
     page.head(`sluice_backend_${name}`, "gauge", help);
-    for (const { backend, labels } of backends) {
+    for (const { backend, labels } of rows) {
       page.value(value(backend), labels);
     }
   }
+}
 
+/** Probes of each backend. */
+function writeProbes(page: Page, rows: readonly Row[]): void {
   page.head(
     "sluice_probe_duration_seconds",
     "gauge",
     "Time that the last probe took",
   );
-  for (const { labels, report } of backends) {
+  for (const { labels, report } of rows) {
     if (report?.lastMs !== undefined) page.value(report.lastMs / 1000, labels);
   }
   page.head("sluice_probes_total", "counter", "Probes, by whether they passed");
-  for (const { labels, report } of backends) {
+  for (const { labels, report } of rows) {
     if (report === undefined) continue;
     page.value(report.made - report.failed, { ...labels, result: "passed" });
     page.value(report.failed, { ...labels, result: "failed" });
   }
+}
 
-  const { process } = state;
-  const singles: [string, "counter" | "gauge", string, number][] = [
+/** Figures without labels. */
+type Single = [
+  name: string,
+  type: "counter" | "gauge",
+  help: string,
+  value: number,
+];
+
+/** What is counted over all requests. */
+function writeTotals(page: Page, snapshot: Snapshot, draining: boolean): void {
+  const singles: Single[] = [
     [
       "sluice_retries_total",
       "counter",
@@ -205,8 +243,20 @@ export function prometheusText(snapshot: Snapshot, state: State): string {
       "sluice_draining",
       "gauge",
       "Whether this proxy is about to stop",
-      Number(state.draining),
+      Number(draining),
     ],
+  ];
+  for (const [name, type, help, value] of singles) {
+    page.single(name, type, help, value);
+  }
+}
+
+/** The process, and what runs in it. */
+function writeProcess(
+  page: Page,
+  { process, certificate, version }: State,
+): void {
+  const singles: Single[] = [
     [
       "process_resident_memory_bytes",
       "gauge",
@@ -229,21 +279,20 @@ export function prometheusText(snapshot: Snapshot, state: State): string {
   for (const [name, type, help, value] of singles) {
     page.single(name, type, help, value);
   }
-  if (state.certificate !== undefined) {
+  if (certificate !== undefined) {
     page.single(
       "sluice_certificate_expiry_seconds",
       "gauge",
       "When the certificate expires that new connections are shown, since 1970",
-      state.certificate.expiresAt / 1000,
+      certificate.expiresAt / 1000,
     );
   }
   page.head("sluice_build_info", "gauge", "What runs here; always 1");
   page.value(1, {
-    version: state.version,
+    version,
     runtime: process.runtime,
     runtime_version: process.runtimeVersion,
   });
-  return page.text;
 }
 
 /** The text while it grows. */
@@ -297,8 +346,5 @@ function number(value: number): string {
 
 /** A label's value: the format escapes three characters and knows no other. */
 function escaped(text: string): string {
-  return text.toWellFormed()
-    // deno-lint-ignore no-control-regex -- they are what is looked for
-    .replace(/[\x00-\x1f\x7f-\x9f\u2028\u2029]/g, "?")
-    .replace(/["\\]/g, "\\$&");
+  return plain(text.toWellFormed()).replace(/["\\]/g, "\\$&");
 }

@@ -48,7 +48,7 @@ Deno.test("prometheusText() says when the certificate expires, if there is one",
   const name = "sluice_certificate_expiry_seconds";
   assert.ok(!page("http://a.test:1").includes(name));
   const expiresAt = Date.parse("2027-02-25T00:00:00Z");
-  const text = page("http://a.test:1", { names: [], validFrom: 0, expiresAt });
+  const text = page("http://a.test:1", { expiresAt });
   assert.ok(text.split("\n").includes(`${name} ${expiresAt / 1000}`));
 });
 

@@ -13,10 +13,10 @@ import {
 } from "../config/certificate.ts";
 import type { UsableConfig } from "../config/config.ts";
 import type { TlsOptions } from "../config/options.ts";
-import { type Clock, systemClock } from "../runtime/clock.ts";
-import { FileWatch } from "../runtime/file_watch.ts";
+import { type Clock, systemClock } from "../base/clock.ts";
+import { FileWatch } from "../discovery/file_watch.ts";
 import { tlsFault } from "../runtime/tls.ts";
-import type { Server } from "./serve.ts";
+import type { ProxyServer } from "./serve.ts";
 
 /** What the two are called in the log. */
 const NAMES = { cert: "TLS_CERT", key: "TLS_KEY" };
@@ -115,7 +115,7 @@ function keyOf(cert: string, key: string): string {
 
 /** Looks after the files of a server, if it has any. */
 export function watchCertificate(
-  server: Server,
+  server: ProxyServer,
   { serve, values }: UsableConfig,
   texts: ReadonlyMap<string, string>,
   log: (line: string) => void,

@@ -14,7 +14,7 @@ import {
   targetOf,
 } from "../proxy/guard.ts";
 import type { Handler, Listener } from "../runtime/listener.ts";
-import { listen } from "../runtime/runtime.ts";
+import { listen, server } from "../runtime/runtime.ts";
 import { drain, type DrainOptions, Gate } from "../runtime/serve.ts";
 
 /** A listener that redirects. */
@@ -48,13 +48,17 @@ export interface RedirectOptions {
  */
 export function redirector(httpsPort: number): Handler {
   const port = httpsPort === 443 ? "" : `:${httpsPort}`;
-  return (request) => {
+  return (request, connection) => {
     const head = request.method === "HEAD";
     // Deno makes one up where there is none, but only in the URL.
     const host = request.headers.get("host");
     const wrong = refuseHost(host ?? "");
     if (host === null || wrong !== undefined) return refused(wrong!, head);
-    const target = targetOf(request.url, host);
+    const target = targetOf(
+      request.url,
+      host,
+      server.pastesUrl?.(connection),
+    );
     if (isRefusal(target)) return refused(target, head);
     const odd = refuseAsterisk(request.method, target.text);
     if (odd !== undefined) return refused(odd, head);
@@ -81,9 +85,9 @@ export function serveRedirect(
 ): RedirectServer {
   const redirect = redirector(httpsPort);
   let started = 0;
-  const gate = new Gate((request) => {
+  const gate = new Gate((request, connection) => {
     started++;
-    return redirect(request);
+    return redirect(request, connection);
   });
   let listener: Listener;
   try {
