@@ -437,14 +437,6 @@ export const SETTING_NAMES: readonly SettingName[] = Object.keys(
   SETTINGS,
 ) as SettingName[];
 
-/** The flags that are no settings. They take no value. */
-export const COMMANDS: Readonly<Record<string, string>> = {
-  "--help": "Print this",
-  "--version": "Print the version",
-  "--check":
-    "Read the settings, probe each backend once, print what was found and the narrowest Deno permissions; exit 0, 1 when a backend does not answer well, 2 when a setting is wrong",
-};
-
 /** The flag of a setting: `--health-path` for `HEALTH_PATH`. */
 export function flagOf(name: SettingName): string {
   return `--${name.toLowerCase().replaceAll("_", "-")}`;

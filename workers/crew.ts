@@ -16,6 +16,7 @@ import { type Snapshot, sum } from "../observe/metrics.ts";
 import type { Clock, TimerHandle } from "../base/clock.ts";
 import type { Worker } from "../runtime/line.ts";
 import type { Stage } from "../runtime/serve.ts";
+import { Certifying } from "./certifying.ts";
 import type {
   Begin,
   FromWorker,
@@ -34,8 +35,6 @@ const LONGEST_PAUSE_MS = 30_000;
 const SETTLED_MS = 60_000;
 /** Milliseconds that a worker has to say its numbers. */
 const PATIENCE_MS = 1_000;
-/** Milliseconds that a worker has to show another certificate. */
-const CERTIFY_MS = 10_000;
 /** Milliseconds between two times that they are asked, while that matters. */
 const ASK_MS = 1_000;
 /** Milliseconds past its own limits that a worker has to end. */
@@ -111,14 +110,10 @@ export class Crew {
     number,
     { slot: Slot; answer: (snapshot: Snapshot | undefined) => void }
   >();
-  readonly #certifying = new Map<
-    number,
-    { slot: Slot; done: (reason?: string) => void }
-  >();
-  /** The certificate that came after the first. */
-  #tls: TlsOptions | undefined;
+  readonly #certifying: Certifying;
   readonly #ready = Promise.withResolvers<number>();
-  #port: number | undefined;
+  /** The port that was taken, and the certificate that came after the first. */
+  readonly #since: { port?: number; tls?: TlsOptions } = {};
   #unsubscribe: (() => void) | undefined;
   /** What workers that have ended had counted. */
   #past: Snapshot | undefined;
@@ -132,6 +127,7 @@ export class Crew {
   /** Makes a crew that does nothing until {@linkcode start}. */
   constructor(options: CrewOptions) {
     this.#options = options;
+    this.#certifying = new Certifying(options.clock);
     this.#table = new Table(options.table.buffer, options.size);
     this.#places = new Places((at) => this.#table.clear(at));
     this.#slots = Array.from({ length: options.size }, (_, number) => ({
@@ -185,14 +181,10 @@ export class Crew {
    * Has all of them show another certificate to new connections. Rejects with the
    * first reason when one cannot.
    */
-  async setCertificate(tls: TlsOptions): Promise<void> {
+  setCertificate(tls: TlsOptions): Promise<void> {
     // Also for those that begin from now on.
-    this.#tls = tls;
-    const reasons = await Promise.all(
-      this.#slots.map((slot) => this.#certify(slot, tls)),
-    );
-    const reason = reasons.find((one) => one !== undefined);
-    if (reason !== undefined) throw new Error(reason);
+    this.#since.tls = tls;
+    return this.#certifying.certify(this.#slots, tls);
   }
 
   /** What they had counted when they were asked last. */
@@ -269,16 +261,12 @@ export class Crew {
           table: table.at,
           counts: this.#counts,
           // A replacement takes the port too.
-          serve: {
-            ...common.serve,
-            port: this.#port ?? common.serve.port,
-            tls: this.#tls ?? common.serve.tls,
-          },
+          serve: { ...common.serve, ...this.#since },
           backends: this.#states(),
         });
         break;
       case "listening":
-        this.#port ??= message.port;
+        this.#since.port ??= message.port;
         slot.listens = true;
         if (this.#slots.every(({ listens }) => listens)) {
           this.#ready.resolve(message.port);
@@ -300,7 +288,7 @@ export class Crew {
         this.#asked.get(message.id)?.answer(message.snapshot);
         break;
       case "certified":
-        this.#certifying.get(message.id)?.done(message.reason);
+        this.#certifying.certified(message.id, message.reason);
         break;
       case "log":
         log(message.line);
@@ -351,10 +339,7 @@ export class Crew {
     for (const { slot: asked, answer } of this.#asked.values()) {
       if (asked === slot) answer(undefined);
     }
-    // The one that takes its place begins with the certificate.
-    for (const { slot: asked, done } of this.#certifying.values()) {
-      if (asked === slot) done();
-    }
+    this.#certifying.ended(slot);
     if (this.#stopping) {
       slot.ended.resolve();
       // The others need not wait for it any more.
@@ -424,27 +409,6 @@ export class Crew {
       const timer = clock.setTimeout(() => answer(slot.last), PATIENCE_MS);
       this.#asked.set(id, { slot, answer });
       worker.post({ kind: "snapshot", id });
-    });
-  }
-
-  /** Resolves with the reason why a worker cannot, if so. */
-  #certify(slot: Slot, tls: TlsOptions): Promise<string | undefined> {
-    const { clock } = this.#options;
-    const { worker, number } = slot;
-    if (worker === undefined) return Promise.resolve(undefined);
-    const id = this.#nextId++;
-    return new Promise((resolve) => {
-      const done = (reason?: string) => {
-        clock.clear(timer);
-        this.#certifying.delete(id);
-        resolve(reason);
-      };
-      const timer = clock.setTimeout(
-        () => done(`worker ${number + 1} does not answer`),
-        CERTIFY_MS,
-      );
-      this.#certifying.set(id, { slot, done });
-      worker.post({ kind: "certificate", id, tls });
     });
   }
 

@@ -25,7 +25,7 @@
  */
 
 import type { Handler, Listener, ListenOptions } from "../listener.ts";
-import { socketMover } from "./move_socket.ts";
+import { type Mover, socketMover } from "./move_socket.ts";
 
 /** What is used of Bun's server here. */
 export interface Server {
@@ -80,15 +80,7 @@ export function listenTlsBun(
     const mover = await socketMover();
     try {
       if (closed) throw new Error("it is closed");
-      // On a port of its own, which it loses before the event loop has had a
-      // turn: nobody can get to it there.
-      const next = begin(make, handler, { port: 0, tls });
-      try {
-        mover.move(bound, next.server.port);
-      } catch (error) {
-        next.server.stop(true);
-        throw error;
-      }
+      const next = moveTo(mover, bound, make, handler, tls);
       all.add(next);
       current = next;
     } finally {
@@ -126,6 +118,26 @@ export function listenTlsBun(
       return taken;
     },
   };
+}
+
+/** Makes a server with this certificate, and gives it the listening socket. */
+function moveTo(
+  mover: Mover,
+  bound: number,
+  make: MakeServer,
+  handler: Handler,
+  tls: Pair,
+): Generation {
+  // On a port of its own, which it loses before the event loop has had a turn:
+  // nobody can get to it there.
+  const next = begin(make, handler, { port: 0, tls });
+  try {
+    mover.move(bound, next.server.port);
+  } catch (error) {
+    next.server.stop(true);
+    throw error;
+  }
+  return next;
 }
 
 function begin(
