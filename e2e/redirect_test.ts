@@ -185,13 +185,14 @@ forBoth(
   async (runtime) => {
     await using ca = await Authority.make();
     await using backend = await rawBackend();
+    await using other = await rawBackend();
     const { cert, key } = await ca.sign(HERE);
     const options = {
       env: {
         BACKENDS: backend.url,
         TLS_CERT: await ca.write("front.pem", cert),
         TLS_KEY: await ca.write("front.key", key),
-        REDIRECT_PORT: String(backend.port),
+        REDIRECT_PORT: String(other.port),
       },
       permissions: [`--allow-read=${ca.folder}`],
     };
@@ -199,7 +200,7 @@ forBoth(
     assert.equal(code, 1);
     assert.match(
       stderr,
-      new RegExp(`^sluice: .*redirect port ${backend.port}: [^\n]+\n$`),
+      new RegExp(`^sluice: .*redirect port ${other.port}: [^\n]+\n$`),
     );
     const { stdout } = await runProgram(runtime, {
       ...options,
@@ -208,7 +209,7 @@ forBoth(
     assert.match(
       stdout,
       new RegExp(
-        `--allow-net=127\\.0\\.0\\.1,127\\.0\\.0\\.1:${backend.port}`,
+        `--allow-net=127\\.0\\.0\\.1,127\\.0\\.0\\.1:${other.port}`,
       ),
     );
   },
