@@ -1,10 +1,9 @@
 /**
  * The pool of backends, which one of them is picked, and who may be picked.
  *
- * Everything here is pure: no socket, no timer, no clock. Health, the admin API
- * and the proxy write what they learn into a {@linkcode Backend}, and a
- * {@linkcode Policy} reads it through one predicate, so that every policy
- * honours every reason to pass a backend over without knowing any of them.
+ * Everything here is pure: no socket, no timer, no clock. What is learnt of a
+ * {@linkcode Backend} is written into it, and a {@linkcode Policy} reads that
+ * through one predicate, which holds every reason to pass a backend over.
  *
  * @module
  */
@@ -32,6 +31,8 @@ export {
 } from "./balancer/backend.ts";
 export {
   type Accepts,
+  type NotedPolicy,
+  ownPolicy,
   type Policy,
   policyOf,
   type PolicyOptions,
@@ -405,8 +406,8 @@ export class Pool implements Iterable<Backend> {
     if (tried !== undefined && tried.length > 0) {
       return this.#pickUntried(key, tried);
     }
-    const { backends } = this;
     const policy = this.#policy;
+    const { backends } = this;
     const found = policy(backends, availablePrimary, key);
     if (found !== undefined) {
       this.#panicking = false;
@@ -437,9 +438,7 @@ export class Pool implements Iterable<Backend> {
 }
 
 /** Lets a listener's fault be seen where nothing takes it. */
-function surface(error: unknown): void {
-  Promise.reject(error);
-}
+const surface = (error: unknown) => void Promise.reject(error);
 
 /** A backend that is given as it should be. */
 function plain(spec: BackendSpec): BackendInit {

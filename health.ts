@@ -18,6 +18,7 @@ export {
 } from "./health/verdict.ts";
 export {
   adviceOn,
+  heardOf,
   passesLeniently,
   type Probe,
   Prober,

@@ -21,25 +21,35 @@
 
 export type {
   AdminOptions,
+  AttemptContext,
+  AttemptRecord,
+  BackendContext,
   BackendFunction,
   BackendFunctionOptions,
   BackendInit,
   BackendOptions,
   BackendTlsOptions,
+  Connection,
   EjectOptions,
+  ErrorType,
+  HealthCheck,
   HealthOptions,
+  KeyFunction,
   Lookup,
   LookupResult,
+  OnError,
+  OnRequest,
+  OnResponse,
+  Policy,
+  PolicyName,
+  ProxyFailure,
   ProxyOptions,
+  RequestContext,
+  RequestRecord,
   ServeOptions,
   TlsOptions,
 } from "./config/options.ts";
-export type {
-  Backend,
-  BackendContext,
-  PoolEvent,
-  ReplaceCounts,
-} from "./balancer.ts";
+export type { Backend, PoolEvent, ReplaceCounts } from "./balancer.ts";
 export type { BunWebSocketHandlers } from "./runtime/bun/websocket.ts";
 export type { Clock, TimerHandle } from "./base/clock.ts";
 

@@ -734,7 +734,7 @@ const WRONG: [string, Partial<ProxyOptions>][] = [
   ["backends[0].weight", {
     backends: [{ answer: () => new Response(), weight: -1 }],
   }],
-  ["policy", { policy: "fastest" }],
+  ["policy", { policy: "fastest" as "p2c" }],
   ["health.path", { health: { path: "health" } }],
   ["health.status", { health: { status: "2xx" } }],
   ["health.intervalMs", { health: { intervalMs: 0 } }],

@@ -14,17 +14,25 @@ import { type Backend, hash, LATENCY_DECAY_MS } from "./backend.ts";
 /** Says whether a backend may be picked. Asked once or twice a pick; pure. */
 export type Accepts = (backend: Backend) => boolean;
 
-/** Picks one backend. */
-export interface Policy {
-  /**
-   * Picks one of those that `accepts` lets through, or none when it lets none
-   * through. `key` is what the hashing policies hash; others ignore it.
-   */
-  (
-    backends: readonly Backend[],
-    accepts: Accepts,
-    key?: string,
-  ): Backend | undefined;
+/**
+ * Picks one of the backends that `accepts` lets through, or none when it lets
+ * none through. `accepts` holds every reason to pass a backend over: its health,
+ * an ejection, draining, its limit, that it was tried already. A policy need know
+ * none of them, and must pick no backend that is not accepted.
+ *
+ * `key` is what the policies that hash go by; a function of your own gets what
+ * the option `key` gives. It is called up to three times for a request: for the
+ * backends, for the backups when there was none, and for those that are ejected
+ * when there was none of either.
+ */
+export type Policy = (
+  backends: readonly Backend[],
+  accepts: (backend: Backend) => boolean,
+  key?: string,
+) => Backend | undefined;
+
+/** A policy, with a note of what it goes by. */
+export interface NotedPolicy extends Policy {
   /**
    * What has to be kept of a backend for it: requests in flight, exactly, or
    * those and latencies too. Most need neither, which spares the work.
@@ -83,7 +91,7 @@ export function roundRobin(): Policy {
  * Least connections: fewest requests in flight for its weight; among equals,
  * smooth round robin, or an idle pool would send all to its first. Linear.
  */
-export function leastConn(): Policy {
+export function leastConn(): NotedPolicy {
   const next = roundRobin();
   let least = 0;
   let wanted: Accepts;
@@ -182,7 +190,7 @@ export function random({ random = Math.random }: PolicyOptions = {}): Policy {
  */
 export function twoChoices(
   { random = Math.random }: PolicyOptions = {},
-): Policy {
+): NotedPolicy {
   const draws = new WeightedDraw(random);
   return needing("in flight", (backends, accepts) => {
     const one = draws.draw(backends, accepts);
@@ -209,7 +217,7 @@ const USUAL_STEP = 1 / 50;
  */
 export function ewma(
   { random = Math.random, now = () => performance.now() }: PolicyOptions = {},
-): Policy {
+): NotedPolicy {
   const draws = new WeightedDraw(random);
   let usual = NaN;
   const cost = (backend: Backend, at: number) => {
@@ -307,12 +315,17 @@ export function sticky(): Policy {
 }
 
 /** Notes what a policy needs. */
-function needing(needs: NonNullable<Policy["needs"]>, pick: Policy): Policy {
+function needing(
+  needs: NonNullable<NotedPolicy["needs"]>,
+  pick: Policy,
+): NotedPolicy {
   return Object.assign(pick, { needs });
 }
 
 /** The policies that a setting names; those with a name of a field besides. */
-const POLICIES: Readonly<Record<string, (options: PolicyOptions) => Policy>> = {
+const POLICIES: Readonly<
+  Record<string, (options: PolicyOptions) => NotedPolicy>
+> = {
   round_robin: roundRobin,
   least_conn: leastConn,
   random,
@@ -330,11 +343,39 @@ const POLICIES: Readonly<Record<string, (options: PolicyOptions) => Policy>> = {
  *
  * @throws {RangeError} If there is none of this name.
  */
-export function policyOf(name: string, options: PolicyOptions = {}): Policy {
+export function policyOf(
+  name: string,
+  options: PolicyOptions = {},
+): NotedPolicy {
   const [kind = "", field] = name.split(/:(.*)/s);
   const named = kind === "header" || kind === "cookie" || kind === "sticky";
   if (!Object.hasOwn(POLICIES, kind) || named !== (field !== undefined)) {
     throw new RangeError(`Cannot pick by "${name}": there is no such policy`);
   }
   return POLICIES[kind]!(options);
+}
+
+/**
+ * A policy of a user's own, which may throw or pick what it must not: `failed`
+ * takes that, and round robin decides. It may go by all that is known of a
+ * backend, so all of that is kept.
+ */
+export function ownPolicy(
+  policy: Policy,
+  failed: (error: unknown) => void,
+): NotedPolicy {
+  const instead = roundRobin();
+  return needing("latency", (backends, accepts, key) => {
+    try {
+      const picked: unknown = policy(backends, accepts, key);
+      if (picked === undefined) return undefined;
+      const backend = backends.find((backend) => backend === picked);
+      if (backend !== undefined && accepts(backend)) return backend;
+      if (picked instanceof Promise) picked.catch(() => {});
+      failed(new TypeError("it picked no backend that it may pick"));
+    } catch (error) {
+      failed(error);
+    }
+    return instead(backends, accepts);
+  });
 }

@@ -10,6 +10,7 @@
  */
 
 import { parseCidr } from "./address.ts";
+import type { PolicyName } from "./options.ts";
 
 /** What a parser found: a value, or a sentence that says what is wanted. */
 export type Result<T> = { readonly value: T } | { readonly wanted: string };
@@ -297,17 +298,17 @@ const POLICIES = [
 ];
 
 /** The name of a policy; after `header:`, `cookie:`, `sticky:` a token. */
-export const policy: Grammar<string> = {
+export const policy: Grammar<PolicyName> = {
   takes: [...POLICIES, "header:NAME", "cookie:NAME", "sticky:NAME"]
     .map((name) => `\`${name}\``).join(", "),
   parse(text) {
-    if (POLICIES.includes(text)) return { value: text };
+    if (POLICIES.includes(text)) return { value: text as PolicyName };
     const named = /^(header|cookie|sticky):(.*)$/s.exec(text);
     if (named === null) {
       const names = [...POLICIES, "header:NAME", "cookie:NAME", "sticky:NAME"];
       return { wanted: `is not a policy: write ${orList(names)}` };
     }
-    return isToken(named[2]!) ? { value: text } : {
+    return isToken(named[2]!) ? { value: text as PolicyName } : {
       wanted: `has no usable name: write ${
         named[1]
       }: and letters, digits or any of !#$%&'*+-.^_\`|~`,

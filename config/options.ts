@@ -10,10 +10,51 @@
  * @module
  */
 
-import type { BackendFunction } from "../balancer.ts";
+import type { Policy } from "../balancer.ts";
+import type { RequestRecord } from "../observe/log.ts";
+import type {
+  KeyFunction,
+  OnError,
+  OnRequest,
+  OnResponse,
+} from "../proxy/hook_types.ts";
+import type {
+  BackendInit,
+  BackendTlsOptions,
+  EjectOptions,
+  HealthOptions,
+  PolicyName,
+} from "./backend_options.ts";
 import type { Clock } from "../base/clock.ts";
 
-export type { BackendContext, BackendFunction } from "../balancer.ts";
+export type { BackendContext, BackendFunction, Policy } from "../balancer.ts";
+export type { AttemptRecord, RequestRecord } from "../observe/log.ts";
+export type { ErrorType } from "../proxy/errors.ts";
+export type {
+  AttemptContext,
+  KeyFunction,
+  OnError,
+  OnRequest,
+  OnResponse,
+  ProxyFailure,
+  RequestContext,
+} from "../proxy/hook_types.ts";
+export type {
+  BackendFunctionOptions,
+  BackendInit,
+  BackendOptions,
+  BackendTlsOptions,
+  EjectOptions,
+  HealthCheck,
+  HealthOptions,
+  PolicyName,
+} from "./backend_options.ts";
+export type {
+  AdminOptions,
+  Connection,
+  ServeOptions,
+  TlsOptions,
+} from "./serve_options.ts";
 
 /** What a look-up has found. */
 export interface LookupResult {
@@ -26,151 +67,6 @@ export interface LookupResult {
 /** Looks a host name up, or rejects. */
 export type Lookup = (host: string) => Promise<LookupResult>;
 
-/** One backend as an object: where it is, and its share of the requests. */
-export interface BackendOptions {
-  /**
-   * `http://host:port`, `https://host:port`, each with a base path if wanted
-   * (it is kept in front of every request's path), or `unix:/path.sock`. No
-   * credentials, no query, no fragment.
-   */
-  readonly url: string;
-  /**
-   * Share of the requests relative to the other backends' weights: a whole
-   * number from 0 to 1000. 0 gets no requests.
-   *
-   * @default {1}
-   */
-  readonly weight?: number | undefined;
-  /**
-   * Used only while no other backend is available.
-   *
-   * @default {false}
-   */
-  readonly backup?: boolean | undefined;
-  /** Requests at once on this backend, 1 or more. Default: no limit. */
-  readonly maxConns?: number | undefined;
-  /**
-   * Look the host name up again and again, and keep one backend per address.
-   * Needs a name: not for addresses, not for `unix:`.
-   *
-   * @default {false}
-   */
-  readonly resolve?: boolean | undefined;
-  /**
-   * What logs, metrics, the admin API and the dashboard call it: 1 to 64 visible
-   * ASCII characters other than quotes, commas and slashes; no two backends may
-   * have one name. With `resolve` each backend's address is put behind it:
-   * `web@10.0.0.5:3000`. Default: its URL.
-   */
-  readonly name?: string | undefined;
-}
-
-/** A function as a backend, and its share of the requests. */
-export interface BackendFunctionOptions {
-  /** Answers the requests. */
-  readonly answer: BackendFunction;
-  /**
-   * What logs, metrics, the admin API and the dashboard call it, as for a
-   * backend with a URL. Default: `function:`, the function's own name and a
-   * number.
-   */
-  readonly name?: string | undefined;
-  /**
-   * Share of the requests relative to the other backends' weights.
-   *
-   * @default {1}
-   */
-  readonly weight?: number | undefined;
-  /**
-   * Used only while no other backend is available: a maintenance page.
-   *
-   * @default {false}
-   */
-  readonly backup?: boolean | undefined;
-  /** Requests at once on this backend, 1 or more. Default: no limit. */
-  readonly maxConns?: number | undefined;
-}
-
-/** A backend as it may be written: a URL, an object, or a function. */
-export type BackendInit =
-  | string
-  | BackendOptions
-  | BackendFunction
-  | BackendFunctionOptions;
-
-/** How backends are probed. */
-export interface HealthOptions {
-  /**
-   * What is asked for, after the backend's base path. Begins with `/`; may
-   * have a query. While it is left out, every status under 500 counts as up.
-   *
-   * @default {"/health"}
-   */
-  readonly path?: string | undefined;
-  /**
-   * The `Host` that probes send, for backends that check it: a name or an
-   * address, with a port if wanted. Default: the backend's own.
-   */
-  readonly host?: string | undefined;
-  /**
-   * The status codes that pass, as a list of codes and ranges: `200-399,404`.
-   *
-   * @default {"200-399"}
-   */
-  readonly status?: string | undefined;
-  /**
-   * Milliseconds from one probe of a backend to the next, 10 ms to 24 h.
-   *
-   * @default {5_000}
-   */
-  readonly intervalMs?: number | undefined;
-  /**
-   * Milliseconds that a probe may take, 1 ms to 24 h. Must be under `intervalMs`.
-   *
-   * @default {2_000}
-   */
-  readonly timeoutMs?: number | undefined;
-  /**
-   * Passes in a row that bring a backend up, 1 to 100.
-   *
-   * @default {2}
-   */
-  readonly rise?: number | undefined;
-  /**
-   * Failures in a row that take a backend down, 1 to 100.
-   *
-   * @default {3}
-   */
-  readonly fall?: number | undefined;
-}
-
-/** When outcomes put a backend out for a while. */
-export interface EjectOptions {
-  /**
-   * Bad outcomes in a row that eject a backend, 1 to 1000.
-   *
-   * @default {3}
-   */
-  readonly after?: number | undefined;
-  /**
-   * Milliseconds of the first ejection, 1 ms to 5 m; each further one doubles it,
-   * up to 5 m.
-   *
-   * @default {10_000}
-   */
-  readonly timeMs?: number | undefined;
-}
-
-/** TLS towards `https:` backends, as PEM text. */
-export interface BackendTlsOptions {
-  /** Certificates of a private authority, trusted in addition to the usual ones. */
-  readonly ca?: string | undefined;
-  /** The client certificate to show, with its chain. Goes with `key`. */
-  readonly cert?: string | undefined;
-  /** The client certificate's private key. Goes with `cert`. */
-  readonly key?: string | undefined;
-}
-
 /** Options of a proxy. Only `backends` is required. */
 export interface ProxyOptions {
   /** The backends; at least one, each at most once. */
@@ -178,11 +74,162 @@ export interface ProxyOptions {
   /**
    * How one backend is picked: `round_robin` (smooth, weighted), `least_conn`,
    * `random`, `p2c`, `ewma`, `ip_hash`, `uri_hash`, `header:NAME`,
-   * `cookie:NAME` or `sticky:NAME`.
+   * `cookie:NAME` or `sticky:NAME`; or a function, which may go by all that is
+   * known of a {@linkcode Backend}. If it throws, or picks what it must not, that
+   * is logged once and round robin decides.
    *
    * @default {"round_robin"}
+   *
+   * @example The backend with the lowest latency, as far as it is known
+   * ```ts
+   * import { createProxy, type Policy } from "../mod.ts";
+   *
+   * const quickest: Policy = (backends, accepts) =>
+   *   backends.filter(accepts).sort((a, b) =>
+   *     (a.latencyMs || 0) - (b.latencyMs || 0)
+   *   )[0];
+   * const proxy = createProxy({
+   *   backends: ["http://127.0.0.1:3000", "http://127.0.0.1:3001"],
+   *   policy: quickest,
+   *   log: () => {},
+   * });
+   * await proxy.stop();
+   * ```
    */
-  readonly policy?: string | undefined;
+  readonly policy?: PolicyName | Policy | undefined;
+  /**
+   * What `ip_hash`, `uri_hash`, `header:NAME` and `cookie:NAME` hash, in place of
+   * what they are named after, and what a policy function gets. `undefined`
+   * leaves the request to round robin; so does a throw, which is logged once. It
+   * is called for each request, and must return at once. Refused with a policy
+   * that hashes nothing. Default: the policy's own.
+   *
+   * @example
+   * ```ts
+   * import { createProxy } from "../mod.ts";
+   *
+   * const proxy = createProxy({
+   *   backends: ["http://127.0.0.1:3000", "http://127.0.0.1:3001"],
+   *   policy: "uri_hash",
+   *   key: (request) => new URL(request.url).searchParams.get("room") ?? undefined,
+   *   log: () => {},
+   * });
+   * await proxy.stop();
+   * ```
+   */
+  readonly key?: KeyFunction | undefined;
+  /**
+   * Edits what a backend is sent: called once for each attempt, with the fields
+   * as they are about to be sent. May return a `Response`, or a promise of one;
+   * the client is answered with that, and the attempt's backend is neither
+   * counted nor judged.
+   *
+   * `Content-Length`, `Transfer-Encoding`, `Connection` and the other fields that
+   * frame a message or concern one connection are ignored. `Host` may be set.
+   *
+   * A throw, a rejection or a `Host` that is none costs the request a 500; so
+   * does a hook that takes longer than `timeoutMs`. A client that leaves and
+   * `stop()` end it sooner, see `context.signal`. Default: none.
+   *
+   * @example
+   * ```ts
+   * import { createProxy } from "../mod.ts";
+   *
+   * const proxy = createProxy({
+   *   backends: [(request) => new Response(request.headers.get("x-plan"))],
+   *   onRequest(headers, { request }) {
+   *     if (!request.headers.has("authorization")) {
+   *       return new Response("Log in first\n", { status: 401 });
+   *     }
+   *     headers.delete("authorization");
+   *     headers.set("x-plan", "free");
+   *     return undefined;
+   *   },
+   * });
+   * const refused = await proxy.fetch(new Request("http://sluice.test/"));
+   * console.log(refused.status, await refused.text()); // 401 Log in first
+   * await proxy.stop();
+   * ```
+   */
+  readonly onRequest?: OnRequest | undefined;
+  /**
+   * Edits the answer of a backend, or replaces it: called with the `Response`
+   * that the client would get, whose fields can be changed. Return nothing to
+   * send that, or another `Response`; its body may be made of the first one's,
+   * with `pipeThrough()` for example. A body that you neither return nor begin to
+   * read before you return is given up. Bodies come as the backend sent them,
+   * perhaps compressed: delete `Accept-Encoding` in `onRequest` if you want to
+   * read them.
+   *
+   * The rules for fields hold after it: what frames a message is ignored, and a
+   * body other than the backend's goes out without a length. Not called for
+   * WebSockets (101) nor for Sluice's own answers (see `onError`).
+   *
+   * A throw, a rejection or a hook that takes longer than `timeoutMs` costs the
+   * request a 500, for which the backend is not blamed. While it is set, each
+   * answer is relayed in pieces, which costs throughput. Default: none.
+   *
+   * @example
+   * ```ts
+   * import { createProxy } from "../mod.ts";
+   *
+   * const proxy = createProxy({
+   *   backends: [() => new Response("hello")],
+   *   onResponse(response) {
+   *     response.headers.set("x-served-by", "sluice");
+   *   },
+   * });
+   * const response = await proxy.fetch(new Request("http://sluice.test/"));
+   * console.log(response.headers.get("x-served-by"), await response.text());
+   * await proxy.stop();
+   * ```
+   */
+  readonly onResponse?: OnResponse | undefined;
+  /**
+   * Replaces Sluice's own answers (4xx and 5xx), both to a request that it
+   * refuses and to one that no backend has answered. May return a `Response`, or
+   * a promise of one; otherwise, and when it fails or takes longer than
+   * `timeoutMs`, the answer is Sluice's. Its body is read whole, up to 1 MB.
+   * `Connection` and `X-Request-Id` are Sluice's in any case; `Proxy-Status`,
+   * `Cache-Control`, `Retry-After` and `Allow` are added where they are missing.
+   * Default: none.
+   *
+   * @example
+   * ```ts
+   * import { createProxy } from "../mod.ts";
+   *
+   * const proxy = createProxy({
+   *   backends: [() => {
+   *     throw new Error("out of order");
+   *   }],
+   *   onError: ({ status, type }) => Response.json({ error: type }, { status }),
+   *   log: () => {},
+   * });
+   * const response = await proxy.fetch(new Request("http://sluice.test/"));
+   * console.log(response.status, await response.json());
+   * await proxy.stop();
+   * ```
+   */
+  readonly onError?: OnError | undefined;
+  /**
+   * Told of each request after the end of its answer's body, whether or not
+   * `accessLog` is on: with what a line of the JSON access log has. What it
+   * throws is logged once. Default: none.
+   *
+   * @example
+   * ```ts
+   * import { createProxy } from "../mod.ts";
+   *
+   * const proxy = createProxy({
+   *   backends: [() => new Response("hello")],
+   *   onSettled: ({ status, bytes }) => console.log(status, bytes), // 200 5
+   * });
+   * const response = await proxy.fetch(new Request("http://sluice.test/"));
+   * await response.text();
+   * await proxy.stop();
+   * ```
+   */
+  readonly onSettled?: ((record: RequestRecord) => void) | undefined;
   /** Health probes; `false` for none. Default: on, with its defaults. */
   readonly health?: false | HealthOptions | undefined;
   /** Ejection after bad outcomes; `false` for none. Default: on. */
@@ -338,80 +385,4 @@ export interface ProxyOptions {
   readonly lookup?: Lookup | undefined;
   /** Time and timers. Default: the machine's; tests pass one that they move. */
   readonly clock?: Clock | undefined;
-}
-
-/** A server's certificate, as PEM text. */
-export interface TlsOptions {
-  /** The certificate, followed by its chain. */
-  readonly cert: string;
-  /** The certificate's private key. */
-  readonly key: string;
-}
-
-/** The dashboard, the metrics and the admin API. */
-export interface AdminOptions {
-  /** Port to listen on, 0 to 65535; 0 takes a free one. */
-  readonly port: number;
-  /**
-   * Address or name to listen on. In a list, the first is that, and the others
-   * are further names that it answers to: a `Host` that is neither one of them
-   * nor an address nor `localhost` is refused.
-   *
-   * @default {"127.0.0.1"}
-   */
-  readonly host?: string | readonly string[] | undefined;
-  /**
-   * What a change must carry as `Authorization: Bearer`: 16 to 512 visible
-   * ASCII characters. Default: none, and so no changes.
-   */
-  readonly token?: string | undefined;
-}
-
-/** Options of the server in front of a proxy. */
-export interface ServeOptions {
-  /**
-   * Port to listen on, 0 to 65535; 0 takes a free one.
-   *
-   * @default {8080}
-   */
-  readonly port?: number | undefined;
-  /**
-   * Address or name to listen on.
-   *
-   * @default {"0.0.0.0"}
-   */
-  readonly host?: string | undefined;
-  /** Serve HTTPS with this certificate. Default: plain HTTP. */
-  readonly tls?: TlsOptions | undefined;
-  /**
-   * A second port, 0 to 65535, that answers 308 to the same URL with `https:`;
-   * 0 takes a free one, `false` is none. Only with `tls`.
-   *
-   * @default {false}
-   */
-  readonly redirectPort?: number | false | undefined;
-  /**
-   * Milliseconds between "not ready" and the end of listening, 0 s to 1 h.
-   *
-   * @default {0}
-   */
-  readonly drainDelayMs?: number | undefined;
-  /**
-   * Milliseconds that running requests may still take, 0 s to 1 h.
-   *
-   * @default {10_000}
-   */
-  readonly drainTimeoutMs?: number | undefined;
-  /** The admin server. Default: `false`, none. */
-  readonly admin?: false | AdminOptions | undefined;
-  /**
-   * Listeners on the one port, 1 to 256; `"auto"` for one a processor. With
-   * more than one, workers answer the requests (threads on Deno, which have to
-   * be allowed to read the module's folder, processes on Bun) and this process
-   * probes, judges and tells them. The proxy then takes no `fetch`, `clock` or
-   * `random`, and no backend that is a function: those cannot be handed over.
-   *
-   * @default {1}
-   */
-  readonly workers?: number | "auto" | undefined;
 }

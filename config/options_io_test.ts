@@ -31,7 +31,10 @@ function boundsText(takes: string, [min, max]: [number, number]): string {
 
 // A default stood in up to four places, and two of them had drifted apart.
 Deno.test("what options.ts says of defaults and bounds is what the table says", async () => {
-  const text = await Deno.readTextFile(new URL("options.ts", import.meta.url));
+  const files = ["options.ts", "backend_options.ts", "serve_options.ts"].map(
+    (file) => Deno.readTextFile(new URL(file, import.meta.url)),
+  );
+  const text = (await Promise.all(files)).join("\n");
   for (const name of SETTING_NAMES) {
     const { field, grammar, offField } = SETTINGS[name];
     const [option = "", ...owner] = field.split(".").reverse();

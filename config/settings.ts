@@ -36,6 +36,7 @@ import type {
   BackendTlsOptions,
   EjectOptions,
   HealthOptions,
+  PolicyName,
   ProxyOptions,
   ServeOptions,
   TlsOptions,
@@ -55,7 +56,7 @@ export type SettingValues = {
   TLS_KEY: string;
   REDIRECT_PORT: number | false;
   WORKERS: number | "auto";
-  POLICY: string;
+  POLICY: PolicyName;
   HEALTH_PATH: string | false;
   HEALTH_HOST: string;
   HEALTH_STATUS: string;

@@ -166,6 +166,97 @@ example("maintenance", ["deno", "bun"], async (runtime) => {
   assert.equal((await ask(program, "/")).text, "a /");
 });
 
+example("prefixes", ["deno", "bun"], async (runtime) => {
+  await using api = await named("api");
+  await using site = await named("site");
+  await using program = await start(runtime, "prefixes", {
+    API: api.url,
+    SITE: site.url,
+  });
+  assert.equal((await ask(program, "/api/x?y")).text, "api /x?y");
+  assert.equal((await ask(program, "/apix")).text, "site /apix");
+  const seen = api.requests.at(-1)!;
+  assert.equal(seen.header("x-forwarded-prefix"), "/api");
+  // Also of a Request that the handler has made, on Bun too.
+  assert.equal(seen.header("x-forwarded-for"), "127.0.0.1");
+  assert.equal(site.requests.at(-1)!.header("x-forwarded-prefix"), undefined);
+  const body = "b".repeat(300_000);
+  const { status } = await rawRequest(
+    program.port,
+    requestText("POST", "/api/upload", { body }),
+  );
+  assert.equal(status, 200);
+  const upload = api.requests.at(-1)!;
+  assert.equal(upload.path, "/upload");
+  assert.equal(upload.length, 300_000);
+});
+
+example("login", ["deno", "bun"], async (runtime) => {
+  await using backend = await named("a");
+  await using program = await start(runtime, "login", {
+    BACKENDS: backend.url,
+    LOGIN: "me:secret",
+  });
+  const [, admin] = await program.waitForLine(/dashboard is at (http:\S+)\/$/);
+  const known = requestText("GET", "/x", {
+    headers: { authorization: `Basic ${btoa("me:secret")}` },
+  });
+  const refused = await ask(program, "/x");
+  assert.deepEqual([refused.status, refused.text], [401, "Log in first\n"]);
+  assert.equal(backend.requests.length, 0);
+  const { text } = await rawRequest(program.port, known);
+  assert.equal(text, "a /x");
+  assert.equal(backend.requests[0]!.header("authorization"), undefined);
+  const readiness = async () => {
+    const answer = await fetch(`${admin}/readyz`);
+    await answer.body?.cancel();
+    return answer.status;
+  };
+  assert.equal(await readiness(), 200);
+
+  // What is under way is answered after the signal, and no more is taken.
+  const gate = Promise.withResolvers<void>();
+  backend.handler = async (conn) => {
+    await gate.promise;
+    await conn.reply({ body: "late" });
+  };
+  const late = rawRequest(program.port, known);
+  await backend.waitForRequests(2);
+  program.signal("SIGTERM");
+  await until(async () => await readiness() === 503);
+  // An answer of the program's own ends its connection too by now.
+  const last = await rawRequest(program.port, requestText("GET", "/x"));
+  assert.equal(last.status, 401);
+  assert.match(last.header("connection") ?? "", /close/);
+  gate.resolve();
+  assert.equal((await late).text, "late");
+  assert.equal((await program.waitForExit()).code, 0);
+});
+
+example("capacity", ["deno", "bun"], async (runtime) => {
+  const capable = async (name: string, capacity: number) => {
+    const backend = await named(name);
+    backend.health = (conn) =>
+      conn.reply({ headers: { "X-Capacity": String(capacity) } });
+    return backend;
+  };
+  await using small = await capable("small", 1);
+  await using large = await capable("large", 9);
+  await using program = await start(runtime, "capacity", {
+    BACKENDS: `${small.url},${large.url}`,
+  });
+  const shares = { small: 0, large: 0 };
+  for (let i = 0; i < 100; i++) {
+    const { text } = await ask(program, "/");
+    shares[text.split(" ")[0] as "small" | "large"]++;
+  }
+  // 10 and 90 are expected; by chance under 60 it is once in 10^15.
+  assert.ok(shares.large > 60, JSON.stringify(shares));
+  large.health = 500;
+  await program.waitForLine(/is down \(health\.check: status 500\)/, 20_000);
+  assert.match((await ask(program, "/")).text, /^small/);
+});
+
 tested.add("demo");
 forOnce("deno task demo", { timeoutMs: 60_000 }, async () => {
   const port = await deadPort();

@@ -175,3 +175,55 @@ forBoth("serve() refuses options that cannot be handed to a worker", async (
     /^TypeError: Cannot serve: workers is 2, and an option /,
   );
 });
+
+forBoth(
+  "serve() refuses hooks, a policy and a handler that workers would have to call",
+  async (
+    runtime,
+  ) => {
+    const { code, stdout, stderr } = await runProgram(
+      runtime,
+      withWorkers({
+        entry: "e2e/workers/library.ts",
+        env: { ODD: "hooks", BACKENDS: "http://127.0.0.1:3000" },
+      }),
+    );
+    assert.equal(code, 0, stderr);
+    const refusal = (name: string) =>
+      `RangeError: Cannot serve: workers is 2, and ${name} holds a function, ` +
+      "which cannot be handed to a worker";
+    const hooks = [
+      "onRequest",
+      "onResponse",
+      "onError",
+      "onSettled",
+      "key",
+      "policy",
+    ];
+    assert.deepEqual(stdout.trim().split("\n"), [
+      ...hooks.map((name) => `${name}: ${refusal(name)}`),
+      refusal("fetch"),
+    ]);
+  },
+);
+
+forBoth(
+  "health.check() is called in the first process, for all workers",
+  async (
+    runtime,
+  ) => {
+    await using first = await rawBackend((conn) =>
+      conn.reply({ body: "first" })
+    );
+    await using second = await rawBackend();
+    await using proxy = await startWorkers(runtime, {
+      entry: "e2e/workers/library.ts",
+      env: { ODD: "check", BACKENDS: `${first.url},${second.url}` },
+    });
+    for (let i = 0; i < 6; i++) {
+      const { text } = await rawRequest(proxy.port, requestText("GET", "/"));
+      assert.equal(text, "first");
+    }
+    assert.match(proxy.log, /is down \(health\.check: not the first\)/);
+  },
+);

@@ -21,6 +21,8 @@ export function adviceOn(status: number): string {
 export interface ProbeResult {
   /** The status, when there was an answer. */
   status?: number | undefined;
+  /** Whether it is a pass whatever the status: a check of a user's own. */
+  passed?: true | undefined;
   /** Why there was none, in a few words. */
   error?: string | undefined;
   /**
@@ -28,6 +30,11 @@ export interface ProbeResult {
    * left to ask with, so nothing was found out.
    */
   fault?: "proxy" | undefined;
+}
+
+/** What a probe heard, in words. */
+export function heardOf({ status, passed, error }: ProbeResult): string {
+  return error ?? (passed === true ? "passed" : `status ${status}`);
 }
 
 /**
@@ -66,6 +73,8 @@ export interface ProberOptions extends Thresholds {
   probe: Probe;
   /** Path asked for, after the backend's base path. @default {"/health"} */
   path?: string;
+  /** What a line of the log calls the probe. Default: by its path. */
+  called?: string;
   /** Whether a status is a pass. @default {200 to 399} */
   passes?: (status: number) => boolean;
   /**
@@ -132,6 +141,7 @@ export class Prober {
       rise: 2,
       fall: 3,
       path: "/health",
+      called: `probe of ${shownPath(options.path ?? "/health")}`,
       passes: (status) => status >= 200 && status <= 399,
       lenient: false,
       intervalMs: 5_000,
@@ -293,17 +303,18 @@ export class Prober {
     // unproved is down there until its first result.
     if (up === backend.up) return;
     backend.up = up;
-    const heard = result.error ?? `status ${result.status}`;
+    const heard = heardOf(result);
     // Its first pass is no news; a change of verdict is, and gets one line.
-    const reason = up ? heard : `probe of ${this.#shownPath}: ${heard}`;
+    const reason = up ? heard : `${this.#options.called}: ${heard}`;
     if (before.known || !up) {
       log(`backend ${backend.label} is ${up ? "up" : "down"} (${reason})`);
     }
     this.#pool.emit({ type: up ? "up" : "down", backend, reason });
   }
 
-  #passed(watch: Watch, { status }: ProbeResult): boolean {
-    const { passes, lenient, log } = this.#options;
+  #passed(watch: Watch, { status, passed }: ProbeResult): boolean {
+    const { passes, lenient, path, log } = this.#options;
+    if (passed === true) return true;
     if (status === undefined) return false;
     if (passes(status)) return true;
     if (!lenient || !passesLeniently(status)) return false;
@@ -311,16 +322,16 @@ export class Prober {
       watch.warned = true;
       log(
         `backend ${watch.backend.label} answers ${status} on ` +
-          `${this.#shownPath}, which counts as up: ${adviceOn(status)}`,
+          `${shownPath(path)}, which counts as up: ${adviceOn(status)}`,
       );
     }
     return true;
   }
+}
 
-  /** The path as it may be told: a query may hold a key. */
-  get #shownPath(): string {
-    return this.#options.path.replace(/\?.*$/s, "");
-  }
+/** A path as it may be told: a query may hold a key. */
+function shownPath(path: string): string {
+  return path.replace(/\?.*$/s, "");
 }
 
 /** What was thrown, in words; it can be anything, also what has none. */

@@ -21,6 +21,74 @@ export interface AccessLineOptions {
   query: boolean;
 }
 
+/** One finished request: what the access log has of it, under the same names. */
+export interface RequestRecord {
+  /** When the request came: ISO 8601, in UTC. */
+  readonly time: string;
+  /** The client's address, or `-`. */
+  readonly client: string;
+  /** The method as the client sent it. */
+  readonly method: string;
+  /**
+   * Path and query as the client sent them, without the query if `logQuery` is
+   * off. Of a request that was refused it may be the URL.
+   */
+  readonly target: string;
+  /** The status of the answer; 499 if the client left before its end. */
+  readonly status: number;
+  /** Bytes of the answer's body, as far as they were handed to the client. */
+  readonly bytes: number;
+  /** Milliseconds from the request to the end of its answer. */
+  readonly durationMs: number;
+  /** Name or URL of the backend that answered; `null` if none did. */
+  readonly backend: string | null;
+  /** Each attempt at a backend, in their order. */
+  readonly attempts: readonly AttemptRecord[];
+  /** The request's id, if `requestId` is on. */
+  readonly requestId?: string;
+  /** The id of the trace that it belongs to, if `trace` is on. */
+  readonly traceId?: string;
+}
+
+/** One attempt of a {@linkcode RequestRecord}. */
+export interface AttemptRecord {
+  /** Name or URL of the backend. */
+  readonly backend: string;
+  /** Milliseconds to its response header, or to its failure. */
+  readonly durationMs: number;
+  /** The status as text, or why it failed. */
+  readonly outcome: string;
+  /** The attempt's span, if `trace` is on. */
+  readonly spanId?: string;
+}
+
+/** What is told of a request that is over; `now` in milliseconds since 1970. */
+export function recordOf(
+  settled: Settled,
+  now: number,
+  query: boolean,
+): RequestRecord {
+  const { client, method, status, bytes, ms, requestId, traceId } = settled;
+  return {
+    time: new Date(now - ms).toISOString(),
+    client,
+    method,
+    target: targetOf(settled.target, query),
+    status,
+    bytes,
+    durationMs: rounded(ms),
+    backend: settled.backend?.label ?? null,
+    attempts: settled.attempts.map(({ backend, ms, outcome, spanId }) => ({
+      backend: backend.label,
+      durationMs: rounded(ms),
+      outcome,
+      ...(spanId === undefined ? {} : { spanId }),
+    })),
+    ...(requestId === undefined ? {} : { requestId }),
+    ...(traceId === undefined ? {} : { traceId }),
+  };
+}
+
 /**
  * Characters that are kept of a target or a referer, and of any other field.
  * Collectors cut lines (Docker at 16 KB), and a cut line is no JSON any more.

@@ -5,7 +5,7 @@
  */
 
 import type { Backend, Pool } from "../balancer.ts";
-import type { ProbeReport } from "../health.ts";
+import { heardOf, type ProbeReport } from "../health.ts";
 
 /** One probe that has ended. */
 export interface Probed {
@@ -48,12 +48,11 @@ export class ProbeHistory {
     let probes = this.#probes.get(backend);
     if (probes === undefined) this.#probes.set(backend, probes = []);
     if (probes.length >= KEPT) probes.shift();
-    const { status, error } = report.last ?? {};
     const probed = {
       at: Date.now(),
       ms: report.lastMs ?? 0,
       passed,
-      heard: error ?? `status ${status}`,
+      heard: heardOf(report.last ?? {}),
     };
     probes.push(probed);
     // Bounded, since a library's user may never ask for them.

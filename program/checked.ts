@@ -67,7 +67,7 @@ export function checkedOptions(options: ProxyOptions): Checked {
     slowStartMs: checkedOption("SLOW_START", options.slowStartMs) || 0,
     transport: checkedOption("TRANSPORT", options.transport),
     hostHeader: checkedOption("HOST_HEADER", options.hostHeader),
-    policy: checkedOption("POLICY", options.policy),
+    policy: policyName(options.policy),
     via: checkedOption("VIA", options.via),
     resume: checkedOption("RESUME", options.resume),
     requestId: checkedOption("REQUEST_ID", options.requestId),
@@ -108,3 +108,10 @@ const NAMED_BLOCKS: Readonly<Record<string, readonly string[]>> = {
     "fe80::/10",
   ],
 };
+
+/** What a policy is called where it is shown; a function by its own name. */
+function policyName(policy: ProxyOptions["policy"]): string {
+  return typeof policy === "function"
+    ? `function:${policy.name.replace(/[^\w.$-]/g, "_") || "anonymous"}`
+    : checkedOption("POLICY", policy);
+}

@@ -8,7 +8,8 @@
 import {
   type Backend,
   type BackendInit,
-  type Policy,
+  type NotedPolicy,
+  ownPolicy,
   policyOf,
   Pool,
   type SharedCounts,
@@ -47,7 +48,9 @@ import type { Crew } from "../workers/crew.ts";
 import { type Callbacks, callbacksOf } from "./callbacks.ts";
 import { type Checked, checkedOptions, matcherOf } from "./checked.ts";
 import { entryOf, entryToAdd, resolveFault } from "./entries.ts";
+import { toldOnce } from "./guarded.ts";
 import { checkedHealth, Judges } from "./health.ts";
+import { hooksOf, settledBy } from "./hooks.ts";
 import { type Life, lifeOf } from "./life.ts";
 import { VERSION } from "./version.ts";
 
@@ -108,13 +111,16 @@ export class Core {
     const health = checkedHealth(options);
     const trusts = matcherOf(options.trustedProxies);
     const { clock, random } = callbacks;
-    const policy = policyOf(checked.policy, { random, now: () => clock.now() });
+    const hooks = hooksOf(options, checked.policy, callbacks.log);
+    const policy = typeof options.policy === "function"
+      ? ownPolicy(options.policy, toldOnce("policy", callbacks.log))
+      : policyOf(checked.policy, { random, now: () => clock.now() });
     const { pool, named } = poolOf(this, worker, policy);
     const transport = transportOf(this, pool);
     this.pool = pool;
     this.judges = new Judges(pool, health, callbacks, {
-      probe: (backend, path, signal, host) =>
-        transport.probe(backend, path, signal, host),
+      probe: (backend, path, signal, options) =>
+        transport.probe(backend, path, signal, options),
       probed: (backend, passed, report) =>
         this.#probes?.add(backend, passed, report),
     });
@@ -124,6 +130,7 @@ export class Core {
     this.pseudonym = pseudonymOf(checked, worker);
     this.forwarder = new Forwarder({
       ...forwarding(this, policy, worker),
+      hooks,
       transport,
       rules: new RequestRules({
         trusts,
@@ -210,7 +217,7 @@ export class Core {
 function poolOf(
   core: Core,
   worker: AsWorker | undefined,
-  policy: Policy,
+  policy: NotedPolicy,
 ): { pool: Pool; named: BackendInit[] } {
   const { backends } = core.options;
   const { random, log } = core.callbacks;
@@ -289,20 +296,27 @@ function pseudonymOf(
 /** What forwarding goes by, but for the parts that a proxy makes itself. */
 function forwarding(
   core: Core,
-  { needs }: Policy,
+  { needs }: NotedPolicy,
   worker: AsWorker | undefined,
-): Omit<ForwarderOptions, "transport" | "rules" | "inFlight" | "budget"> {
+): Omit<
+  ForwarderOptions,
+  "hooks" | "transport" | "rules" | "inFlight" | "budget"
+> {
   const { checked, callbacks, options, pool } = core;
   const { clock, log, logAccess } = callbacks;
   const { accessLog, logQuery, idleTimeoutMs, maxInFlight, policy } = checked;
   const format = { format: accessLog || "json", query: logQuery } as const;
+  const line = accessLog === false
+    ? undefined
+    : (settled: Settled) => logAccess(accessLine(settled, Date.now(), format));
+  const settled = settledBy(options, line, log);
   return {
     ...checked,
     pool,
     server,
     clock,
     log,
-    exact: accessLog !== false || needs !== undefined ||
+    exact: settled !== undefined || needs !== undefined ||
       maxInFlight !== Infinity || idleTimeoutMs !== Infinity,
     timed: needs === "latency",
     outcome: (backend, good, startedAt, reason) => {
@@ -315,11 +329,8 @@ function forwarding(
       if (needs === undefined && !worker.limited) return;
       for (const backend of pool.backends) backend.refresh();
     }),
-    settled: accessLog === false
-      ? undefined
-      : (settled: Settled) =>
-        logAccess(accessLine(settled, Date.now(), format)),
-    keyOf: keyOf(policy),
+    settled,
+    keyOf: options.key === undefined ? keyOf(policy) : undefined,
     sticky: policy.startsWith("sticky:")
       ? new Sticky(pool, policy.slice("sticky:".length), options.stickySecret)
       : undefined,

@@ -5,11 +5,11 @@
  */
 
 import type { Backend, PoolEvent, ReplaceCounts } from "../balancer.ts";
-import { wordsOf } from "../config/fault.ts";
 import type { BackendInit, ProxyOptions } from "../config/options.ts";
-import { answer } from "../proxy/errors.ts";
 import type { BunWebSocketHandlers } from "../runtime/bun/websocket.ts";
+import { answering } from "./answering.ts";
 import { type AsWorker, Core } from "./core.ts";
+import { HandedOn } from "./handler.ts";
 
 /**
  * The backends of a proxy, in their order; a change makes a new
@@ -147,7 +147,14 @@ export function assemble(
   const { forwarder, pool, callbacks, life } = core;
   const proxy: ReverseProxy = {
     fetch: answering(
-      (request, connection) => forwarder.handle(request, connection),
+      (request, connection) =>
+        connection instanceof HandedOn
+          ? forwarder.handle(
+            request,
+            connection.of(request),
+            connection.served,
+          )
+          : forwarder.handle(request, connection),
       callbacks.log,
     ),
     websocket: core.websocket,
@@ -159,26 +166,4 @@ export function assemble(
   };
   cores.set(proxy, core);
   return { proxy, core };
-}
-
-/**
- * A handler that answers whatever happens. What gets as far as here is a fault of
- * ours: it costs one request a 500, and not a library's user the process.
- */
-function answering(
-  handle: ReverseProxy["fetch"],
-  log: (line: string) => void,
-): ReverseProxy["fetch"] {
-  const failed = (error: unknown) => {
-    log(`cannot answer a request: ${wordsOf(error)}`);
-    return answer(500, "proxy_internal_error");
-  };
-  return (request, connection) => {
-    try {
-      const answered = handle(request, connection);
-      return answered instanceof Promise ? answered.catch(failed) : answered;
-    } catch (error) {
-      return failed(error);
-    }
-  };
 }

@@ -15,7 +15,9 @@ import {
   Gate,
 } from "../runtime/serve.ts";
 import { isWorker } from "../runtime/sharing.ts";
+import { answering } from "./answering.ts";
 import type { Core } from "./core.ts";
+import { OwnHandler } from "./handler.ts";
 
 /** What takes the requests of clients. */
 export interface Front {
@@ -39,15 +41,18 @@ export interface HereOptions extends ServeOptions {
 /** Listens in this process. */
 export function serveHere(
   core: Core,
-  { host, port, tls }: HereOptions,
+  { host, port, tls, fetch }: HereOptions,
 ): Front {
   const { forwarder } = core;
   const served: Served = {
     scheme: tls === undefined ? "http" : "https",
     authority: undefined,
   };
-  const gate = new Gate((request, connection) =>
-    forwarder.handle(request, connection, served)
+  const own = fetch && new OwnHandler(fetch, served, () => core.draining);
+  const gate = new Gate(
+    own === undefined
+      ? (request, connection) => forwarder.handle(request, connection, served)
+      : answering(own.handle, core.callbacks.log),
   );
   const listener = listen(gate.handle, {
     port,
@@ -64,7 +69,7 @@ export function serveHere(
       return forwarder.uploading;
     },
     get started() {
-      return forwarder.started;
+      return own?.started ?? forwarder.started;
     },
     get bridged() {
       return forwarder.bridged;

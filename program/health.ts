@@ -5,17 +5,26 @@
  * @module
  */
 
+import { oneLine, quote } from "../config/fault.ts";
+import { isToken } from "../config/grammar.ts";
 import type { Backend, Pool } from "../balancer.ts";
 import { checkedOption, optionalOption } from "../config/option.ts";
-import type { ProxyOptions } from "../config/options.ts";
+import type {
+  HealthCheck,
+  HealthOptions,
+  ProxyOptions,
+} from "../config/options.ts";
 import {
   Ejector,
   type EjectorOptions,
+  type Probe,
   Prober,
   type ProbeReport,
   type ProbeResult,
   type ProberOptions,
 } from "../health.ts";
+import { type Fields, isRequestDropped } from "../proxy/fields.ts";
+import type { ProbeOptions } from "../proxy/transport.ts";
 import type { Callbacks } from "./callbacks.ts";
 
 /** What probes and ejections go by; nothing where there are none. */
@@ -44,11 +53,12 @@ function ejectionOf(
   };
 }
 
-/** What probes go by, and what they call the backend in `Host`. */
+/** What probes go by. */
 export interface Probing extends
   Pick<
     ProberOptions,
     | "path"
+    | "called"
     | "passes"
     | "lenient"
     | "intervalMs"
@@ -56,12 +66,16 @@ export interface Probing extends
     | "rise"
     | "fall"
   > {
-  host: string | undefined;
+  /** What they ask with. */
+  asking: ProbeOptions;
+  /** What they are replaced by, if they are. */
+  check: HealthCheck | undefined;
 }
 
 function probingOf({ health }: ProxyOptions): Probing | undefined {
   if (health === false) return undefined;
-  const { path, host, status, rise, fall } = health ?? {};
+  const { path, status, rise, fall, check } = health ?? {};
+  if (check !== undefined) refuseBeside(check, health!);
   const intervalMs = checkedOption("HEALTH_INTERVAL", health?.intervalMs);
   const timeoutMs = checkedOption("HEALTH_TIMEOUT", health?.timeoutMs);
   if (timeoutMs >= intervalMs) {
@@ -71,13 +85,80 @@ function probingOf({ health }: ProxyOptions): Probing | undefined {
   }
   return {
     path: checkedOption("HEALTH_PATH", path) || "/",
-    host: optionalOption("HEALTH_HOST", host),
+    ...(check === undefined ? {} : { called: "health.check" }),
+    asking: askingOf(health ?? {}),
+    check,
     passes: statusMatcher(checkedOption("HEALTH_STATUS", status)),
     lenient: path === undefined,
     intervalMs,
     timeoutMs,
     rise: checkedOption("HEALTH_RISE", rise),
     fall: checkedOption("HEALTH_FALL", fall),
+  };
+}
+
+/** Options that say how an HTTP probe is made. */
+const OF_PROBES = ["path", "host", "status", "headers", "method"] as const;
+
+/** Refuses a check that is none, and options that it would ignore. */
+function refuseBeside(check: HealthCheck, health: HealthOptions): void {
+  if (typeof check !== "function") {
+    throw new TypeError("Cannot make a proxy: health.check is not a function");
+  }
+  const ignored = OF_PROBES.find((name) => health[name] !== undefined);
+  if (ignored !== undefined) {
+    throw new TypeError(
+      `Cannot make a proxy: health.check is set, which would ignore health.${ignored}`,
+    );
+  }
+}
+
+/** What HTTP probes ask with, checked. */
+function askingOf({ host, method, headers }: HealthOptions): ProbeOptions {
+  if (method !== undefined && !["GET", "HEAD", "OPTIONS"].includes(method)) {
+    throw new TypeError(
+      `Cannot make a proxy: health.method ${
+        quote(String(method))
+      } is not "GET", "HEAD" or "OPTIONS"`,
+    );
+  }
+  return {
+    host: optionalOption("HEALTH_HOST", host),
+    method,
+    fields: headers === undefined ? undefined : probeFieldsOf(headers),
+  };
+}
+
+function probeFieldsOf(headers: Readonly<Record<string, string>>): Fields {
+  return Object.entries(headers).map(([name, value]) => {
+    const lower = name.toLowerCase();
+    const shown = `Cannot make a proxy: health.headers has ${quote(name)}`;
+    if (!isToken(name)) throw new TypeError(`${shown}, which is no field name`);
+    if (isRequestDropped(lower)) {
+      throw new TypeError(
+        `${shown}, which ${
+          lower === "host" ? "health.host is for" : "is not for a probe to say"
+        }`,
+      );
+    }
+    // A value may be a key, and is not shown.
+    if (typeof value !== "string" || !/^[ \t!-~\x80-\xff]*$/.test(value)) {
+      throw new TypeError(`${shown}, whose value cannot be sent`);
+    }
+    return [lower, value];
+  });
+}
+
+/** A check as a probe: what it says, in a form that can stand in a log. */
+function checking(check: HealthCheck): Probe {
+  return async (backend, _path, signal) => {
+    const result = await check(backend, signal);
+    if (result === true) return { passed: true };
+    return {
+      error: typeof result === "string" && result !== ""
+        ? oneLine(result)
+        : "it did not pass",
+    };
   };
 }
 
@@ -94,7 +175,7 @@ export interface Probes {
     backend: Backend,
     path: string,
     signal: AbortSignal,
-    host: string | undefined,
+    options: ProbeOptions,
   ): Promise<ProbeResult>;
   probed: NonNullable<ProberOptions["probed"]>;
 }
@@ -114,10 +195,12 @@ export class Judges {
     this.#ejector = ejection &&
       new Ejector(pool, { ...ejection, clock, random, log });
     if (probing === undefined) return;
-    const { host, ...rest } = probing;
+    const { asking, check, ...rest } = probing;
     this.#prober = new Prober(pool, {
       ...rest,
-      probe: (backend, path, signal) => probe(backend, path, signal, host),
+      probe: check === undefined
+        ? (backend, path, signal) => probe(backend, path, signal, asking)
+        : checking(check),
       probed,
       clock,
       random,

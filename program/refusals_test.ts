@@ -25,7 +25,7 @@ Deno.test("createProxy() shows no password and no key in what it throws", () => 
     { backends: [`http://me:${key}@a.test weight=3`] },
     { backends: [{ url: `http://me:${key}@a.test/x` }] },
     { backends: [{ url: `https://me:${key}@a.test`, resolve: true }] },
-    { ...GOOD, policy: `http://me:${key}@a.test` },
+    { ...GOOD, policy: `http://me:${key}@a.test` as "p2c" },
     { ...GOOD, health: { path: `health?key=${key}` } },
     { ...GOOD, health: { path: `/health?key=${key} x` } },
     { ...GOOD, health: { status: `http://me:${key}@a.test` } },

@@ -96,7 +96,7 @@ export function serve(
   }
   if (tls !== undefined) checkTls("serve", "tls", tls, tlsFault);
   const redirectPort = checkedRedirectPort(options);
-  refuseOwn(proxy, options);
+  refuseOdd(proxy, options);
   const drainOptions = {
     delayMs: checkedOption("DRAIN_DELAY", options.drainDelayMs),
     timeoutMs: checkedOption("DRAIN_TIMEOUT", options.drainTimeoutMs),
@@ -188,8 +188,11 @@ function serveOthers(
   return { redirect, admin };
 }
 
-/** Refuses a backend that is one of the listeners. */
-function refuseOwn({ pool }: ReverseProxy, options: ServeOptions): void {
+/** Refuses a handler that is none, and a backend that is one of the listeners. */
+function refuseOdd({ pool }: ReverseProxy, options: ServeOptions): void {
+  if (options.fetch !== undefined && typeof options.fetch !== "function") {
+    throw new TypeError("Cannot serve: fetch is not a function");
+  }
   const listeners = listenersOf(options);
   for (const { url } of pool) {
     const fault = ownFault(url, listeners);

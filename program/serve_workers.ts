@@ -14,9 +14,7 @@ import { MOST_SHARED } from "../workers/capacity.ts";
 import type { Common, Crew } from "../workers/crew.ts";
 import type { Core } from "./core.ts";
 import type { Front } from "./front.ts";
-
-/** Options of a proxy that are functions, and so cannot go to a worker. */
-const ONLY_HERE = ["fetch", "clock", "random"] as const;
+import { functionsForWorkers } from "./hooks.ts";
 
 /** Options of a server with workers, checked. */
 export interface WorkersOptions extends ServeOptions {
@@ -33,9 +31,10 @@ export interface WorkersOptions extends ServeOptions {
  */
 export function serveWorkers(
   core: Core,
-  { admin, workers, redirectPort: _redirectPort, ...options }: WorkersOptions,
+  { admin, workers, fetch, redirectPort: _redirectPort, ...options }:
+    WorkersOptions,
 ): Front {
-  const plain = handedOver(core, workers);
+  const plain = handedOver(core, workers, fetch !== undefined);
   core.pool.limit(MOST_SHARED);
   const port = tryPort(options.host, options.port);
   core.hasWorkers = true;
@@ -92,9 +91,12 @@ export function serveWorkers(
 function handedOver(
   { options, pool }: Core,
   workers: number | "auto",
+  hasHandler: boolean,
 ): Omit<ProxyOptions, "backends"> {
-  const odd = ONLY_HERE.find((name) => options[name] !== undefined) ??
-    (pool.backends.some(({ answer }) => answer !== undefined)
+  const odd = functionsForWorkers(options)[0] ??
+    (hasHandler
+      ? "fetch"
+      : pool.backends.some(({ answer }) => answer !== undefined)
       ? "backends"
       : undefined);
   if (odd !== undefined) {
@@ -110,6 +112,8 @@ function handedOver(
     fetch: _fetch,
     clock: _clock,
     random: _random,
+    // Probes are made here, perhaps by a function.
+    health: _health,
     ...plain
   } = options;
   try {

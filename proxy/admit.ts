@@ -5,41 +5,28 @@
  * @module
  */
 
+import type { Arrival } from "./arrival.ts";
 import type { Context } from "./context.ts";
 import { Exchange, type Owner } from "./exchange.ts";
 import {
   destinationClimbs,
   impliedHost,
   isRefusal,
+  logsConnectionIn,
   type Refusal,
   refuseAsterisk,
   refuseFraming,
   refuseHost,
   refuseMethod,
   schemeOf,
-  type Served,
   type Target,
   targetOf,
 } from "./guard.ts";
 import type { Read } from "./headers.ts";
+import { requestContext } from "./hooks.ts";
 import { traceOf } from "./trace.ts";
 import { watchClient } from "./watch.ts";
 import { handshakeOf } from "./handshake.ts";
-
-/** A request as its server hands it over. */
-export interface Arrival {
-  readonly request: Request;
-  /** Its fields. */
-  readonly fields: Read;
-  /** What the runtime hands a handler with it. */
-  readonly connection: unknown;
-  /** How it came, from a server of our own. */
-  readonly served: Served | undefined;
-  /** The address that it came from; `null` where that is not known any more. */
-  readonly peer: string | null | undefined;
-  /** When it came. */
-  readonly at: number;
-}
 
 /** What a request asks for. */
 interface Asked {
@@ -146,11 +133,11 @@ function mark(x: Exchange, c: Context): void {
       headers: request.headers,
     });
   }
+  if (c.hooks.key !== undefined) {
+    x.key = c.hooks.key(request, requestContext(x, c));
+  }
   if (c.sticky !== undefined) x.key = c.sticky.keyOf(request.headers);
-  const authorization = fields.get("authorization");
-  // These log in a connection, and not a request (RFC 4559 §6).
-  x.alone = authorization !== null &&
-    /^(?:ntlm|negotiate)(?: |$)/i.test(authorization);
+  x.alone = logsConnectionIn(fields.get("authorization"));
   if (
     c.server.losesResets === true && x.peer !== undefined &&
     (x.scheme === "https" || fields.get("host") === null)

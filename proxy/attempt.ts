@@ -13,6 +13,7 @@ import { BAD_STATUS, failureOf, TRUNCATED, UNFRAMED } from "./failure.ts";
 import type { Fields } from "./fields.ts";
 import { lengthIn } from "./framing.ts";
 import { requestFacts } from "./headers.ts";
+import { type Edited, editRequest } from "./on_request.ts";
 import { isIdempotent } from "./retry.ts";
 import { SMALL_BODY } from "./sampling.ts";
 import { newSpanId, setSpan } from "./trace.ts";
@@ -26,6 +27,8 @@ export type Result =
   | { readonly kind: "answer"; answer: Response | Answer; body: Begun }
   /** A backend has granted a WebSocket. */
   | { readonly kind: "opened"; opened: Opened }
+  /** A hook has answered in the backend's place, or has failed. */
+  | { readonly kind: "hook"; edited: Response | Failure }
   /** No answer. */
   | { readonly kind: "failure"; failure: Failure };
 
@@ -50,18 +53,24 @@ export async function attempt(
   backend: Backend,
   c: Context,
 ): Promise<Result> {
+  let edited: Fields | undefined;
+  if (c.hooks.onRequest !== undefined) {
+    const result = await fieldsByHook(x, backend, c);
+    if (!Array.isArray(result)) return { kind: "hook", edited: result };
+    edited = result;
+  }
   let answer: Response | Answer;
   x.awaiting = true;
   try {
     if (x.upgrades && backend.answer === undefined) {
-      const asked = await upgrade(x, backend, c);
+      const asked = await upgrade(x, backend, c, edited);
       if (!(asked instanceof Response)) {
         return { kind: "opened", opened: asked };
       }
       answer = asked;
     } else {
       answer = await x.interruptible(
-        () => send(x, backend, c, undefined),
+        () => send(x, backend, c, edited),
         discard,
       );
     }
@@ -90,7 +99,7 @@ export async function attempt(
 /**
  * Asks for the rest of an answer that broke off. Its body is not begun.
  *
- * @throws What the attempt failed with.
+ * @throws What the attempt failed with, or {@linkcode Answered}.
  */
 export async function askForRest(
   x: Exchange,
@@ -98,11 +107,27 @@ export async function askForRest(
   c: Context,
   more: Fields,
 ): Promise<Response | Answer> {
+  const fields = c.hooks.onRequest === undefined
+    ? fieldsOf(x, backend, c)
+    : await fieldsByHook(x, backend, c);
+  if (!Array.isArray(fields)) {
+    if (fields instanceof Response) discard(fields);
+    throw new Answered();
+  }
+  for (const [name, value] of more) setField(fields, name, value);
   x.awaiting = true;
   try {
-    return await x.interruptible(() => send(x, backend, c, more), discard);
+    return await x.interruptible(() => send(x, backend, c, fields), discard);
   } finally {
     x.awaiting = false;
+  }
+}
+
+/** A hook has answered in place of a backend, or has failed. */
+export class Answered extends Error {
+  override readonly name = "Answered";
+  constructor() {
+    super("Cannot ask a backend: a hook has answered in its place");
   }
 }
 
@@ -149,12 +174,13 @@ async function upgrade(
   x: Exchange,
   backend: Backend,
   c: Context,
+  edited: Fields | undefined,
 ): Promise<Opened | Response> {
   const asked = await askBackend({
     transport: c.transport,
     backend,
     target: x.target.text,
-    fields: fieldsOf(x, backend, c, undefined),
+    fields: edited ?? fieldsOf(x, backend, c),
     signal: x.controller.signal,
     connectTimeoutMs: c.connectTimeoutMs,
   });
@@ -164,19 +190,18 @@ async function upgrade(
   throw x.cause;
 }
 
-/** Step 5. */
+/** Step 5; with fields that are ready, or as step 4 makes them. */
 function send(
   x: Exchange,
   backend: Backend,
   c: Context,
-  more: Fields | undefined,
+  ready: Fields | undefined,
 ): Promise<Response | Answer> {
   const { transport } = c;
   const { upload } = x;
-  const copied = more === undefined ? copyOf(x, backend, c) : undefined;
-  const fields = copied === undefined
-    ? fieldsOf(x, backend, c, more)
-    : NO_FIELDS;
+  const copied = ready === undefined ? copyOf(x, backend, c) : undefined;
+  const fields = ready ??
+    (copied === undefined ? fieldsOf(x, backend, c) : NO_FIELDS);
   const whole = upload.kind === "whole" ? upload.bytes : undefined;
   const payload: Payload = upload.kind === "none" || upload.kind === "whole"
     ? undefined
@@ -221,7 +246,7 @@ async function call(
     (init as { duplex?: string }).duplex = "half";
   }
   if (length !== undefined) headers.set("content-length", String(length));
-  const host = x.host ?? x.backend!.authority;
+  const host = x.hookHost ?? x.host ?? x.backend!.authority;
   const url = `${x.scheme}://${host}${x.target.text}`;
   return await answer(new Request(url, init), {
     clientAddress: x.peer === undefined
@@ -237,16 +262,23 @@ function fieldsOf(
   x: Exchange,
   backend: Backend,
   { rules, hostHeader }: Context,
-  more: Fields | undefined,
 ): Fields {
   const fields = rules.fields(x.fields, requestFacts(x, backend, hostHeader));
   if (x.requestId !== undefined) setField(fields, "x-request-id", x.requestId);
   if (x.trace !== undefined) setSpan(fields, x.trace, x.spanId = newSpanId());
   if (x.method === "OPTIONS") countDown(fields);
-  if (more !== undefined) {
-    for (const [name, value] of more) setField(fields, name, value);
-  }
   return fields;
+}
+
+/** Step 4 with a hook behind it. */
+function fieldsByHook(
+  x: Exchange,
+  backend: Backend,
+  c: Context,
+): Promise<Edited> {
+  // That of the attempt before.
+  x.hookHost = undefined;
+  return editRequest(x, backend, fieldsOf(x, backend, c), c);
 }
 
 /** Step 4 where a copy of the client's fields will do. */

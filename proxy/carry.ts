@@ -6,11 +6,12 @@
  */
 
 import type { Backend } from "../balancer.ts";
-import { askForRest, sourceOf } from "./attempt.ts";
+import { Answered, askForRest, sourceOf } from "./attempt.ts";
 import { type Chunk, CutShort, type Reading } from "./body.ts";
 import type { Context } from "./context.ts";
 import type { Exchange } from "./exchange.ts";
 import { failureOf, TRUNCATED } from "./failure.ts";
+import { withdraw } from "./hooks.ts";
 import { attemptFailed, judge, mayRetry } from "./judge.ts";
 import { pick } from "./pick.ts";
 import type { Carried } from "./resume.ts";
@@ -101,6 +102,10 @@ async function takeUp(
       leave(x);
       failure = TRUNCATED;
     } catch (error) {
+      if (error instanceof Answered) {
+        withdraw(x);
+        return undefined;
+      }
       failure = failureOf(x, error, c);
       attemptFailed(x, failure, c);
     }

@@ -12,6 +12,7 @@ import type { Limits } from "./exchange.ts";
 import type { HostHeader, RequestRules } from "./headers.ts";
 import type { InFlight } from "./in_flight.ts";
 import type { KeyOf } from "./keys.ts";
+import type { Hooks } from "./hook_types.ts";
 import type { Explainer, Meter, Settled } from "./observed.ts";
 import type { RetryBudget } from "./retry.ts";
 import type { Sampling } from "./sampling.ts";
@@ -67,6 +68,8 @@ export interface ForwarderOptions extends Limits {
   settled: ((settled: Settled) => void) | undefined;
   /** What the pool's policy hashes; none when it hashes nothing. */
   keyOf: KeyOf | undefined;
+  /** What users have set to be called on a request's way. */
+  hooks: Hooks;
   /** The cookies of a policy that sticks; none when it does not. */
   sticky: Sticky | undefined;
   /** Whether the pool's policy goes by latencies. */
@@ -87,6 +90,8 @@ export interface Context extends ForwarderOptions {
   readonly streams: Streams;
   /** What all WebSockets may keep. */
   readonly bridges: BridgeBudget;
+  /** Ends what is waited for outside of any exchange, when all is to end. */
+  readonly waiting: Set<() => void>;
   /** Whether WebSockets are to be closed, since this process ends. */
   goneAway: boolean;
   /** Counts; none until figures are wanted. */

@@ -5,11 +5,30 @@
  * @module
  */
 
+/** An error type of RFC 9209 §2.3. */
+export type ErrorType =
+  | "destination_unavailable"
+  | "connection_limit_reached"
+  | "connection_refused"
+  | "connection_terminated"
+  | "connection_timeout"
+  | "dns_error"
+  | "destination_ip_unroutable"
+  | "tls_protocol_error"
+  | "tls_certificate_error"
+  | "http_response_incomplete"
+  | "http_response_timeout"
+  | "http_protocol_error"
+  | "http_request_error"
+  | "http_request_denied"
+  | "proxy_loop_detected"
+  | "proxy_internal_error";
+
 /**
  * Status of each error type, as RFC 9209 §2.3 recommends it. The last group has
  * no type of its own there and uses the nearest, see {@linkcode answer}.
  */
-export const STATUS = {
+export const STATUS: Readonly<Record<ErrorType, number>> = {
   destination_unavailable: 503,
   connection_limit_reached: 503,
   connection_refused: 502,
@@ -26,10 +45,7 @@ export const STATUS = {
   http_request_denied: 403,
   proxy_loop_detected: 508,
   proxy_internal_error: 500,
-} as const;
-
-/** An error type of RFC 9209 §2.3. */
-export type ErrorType = keyof typeof STATUS;
+};
 
 /** Why a request could not be answered by a backend. */
 export class ProxyError extends Error {
@@ -73,6 +89,11 @@ const SENTENCES: Readonly<Record<number, string>> = {
   508: "Loop detected: this request has been through here before.",
 };
 
+/** What is said of a status where nothing more is known. */
+export function sentenceOf(status: number): string {
+  return SENTENCES[status] ?? "Error.";
+}
+
 /** Extras of an {@linkcode answer}. */
 export interface AnswerOptions {
   /** What was wrong, when it can be said without naming anything inside. */
@@ -92,7 +113,7 @@ export function answer(
   type: ErrorType,
   { sentence, fields, head = false }: AnswerOptions = {},
 ): Response {
-  const text = `${sentence ?? SENTENCES[status] ?? "Error."}\n`;
+  const text = `${sentence ?? sentenceOf(status)}\n`;
   return new Response(head ? null : text, {
     status,
     headers: {

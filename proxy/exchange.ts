@@ -57,6 +57,10 @@ export class Exchange extends Swept implements RelayOwner {
   answered = false;
   /** Whether a backend's response header is being waited for. */
   awaiting = false;
+  /** The `Host` that a hook has set for the current attempt, if one has. */
+  hookHost: string | undefined;
+  /** Since when a hook is being waited for, if one is. */
+  hookAt: number | undefined;
   /** Whether the request is over. */
   over = false;
   /** The backend of the current attempt. */
@@ -202,7 +206,10 @@ export class Exchange extends Swept implements RelayOwner {
   /** Which time limit has run out, if any has. */
   #overdue(now: number): Error | undefined {
     const { timeoutMs, clientTimeoutMs, idleTimeoutMs } = this.#owner.limits;
-    const { clientBody, relay } = this;
+    const { clientBody, relay, hookAt } = this;
+    if (hookAt !== undefined) {
+      return now - hookAt >= timeoutMs ? TIMED_OUT : undefined;
+    }
     if (clientBody?.waits === true && !this.answered) {
       // While the client sends its body, it is the one that is waited for.
       return now - clientBody.movedAt >= clientTimeoutMs

@@ -38,6 +38,13 @@ export const SLOW_CLIENT: Failure = {
   fault: "client",
   reason: "the client did not send its body in time",
 };
+/** A hook has failed, which no backend is blamed for. */
+export const HOOK_FAILED: Failure = {
+  type: "proxy_internal_error",
+  sent: false,
+  fault: "none",
+  reason: "a hook has failed",
+};
 const SLOW_BACKEND: Failure = {
   type: "http_response_timeout",
   sent: true,

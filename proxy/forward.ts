@@ -9,7 +9,8 @@
  */
 
 import { peerOf } from "./addresses.ts";
-import { admit, type Arrival } from "./admit.ts";
+import { admit } from "./admit.ts";
+import type { Arrival } from "./arrival.ts";
 import { attempt } from "./attempt.ts";
 import { BridgeBudget } from "./bridge_budget.ts";
 import type { Context, ForwarderOptions } from "./context.ts";
@@ -19,6 +20,8 @@ import { failureOf } from "./failure.ts";
 import { CLIMBING, type Served } from "./guard.ts";
 import { attemptFailed, mayRetry, relayed } from "./judge.ts";
 import type { Explainer, Meter } from "./observed.ts";
+import { answerByHook } from "./on_request.ts";
+import { respondByHook } from "./on_response.ts";
 import { answerWith, giveUp, refuse } from "./own_answer.ts";
 import { pick } from "./pick.ts";
 import { join, respond } from "./respond.ts";
@@ -39,10 +42,12 @@ export class Forwarder implements Owner {
   constructor(options: ForwarderOptions) {
     this.context = {
       ...options,
-      exact: options.exact || options.resume,
+      exact: options.exact || options.resume ||
+        options.hooks.onResponse !== undefined,
       sampling: new Sampling(),
       streams: new Streams(),
       bridges: new BridgeBudget(options.maxMessageBytes),
+      waiting: new Set(),
       goneAway: false,
       meter: undefined,
       explainer: undefined,
@@ -97,7 +102,7 @@ export class Forwarder implements Owner {
         if (x.target.climbs && backend.basePath !== "") {
           leave(x);
           const { status, type, sentence } = CLIMBING;
-          return answerWith(x, status, type, c, sentence);
+          return await answerWith(x, status, type, c, { sentence });
         }
         if (failure !== undefined) x.attemptAt = c.clock.now();
         // 4. Rewrite, and 5. send. Not awaited further than the header.
@@ -107,7 +112,13 @@ export class Forwarder implements Owner {
           return await join(x, backend, result.opened, c);
         }
         if (result.kind === "answer") {
-          return respond(x, backend, result.answer, result.body, c);
+          const { answer, body } = result;
+          return c.hooks.onResponse === undefined || body instanceof Response
+            ? respond(x, backend, answer, body, c)
+            : await respondByHook(x, backend, answer, body, c);
+        }
+        if (result.kind === "hook") {
+          return await answerByHook(x, result.edited, c);
         }
         failure = result.failure;
         attemptFailed(x, failure, c);
@@ -174,6 +185,7 @@ export class Forwarder implements Owner {
   /** Ends all that is under way: with an answer where there is none yet. */
   cut(): void {
     for (const x of this.#exchanges()) x.end(STOPPED);
+    for (const stop of this.context.waiting) stop();
   }
 
   #exchanges(): Iterable<Exchange> {

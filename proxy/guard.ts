@@ -312,6 +312,15 @@ export function destinationClimbs(method: string, headers: Read): boolean {
   return destination !== null && climbs(destination.split(/[?#]/, 1)[0]!);
 }
 
+/**
+ * Whether an `Authorization` logs a connection in, and not a request (RFC 4559
+ * §6).
+ */
+export function logsConnectionIn(authorization: string | null): boolean {
+  return authorization !== null &&
+    /^(?:ntlm|negotiate)(?: |$)/i.test(authorization);
+}
+
 /** A target with something unusual in it. */
 function oddTarget(text: string): Target | Refusal {
   // A raw byte past ASCII, a control, a space, a backslash or a fragment is no

@@ -46,6 +46,8 @@ export interface RequestParts {
   readonly peer: string | undefined;
   /** The `Host` that the client sent, if it sent one. */
   readonly host: string | undefined;
+  /** The `Host` that a hook has set for the backend, if one has. */
+  readonly hookHost?: string | undefined;
   /** Scheme of its connection: `http` or `https`. */
   readonly scheme: string;
 }
@@ -73,10 +75,11 @@ function isSecure({ origin }: BackendParts): boolean {
 }
 
 function backendHost(
-  { host }: RequestParts,
+  { host, hookHost }: RequestParts,
   backend: BackendParts,
   hostHeader: HostHeader,
 ): string {
+  if (hookHost !== undefined) return hookHost;
   const preserve = hostHeader === "preserve" ||
     (hostHeader === "auto" && !isSecure(backend));
   // A client that named none (HTTP/1.0) leaves the backend its own name.

@@ -5,13 +5,17 @@
  * @module
  */
 
-import { type Arrival, TOO_LARGE_BODY } from "./admit.ts";
+import { TOO_LARGE_BODY } from "./admit.ts";
+import type { Arrival } from "./arrival.ts";
 import type { Context } from "./context.ts";
-import { answer, type ErrorType, STATUS } from "./errors.ts";
+import { answer, type ErrorType, sentenceOf, STATUS } from "./errors.ts";
 import type { Exchange } from "./exchange.ts";
 import { TOO_LARGE } from "./reasons.ts";
 import { SLOW_CLIENT } from "./failure.ts";
 import type { Refusal } from "./guard.ts";
+import type { ProxyFailure, RequestContext } from "./hook_types.ts";
+import { addressOf, requestContext } from "./hooks.ts";
+import { answerOrOurs } from "./on_error.ts";
 import { explanation, settle, settleRefused } from "./settle.ts";
 import type { Failure } from "./transport.ts";
 
@@ -20,7 +24,7 @@ export function refuse(
   { status, type, sentence, fields }: Refusal,
   arrival: Arrival,
   c: Context,
-): Response {
+): Response | Promise<Response> {
   const { method } = arrival.request;
   const response = status === 204
     ? new Response(null, { status, headers: fields ?? {} })
@@ -29,11 +33,47 @@ export function refuse(
       fields: { ...fieldsOf(status, undefined, c), ...fields },
       head: method === "HEAD",
     });
-  // A client that has left takes no answer.
-  const bytes = status === 499 ? 0 : bytesOf(response, method);
-  settleRefused(status, bytes, arrival, c);
-  const { request, connection } = arrival;
-  return c.server.parting?.(request, connection, response) ?? response;
+  const settled = (response: Response): Response => {
+    // A client that has left takes no answer.
+    const bytes = status === 499 ? 0 : bytesOf(response, method);
+    settleRefused(
+      status === 499 ? status : response.status,
+      bytes,
+      arrival,
+      c,
+    );
+    const { request, connection } = arrival;
+    return c.server.parting?.(request, connection, response) ?? response;
+  };
+  if (!isReplaceable(status, c)) return settled(response);
+  const reason = sentence ?? sentenceOf(status);
+  return answerOrOurs(
+    response,
+    { status, type, reason },
+    refusedContext(arrival, c),
+    c,
+  ).then(settled);
+}
+
+/** What the hook is told of a request that was never under way. */
+function refusedContext(
+  { request, peer }: Arrival,
+  c: Context,
+): RequestContext {
+  return {
+    request,
+    clientAddress: addressOf(request, peer ?? undefined, c),
+    requestId: undefined,
+    // Asked for by the hook only: to make one costs something on Deno.
+    get signal() {
+      return request.signal;
+    },
+  };
+}
+
+/** Whether a hook may answer in place of us: not an `Allow`, nor a client that left. */
+function isReplaceable(status: number, { hooks }: Context): boolean {
+  return hooks.onError !== undefined && status >= 400 && status !== 499;
 }
 
 /** Answers a request whose last attempt has failed, or that had none. */
@@ -41,39 +81,45 @@ export function giveUp(
   x: Exchange,
   failure: Failure | undefined,
   c: Context,
-): Response {
+): Response | Promise<Response> {
   if (failure === undefined) {
-    // No backend can take the request.
-    return answerWith(x, 503, "destination_unavailable", c);
+    return answerWith(x, 503, "destination_unavailable", c, {
+      reason: "no backend can take the request",
+    });
   }
+  const { reason } = failure;
   if (x.cause === TOO_LARGE) {
     const { status, type } = TOO_LARGE_BODY;
     return answerWith(x, status, type, c);
   }
-  if (failure === SLOW_CLIENT) return answerWith(x, 408, failure.type, c);
+  if (failure === SLOW_CLIENT) {
+    return answerWith(x, 408, failure.type, c, { reason });
+  }
   if (failure.fault === "client") {
     // The client never sees it; the number is the one that nginx gave this end.
     return answerWith(x, 499, "http_request_error", c);
   }
   const status = failure.status ??
     (failure.fault === "proxy" ? 503 : STATUS[failure.type]);
-  return answerWith(x, status, failure.type, c);
+  return answerWith(x, status, failure.type, c, { reason });
 }
 
-/** Ends an exchange with an answer of our own. */
+/** Ends an exchange with an answer of our own, or a hook's in its place. */
 export function answerWith(
   x: Exchange,
   status: number,
   type: ErrorType,
   c: Context,
-  sentence?: string,
-): Response {
+  { sentence, reason = sentence ?? sentenceOf(status) }: {
+    /** Said to the client; none for what its status always says. */
+    sentence?: string | undefined;
+    /** Told to a hook. */
+    reason?: string | undefined;
+  } = {},
+): Response | Promise<Response> {
   x.status = status;
   x.answered = true;
-  // Deno keeps a connection for as long as its request might still be read.
-  if (x.clientBody?.ended === false && "abandon" in x.upload) {
-    x.upload.abandon(status);
-  }
+  abandonUpload(x, status);
   const fields = fieldsOf(status, x.requestId, c);
   if (x.explained) fields["server-timing"] = explanation(x, c);
   const response = answer(status, type, {
@@ -81,10 +127,29 @@ export function answerWith(
     fields,
     head: x.method === "HEAD",
   });
+  if (!isReplaceable(status, c)) return ended(x, response, c);
+  const failure: ProxyFailure = { status, type, reason };
+  return answerOrOurs(response, failure, requestContext(x, c), c)
+    .then((response) => {
+      x.status = response.status;
+      return ended(x, response, c);
+    });
+}
+
+/** The request is over, with this answer. */
+function ended(x: Exchange, response: Response, c: Context): Response {
   // A client that has left takes no answer.
-  x.bytes = status === 499 ? 0 : bytesOf(response, x.method);
+  x.bytes = x.status === 499 ? 0 : bytesOf(response, x.method);
   settle(x, c);
   return c.server.parting?.(x.request, x.connection, response) ?? response;
+}
+
+/** Takes no more of an upload, where an answer is given before its end. */
+export function abandonUpload(x: Exchange, status: number): void {
+  // Deno keeps a connection for as long as its request might still be read.
+  if (x.clientBody?.ended === false && "abandon" in x.upload) {
+    x.upload.abandon(status);
+  }
 }
 
 function fieldsOf(

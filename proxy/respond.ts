@@ -37,7 +37,7 @@ export function respond(
   answered(x, status, c);
   if ("forget" in x.upload) x.upload.forget();
   else x.upload = NO_UPLOAD;
-  if (isReading(body)) relay(x, answer, body, c);
+  if (isReading(body)) x.relay = new Relay(sourceFor(x, answer, body, c), x);
   const added = addedTo(x, backend, answer, c);
   const out = asItIs(x, backend, body, added, c) ?? c.server.respond(
     status,
@@ -115,29 +115,26 @@ export async function join(
   });
   if (answer instanceof Response) return answer;
   const type = answer === 499 ? "http_request_error" : "proxy_internal_error";
-  const out = answerWith(x, answer, type, c);
+  const out = await answerWith(x, answer, type, c);
   bridge.abandon();
   return out;
 }
 
-/** Hands a body on, and has it carried on if it breaks. */
-function relay(
+/** Where a body comes from: from elsewhere too, where it can be carried on. */
+export function sourceFor(
   x: Exchange,
   answer: Response | Answer,
   source: Reading,
   c: Context,
-): void {
+): Reading {
   const carried = c.resume
     ? carriedOf(x.method, x.request.headers, answer)
     : undefined;
-  const from = carried === undefined
-    ? source
-    : carriedOn(x, source, carried, c);
-  x.relay = new Relay(from, x);
+  return carried === undefined ? source : carriedOn(x, source, carried, c);
 }
 
 /** Fields that an answer gets from us, if any. */
-function addedTo(
+export function addedTo(
   x: Exchange,
   backend: Backend,
   answer: { readonly headers: Read },

@@ -5,7 +5,7 @@
  */
 
 import type { Backend } from "../balancer.ts";
-import type { Arrival } from "./admit.ts";
+import type { Arrival } from "./arrival.ts";
 import type { Context } from "./context.ts";
 import { type Exchange, statusOf } from "./exchange.ts";
 

@@ -108,6 +108,25 @@ export interface Native {
   strip?(response: Response, basePath: string): boolean;
 }
 
+/** What a probe says, where that is not what it usually says. */
+export interface ProbeOptions {
+  /** What `Host` says in place of the backend's own. */
+  readonly host?: string | undefined;
+  /** The method. @default {"GET"} */
+  readonly method?: string | undefined;
+  /** Further fields, in lower case; they go before a probe's own. */
+  readonly fields?: Fields | undefined;
+}
+
+/** Fields of a probe: its own, and those that it is told. */
+export function probeFields(
+  own: Fields,
+  { fields = [] }: ProbeOptions,
+): Fields {
+  const told = new Set(fields.map(([name]) => name));
+  return [...own.filter(([name]) => !told.has(name)), ...fields];
+}
+
 /** How requests get to backends. */
 export interface Transport {
   /** What can be done with its answers, if they are those of `fetch`. */
@@ -127,15 +146,12 @@ export interface Transport {
    * may be nothing left to start it with.
    */
   warm?(): void;
-  /**
-   * Asks a backend for its health, on a connection of its own; `host` is what
-   * `Host` says in place of the backend's own.
-   */
+  /** Asks a backend for its health, on a connection of its own. */
   probe(
     backend: Backend,
     path: string,
     signal: AbortSignal,
-    host?: string,
+    options?: ProbeOptions,
   ): Promise<ProbeResult>;
   /**
    * Opens a connection to a backend, for bytes; it is paused. `limitMs` is for

@@ -14,6 +14,7 @@ import type {
   FetchTransport,
   Native,
   Outgoing,
+  ProbeOptions,
   Transport,
 } from "../proxy/transport.ts";
 
@@ -61,9 +62,9 @@ export class AutoTransport implements Transport {
     backend: Backend,
     path: string,
     signal: AbortSignal,
-    host?: string,
+    options?: ProbeOptions,
   ): Promise<ProbeResult> {
-    return this.#sockets.probe(backend, path, signal, host);
+    return this.#sockets.probe(backend, path, signal, options);
   }
 
   dial(

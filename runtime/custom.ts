@@ -4,7 +4,11 @@
  * @module
  */
 
-import type { FetchTransport, Transport } from "../proxy/transport.ts";
+import {
+  type FetchTransport,
+  probeFields,
+  type Transport,
+} from "../proxy/transport.ts";
 import { probeFailure } from "./failures.ts";
 
 /**
@@ -36,13 +40,15 @@ export function customTransport(
       return await send(url, init);
     },
     classify: (error) => own.classify(error),
-    async probe(backend, path, signal, host = backend.authority) {
+    async probe(backend, path, signal, options = {}) {
+      const { host = backend.authority, method = "GET" } = options;
       try {
         const url = `${backend.origin}${backend.basePath}${path}`;
         const response = await send(url, {
           redirect: "manual",
           signal,
-          headers: { host },
+          method,
+          headers: probeFields([["host", host]], options),
         });
         response.body?.cancel().catch(() => {});
         return { status: response.status };

@@ -22,6 +22,8 @@ export interface ListenOptions {
   tls?: { cert: string; key: string } | undefined;
   /** Whether other workers listen on the same port. */
   shared?: boolean | undefined;
+  /** Whether a refusal may come later than at once. */
+  refusesLate?: boolean | undefined;
   /** What takes WebSockets, on Bun; none are taken there without it. */
   websocket?: BunWebSocketHandlers | undefined;
   /** Takes a line for the log. */

@@ -16,11 +16,13 @@ import type { CountingSocket } from "../http/connection.ts";
 import type { Pool } from "../http/pool.ts";
 import type { Socket } from "../http/socket.ts";
 import { AnswerLines } from "../proxy/fields.ts";
-import type {
-  Answer,
-  Failure,
-  Outgoing,
-  Transport,
+import {
+  type Answer,
+  type Failure,
+  type Outgoing,
+  probeFields,
+  type ProbeOptions,
+  type Transport,
 } from "../proxy/transport.ts";
 import { Batched } from "./batched.ts";
 import type { Clock } from "../base/clock.ts";
@@ -100,13 +102,18 @@ export class SocketTransport implements Transport {
     backend: Backend,
     path: string,
     signal: AbortSignal,
-    host: string = backend.authority,
+    options: ProbeOptions = {},
   ): Promise<ProbeResult> {
+    const { host = backend.authority, method = "GET" } = options;
+    const { userAgent } = this.#options;
     try {
       const { status, body } = await this.#pool(backend).send({
-        method: "GET",
+        method,
         target: backend.basePath + path,
-        fields: [["host", host], ["user-agent", this.#options.userAgent]],
+        fields: probeFields(
+          [["host", host], ["user-agent", userAgent]],
+          options,
+        ),
         repeatable: true,
         // A probe asks whether new connections are taken.
         alone: true,

@@ -320,6 +320,7 @@ export async function simulate(scenario: Scenario): Promise<Outcome> {
     outcome: (...given) => ejector.outcome(...given),
     settled: undefined,
     keyOf: undefined,
+    hooks: { failed() {} },
     closing: () => false,
     log: (line) => outcome.events.push({ at: clock.now(), what: line }),
   };

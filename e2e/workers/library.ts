@@ -7,7 +7,17 @@
  */
 
 import process from "node:process";
-import { createProxy, serve } from "../../mod.ts";
+import { createProxy, type ProxyOptions, serve } from "../../mod.ts";
+
+/** Each option that is a function which a worker would have to call. */
+const HOOKS: readonly [string, Partial<ProxyOptions>][] = [
+  ["onRequest", { onRequest() {} }],
+  ["onResponse", { onResponse() {} }],
+  ["onError", { onError() {} }],
+  ["onSettled", { onSettled() {} }],
+  ["key", { key: () => "" }],
+  ["policy", { policy: ([first]) => first }],
+];
 
 if (import.meta.main) {
   const { BACKENDS = "", ODD } = process.env;
@@ -17,14 +27,33 @@ if (import.meta.main) {
     ...(ODD === "fetch" ? { fetch: globalThis.fetch } : {}),
     // No option of ours, but one that is there.
     ...(ODD === "unknown" ? { unknown: () => {} } : {}),
+    ...(ODD === "check"
+      ? { health: { check: ({ url }) => url === urls[0] || "not the first" } }
+      : {}),
   });
   await proxy.ready;
+  for (const [name, options] of ODD === "hooks" ? HOOKS : []) {
+    const { policy } = options;
+    const hooked = createProxy({
+      backends: urls,
+      health: false,
+      ...options,
+      policy: policy ?? "uri_hash",
+    });
+    try {
+      serve(hooked, { port: 0, host: "127.0.0.1", workers: 2 });
+    } catch (error) {
+      console.log(`${name}: ${error}`);
+    }
+    await hooked.stop();
+  }
   try {
     const server = serve(proxy, {
       port: 0,
       host: "127.0.0.1",
       workers: 2,
       admin: { port: 0, host: "127.0.0.1" },
+      ...(ODD === "hooks" ? { fetch: proxy.fetch } : {}),
     });
     process.on("SIGTERM", () => void server.stop());
     server.finished.then(() => {

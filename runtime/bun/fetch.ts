@@ -10,11 +10,13 @@ import type { ProbeResult } from "../../health.ts";
 import { type Fields, RESPONSE_DROPPED } from "../../proxy/fields.ts";
 import { lengthIn } from "../../proxy/framing.ts";
 import type { Socket } from "../../proxy/socket.ts";
-import type {
-  Failure,
-  FetchTransport,
-  Native,
-  Outgoing,
+import {
+  type Failure,
+  type FetchTransport,
+  type Native,
+  type Outgoing,
+  probeFields,
+  type ProbeOptions,
 } from "../../proxy/transport.ts";
 import { Batched } from "../batched.ts";
 import { destinationOf } from "../destination.ts";
@@ -158,16 +160,17 @@ export class BunFetch implements FetchTransport {
     backend: Backend,
     path: string,
     signal: AbortSignal,
-    host?: string,
+    options: ProbeOptions = {},
   ): Promise<ProbeResult> {
     const init = this.#init(backend);
     init.signal = signal;
     // A connection of its own: a probe asks whether new ones are taken.
     init.keepalive = false;
-    init.headers = [
-      ["host", host ?? backend.authority],
+    init.method = options.method ?? "GET";
+    init.headers = probeFields([
+      ["host", options.host ?? backend.authority],
       ["user-agent", this.#userAgent],
-    ];
+    ], options);
     try {
       const response = await fetch(
         `${backend.origin}${backend.basePath}${path}`,

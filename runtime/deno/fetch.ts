@@ -12,11 +12,13 @@ import { type Fields, isResponseDropped } from "../../proxy/fields.ts";
 import { declaredLength, lengthIn } from "../../proxy/framing.ts";
 import { isMapped } from "../../proxy/mapping.ts";
 import type { Socket } from "../../proxy/socket.ts";
-import type {
-  Failure,
-  FetchTransport,
-  Native,
-  Outgoing,
+import {
+  type Failure,
+  type FetchTransport,
+  type Native,
+  type Outgoing,
+  probeFields,
+  type ProbeOptions,
 } from "../../proxy/transport.ts";
 import { Batched } from "../batched.ts";
 import { destinationOf } from "../destination.ts";
@@ -131,15 +133,16 @@ export class DenoFetch implements FetchTransport {
     backend: Backend,
     path: string,
     signal: AbortSignal,
-    host?: string,
+    options: ProbeOptions = {},
   ): Promise<ProbeResult> {
-    const fields: Fields = [
-      ["host", host ?? backend.authority],
+    const fields = probeFields([
+      ["host", options.host ?? backend.authority],
       ["accept-encoding", "identity"],
       ["user-agent", this.#options.userAgent ?? "sluice"],
-    ];
+    ], options);
     const url = `${backend.origin}${backend.basePath}${path}`;
     const init: DenoInit = {
+      method: options.method ?? "GET",
       redirect: "manual",
       signal,
       // A connection of its own: a probe asks whether new ones are taken.
