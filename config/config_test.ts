@@ -33,6 +33,7 @@ Deno.test("readSettings() puts each setting into the field its row names", () =>
     HOST: ["[::1]", "::1"],
     TLS_CERT: ["/cert", CERT],
     TLS_KEY: ["/key", KEY],
+    REDIRECT_PORT: ["80", 80],
     WORKERS: ["auto", "auto"],
     POLICY: ["sticky:lb", "sticky:lb"],
     HEALTH_PATH: ["/up?full=1", "/up?full=1"],
@@ -206,6 +207,35 @@ Deno.test("readSettings() says nothing of foreign variables", () => {
 
 Deno.test("readSettings() says nothing of a near miss beside the right name", () => {
   usable({ BACKENDS: A, RETRY: "1", RETRIES: "1", TIMEOUTS: "" });
+});
+
+Deno.test("readSettings() refuses a redirect port that is another listener's", () => {
+  const cases: [env: Record<string, string>, wants: RegExp | undefined][] = [
+    [{}, undefined],
+    [{ PORT: "80" }, /^REDIRECT_PORT: "80" is the PORT as well/],
+    [{ ADMIN_PORT: "80" }, undefined],
+    [{ ADMIN_PORT: "80", HOST: "::" }, /is the ADMIN_PORT as well/],
+    [{ REDIRECT_PORT: "0", PORT: "0" }, undefined],
+    [{ REDIRECT_PORT: "off", PORT: "80" }, undefined],
+  ];
+  const files = { "/cert": CERT, "/key": KEY };
+  for (const [env, wants] of cases) {
+    const config = settings(
+      {
+        BACKENDS: A,
+        HOST: "10.0.0.1",
+        TLS_CERT: "/cert",
+        TLS_KEY: "/key",
+        REDIRECT_PORT: "80",
+        ...env,
+      },
+      [],
+      files,
+    );
+    const found = config.kind === "faults" ? config.faults : [];
+    assert.equal(found.length, wants === undefined ? 0 : 1, `${found}`);
+    if (wants !== undefined) assert.match(found[0]!, wants);
+  }
 });
 
 Deno.test("readSettings() asks for BACKEND where variables may not be listed", () => {

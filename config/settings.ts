@@ -54,6 +54,7 @@ export type SettingValues = {
   HOST: string;
   TLS_CERT: string;
   TLS_KEY: string;
+  REDIRECT_PORT: number | false;
   WORKERS: number | "auto";
   POLICY: PolicyName;
   HEALTH_PATH: string | false;
@@ -182,13 +183,21 @@ export const SETTINGS: {
     grammar: file,
     default: "",
     field: "serve.tls.cert",
-    help: "PEM: the certificate and its chain, to serve HTTPS",
+    help:
+      "PEM: the certificate and its chain, to serve HTTPS; read again, with its key, when they change and on SIGHUP",
   },
   TLS_KEY: {
     grammar: file,
     default: "",
     field: "serve.tls.key",
     help: "PEM: its private key",
+  },
+  REDIRECT_PORT: {
+    grammar: orOff(port),
+    default: "off",
+    field: "serve.redirectPort",
+    help:
+      "A second port, which answers 308 to the same URL with `https:`; only with TLS",
   },
   WORKERS: {
     grammar: orWord("auto", "auto", integer(1, 256)),
@@ -428,14 +437,6 @@ export const SETTINGS: {
 export const SETTING_NAMES: readonly SettingName[] = Object.keys(
   SETTINGS,
 ) as SettingName[];
-
-/** The flags that are no settings. They take no value. */
-export const COMMANDS: Readonly<Record<string, string>> = {
-  "--help": "Print this",
-  "--version": "Print the version",
-  "--check":
-    "Read the settings, probe each backend once, print what was found and the narrowest Deno permissions; exit 0, 1 when a backend does not answer well, 2 when a setting is wrong",
-};
 
 /** The flag of a setting: `--health-path` for `HEALTH_PATH`. */
 export function flagOf(name: SettingName): string {

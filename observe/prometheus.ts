@@ -20,6 +20,8 @@ export interface State {
   report: (backend: Backend) => ProbeReport | undefined;
   /** Whether the proxy is draining. */
   draining: boolean;
+  /** The certificate that new connections are shown, if any. */
+  certificate?: { readonly expiresAt: number } | undefined;
   /** Version of this program. */
   version: string;
   /** The process around it. */
@@ -250,7 +252,10 @@ function writeTotals(page: Page, snapshot: Snapshot, draining: boolean): void {
 }
 
 /** The process, and what runs in it. */
-function writeProcess(page: Page, { process, version }: State): void {
+function writeProcess(
+  page: Page,
+  { process, certificate, version }: State,
+): void {
   const singles: Single[] = [
     [
       "process_resident_memory_bytes",
@@ -273,6 +278,14 @@ function writeProcess(page: Page, { process, version }: State): void {
   ];
   for (const [name, type, help, value] of singles) {
     page.single(name, type, help, value);
+  }
+  if (certificate !== undefined) {
+    page.single(
+      "sluice_certificate_expiry_seconds",
+      "gauge",
+      "When the certificate expires that new connections are shown, since 1970",
+      certificate.expiresAt / 1000,
+    );
   }
   page.head("sluice_build_info", "gauge", "What runs here; always 1");
   page.value(1, {

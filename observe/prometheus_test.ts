@@ -5,7 +5,10 @@ import { prometheusText } from "./prometheus.ts";
 
 const HOSTILE = '"} 1\nforged{a="b"} \\ \x1b[31m\u2028 <b>%s';
 
-function page(url: string): string {
+function page(
+  url: string,
+  certificate?: Parameters<typeof prometheusText>[1]["certificate"],
+): string {
   const pool = new Pool([{ url, weight: 3 }]);
   const [backend] = [...pool];
   const metrics = new Metrics(pool, {
@@ -29,6 +32,7 @@ function page(url: string): string {
       failed: 2,
     }),
     draining: false,
+    certificate,
     version: "1.2.3",
     process: {
       runtime: "deno",
@@ -39,6 +43,14 @@ function page(url: string): string {
     },
   });
 }
+
+Deno.test("prometheusText() says when the certificate expires, if there is one", () => {
+  const name = "sluice_certificate_expiry_seconds";
+  assert.ok(!page("http://a.test:1").includes(name));
+  const expiresAt = Date.parse("2027-02-25T00:00:00Z");
+  const text = page("http://a.test:1", { expiresAt });
+  assert.ok(text.split("\n").includes(`${name} ${expiresAt / 1000}`));
+});
 
 Deno.test("prometheusText() holds what was counted and what is known", () => {
   const text = page("http://a.test:1");

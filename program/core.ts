@@ -15,6 +15,7 @@ import {
   type SharedCounts,
 } from "../balancer.ts";
 import { parseAddress } from "../config/address.ts";
+import type { CertificateFacts } from "../config/certificate.ts";
 import { checkTls } from "../config/check.ts";
 import { wordsOf } from "../config/fault.ts";
 import type { Listener } from "../config/listener.ts";
@@ -85,6 +86,8 @@ export class Core {
   hasWorkers = false;
   /** Whether answers end their connections, and readiness says no. */
   draining = false;
+  /** What the certificate says that new connections are shown, if any are. */
+  certificate: CertificateFacts | undefined;
   /** Waits for the other workers on the way out, in one of them. */
   together: DrainOptions["together"];
   readonly #inFlight: InFlight;

@@ -31,7 +31,8 @@ export interface WorkersOptions extends ServeOptions {
  */
 export function serveWorkers(
   core: Core,
-  { admin, workers, fetch, ...options }: WorkersOptions,
+  { admin, workers, fetch, redirectPort: _redirectPort, ...options }:
+    WorkersOptions,
 ): Front {
   const plain = handedOver(core, workers, fetch !== undefined);
   core.pool.limit(MOST_SHARED);
@@ -67,6 +68,10 @@ export function serveWorkers(
   return {
     port,
     ready,
+    async setCertificate(tls) {
+      const { crew } = await hiring;
+      await crew.setCertificate(tls);
+    },
     async drain({ delayMs, timeoutMs }) {
       core.draining = true;
       const hired = await hiring.catch(() => undefined);

@@ -5,7 +5,11 @@
  * @module
  */
 
-import type { ProxyOptions, ServeOptions } from "../config/options.ts";
+import type {
+  ProxyOptions,
+  ServeOptions,
+  TlsOptions,
+} from "../config/options.ts";
 import type { Snapshot } from "../observe/metrics.ts";
 import type { Stage } from "../runtime/serve.ts";
 import type { BackendState } from "./replica.ts";
@@ -52,6 +56,7 @@ export type ToWorker =
   | { kind: "backends"; backends: readonly BackendState[] }
   | { kind: "count" }
   | { kind: "snapshot"; id: number }
+  | { kind: "certificate"; id: number; tls: TlsOptions }
   | { kind: "drain" }
   /** All have come so far. */
   | { kind: "go"; stage: Stage };
@@ -64,6 +69,8 @@ export type FromWorker =
   | { kind: "outcomes"; outcomes: readonly RemoteOutcome[] }
   | { kind: "panic"; reason: string }
   | { kind: "snapshot"; id: number; snapshot: Snapshot }
+  /** It shows the certificate, or cannot for this reason. */
+  | { kind: "certified"; id: number; reason?: string }
   | { kind: "log"; line: string }
   | { kind: "access"; lines: readonly string[] }
   | { kind: "reached"; stage: Stage }

@@ -1,0 +1,13 @@
+/**
+ * What the program is asked for by a flag that is no setting.
+ *
+ * @module
+ */
+
+/** The flags that are no settings. They take no value. */
+export const COMMANDS: Readonly<Record<string, string>> = {
+  "--help": "Print this",
+  "--version": "Print the version",
+  "--check":
+    "Read the settings, probe each backend once, print what was found and the narrowest Deno permissions; exit 0, 1 when a backend does not answer well, 2 when a setting is wrong",
+};
