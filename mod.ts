@@ -34,6 +34,9 @@ export type {
   EjectOptions,
   HealthOptions,
   ProxyOptions,
+  RateLimitContext,
+  RateLimitKey,
+  RateLimitOptions,
   ServeOptions,
   TlsOptions,
 } from "./config/options.ts";

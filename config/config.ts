@@ -141,6 +141,7 @@ export function readSettings(
       maxBodyBytes: set.MAX_BODY || undefined,
       maxMessageBytes: set.MAX_MESSAGE,
       maxInFlight: set.MAX_IN_FLIGHT || undefined,
+      rateLimit: set.RATE_LIMIT || undefined,
       hostHeader: set.HOST_HEADER,
       trustedProxies: set.TRUSTED_PROXIES,
       via: set.VIA,

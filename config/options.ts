@@ -10,10 +10,12 @@
  */
 
 import type { BackendFunction } from "../balancer.ts";
+import type { RateLimitKey } from "../proxy/rate_limit.ts";
 import type { Clock } from "../runtime/clock.ts";
 import type { Lookup } from "../runtime/resolve.ts";
 
 export type { BackendFunction } from "../balancer.ts";
+export type { RateLimitContext, RateLimitKey } from "../proxy/rate_limit.ts";
 
 /** One backend as an object: where it is, and its share of the requests. */
 export interface BackendOptions {
@@ -151,6 +153,36 @@ export interface BackendTlsOptions {
   readonly key?: string | undefined;
 }
 
+/**
+ * How often one client may ask: so many requests at once, and then as many again
+ * spread over `perMs`. More are answered with 429 and `Retry-After`.
+ *
+ * ```ts ignore
+ * createProxy({
+ *   backends,
+ *   rateLimit: {
+ *     requests: 1_000,
+ *     perMs: 60_000,
+ *     key: (request, { clientAddress }) =>
+ *       request.headers.get("x-api-key") ?? clientAddress,
+ *   },
+ * });
+ * ```
+ */
+export interface RateLimitOptions {
+  /** Requests, a whole number from 1 to 1,000,000: also those at once. */
+  readonly requests: number;
+  /** Milliseconds in which they may be made, 1 to 24 h. */
+  readonly perMs: number;
+  /**
+   * Whose requests are counted together; one for which it gives `undefined` is
+   * not counted. One for which it throws is answered with 500. Default: the
+   * client's address as trusted proxies say it, and of IPv6 its first 64 bits;
+   * requests that were made in code and have none are not counted.
+   */
+  readonly key?: RateLimitKey | undefined;
+}
+
 /** Options of a proxy. Only `backends` is required. */
 export interface ProxyOptions {
   /** The backends; at least one, each at most once. */
@@ -230,8 +262,15 @@ export interface ProxyOptions {
    * @default {16_777_216}
    */
   readonly maxMessageBytes?: number | undefined;
-  /** Requests at once; more are answered with 503. Default: off. */
-  readonly maxInFlight?: number | undefined;
+  /**
+   * Requests at once; more are answered with 503. A number counts all that are
+   * under way. `"auto"` counts those that wait for the header of their answer,
+   * and learns from how long they wait how many the backends can take: see
+   * "Overload" in the README. Default: off.
+   */
+  readonly maxInFlight?: number | "auto" | undefined;
+  /** How often one client may ask; `false` for no limit, which is the default. */
+  readonly rateLimit?: false | RateLimitOptions | undefined;
   /**
    * The `Host` that backends are sent: the client's (`preserve`), their own
    * (`backend`), or the client's for `http:` and their own for `https:`

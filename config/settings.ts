@@ -23,6 +23,7 @@ import {
   path,
   policy,
   port,
+  rate,
   secret,
   share,
   size,
@@ -62,7 +63,8 @@ export type SettingValues = {
   RESUME: boolean;
   MAX_BODY: number | false;
   MAX_MESSAGE: number;
-  MAX_IN_FLIGHT: number | false;
+  MAX_IN_FLIGHT: number | "auto" | false;
+  RATE_LIMIT: { requests: number; perMs: number } | false;
   HOST_HEADER: "auto" | "preserve" | "backend";
   TRUSTED_PROXIES: readonly string[];
   VIA: boolean;
@@ -299,11 +301,18 @@ export const SETTINGS: {
       "Size of a WebSocket message, either way; a larger one closes the connection with 1009",
   },
   MAX_IN_FLIGHT: {
-    grammar: orOff(integer(1, 1_000_000)),
+    grammar: orOff(orWord("auto", "auto", integer(1, 1_000_000))),
     default: "off",
     field: "proxy.maxInFlight",
     help:
-      "Requests at once; past it, or when `max_conns` is full everywhere, 503 with `Retry-After`",
+      "Most requests at once, or `auto`, which learns from latencies how many may wait; above it, or when `max_conns` is full everywhere, 503 with `Retry-After`",
+  },
+  RATE_LIMIT: {
+    grammar: orOff(rate),
+    default: "off",
+    field: "proxy.rateLimit",
+    help:
+      "Requests of one client address per second, minute or hour, with a burst of as many; above it, 429 with `Retry-After`",
   },
   HOST_HEADER: {
     grammar: oneOf("auto", "preserve", "backend"),

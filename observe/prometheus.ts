@@ -161,7 +161,7 @@ export function prometheusText(snapshot: Snapshot, state: State): string {
   }
 
   const { process } = state;
-  const singles: [string, "counter" | "gauge", string, number][] = [
+  const singles: Single[] = [
     [
       "sluice_retries_total",
       "counter",
@@ -199,6 +199,19 @@ export function prometheusText(snapshot: Snapshot, state: State): string {
       snapshot.linesLost,
     ],
     [
+      "sluice_rate_limited_total",
+      "counter",
+      "Requests that RATE_LIMIT refused",
+      snapshot.rateLimited,
+    ],
+    [
+      "sluice_in_flight_refused_total",
+      "counter",
+      "Requests that MAX_IN_FLIGHT refused",
+      snapshot.refusedFull,
+    ],
+    ...inFlightLimit(snapshot),
+    [
       "sluice_draining",
       "gauge",
       "Whether this proxy is about to stop",
@@ -233,6 +246,27 @@ export function prometheusText(snapshot: Snapshot, state: State): string {
     runtime_version: process.runtimeVersion,
   });
   return page.text;
+}
+
+/** A metric without labels: name, type, help and value. */
+type Single = [string, "counter" | "gauge", string, number];
+
+/** The limit on requests, where there is one. */
+function inFlightLimit({ inFlightLimit, waiting }: Snapshot): Single[] {
+  return inFlightLimit === 0 ? [] : [
+    [
+      "sluice_in_flight_limit",
+      "gauge",
+      "Requests that MAX_IN_FLIGHT allows at once: with auto, that may wait for a header",
+      Math.round(inFlightLimit),
+    ],
+    [
+      "sluice_requests_waiting",
+      "gauge",
+      "Requests that wait for a header, as MAX_IN_FLIGHT=auto counts them",
+      waiting,
+    ],
+  ];
 }
 
 /** The text while it grows. */

@@ -42,6 +42,7 @@ import { Forwarder, type ForwarderOptions } from "../proxy/forward.ts";
 import { RequestRules } from "../proxy/headers.ts";
 import { InFlight } from "../proxy/in_flight.ts";
 import { keyOf } from "../proxy/keys.ts";
+import type { SharedRates } from "../proxy/rate_limit.ts";
 import { RetryBudget } from "../proxy/retry.ts";
 import { SlowStart } from "../proxy/slow_start.ts";
 import { Sticky } from "../proxy/sticky.ts";
@@ -57,6 +58,7 @@ import {
 import { customTransport } from "../runtime/custom.ts";
 import type { DrainOptions } from "../runtime/serve.ts";
 import type { Crew } from "../workers/crew.ts";
+import { admissionOf } from "./admission.ts";
 import { VERSION } from "./version.ts";
 import {
   bunWebSocket,
@@ -133,6 +135,8 @@ export interface AsWorker {
   of: number;
   /** Where all requests are counted. */
   all: Shared;
+  /** The rate limit's buckets, which all have in common, if there are any. */
+  rates: SharedRates | undefined;
   /** Name in `Via`, which all have in common. */
   pseudonym: string | undefined;
   /** Puts the backends into an empty pool. */
@@ -225,11 +229,6 @@ export function assemble(
     min: 1,
     max: Number.MAX_SAFE_INTEGER,
   });
-  const maxInFlight = checkedNumber("maxInFlight", options.maxInFlight, {
-    otherwise: Infinity,
-    min: 1,
-    max: 1_000_000,
-  });
   if (!["auto", "preserve", "backend"].includes(hostHeader)) {
     throw new TypeError(
       `Cannot make a proxy: hostHeader "${hostHeader}" is not "auto", "preserve" or "backend"`,
@@ -291,6 +290,14 @@ export function assemble(
     ? `sluice-${crypto.randomUUID().slice(0, 8)}`
     : undefined;
   const trusts = matcherOf(options.trustedProxies);
+  const rules = new RequestRules({ trusts, pseudonym });
+  const admission = admissionOf(options, {
+    pool,
+    clientAddress: (headers, peer) => rules.clientAddress(headers, peer),
+    log,
+    worker,
+  });
+  const { maxInFlight, waiting, rates } = admission;
   let draining = false;
   let metrics: Metrics | undefined;
   let probes: ProbeHistory | undefined;
@@ -298,7 +305,7 @@ export function assemble(
     pool,
     transport,
     clock,
-    rules: new RequestRules({ trusts, pseudonym }),
+    rules,
     inFlight,
     hostHeader,
     retries,
@@ -310,6 +317,8 @@ export function assemble(
     idleTimeoutMs,
     maxBodyBytes,
     maxInFlight,
+    waiting,
+    rates,
     resume: options.resume === true,
     exact: accessLog !== false || picks.needs !== undefined ||
       maxInFlight !== Infinity || idleTimeoutMs !== Infinity,
@@ -347,6 +356,10 @@ export function assemble(
       webSocketsOpen: () => forwarder.bridged,
       retriesRefused: () => budget.refused,
       linesLost: () => lines.dropped,
+      admission: () => ({
+        refusedFull: forwarder.refusedFull,
+        ...admission.figures(inside.crew === undefined),
+      }),
     });
     return { metrics, probes };
   };

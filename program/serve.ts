@@ -8,7 +8,11 @@ import { parseBackendUrl } from "../config/backends.ts";
 import { leadsTo } from "../config/listener.ts";
 import { checkedNumber } from "../config/check.ts";
 import { proxyVariableFault } from "../config/no_proxy.ts";
-import type { AdminOptions, ServeOptions } from "../config/options.ts";
+import type {
+  AdminOptions,
+  ProxyOptions,
+  ServeOptions,
+} from "../config/options.ts";
 import { Admin } from "../observe/admin.ts";
 import { explainer } from "../observe/explain.ts";
 import { tokenCheck } from "../observe/token.ts";
@@ -24,8 +28,11 @@ import {
 } from "../runtime/serve.ts";
 import { sum } from "../observe/metrics.ts";
 import { Crew } from "../workers/crew.ts";
+import { seedRates } from "../proxy/rate_limit.ts";
+import { RATE_TABLE_BYTES } from "../proxy/rate_table.ts";
 import { tableBytes } from "../workers/table.ts";
 import {
+  type CommonMemory,
   commonMemory,
   isWorker,
   startWorker,
@@ -33,6 +40,7 @@ import {
   workersFault,
   workersOf,
 } from "../runtime/workers.ts";
+import { checkedRate } from "./admission.ts";
 import { HOUR_MS, type Inside, insides, type Proxy } from "./create.ts";
 import { VERSION } from "./version.ts";
 
@@ -193,6 +201,7 @@ function serveWorkers(
   const { admin, workers, ...serve } = options;
   const given = inside.options;
   const odd = ONLY_HERE.find((name) => given[name] !== undefined) ??
+    (checkedRate(given)?.key !== undefined ? "rateLimit" : undefined) ??
     (proxy.pool.backends.some(({ answer }) => answer !== undefined)
       ? "backends"
       : undefined);
@@ -204,6 +213,7 @@ function serveWorkers(
   const port = tryPort(host, wanted);
   const size = workersOf(workers);
   const memory = commonMemory(tableBytes(size));
+  const rates = ratesOf(given);
   // All workers may be dead at one moment, and the next ones not there yet.
   const rest = stayAlive();
   // Only plain values: the rest is for this process.
@@ -228,6 +238,7 @@ function serveWorkers(
         stickySecret: given.stickySecret ?? crypto.randomUUID(),
       },
       serve: { ...serve, host, port },
+      rates: rates && { at: rates.at, epochMs: performance.timeOrigin },
       pseudonym: inside.pseudonym,
       token: admin ? admin.token : undefined,
     },
@@ -244,6 +255,7 @@ function serveWorkers(
     crew.kill();
     rest();
     memory.free();
+    rates?.free();
   };
   // Whoever does not ask finds out by what the log says.
   ready.catch((error) => {
@@ -261,6 +273,14 @@ function serveWorkers(
     },
     kill: end,
   };
+}
+
+/** The memory of a rate limit that holds for all workers, if there is one. */
+function ratesOf(options: ProxyOptions): CommonMemory | undefined {
+  if (checkedRate(options) === undefined) return undefined;
+  const memory = commonMemory(RATE_TABLE_BYTES);
+  seedRates(memory.buffer);
+  return memory;
 }
 
 /** The admin listener. */

@@ -142,6 +142,10 @@ function begin(
   }, {
     of: message.of,
     all: table.all,
+    rates: message.rates && {
+      memory: mapped(message.rates.at),
+      offsetMs: performance.timeOrigin - message.rates.epochMs,
+    },
     pseudonym: message.pseudonym,
     fill: (pool) => fill(pool, message.backends),
     get limited() {

@@ -61,6 +61,7 @@ const SENTENCES: Readonly<Record<number, string>> = {
   408: "Request timeout: the request did not arrive in time.",
   413: "Content too large: the request body is over the limit.",
   417: "Expectation failed.",
+  429: "Too many requests: try again later.",
   500: "Internal error.",
   501: "Not implemented: this method or coding is not forwarded.",
   502: "Bad gateway: the backend gave no valid answer.",

@@ -41,6 +41,8 @@ export interface Owner {
   readonly limits: Limits;
   /** One has lasted past a tick. */
   lasting(x: Exchange): void;
+  /** One still waits for its header, under a limit that is learnt. */
+  stillWaits(x: Exchange, now: number): void;
   /** A body that is relayed has ended. */
   relayed(x: Exchange, how: Ending): void;
   /** A client that takes nothing is to be cut. */
@@ -59,6 +61,8 @@ export class Exchange extends Swept implements RelayOwner {
   answered = false;
   /** Whether a backend's response header is being waited for. */
   awaiting = false;
+  /** Whether it counts among those that wait, under a limit that is learnt. */
+  waits = false;
   /** Whether the request is over. */
   over = false;
   /** The backend of the current attempt. */
@@ -164,6 +168,7 @@ export class Exchange extends Swept implements RelayOwner {
       this.#seen = true;
       this.#owner.lasting(this);
     }
+    if (this.waits) this.#owner.stillWaits(this, now);
     const overdue = this.#overdue(now);
     if (overdue !== undefined) this.end(overdue);
   }

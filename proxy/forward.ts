@@ -41,6 +41,7 @@ import { type Fields, type Read, responseFields } from "./headers.ts";
 import type { InFlight } from "./in_flight.ts";
 import type { KeyOf } from "./keys.ts";
 import type { Explainer, Meter, Settled } from "./observed.ts";
+import type { RateLimiter } from "./rate_limit.ts";
 import { type Ending, Relay } from "./relay.ts";
 import { carriedOf } from "./resume.ts";
 import { decide, isIdempotent, type RetryBudget } from "./retry.ts";
@@ -51,6 +52,7 @@ import { traceOf } from "./trace.ts";
 import type { Failure, Transport } from "./transport.ts";
 import { NO_UPLOAD, uploadOf } from "./upload.ts";
 import { acceptClient } from "./upgrade.ts";
+import type { Waiting } from "./waiting.ts";
 import { Bridge, handshakeOf, type Opened } from "./websocket.ts";
 
 /** Options for {@linkcode Forwarder}; the values are checked by its caller. */
@@ -72,6 +74,10 @@ export interface ForwarderOptions
   maxMessageBytes: number;
   /** Requests at once. */
   maxInFlight: number;
+  /** Those that wait for a header, under a limit that is learnt. */
+  waiting: Waiting | undefined;
+  /** Refuses those who ask too often. */
+  rates: RateLimiter | undefined;
   /** Whether a broken answer is carried on from another backend. */
   resume: boolean;
   /** Whether requests get an id. */
@@ -116,7 +122,9 @@ export class Forwarder implements Owner {
   readonly #attempt: AttemptOptions;
   readonly #carry: CarryOptions;
   readonly #streams = new Streams();
+  readonly #waiting: Waiting | undefined;
   #started = 0;
+  #refusedFull = 0;
   /** Counts; none until figures are wanted. */
   meter: Meter | undefined;
   /** Explains; none while no client may know. */
@@ -125,6 +133,7 @@ export class Forwarder implements Owner {
   /** Makes a forwarder; it holds nothing that must be ended. */
   constructor(options: ForwarderOptions) {
     this.#options = options;
+    this.#waiting = options.waiting;
     const { timeoutMs, clientTimeoutMs, idleTimeoutMs } = options;
     this.limits = { timeoutMs, clientTimeoutMs, idleTimeoutMs };
     this.#attempt = {
@@ -153,8 +162,7 @@ export class Forwarder implements Owner {
 
   /** Answers a request. Never rejects. */
   handle(request: Request, connection?: unknown): Response | Promise<Response> {
-    const { transport, inFlight, clock, maxBodyBytes, maxInFlight } =
-      this.#options;
+    const { transport, clock, maxBodyBytes, rates } = this.#options;
     // Deno answers for a request's `Headers` no longer than for the request: a
     // log that is written in the end has to take them in the beginning.
     const headers = this.#options.settled === undefined
@@ -179,7 +187,9 @@ export class Forwarder implements Owner {
 
     // 2. Admit.
     if (length !== null && Number(length) > maxBodyBytes) return refuse(LARGE);
-    if (!inFlight.admit(maxInFlight)) return refuse(FULL);
+    const tooMany = rates?.refusal(request, peer, startedAt);
+    if (tooMany !== undefined) return refuse(tooMany);
+    if (!this.#admit(startedAt)) return refuse(FULL);
     const x = new Exchange(
       this,
       request,
@@ -193,6 +203,7 @@ export class Forwarder implements Owner {
       startedAt,
     );
     x.upgrades = upgrades;
+    x.waits = this.#waiting !== undefined;
     this.#begin(x);
     return this.#run(x, length);
   }
@@ -200,6 +211,11 @@ export class Forwarder implements Owner {
   /** Requests that have come in so far. */
   get started(): number {
     return this.#started;
+  }
+
+  /** Requests that were refused since too many were under way. */
+  get refusedFull(): number {
+    return this.#refusedFull;
   }
 
   /** The time, for exchanges. */
@@ -243,6 +259,11 @@ export class Forwarder implements Owner {
     this.#watchClient(x);
     x.stream = transport.connectionOf?.(x.connection);
     if (x.stream !== undefined) this.#streams.add(x, x.stream);
+  }
+
+  /** A request still waits for its header. */
+  stillWaits(x: Exchange, now: number): void {
+    this.#waiting!.look(x, now);
   }
 
   /** A client that takes nothing is to be cut. */
@@ -291,6 +312,16 @@ export class Forwarder implements Owner {
     const upgrades = method === "GET" && handshakeOf(headers);
     if (typeof upgrades === "object") return upgrades;
     return { host: host!, target, length, upgrades };
+  }
+
+  /** Whether there is room for one more request; then it has it. */
+  #admit(now: number): boolean {
+    const { inFlight, maxInFlight } = this.#options;
+    if (this.#waiting?.enter(now) !== false && inFlight.admit(maxInFlight)) {
+      return true;
+    }
+    this.#refusedFull++;
+    return false;
   }
 
   /** The end of step 2: a request is under way. */
@@ -354,6 +385,7 @@ export class Forwarder implements Owner {
         const backend = this.#pick(x.key, x.tried);
         if (backend === undefined) return this.#unserved(x, failure);
         x.backend = backend;
+        this.#waiting?.given(x);
         if (x.target.climbs && backend.basePath !== "") {
           this.#leave(x);
           return this.#end(x, CLIMBING.status, CLIMBING.type, CLIMBING);
@@ -396,16 +428,17 @@ export class Forwarder implements Owner {
   }
 
   /**
-   * One that the runtime would let wait is passed over for one that it would
-   * not; when it would for all, it is the policy's choice again.
+   * One that the runtime would let wait, or that has more than its share of those
+   * that wait, is passed over for one of which neither is true; when there is
+   * none, it is the policy's choice again.
    */
   #choose(
     key: string | undefined,
     tried: readonly Backend[] | undefined,
   ): Backend | undefined {
-    const { pool, transport } = this.#options;
+    const { pool } = this.#options;
     const first = pool.pick(key, tried);
-    if (first === undefined || transport.full?.(first) !== true) return first;
+    if (first === undefined || !this.#full(first)) return first;
     const passed = [...tried ?? [], first];
     for (;;) {
       const next = pool.pick(key, passed);
@@ -413,9 +446,15 @@ export class Forwarder implements Owner {
         next === undefined || next.backup !== first.backup ||
         next.ejected !== first.ejected
       ) return first;
-      if (!transport.full(next)) return next;
-      passed.push(next);
+      if (!this.#full(next)) return next;
+      if (passed.push(next) > MOST_PASSED) return first;
     }
+  }
+
+  /** Whether a backend should rather be passed over. */
+  #full(backend: Backend): boolean {
+    return this.#options.transport.full?.(backend) === true ||
+      this.#waiting?.full(backend) === true;
   }
 
   /** Step 6 for an attempt that failed, which is over. */
@@ -459,6 +498,7 @@ export class Forwarder implements Owner {
     const { transport, clock, log } = this.#options;
     x.answered = true;
     x.status = 101;
+    this.#stopsWaiting(x, 101);
     this.meter?.answered(backend, 101, clock.now() - x.attemptAt);
     this.#note(x, "101");
     this.#judge(x, 101);
@@ -504,6 +544,7 @@ export class Forwarder implements Owner {
     const { status } = response;
     x.answered = true;
     x.status = status;
+    this.#stopsWaiting(x, status);
     if (this.#options.timed) this.#time(x, backend, status >= 500);
     this.meter?.answered(backend, status, this.now() - x.sentAt);
     this.#note(x, String(status));
@@ -537,6 +578,13 @@ export class Forwarder implements Owner {
     this.#judge(x, status);
     this.#settle(x);
     return answered;
+  }
+
+  /** Takes how long a request has waited for its header. */
+  #stopsWaiting(x: Exchange, status: number): void {
+    if (!x.waits) return;
+    const now = this.now();
+    this.#waiting!.answered(x, status, now - x.sentAt, now);
   }
 
   /** Hands a body on while it is looked at, and carries it on if it breaks. */
@@ -594,6 +642,7 @@ export class Forwarder implements Owner {
   /** The attempt is over, though the request may go on. */
   #leave(x: Exchange): void {
     if (x.backend === undefined) return;
+    this.#waiting?.left(x);
     x.backend.leave();
     x.backend = undefined;
   }
@@ -605,6 +654,7 @@ export class Forwarder implements Owner {
     const { inFlight, settled } = this.#options;
     const { backend } = x;
     this.#leave(x);
+    this.#waiting?.over(x);
     inFlight.remove(x);
     if (x.stream !== undefined) this.#streams.remove(x, x.stream);
     this.meter?.request(statusOf(x), this.now() - x.startedAt);
@@ -750,6 +800,9 @@ export class Forwarder implements Owner {
     return fields;
   }
 }
+
+/** Backends that a request is not given to for having enough: each costs a pick. */
+const MOST_PASSED = 32;
 
 const LARGE: Refusal = { status: 413, type: "http_request_denied" };
 const FULL: Refusal = { status: 503, type: "connection_limit_reached" };

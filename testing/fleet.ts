@@ -18,6 +18,7 @@ import { type Backend, policyOf, Pool } from "../balancer.ts";
 import { Prober } from "../health.ts";
 import { rampAfter } from "../proxy/slow_start.ts";
 import { FakeClock } from "./clock.ts";
+import { seeded } from "./random.ts";
 
 /** Size and load of a fleet. */
 export interface Fleet {
@@ -46,16 +47,6 @@ const FLEET: Fleet = {
 
 /** Seconds at the start that are not counted. */
 const WARM_UP_S = 1;
-
-/** Numbers that look random and are the same in each run (mulberry32). */
-export function seeded(seed: number): () => number {
-  return () => {
-    seed = (seed + 0x6d2b79f5) | 0;
-    let t = Math.imul(seed ^ (seed >>> 15), 1 | seed);
-    t = (t + Math.imul(t ^ (t >>> 7), 61 | t)) ^ t;
-    return ((t ^ (t >>> 14)) >>> 0) / 2 ** 32;
-  };
-}
 
 /** A request on its way. */
 interface Sent {

@@ -271,7 +271,13 @@ export class Crew {
     this.#table.forget(post.number);
     if (post.last !== undefined) {
       // It has nothing under way any more.
-      const past = { ...post.last, inFlight: 0, webSocketsOpen: 0 };
+      const past = {
+        ...post.last,
+        inFlight: 0,
+        webSocketsOpen: 0,
+        inFlightLimit: 0,
+        waiting: 0,
+      };
       this.#past = this.#past === undefined ? past : sum([this.#past, past]);
       post.last = undefined;
     }
