@@ -54,7 +54,9 @@ export function admissionOf(
   { pool, clientAddress, log, worker }: AdmissionParts,
 ): Admission {
   const { maxInFlight } = options;
-  const learnt = maxInFlight === "auto" ? new LearntLimit() : undefined;
+  const learnt = maxInFlight === "auto"
+    ? new LearntLimit({ parts: worker?.of })
+    : undefined;
   const most = maxInFlight === "auto"
     ? Infinity
     : checkedNumber("maxInFlight", maxInFlight, {
@@ -77,7 +79,7 @@ export function admissionOf(
     rates,
     figures: (answers) => ({
       rateLimited: rates?.refused ?? 0,
-      inFlightLimit: answers ? learnt?.limit ?? part : 0,
+      inFlightLimit: answers ? learnt?.learnt ?? part : 0,
       waiting: learnt?.waiting ?? 0,
     }),
   };

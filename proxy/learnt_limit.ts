@@ -54,9 +54,10 @@ const STANDING: Allowance = {
   always: 4,
 };
 /** Milliseconds of long waits after which a queue is one that stands. */
-const STANDS_MS = 4_000;
-/** Part of the allowed wait under which it stands no more. */
+const STANDS_MS = 3_000;
+/** Part of the allowed wait under which it stands no more, after so long. */
 const STANDS_NOT = 0.6;
+const STANDS_NOT_MS = 1_000;
 
 /** A window of measurement: milliseconds, and answers, unless they take long. */
 const WINDOW_MS = 500;
@@ -85,7 +86,7 @@ const PEAK_FADES_MS = 10_000;
 const EXTRA = 2;
 
 /** Milliseconds of wall clock between two lulls. */
-const LULL_EVERY_MS = 10_000;
+const LULL_EVERY_MS = 30_000;
 
 /**
  * A limit that has shrunk to its floor while the wait stays far over what is
@@ -125,6 +126,8 @@ interface Window {
 export interface LearntLimitOptions {
   /** The limit before anything is known. @default {100} */
   start?: number;
+  /** How many workers begin with it together. @default {1} */
+  parts?: number | undefined;
   /** Milliseconds since 1970, the same in all replicas. @default {Date.now} */
   wallMs?: () => number;
 }
@@ -157,13 +160,16 @@ export class LearntLimit {
   #allowedMs = NaN;
   #longSince = NaN;
   #stands = false;
+  #shortMs = 0;
   #stuckMs = 0;
   #lull: Lull | undefined;
   #lullTurn = 0;
 
   /** Makes a limit that knows nothing yet. */
-  constructor({ start = START, wallMs = Date.now }: LearntLimitOptions = {}) {
-    this.#limit = start;
+  constructor(
+    { start = START, parts = 1, wallMs = Date.now }: LearntLimitOptions = {},
+  ) {
+    this.#limit = Math.max(LEAST, Math.ceil(start / parts));
     this.#wallMs = wallMs;
   }
 
@@ -172,6 +178,11 @@ export class LearntLimit {
     return this.#lull?.holds === true
       ? this.#lull.limit
       : Math.floor(this.#limit);
+  }
+
+  /** The same, but for a lull: what has been learnt. */
+  get learnt(): number {
+    return Math.floor(this.#limit);
   }
 
   /** Requests that wait. */
@@ -357,7 +368,9 @@ export class LearntLimit {
     now: number,
   ): void {
     if (this.#stands) {
-      if (waitMs >= STANDS_NOT * standingMs || this.#refused > 0) return;
+      const short = waitMs < STANDS_NOT * standingMs && this.#refused === 0;
+      this.#shortMs = short ? this.#shortMs + ms : 0;
+      if (this.#shortMs < STANDS_NOT_MS) return;
       this.#stands = false;
       this.#longSince = NaN;
     } else if (waitMs <= standingMs) {
@@ -366,6 +379,7 @@ export class LearntLimit {
       this.#longSince = now - ms;
     } else if (now - this.#longSince >= STANDS_MS) {
       this.#stands = true;
+      this.#shortMs = 0;
       this.#lullTurn = this.#turn();
     }
   }

@@ -5,15 +5,15 @@
  * While a limit refuses requests all the time, every request that is let through
  * has waited in a queue, and no latency says any more what the work alone takes.
  * A lull costs little: while the queue drains the backends stay busy, and then
- * half of them are for as long as some dozens of requests take to come in.
+ * half of them are for as long as some requests take to come in.
  *
  * @module
  */
 
-/** Requests that are looked at: at least, at most, and milliseconds' worth. */
-const LEAST = 30;
+/** Requests that are looked at: those of so many milliseconds, at least, at most. */
+const HOLDS_MS = 200;
+const LEAST = 10;
 const MOST = 200;
-const WORTH_MS = 100;
 
 /** Fewer say nothing. */
 const ENOUGH = 4;
@@ -26,10 +26,10 @@ export class Lull {
   /** Requests that may wait at once, while it lasts. */
   readonly limit: number;
   readonly #since: number;
-  readonly #wanted: number;
   readonly #patienceMs: number;
   #holds = true;
   #taken = 0;
+  #firstAt = NaN;
   #lastAt: number;
   #answered = 0;
   /** Milliseconds that the answered ones have waited. */
@@ -47,7 +47,6 @@ export class Lull {
     this.limit = Math.max(2, Math.floor(rate * baseMs / 2));
     this.#since = now;
     this.#lastAt = now;
-    this.#wanted = Math.min(MOST, Math.max(LEAST, rate * WORTH_MS));
     this.#patienceMs = Math.min(4_000, Math.max(1_500, 3 * waitMs));
   }
 
@@ -59,10 +58,11 @@ export class Lull {
   /** A request is let through. */
   enter(now: number): void {
     if (!this.#holds) return;
-    this.#taken++;
+    if (this.#taken++ === 0) this.#firstAt = now;
     this.#lastAt = now;
     this.#startedMs += now;
-    if (this.#taken >= this.#wanted) this.#holds = false;
+    const enough = this.#taken >= LEAST && now - this.#firstAt >= HOLDS_MS;
+    if (enough || this.#taken === MOST) this.#holds = false;
   }
 
   /** A request that came in at `startedAt` has got its answer after `waitMs`. */
