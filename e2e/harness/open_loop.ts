@@ -25,6 +25,8 @@ export interface OpenLoopOptions {
   request?: Uint8Array;
   /** Whether they come evenly, and not at random as they do in life. */
   even?: boolean;
+  /** Each request has a connection of its own. */
+  fresh?: boolean;
   /** @default {1} */
   seed?: number;
 }
@@ -36,16 +38,22 @@ export class OpenLoop implements AsyncDisposable {
   readonly #port: number;
   readonly #request: Uint8Array;
   readonly #even: boolean;
+  readonly #fresh: boolean;
   readonly #random: () => number;
   readonly #idle: RawConnection[] = [];
-  readonly #under_way = new Set<Promise<void>>();
+  readonly #underWay = new Set<Promise<void>>();
 
   constructor(port: number, options: OpenLoopOptions = {}) {
-    const { request = requestText("GET", "/"), even = false, seed = 1 } =
-      options;
+    const {
+      request = requestText("GET", "/"),
+      even = false,
+      fresh = false,
+      seed = 1,
+    } = options;
     this.#port = port;
     this.#request = request;
     this.#even = even;
+    this.#fresh = fresh;
     this.#random = seeded(seed);
   }
 
@@ -68,7 +76,7 @@ export class OpenLoop implements AsyncDisposable {
 
   /** Waits until each has got its answer. */
   async settle(): Promise<void> {
-    await Promise.all(this.#under_way);
+    await Promise.all(this.#underWay);
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -86,9 +94,9 @@ export class OpenLoop implements AsyncDisposable {
     this.asked.push(asked);
     const asking = this.#exchange(asked).catch(() => {}).finally(() => {
       asked.endedAt = performance.now();
-      this.#under_way.delete(asking);
+      this.#underWay.delete(asking);
     });
-    this.#under_way.add(asking);
+    this.#underWay.add(asking);
   }
 
   async #exchange(asked: Asked): Promise<void> {
@@ -97,7 +105,7 @@ export class OpenLoop implements AsyncDisposable {
     try {
       const answer = await connection.request(this.#request);
       if (answer.complete) asked.status = answer.status;
-      if (answer.complete && !answer.closed) {
+      if (answer.complete && !answer.closed && !this.#fresh) {
         this.#idle.push(connection);
         return;
       }
