@@ -332,6 +332,12 @@ export class LearntLimit {
     if (this.#windows.length > WINDOWS) this.#windows.shift();
     this.#unstick(waitMs, ms, now);
     if (near || waitMs > standingMs) this.#adjust(waitMs, near);
+    else {
+      // Nothing queues, so what comes through may: a moment in which all
+      // backends stand still is a burst as well.
+      const fits = this.#answers / ms * this.#allowedMs + EXTRA;
+      this.#limit = Math.min(MOST, Math.max(this.#limit, fits));
+    }
   }
 
   /** Takes the mean of many requests into the base. */
@@ -405,7 +411,7 @@ export class LearntLimit {
         : ROOM * this.#recentPeak;
       this.#limit = Math.min(this.#limit, Math.max(fits, floor));
     } else if (near) {
-      // It grows only while it is in use: nothing is known of what is not.
+      // It grows only while it is in use: of more nothing is known.
       if (fits > this.#limit) this.#limit = fits;
       // Slow uploads: they wait, and their backends do not know of them yet.
       else if (waitMs < this.#allowedMs / 2) this.#limit *= 1.1;

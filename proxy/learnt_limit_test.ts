@@ -54,12 +54,22 @@ Deno.test("LearntLimit lets all through while it knows nothing, up to 100", () =
   assert.ok(limit.enter(0));
 });
 
-Deno.test("LearntLimit does not grow while it is not in use", () => {
+Deno.test("LearntLimit leaves room for a burst of what comes through, and no more", () => {
   const t = new Traffic();
-  // 20 wait at once.
+  // 20 wait at once, and none of them in a queue.
   t.run(1_000, 30);
   assert.equal(t.refused, 0);
-  assert.equal(t.limit.limit, 100);
+  const { limit } = t.limit;
+  assert.ok(limit > 700 && limit < 900, String(limit));
+  // Nobody answers for half a second.
+  t.waitMs = 500;
+  t.run(1_000, 0.5);
+  t.waitMs = 20;
+  t.run(1_000, 5);
+  assert.equal(t.refused, 0);
+  // Less comes, which is no reason for a smaller one, and nothing makes it grow.
+  t.run(10, 30);
+  assert.ok(t.limit.limit <= 900, String(t.limit.limit));
 });
 
 Deno.test("LearntLimit grows before anything is refused", () => {
