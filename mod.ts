@@ -19,11 +19,6 @@
  * @module
  */
 
-import { main, say } from "./program/main.ts";
-import { work } from "./program/worker.ts";
-import { exit } from "./runtime/process.ts";
-import { isWorker } from "./runtime/workers.ts";
-
 export type {
   AdminOptions,
   BackendFunction,
@@ -33,6 +28,8 @@ export type {
   BackendTlsOptions,
   EjectOptions,
   HealthOptions,
+  Lookup,
+  LookupResult,
   ProxyOptions,
   RateLimitContext,
   RateLimitKey,
@@ -42,30 +39,23 @@ export type {
 } from "./config/options.ts";
 export type {
   Backend,
-  BackendInit as PoolBackendInit,
-  Given,
-  Pool,
+  BackendContext,
   PoolEvent,
-  PoolOptions,
-  Replaced,
-  Shared,
+  ReplaceCounts,
 } from "./balancer.ts";
-export type { Looked, Lookup } from "./runtime/resolve.ts";
-export type { BunWebSocketHandlers } from "./runtime/websocket_bun.ts";
-export type { Clock, TimerHandle } from "./runtime/clock.ts";
+export type { BunWebSocketHandlers } from "./runtime/bun/websocket.ts";
+export type { Clock, TimerHandle } from "./base/clock.ts";
 
-export { createProxy, type Proxy } from "./program/create.ts";
-export { serve, type Server } from "./program/serve.ts";
+export {
+  createProxy,
+  type ProxyPool,
+  type ReverseProxy,
+} from "./program/create.ts";
+export { type ProxyServer, serve } from "./program/serve.ts";
 export { VERSION } from "./program/version.ts";
 
 if (import.meta.main) {
-  // What is thrown here would otherwise be taken for one request's fault, and
-  // the program would end, or go on without listening, as if all were well.
-  if (isWorker()) work();
-  else {
-    await main().catch((error) => {
-      say(`cannot start: ${String(error)}`);
-      exit(1);
-    });
-  }
+  // Loaded here, since a library has no use for the program.
+  const { start } = await import("./program/start.ts");
+  await start();
 }

@@ -30,6 +30,11 @@ export interface BackendInit {
    * normal form that `config/backends.ts` gives. For a function, its name.
    */
   url: string;
+  /**
+   * What it is called wherever it is shown; no two backends of a pool are called
+   * alike. Default: its URL.
+   */
+  name?: string | undefined;
   /** Its share beside the others, 0 to 1000; 0 gets nothing. @default {1} */
   weight?: number | undefined;
   /** Gets requests only while no other is available. @default {false} */
@@ -43,17 +48,27 @@ export interface BackendInit {
    * looked up to. Default: what stands in the URL.
    */
   authority?: string | undefined;
+  /**
+   * Names it in the admin API: eight hexadecimal digits. Default: a hash of the
+   * URL, or another one if a backend of the pool has that already.
+   */
+  id?: string | undefined;
 }
 
 /**
  * What several workers know of a backend in common, see `workers/table.ts`. A
  * backend without it is this process's alone.
  */
-export interface Shared {
+export interface SharedCounts {
   /** Whether this process gives out no requests itself, and only looks. */
   readonly looks: boolean;
   /** Requests under way, in all workers together. */
   readonly inFlight: number;
+  /**
+   * Takes over what this process had counted by itself: requests under way, and
+   * all that were ever given.
+   */
+  adopt(inFlight: number, requests: number): void;
   /** Requests that it was ever given, by all workers together. */
   readonly requests: number;
   /** One more here, unless `most` are under way everywhere; says whether. */
@@ -65,11 +80,18 @@ export interface Shared {
 /** Milliseconds after which a latency has lost most (63 %) of its say. */
 export const LATENCY_DECAY_MS = 10_000;
 
-/** A server, or a function, that requests are sent on to. */
+/**
+ * A server, or a function, that requests are sent on to, and what is known of it
+ * right now. To change one, use the pool that it is in.
+ */
 export class Backend {
-  /** Names it in the admin API and in metrics; stable for one URL. */
+  /** Names it in the admin API; stable for one URL, and unique in its pool. */
   readonly id: string;
-  /** The number behind {@linkcode id}, which hashing policies mix with a key. */
+  /**
+   * The number behind {@linkcode id}, which hashing policies mix with a key.
+   *
+   * @ignore
+   */
   readonly seed: number;
   /** As configured, in normal form. */
   readonly url: string;
@@ -77,7 +99,11 @@ export class Backend {
   readonly origin: string;
   /** `host:port`, for the `Host` field when it is the backend's own. */
   readonly authority: string;
-  /** Scheme and {@linkcode authority}: what it calls itself in a `Location`. */
+  /**
+   * Scheme and {@linkcode authority}: what it calls itself in a `Location`.
+   *
+   * @ignore
+   */
   readonly ownOrigin: string;
   /** Path in front of every target, without a slash at its end. */
   readonly basePath: string;
@@ -85,6 +111,8 @@ export class Backend {
   readonly socketPath: string | undefined;
   /** A function backend's function. */
   readonly answer: BackendFunction | undefined;
+  /** What it is called, when that is not its URL. The pool's to change. */
+  name: string | undefined;
   /** Gets requests only while no other is available. */
   backup: boolean;
   /** Most requests at once. */
@@ -97,26 +125,58 @@ export class Backend {
   ejected = false;
   /** Finishing what it has, given nothing new. */
   draining = false;
-  /** Where its counts are, when several workers share them. */
-  shared: Shared | undefined;
-  /** Requests that other workers had under way at the last {@linkcode refresh}. */
+  /**
+   * Where its counts are, when several workers share them.
+   *
+   * @ignore
+   */
+  shared: SharedCounts | undefined;
+  /**
+   * Requests that other workers had under way at the last {@linkcode refresh}.
+   *
+   * @ignore
+   */
   elsewhere = 0;
-  /** Whole answers in a row; what is proven need not be watched closely. */
+  /**
+   * Whole answers in a row; what is proven need not be watched closely.
+   *
+   * @ignore
+   */
   proven = 0;
-  /** When a body of its was looked at last, on the clock of the proxy. */
+  /**
+   * When a body of its was looked at last, on the clock of the proxy.
+   *
+   * @ignore
+   */
   lookedAt: number = -Infinity;
-  /** Part of its weight that counts while it warms up, 0 to 1. */
+  /**
+   * Part of its weight that counts while it warms up, 0 to 1.
+   *
+   * @ignore
+   */
   ramp = 1;
-  /** What smooth round robin owes it, in requests. */
+  /**
+   * What smooth round robin owes it, in requests.
+   *
+   * @ignore
+   */
   turn = 0;
   /** Peak EWMA of the milliseconds to a header; `NaN` before the first. */
   latencyMs: number = NaN;
-  /** When {@linkcode latencyMs} was last written. */
+  /**
+   * When {@linkcode latencyMs} was last written.
+   *
+   * @ignore
+   */
   observedAt = 0;
   #inFlight = 0;
   #requests = 0;
 
-  /** Makes a backend that is up and has no past. */
+  /**
+   * Makes a backend that is up and has no past.
+   *
+   * @ignore
+   */
   constructor(init: BackendInit) {
     const { weight = 1, backup = false, maxConns = Infinity } = init;
     this.url = init.url;
@@ -124,8 +184,9 @@ export class Backend {
     this.weight = weight;
     this.backup = backup;
     this.maxConns = maxConns;
-    this.seed = hash(init.url);
-    this.id = this.seed.toString(16).padStart(8, "0");
+    this.name = init.name;
+    this.id = init.id ?? idOf(init.url);
+    this.seed = parseInt(this.id, 16);
     if (init.answer !== undefined) {
       this.origin = "http://function.invalid";
       this.authority = "function.invalid";
@@ -149,6 +210,11 @@ export class Backend {
       this.basePath = basePath.replace(/\/+$/, "");
       this.socketPath = undefined;
     }
+  }
+
+  /** What it is called wherever it is shown. */
+  get label(): string {
+    return this.name ?? this.url;
   }
 
   /**
@@ -177,7 +243,21 @@ export class Backend {
     this.#requests = count;
   }
 
-  /** Looks how many requests other workers have under way now. */
+  /**
+   * Counts in common with other workers from now on.
+   *
+   * @ignore
+   */
+  countWith(shared: SharedCounts): void {
+    shared.adopt(this.#inFlight, this.#requests);
+    this.shared = shared;
+  }
+
+  /**
+   * Looks how many requests other workers have under way now.
+   *
+   * @ignore
+   */
   refresh(): void {
     if (this.shared !== undefined) {
       this.elsewhere = this.shared.inFlight - this.#inFlight;
@@ -187,6 +267,8 @@ export class Backend {
   /**
    * Gives it a request. Says no when another worker has just given it the last
    * that it may have: between a policy's look and this there is no lock.
+   *
+   * @ignore
    */
   enter(): boolean {
     if (this.shared?.enter(this.maxConns) === false) {
@@ -198,7 +280,11 @@ export class Backend {
     return true;
   }
 
-  /** A request that it was given has ended. */
+  /**
+   * A request that it was given has ended.
+   *
+   * @ignore
+   */
   leave(): void {
     this.#inFlight--;
     this.shared?.leave();
@@ -214,6 +300,8 @@ export class Backend {
    * over {@linkcode LATENCY_DECAY_MS}: who has become slow should be avoided by
    * the next request and not after a row of them (as in Finagle's Peak EWMA).
    * Weighted by time and not by count, so that a burst is one experience.
+   *
+   * @ignore
    */
   observed(ms: number, now: number): void {
     const known = this.latencyMs;
@@ -222,6 +310,11 @@ export class Backend {
       : ms;
     this.observedAt = now;
   }
+}
+
+/** The id of a backend of this URL, if no other has it. */
+export function idOf(url: string): string {
+  return hash(url).toString(16).padStart(8, "0");
 }
 
 /**

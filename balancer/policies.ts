@@ -105,7 +105,7 @@ export function leastConn(): Policy {
 }
 
 /** Draws backends at random, each as often as its weight says. */
-class Lots {
+class WeightedDraw {
   /** The heaviest share seen, which all others are held against. */
   heaviest = 0;
   readonly #random: () => number;
@@ -170,8 +170,8 @@ const DRAWS = 12;
 
 /** Random by weight. */
 export function random({ random = Math.random }: PolicyOptions = {}): Policy {
-  const lots = new Lots(random);
-  return (backends, accepts) => lots.draw(backends, accepts);
+  const draws = new WeightedDraw(random);
+  return (backends, accepts) => draws.draw(backends, accepts);
 }
 
 /**
@@ -183,11 +183,11 @@ export function random({ random = Math.random }: PolicyOptions = {}): Policy {
 export function twoChoices(
   { random = Math.random }: PolicyOptions = {},
 ): Policy {
-  const lots = new Lots(random);
+  const draws = new WeightedDraw(random);
   return needing("in flight", (backends, accepts) => {
-    const one = lots.draw(backends, accepts);
+    const one = draws.draw(backends, accepts);
     if (one === undefined) return undefined;
-    const other = lots.draw(backends, accepts, one);
+    const other = draws.draw(backends, accepts, one);
     return other !== undefined &&
         other.inFlight * one.share < one.inFlight * other.share
       ? other
@@ -210,7 +210,7 @@ const USUAL_STEP = 1 / 50;
 export function ewma(
   { random = Math.random, now = () => performance.now() }: PolicyOptions = {},
 ): Policy {
-  const lots = new Lots(random);
+  const draws = new WeightedDraw(random);
   let usual = NaN;
   const cost = (backend: Backend, at: number) => {
     const { latencyMs, share } = backend;
@@ -226,12 +226,12 @@ export function ewma(
     }
     // Never nothing: a clock that saw no time pass must not hide the queue.
     const ms = expected > 0.01 ? expected : 0.01;
-    return ms * (1 + backend.inFlight * lots.heaviest / share);
+    return ms * (1 + backend.inFlight * draws.heaviest / share);
   };
   return needing("latency", (backends, accepts) => {
-    const one = lots.draw(backends, accepts);
+    const one = draws.draw(backends, accepts);
     if (one === undefined) return undefined;
-    const other = lots.draw(backends, accepts, one);
+    const other = draws.draw(backends, accepts, one);
     if (other === undefined) return one;
     const at = now();
     return cost(other, at) < cost(one, at) ? other : one;

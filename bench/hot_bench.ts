@@ -51,10 +51,13 @@ const request = new Headers([
 ]);
 
 const FACTS = {
+  method: "GET",
   peer: "192.0.2.1",
   host: HOST,
   scheme: "http",
   backendHost: HOST,
+  backendScheme: "http",
+  basePath: "",
 };
 
 /** What nginx answers. */
@@ -105,10 +108,11 @@ bench("rules: request fields, from a server's own lines", () => {
 
 bench("rules: response fields", () => {
   responseFields(response, {
-    origin: "http://10.0.0.1:3000",
+    ownOrigin: "http://10.0.0.1:3000",
+    backendScheme: "http",
+    backendHost: HOST,
     basePath: "",
-    clientScheme: "http",
-    clientHost: HOST,
+    client: { scheme: "http", host: HOST },
     added: undefined,
   });
 });

@@ -3,7 +3,7 @@
 
 import { reading } from "../proxy/body.ts";
 import { Relay } from "../proxy/relay.ts";
-import { Sized } from "../runtime/deno.ts";
+import { Sized } from "../runtime/deno/sized.ts";
 
 /** The body of a request, if any, read here piece by piece as it comes. */
 export function read({ body, headers }: Request): Blob | null {

@@ -1,7 +1,7 @@
 // What does Deno's `fetch` do first with what it is given, in the two forms?
 
 import type { Fields } from "../proxy/headers.ts";
-import { Draft } from "../runtime/inside_deno.ts";
+import { Draft } from "../runtime/deno/inside.ts";
 
 const HOST = "localhost:8080";
 const URL = `http://${HOST}/some/path/to/thing?x=1&y=abcdef`;

@@ -9,8 +9,9 @@
  */
 
 import { parseAddress } from "./address.ts";
+import { HIDDEN, withoutCredentials } from "./fault.ts";
 import { host as hostGrammar, integer, pathFault } from "./grammar.ts";
-import type { Result } from "./grammar.ts";
+import type { Grammar, Result } from "./grammar.ts";
 import type { BackendOptions } from "./options.ts";
 
 /** An entry of a list that cannot be used. */
@@ -36,10 +37,30 @@ export interface BackendList {
 
 const EXAMPLE = "http://127.0.0.1:3000";
 
+/**
+ * What a backend is called: one word, in a list, in quotes and in a log line
+ * alike. No slash, so that no name can be a URL, which others are called by.
+ */
+export const backendName: Grammar<string> = {
+  takes: "1 to 64 visible characters",
+  parse: (text) =>
+    /^[!#-&(-+.0-[\]^_a-~-]{1,64}$/.test(text) ? { value: text } : {
+      wanted:
+        "is no name: write 1 to 64 visible ASCII characters other than quotes, commas and slashes",
+    },
+};
+
+/**
+ * Backends that a list can hold beside workers. Their table has room for twice as
+ * many: when a list takes another's place, the new ones come before the old ones
+ * go.
+ */
+export const MOST_LISTED = 8191;
+
 /** The ports that `fetch` blocks (Fetch §2.9 "Port blocking"), but for 0. */
 const BLOCKED_PORTS: ReadonlySet<number> = new Set(
   // Refused on Bun too, which would connect: a list that works there and ends
-  // in nothing but 502 on Deno helps nobody.
+  // in nothing but 502 on Deno helps no one.
   // deno-fmt-ignore
   [
     1, 7, 9, 11, 13, 15, 17, 19, 20, 21, 22, 23, 25, 37, 42, 43, 53, 69, 77, 79,
@@ -60,18 +81,25 @@ export function parseBackends(text: string): BackendList {
   const faults: BackendFault[] = [];
   const seen = new Set<string>();
   for (const [index, raw] of text.split(/\r\n|\r|\n/).entries()) {
-    for (const part of raw.replace(/(?:^|\s)#.*$/s, "").split(",")) {
+    const parts = raw.replace(/(?:^|\s)#.*$/s, "").split(",");
+    const half = halves(parts);
+    for (const [i, part] of parts.entries()) {
       const entry = part.trim();
       if (entry === "") continue; // a comma at the end of a line
       const refuse = (wanted: string) =>
-        faults.push({ line: index + 1, entry: mask(entry), wanted });
+        faults.push({ line: index + 1, entry: shown(entry, half[i]!), wanted });
       const result = parseBackend(entry);
       if ("wanted" in result) {
         refuse(result.wanted);
-      } else if (seen.has(result.value.url)) {
-        refuse(`stands here twice, as ${result.value.url}: write it once`);
+        continue;
+      }
+      const { url, name = url } = result.value;
+      if (seen.has(url)) {
+        refuse(`stands here twice, as ${url}: write it once`);
+      } else if (seen.has(name)) {
+        refuse(`has the name of another, ${name}: write another name`);
       } else {
-        seen.add(result.value.url);
+        seen.add(url).add(name);
         backends.push(result.value);
       }
     }
@@ -106,6 +134,12 @@ export function parseBackend(entry: string): Result<BackendOptions> {
         };
       }
       backend.resolve = true;
+    } else if (name === "name") {
+      const named = backendName.parse(value ?? "");
+      if ("wanted" in named) {
+        return { wanted: `has an unusable name, which ${named.wanted}` };
+      }
+      backend.name = named.value;
     } else if (name === "weight" || name === "max_conns") {
       const [min, max] = name === "weight" ? [0, 1000] : [1, 1_000_000];
       const number = integer(min, max).parse(value ?? "");
@@ -120,7 +154,7 @@ export function parseBackend(entry: string): Result<BackendOptions> {
       return {
         wanted: /^[a-z]+:\//i.test(word)
           ? "holds two backends: write a comma between them"
-          : "has an unknown word: after the URL write weight=3, backup, max_conns=100 or resolve",
+          : "has an unknown word: after the URL write weight=3, backup, max_conns=100, resolve or name=web-1",
       };
     }
   }
@@ -158,18 +192,34 @@ export function parseBackendUrl(text: string): Result<string> {
 }
 
 /**
- * Hides what may be a password in an entry: all before an `@`, and what stands
- * where a port should (`http://user:pa,ss@host` is two entries, and neither may
- * show its half).
+ * An entry as a message shows it. `http://user:pa,ss@host` is two entries, and
+ * neither may show its half: `continued` says that the entry after this one has
+ * no scheme of its own and an `@`.
  */
-function mask(entry: string): string {
+function shown(entry: string, continued: boolean): string {
   if (/^unix:/i.test(entry)) return entry;
-  return entry
-    .replace(/^((?:[a-z][a-z\d+.-]*:)?(?:\/\/)?).*@/is, "$1***@")
-    .replace(
-      /^((?:[a-z][a-z\d+.-]*:\/\/)?(?:\[[^\]]*\]|[^/:?#\s]*):)(?!\d*(?:[/?#\s]|$))[^/?#\s]+/i,
-      "$1***",
-    );
+  const start = /^(?:[a-z][a-z\d+.-]*:)?\/\//i.exec(entry)?.[0].length ?? 0;
+  if (continued) return entry.slice(0, start) + HIDDEN;
+  const plain = withoutCredentials(entry, start);
+  // `user:password` with the rest forgotten. `localhost:http` is none.
+  return start > 0 ? plain : plain.replace(
+    /^((?!localhost:)[\w-]+:)(?=[^/\s]*[^\d/\s])[^/\s]+/,
+    "$1***",
+  );
+}
+
+/**
+ * For each part of a line that was split at commas, whether it may hold the
+ * first half of a password. Found from the end, so that it is linear.
+ */
+function halves(parts: readonly string[]): boolean[] {
+  const half = parts.map(() => false);
+  for (let i = parts.length - 1; i > 0; i--) {
+    const next = parts[i]!;
+    half[i - 1] = !/^\s*(?:[a-z][a-z\d+.-]*:\/\/|unix:)/i.test(next) &&
+      (half[i]! || next.includes("@"));
+  }
+  return half;
 }
 
 function listFault(backends: readonly BackendOptions[]): string | undefined {
@@ -196,7 +246,10 @@ function unixUrl(path: string): Result<string> {
 }
 
 function schemeMissing(text: string): string {
-  if (/^\/[^/]/.test(text)) return `has no scheme: write unix:${text}`;
+  // What may hold a password is not repeated.
+  if (/^\/[^/@]+(?:\/[^/@]+)*$/.test(text)) {
+    return `has no scheme: write unix:${text}`;
+  }
   const [, scheme = "http:", rest = ""] =
     /^(https?:)?\/{0,2}(.*)$/is.exec(text) ?? [];
   const meant = parseBackendUrl(`${scheme}//${rest}`);

@@ -71,6 +71,39 @@ Deno.test("parseBackends() reads commas, lines and comments", () => {
   });
 });
 
+Deno.test("parseBackend() reads a name of any visible characters but a few", () => {
+  // `name` was in the options, and ignored.
+  for (const name of ["web-1", "a", "eu.web_2", "x=y", "a@b:80", "#1", "!"]) {
+    assert.deepEqual(parseBackends(`http://a name=${name} weight=2`), {
+      backends: [{ url: "http://a", name, weight: 2 }],
+      faults: [],
+    });
+  }
+  for (
+    const name of ['"', "'", "`", "a/b", "a\\b", "\u00fc", "", "x".repeat(65)]
+  ) {
+    const { faults } = parseBackends(`http://a name=${name}`);
+    assert.match(faults[0]!.wanted, /^has an unusable name, .* 1 to 64/, name);
+  }
+  assert.match(parseBackends("http://a name").faults[0]!.wanted, /unusable/);
+  assert.match(
+    parseBackends("http://a name=x name=y").faults[0]!.wanted,
+    /has name twice/,
+  );
+});
+
+Deno.test("parseBackends() refuses a name that another backend has", () => {
+  const { backends, faults } = parseBackends(
+    "http://a name=web\nhttp://b name=web\nhttp://c name=other",
+  );
+  assert.deepEqual(backends.map(({ url }) => url), ["http://a", "http://c"]);
+  assert.deepEqual(faults, [{
+    line: 2,
+    entry: "http://b name=web",
+    wanted: "has the name of another, web: write another name",
+  }]);
+});
+
 Deno.test("parseBackends() names the line and keeps the rest", () => {
   const { backends, faults } = parseBackends("http://a\n\nb:80,http://c");
   assert.deepEqual(backends, [{ url: "http://a" }, { url: "http://c" }]);
@@ -102,4 +135,30 @@ Deno.test("parseBackends() shows no password, however it is mistaken", () => {
     assert.deepEqual(backends, [], list);
     assert.doesNotMatch(JSON.stringify(faults), /hunter|ter2/, list);
   }
+});
+
+// `http://127.0.0.1:abc` was shown as `http://127.0.0.1:***`, which hides the one
+// thing that is wrong.
+Deno.test("parseBackends() hides nothing but what stands before an @", () => {
+  const entries = [
+    "http://127.0.0.1:abc",
+    "127.0.0.1:abc",
+    "localhost:http",
+    "app.test:http",
+    "http://a:99999/me@home",
+    "http://[::1]:x",
+    "http://a.test/x?y=1",
+    "unix:/run/me@home.sock/../x",
+  ];
+  for (const entry of entries) {
+    assert.deepEqual(
+      parseBackends(entry).faults.map((fault) => fault.entry),
+      [entry],
+    );
+  }
+  assert.deepEqual(
+    parseBackends("http://me:a@a.test, http://b:x, http://c").faults
+      .map((fault) => fault.entry),
+    ["http://***@a.test", "http://b:x"],
+  );
 });

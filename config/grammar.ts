@@ -14,12 +14,22 @@ import { parseCidr } from "./address.ts";
 /** What a parser found: a value, or a sentence that says what is wanted. */
 export type Result<T> = { readonly value: T } | { readonly wanted: string };
 
+/** What a number has to be. */
+export interface Bounds {
+  readonly min: number;
+  readonly max: number;
+  /** Whether it has to be whole. */
+  readonly whole: boolean;
+}
+
 /** A kind of value. */
 export interface Grammar<T> {
   /** The values it takes, for the settings' table: `10ms` to `24h`. */
   readonly takes: string;
   /** Reads a value, or says what is wanted. */
   readonly parse: (text: string) => Result<T>;
+  /** The same bounds as numbers, for values that code gives; none for texts. */
+  readonly bounds?: Bounds | undefined;
 }
 
 /** The longest delay a timer can hold; a longer one would fire at once. */
@@ -56,6 +66,7 @@ export function size(min: string, max: string): Grammar<number> {
 export function integer(min: number, max: number): Grammar<number> {
   return {
     takes: `\`${min}\` to \`${max}\``,
+    bounds: { min, max, whole: true },
     parse(text) {
       const value = /^\d{1,15}$/.test(text) ? Number(text) : NaN;
       return value >= min && value <= max ? { value } : {
@@ -68,6 +79,7 @@ export function integer(min: number, max: number): Grammar<number> {
 /** A share of 0% to 100%, as a number from 0 to 1. */
 export const share: Grammar<number> = {
   takes: "`0%` to `100%`",
+  bounds: { min: 0, max: 1, whole: false },
   parse(text) {
     const match = /^(\d{1,3}(?:\.\d{1,6})?)%$/.exec(text);
     const percent = match ? Number(match[1]) : NaN;
@@ -107,7 +119,7 @@ export function orOff<T>(grammar: Grammar<T>): Grammar<T | false> {
   return orWord("off", false, grammar);
 }
 
-/** A grammar, and besides one word that stands for one value. */
+/** A grammar, and one more word, which stands for one value. */
 export function orWord<T, W>(
   word: string,
   value: W,
@@ -115,6 +127,7 @@ export function orWord<T, W>(
 ): Grammar<T | W> {
   return {
     takes: `${grammar.takes}, \`${word}\``,
+    bounds: grammar.bounds,
     parse(text): Result<T | W> {
       if (text === word) return { value };
       const result = grammar.parse(text);
@@ -146,6 +159,7 @@ export const rate: Grammar<{ requests: number; perMs: number }> = {
 /** A port, 0 to 65535; 0 takes a free one. */
 export const port: Grammar<number> = {
   takes: "`0` to `65535`",
+  bounds: { min: 0, max: 65535, whole: true },
   parse(text) {
     const value = /^\d{1,5}$/.test(text) ? Number(text) : NaN;
     return value <= 65535
@@ -158,15 +172,37 @@ export const port: Grammar<number> = {
 export const host: Grammar<string> = {
   takes: "an address or a name",
   parse(text) {
-    const bare = /^\[(.*:.*)\]$/.exec(text)?.[1] ?? text;
+    const bracketed = text.startsWith("[") && text.endsWith("]") &&
+      text.includes(":");
+    const bare = bracketed ? text.slice(1, -1) : text;
     // What ends in a number is meant as an address (WHATWG URL §3.5), so it
     // may not pass as a name when it is none: `256.0.0.1`.
-    const isName = /^(?=.{1,253}$)\w(?:[\w-]*\w)?(?:\.\w(?:[\w-]*\w)?)*$/;
     const usable = parseCidr(bare)?.bits === 128 && !bare.includes("/") ||
-      isName.test(bare) && !/(?:^|\.)\d+$/.test(bare);
+      isName(bare) && !/(?:^|\.)\d+$/.test(bare);
     return usable ? { value: bare.toLowerCase() } : {
       wanted: "is not an address or a name: write 0.0.0.0, ::, or localhost",
     };
+  },
+};
+
+function isName(text: string): boolean {
+  return text.length <= 253 &&
+    text.split(".").every((label) =>
+      /^\w[\w-]*$/.test(label) && !label.endsWith("-")
+    );
+}
+
+/** An address or a name to listen on, then further names for the same place. */
+export const hosts: Grammar<readonly string[]> = {
+  takes: "an address or a name, then names",
+  parse(text) {
+    const found: string[] = [];
+    for (const item of text.split(/[\s,]+/)) {
+      const result = host.parse(item);
+      if ("wanted" in result) return result;
+      found.push(result.value);
+    }
+    return { value: found };
   },
 };
 
@@ -342,6 +378,7 @@ function quantity(
   }
   return {
     takes: `\`${min}\` to \`${max}\``,
+    bounds: { min: least, max: most, whole: true },
     parse(text) {
       const value = amount(text);
       if (value >= least && value <= most) return { value };

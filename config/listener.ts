@@ -13,11 +13,13 @@ export interface Listener {
   readonly host: string;
   /** Its port; 0 for one that is not known yet. */
   readonly port: number;
+  /** Whether it is the admin port. */
+  readonly isAdmin?: boolean;
 }
 
 /** Whether a backend's URL leads back to the listener. */
 export function leadsTo(url: string, listener: Listener): boolean {
-  if (url.startsWith("unix:")) return false;
+  if (!/^https?:/.test(url)) return false; // a socket, or a function
   const { protocol, hostname, port } = new URL(url);
   const number = Number(port || (protocol === "https:" ? 443 : 80));
   if (number !== listener.port) return false;
@@ -35,6 +37,26 @@ export function collide(one: string, other: string): boolean {
   const [a, b] = [scope(one), scope(other)];
   return a.host === b.host || a.kind === "wildcard" || b.kind === "wildcard" ||
     oneLoopback(a, b);
+}
+
+/** Whether only this machine can connect to a listener there. */
+export function isLocal(host: string): boolean {
+  return scope(host).kind === "loopback";
+}
+
+/**
+ * Whether a `Host` can only mean a listener of these names. A page at
+ * `evil.example` whose name has been made to point here sends that name; an
+ * address cannot be made to point anywhere.
+ */
+export function isNamed(host: string, names: readonly string[]): boolean {
+  const [, bare = ""] = /^(.*?)(?::\d{1,5})?$/.exec(host) ?? [];
+  const name = bare.toLowerCase();
+  const bracketed = name.startsWith("[") && name.endsWith("]");
+  if (parseAddress(bracketed ? name.slice(1, -1) : name) !== undefined) {
+    return bracketed === name.includes(":");
+  }
+  return name === "localhost" || names.includes(name);
 }
 
 interface Scope {

@@ -16,6 +16,11 @@ const VARIABLES: Record<string, readonly string[]> = {
   "https:": ["HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy"],
 };
 
+/** All of them. */
+export const PROXY_VARIABLES: readonly string[] = [
+  ...new Set(Object.values(VARIABLES).flat()),
+];
+
 /**
  * Says which variables would divert requests to which of the backends (URLs in
  * normal form), as one line, or returns `undefined`. A variable's value is not

@@ -3,19 +3,30 @@
  *
  * They stand apart from the code that uses them so that `config/` can build
  * them from text and everything else can take them, without either importing
- * the other. Absent and `undefined` both mean "the default"; what a default is
- * stands here and, once, in the code that uses the field.
+ * the other. Absent and `undefined` both mean "the default". Defaults and bounds
+ * of what is a setting too come from the table of settings; a test holds what is
+ * said of them here to that.
  *
  * @module
  */
 
 import type { BackendFunction } from "../balancer.ts";
+import type { Clock } from "../base/clock.ts";
 import type { RateLimitKey } from "../proxy/rate_limit.ts";
-import type { Clock } from "../runtime/clock.ts";
-import type { Lookup } from "../runtime/resolve.ts";
 
-export type { BackendFunction } from "../balancer.ts";
 export type { RateLimitContext, RateLimitKey } from "../proxy/rate_limit.ts";
+export type { BackendContext, BackendFunction } from "../balancer.ts";
+
+/** What a look-up has found. */
+export interface LookupResult {
+  /** IPv4 and IPv6 addresses. */
+  readonly addresses: readonly string[];
+  /** Milliseconds for which that holds, if it is known. Default: 10 s. */
+  readonly ttlMs?: number | undefined;
+}
+
+/** Looks a host name up, or rejects. */
+export type Lookup = (host: string) => Promise<LookupResult>;
 
 /** One backend as an object: where it is, and its share of the requests. */
 export interface BackendOptions {
@@ -47,7 +58,12 @@ export interface BackendOptions {
    * @default {false}
    */
   readonly resolve?: boolean | undefined;
-  /** What logs and metrics call it. Default: its URL. */
+  /**
+   * What logs, metrics, the admin API and the dashboard call it: 1 to 64 visible
+   * ASCII characters other than quotes, commas and slashes; no two backends may
+   * have one name. With `resolve` each backend's address is put behind it:
+   * `web@10.0.0.5:3000`. Default: its URL.
+   */
   readonly name?: string | undefined;
 }
 
@@ -55,7 +71,11 @@ export interface BackendOptions {
 export interface BackendFunctionOptions {
   /** Answers the requests. */
   readonly answer: BackendFunction;
-  /** What logs and metrics call it. Default: the function's own name. */
+  /**
+   * What logs, metrics, the admin API and the dashboard call it, as for a
+   * backend with a URL. Default: `function:`, the function's own name and a
+   * number.
+   */
   readonly name?: string | undefined;
   /**
    * Share of the requests relative to the other backends' weights.
@@ -107,7 +127,7 @@ export interface HealthOptions {
    */
   readonly intervalMs?: number | undefined;
   /**
-   * Milliseconds that a probe may take. Must be under `intervalMs`.
+   * Milliseconds that a probe may take, 1 ms to 24 h. Must be under `intervalMs`.
    *
    * @default {2_000}
    */
@@ -135,8 +155,8 @@ export interface EjectOptions {
    */
   readonly after?: number | undefined;
   /**
-   * Milliseconds of the first ejection, up to 5 min; each further one doubles
-   * it, up to 5 min.
+   * Milliseconds of the first ejection, 1 ms to 5 m; each further one doubles it,
+   * up to 5 m.
    *
    * @default {10_000}
    */
@@ -145,7 +165,7 @@ export interface EjectOptions {
 
 /** TLS towards `https:` backends, as PEM text. */
 export interface BackendTlsOptions {
-  /** Certificates of a private authority, believed besides the usual ones. */
+  /** Certificates of a private authority, trusted in addition to the usual ones. */
   readonly ca?: string | undefined;
   /** The client certificate to show, with its chain. Goes with `key`. */
   readonly cert?: string | undefined;
@@ -175,10 +195,9 @@ export interface RateLimitOptions {
   /** Milliseconds in which they may be made, 1 to 24 h. */
   readonly perMs: number;
   /**
-   * Whose requests are counted together; one for which it gives `undefined` is
-   * not counted. One for which it throws is answered with 500. Default: the
-   * client's address as trusted proxies say it, and of IPv6 its first 64 bits;
-   * requests that were made in code and have none are not counted.
+   * Whose requests are counted together: `undefined` for not at all, and 500 if
+   * it throws. Default: the client's address as trusted proxies say it, of IPv6
+   * its first 64 bits; requests that were made in code have none.
    */
   readonly key?: RateLimitKey | undefined;
 }
@@ -201,9 +220,11 @@ export interface ProxyOptions {
   readonly eject?: false | EjectOptions | undefined;
   /**
    * Milliseconds over which a backend that comes back gets its share, from
-   * 10 % upwards; at most 1 h. Default: off.
+   * 10 % upwards, 1 ms to 1 h; `false` for its full share at once.
+   *
+   * @default {false}
    */
-  readonly slowStartMs?: number | undefined;
+  readonly slowStartMs?: number | false | undefined;
   /**
    * Further attempts after the first, 0 to 10, each on a backend not tried yet.
    *
@@ -211,14 +232,22 @@ export interface ProxyOptions {
    */
   readonly retries?: number | undefined;
   /**
-   * Retries as a share of the requests of the last 10 s, 0 to 1; 100 retries in
-   * the same 10 s are granted besides.
+   * Retries as a share of the requests of the last 10 s, 0 to 1; in addition 100
+   * retries in the same 10 s.
    *
    * @default {0.2}
    */
   readonly retryBudget?: number | undefined;
   /**
-   * Milliseconds to connect to a backend, TLS handshake included, up to 1 h, for
+   * How requests are sent: over sockets, by an HTTP/1.1 client of Sluice's own
+   * (`socket`), by the runtime's `fetch`, or by `fetch` unless it would change
+   * what is said (`auto`). The option `fetch` goes before all of them.
+   *
+   * @default {"fetch"}
+   */
+  readonly transport?: "auto" | "fetch" | "socket" | undefined;
+  /**
+   * Milliseconds to connect to a backend, TLS handshake included, 1 ms to 1 h, for
    * each connection that Sluice opens itself. Past it nothing was sent, and the
    * request goes to another backend.
    *
@@ -227,7 +256,7 @@ export interface ProxyOptions {
   readonly connectTimeoutMs?: number | undefined;
   /**
    * Milliseconds from the last byte sent to a backend to its response header,
-   * up to 24 h. Past it the answer is 504 (RFC 9110 §15.6.5). It does not run
+   * 1 ms to 24 h. Past it the answer is 504 (RFC 9110 §15.6.5). It does not run
    * while the client still sends its body, and the answer's body is not timed.
    *
    * @default {60_000}
@@ -236,7 +265,7 @@ export interface ProxyOptions {
   /**
    * Milliseconds for a client to send the next piece of its body (past it the
    * answer is 408, RFC 9110 §15.5.9), or to take the next piece of an answer
-   * (past it the answer is cut), up to 24 h; `false` for no limit.
+   * (past it the answer is cut), 1 ms to 24 h; `false` for no limit.
    *
    * @default {60_000}
    */
@@ -250,11 +279,18 @@ export interface ProxyOptions {
   readonly resume?: boolean | undefined;
   /**
    * Milliseconds for a backend to send the next piece of a body that has begun,
-   * up to 24 h. Default: off.
+   * 1 ms to 24 h; `false` for no limit.
+   *
+   * @default {false}
    */
-  readonly idleTimeoutMs?: number | undefined;
-  /** Bytes of a request body; more is answered with 413. Default: off. */
-  readonly maxBodyBytes?: number | undefined;
+  readonly idleTimeoutMs?: number | false | undefined;
+  /**
+   * Bytes of a request body, 1 B to 1024 GB; more is answered with 413. `false`
+   * for no limit.
+   *
+   * @default {false}
+   */
+  readonly maxBodyBytes?: number | false | undefined;
   /**
    * Bytes of a WebSocket message, either way, 1 KB to 64 MB. A larger one closes
    * the connection with 1009 (RFC 6455 §7.4.1).
@@ -263,13 +299,19 @@ export interface ProxyOptions {
    */
   readonly maxMessageBytes?: number | undefined;
   /**
-   * Requests at once; more are answered with 503. A number counts all that are
-   * under way. `"auto"` counts those that wait for the header of their answer,
+   * Concurrent requests, 1 to 1,000,000; above it, 503. A number counts all that
+   * are under way. `"auto"` counts those that wait for the header of their answer,
    * and learns from how long they wait how many the backends can take: see
-   * "Overload" in the README. Default: off.
+   * "Overload" in the README. `false` for no limit.
+   *
+   * @default {false}
    */
-  readonly maxInFlight?: number | "auto" | undefined;
-  /** How often one client may ask; `false` for no limit, which is the default. */
+  readonly maxInFlight?: number | "auto" | false | undefined;
+  /**
+   * How often one client may ask; `false` for no limit.
+   *
+   * @default {false}
+   */
   readonly rateLimit?: false | RateLimitOptions | undefined;
   /**
    * The `Host` that backends are sent: the client's (`preserve`), their own
@@ -351,11 +393,13 @@ export interface AdminOptions {
   /** Port to listen on, 0 to 65535; 0 takes a free one. */
   readonly port: number;
   /**
-   * Address or name to listen on.
+   * Address or name to listen on. In a list, the first is that, and the others
+   * are further names that it answers to: a `Host` that is neither one of them
+   * nor an address nor `localhost` is refused.
    *
    * @default {"127.0.0.1"}
    */
-  readonly host?: string | undefined;
+  readonly host?: string | readonly string[] | undefined;
   /**
    * What a change must carry as `Authorization: Bearer`: 16 to 512 visible
    * ASCII characters. Default: none, and so no changes.
@@ -380,13 +424,13 @@ export interface ServeOptions {
   /** Serve HTTPS with this certificate. Default: plain HTTP. */
   readonly tls?: TlsOptions | undefined;
   /**
-   * Milliseconds between "not ready" and the end of listening, up to 1 h.
+   * Milliseconds between "not ready" and the end of listening, 0 s to 1 h.
    *
    * @default {0}
    */
   readonly drainDelayMs?: number | undefined;
   /**
-   * Milliseconds that running requests may still take, up to 1 h.
+   * Milliseconds that running requests may still take, 0 s to 1 h.
    *
    * @default {10_000}
    */

@@ -1,13 +1,14 @@
 /**
- * The one table of settings. The parser, `--help` and the README's table are all
- * made from it.
+ * The one table of settings. The parser, `--help`, the README's table, and the
+ * defaults and bounds of the library's options all come from it.
  *
- * A default stands here as text, for people; code has its own, in the function
- * that uses the option, and a setting that is not given is an option left out.
+ * A default stands here as text and nowhere else: `option.ts` reads it with the
+ * row's own grammar. A setting that is not given is an option left out.
  *
  * @module
  */
 
+import { HIDDEN, masked, oneLine, withoutQuery } from "./fault.ts";
 import {
   addressList,
   anything,
@@ -15,6 +16,7 @@ import {
   duration,
   file,
   host,
+  hosts,
   integer,
   oneOf,
   onOff,
@@ -30,6 +32,15 @@ import {
   statusList,
 } from "./grammar.ts";
 import type { Grammar } from "./grammar.ts";
+import type {
+  AdminOptions,
+  BackendTlsOptions,
+  EjectOptions,
+  HealthOptions,
+  ProxyOptions,
+  ServeOptions,
+  TlsOptions,
+} from "./options.ts";
 
 /** What the text of each setting is read into. */
 export type SettingValues = {
@@ -38,6 +49,7 @@ export type SettingValues = {
   BACKEND_CA: string;
   BACKEND_CERT: string;
   BACKEND_KEY: string;
+  TRANSPORT: "auto" | "fetch" | "socket";
   PORT: number;
   HOST: string;
   TLS_CERT: string;
@@ -73,7 +85,7 @@ export type SettingValues = {
   ACCESS_LOG: "json" | "combined" | false;
   LOG_QUERY: boolean;
   ADMIN_PORT: number | false;
-  ADMIN_HOST: string;
+  ADMIN_HOST: readonly string[];
   ADMIN_TOKEN: string;
   DRAIN_DELAY: number;
   DRAIN_TIMEOUT: number;
@@ -81,6 +93,16 @@ export type SettingValues = {
 
 /** The name of a setting, which is the name of its environment variable. */
 export type SettingName = keyof SettingValues;
+
+/** A field of the options, as a path; one that is not there does not compile. */
+export type OptionPath =
+  | `proxy.${keyof ProxyOptions}`
+  | `proxy.health.${keyof HealthOptions}`
+  | `proxy.eject.${keyof EjectOptions}`
+  | `proxy.backendTls.${keyof BackendTlsOptions}`
+  | `serve.${keyof ServeOptions}`
+  | `serve.tls.${keyof TlsOptions}`
+  | `serve.admin.${keyof AdminOptions}`;
 
 /** One row of the table. */
 export interface Setting<T = unknown> {
@@ -92,9 +114,13 @@ export interface Setting<T = unknown> {
    * Where its value goes, as a path from the root of the options: `proxy.…` are
    * the proxy's, `serve.…` the server's.
    */
-  readonly field: string;
+  readonly field: OptionPath;
+  /** The options that `off` switches off as a whole. Default: the field alone. */
+  readonly offField?: OptionPath;
   /** What it means, in one line of Markdown. */
   readonly help: string;
+  /** How its text is shown where it may hold a secret. Default: as it is. */
+  readonly shown?: (text: string) => string;
 }
 
 /** The settings in the order in which they are shown. */
@@ -106,7 +132,7 @@ export const SETTINGS: {
     default: "",
     field: "proxy.backends",
     help:
-      "The backends, separated by commas or newlines: a URL (`http:`, `https:` or `unix:/path.sock`; a base path is kept in front), then after spaces `weight=3` (0 to 1000, 0 gets nothing), `backup`, `max_conns=100`, `resolve`",
+      "The backends, separated by commas or newlines: a URL (`http:`, `https:` or `unix:/path.sock`; a base path is kept in front), then after spaces `weight=3` (0 to 1000, 0 gets nothing), `backup`, `max_conns=100`, `resolve`, `name=web-1` (what logs, metrics and the dashboard call it)",
   },
   BACKENDS_FILE: {
     grammar: file,
@@ -132,6 +158,13 @@ export const SETTINGS: {
     default: "",
     field: "proxy.backendTls.key",
     help: "PEM: its private key",
+  },
+  TRANSPORT: {
+    grammar: oneOf("auto", "fetch", "socket"),
+    default: "fetch",
+    field: "proxy.transport",
+    help:
+      "How requests are sent: by the runtime's `fetch`, over `socket`s by Sluice's own HTTP/1.1 client, or `auto`: by `fetch` unless it would change what is said",
   },
   PORT: {
     grammar: port,
@@ -173,9 +206,12 @@ export const SETTINGS: {
       "How a backend is picked. `uri_hash` takes the path without the query; where a request has no such header or cookie, round robin decides",
   },
   HEALTH_PATH: {
+    // Probes of some backends need a key, and it stands in the query.
+    shown: withoutQuery,
     grammar: orOff(path),
     default: "/health",
     field: "proxy.health.path",
+    offField: "proxy.health",
     help:
       "What probes ask for, after a backend's base path; `off` for no probes",
   },
@@ -222,6 +258,7 @@ export const SETTINGS: {
     grammar: orOff(integer(1, 1000)),
     default: "3",
     field: "proxy.eject.after",
+    offField: "proxy.eject",
     help:
       "Bad outcomes in a row that eject a backend: no connection, reset, timeout, a truncated body, 502, 503, 504",
   },
@@ -251,7 +288,7 @@ export const SETTINGS: {
     default: "20%",
     field: "proxy.retryBudget",
     help:
-      "Retries as a share of the requests of the last 10 s, and 100 besides in the same 10 s",
+      "Retries as a share of the requests of the last 10 s, and 100 more in the same 10 s",
   },
   CONNECT_TIMEOUT: {
     grammar: duration("1ms", "1h"),
@@ -363,15 +400,18 @@ export const SETTINGS: {
     grammar: orOff(port),
     default: "off",
     field: "serve.admin.port",
+    offField: "serve.admin",
     help: "Port of the dashboard, the metrics and the admin API",
   },
   ADMIN_HOST: {
-    grammar: host,
+    grammar: hosts,
     default: "127.0.0.1",
     field: "serve.admin.host",
-    help: "The address they listen on",
+    help:
+      "The address they listen on, then further names that they answer to: `0.0.0.0,sluice.internal`",
   },
   ADMIN_TOKEN: {
+    shown: () => HIDDEN,
     grammar: secret,
     default: "",
     field: "serve.admin.token",
@@ -397,87 +437,13 @@ export const SETTING_NAMES: readonly SettingName[] = Object.keys(
   SETTINGS,
 ) as SettingName[];
 
-/** The flags that are no settings. They take no value. */
-export const COMMANDS: Readonly<Record<string, string>> = {
-  "--help": "Print this",
-  "--version": "Print the version",
-  "--check":
-    "Read the settings, probe each backend once, print what was found and the narrowest Deno permissions; exit 0, 1 when a backend does not answer well, 2 when a setting is wrong",
-};
-
 /** The flag of a setting: `--health-path` for `HEALTH_PATH`. */
 export function flagOf(name: SettingName): string {
   return `--${name.toLowerCase().replaceAll("_", "-")}`;
 }
 
-/** The README's table in Markdown, laid out as `deno fmt` would. */
-export function settingsTable(): string {
-  const rows = SETTING_NAMES.map((name) => {
-    const { grammar, help } = SETTINGS[name];
-    return [`\`${name}\``, shownDefault(name, "`"), grammar.takes, help];
-  });
-  const all = [["Variable", "Default", "Values", "Meaning"], ...rows];
-  const widths = [0, 1, 2, 3].map((column) =>
-    Math.max(...all.map((row) => row[column]!.length))
-  );
-  const [head, ...body] = all.map((row) =>
-    `| ${row.map((cell, i) => cell.padEnd(widths[i]!)).join(" | ")} |`
-  );
-  const rule = `| ${widths.map((width) => "-".repeat(width)).join(" | ")} |`;
-  return [head, rule, ...body].join("\n") + "\n";
-}
-
-/** What `--help` prints, at most 100 columns wide. */
-export function helpText(version: string): string {
-  const item = (left: string, right: string) =>
-    wrap(right, 71).map((line, i) =>
-      `  ${(i === 0 ? left : "").padEnd(25)}  ${line}`.trimEnd()
-    ).join("\n");
-  const settings = SETTING_NAMES.map((name) => {
-    const { grammar, help } = SETTINGS[name];
-    const facts = `Takes ${grammar.takes}; ${shownDefault(name, "")}`;
-    return item(flagOf(name), plain(`${help}. ${facts}.`));
-  });
-  return `Sluice ${version}: a load-balancing reverse proxy
-
-Usage:
-  deno run --allow-net --allow-env mod.ts [FLAG…]
-  bun run mod.ts [FLAG…]
-
-For example:
-  BACKENDS=http://10.0.0.5:3000,http://10.0.0.6:3000 bun run mod.ts
-  bun run mod.ts --backends http://10.0.0.5:3000 --port 80 --policy least_conn
-
-Each setting is a flag, written --port 80 or --port=80, and an environment variable: --health-path
-is HEALTH_PATH. The flag wins. With files among the settings, Deno needs --allow-read besides.
-
-Settings:
-${settings.join("\n")}
-
-Other flags:
-${Object.entries(COMMANDS).map(([flag, help]) => item(flag, help)).join("\n")}
-`;
-}
-
-/** The default as people are shown it. */
-function shownDefault(name: SettingName, quote: string): string {
-  const text = SETTINGS[name].default;
-  const prefix = quote === "" ? "default " : "";
-  if (text !== "") return `${prefix}${quote}${text}${quote}`;
-  return name === "BACKENDS" ? "required" : `${prefix}none`;
-}
-
-function plain(markdown: string): string {
-  return markdown.replaceAll("`", "");
-}
-
-/** Breaks a text at spaces into lines of at most `width`. */
-function wrap(text: string, width: number): string[] {
-  const lines = [""];
-  for (const word of text.split(" ")) {
-    const line = lines.at(-1)!;
-    if (line !== "" && line.length + 1 + word.length > width) lines.push(word);
-    else lines[lines.length - 1] = line === "" ? word : `${line} ${word}`;
-  }
-  return lines;
+/** The text of a setting as a message shows it, without what is secret. */
+export function shownText(name: SettingName, text: string): string {
+  const { shown = (text) => text } = SETTINGS[name];
+  return oneLine(shown(masked(text)));
 }

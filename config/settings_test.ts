@@ -1,12 +1,8 @@
 import assert from "node:assert/strict";
-import {
-  COMMANDS,
-  flagOf,
-  helpText,
-  SETTING_NAMES,
-  SETTINGS,
-  settingsTable,
-} from "./settings.ts";
+import { settingsTable } from "../testing/settings_table.ts";
+import { helpText } from "./help.ts";
+import { COMMANDS } from "./commands.ts";
+import { flagOf, SETTING_NAMES, SETTINGS } from "./settings.ts";
 
 Deno.test("SETTINGS has only defaults that its own grammars take", () => {
   for (const name of SETTING_NAMES) {

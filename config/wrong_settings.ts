@@ -80,6 +80,11 @@ export const WRONG_SETTINGS: readonly WrongSettings[] = [
     "credentials",
     /^BACKENDS: "http:\/\/\*\*\*@a:3000" holds credentials: write/,
   ),
+  backends(
+    "http://127.0.0.1:abc",
+    "no port",
+    /^BACKENDS: "http:\/\/127\.0\.0\.1:abc" has no usable port: write a number/,
+  ),
   backends("http://a/?x=1", "a query", /"http:\/\/a\/\?x=1" has a query/),
   backends("http://a/#x", "a fragment", /"http:\/\/a\/#x" has a fragment/),
   backends(
@@ -124,6 +129,8 @@ export const WRONG_SETTINGS: readonly WrongSettings[] = [
     /has an unknown word: .*weight=3/,
   ),
   backends(`${A} backup backup`, "a word twice", /has backup twice/),
+  backends(`${A} name="web"`, "a name in quotes", /has an unusable name/),
+  backends(`${A} name=x,${B} name=x`, "a name twice", /the name of another, x/),
   backends(`${A} ${B}`, "no comma between two", /write a comma between them$/),
   backends(
     `${A} resolve`,
@@ -161,6 +168,16 @@ export const WRONG_SETTINGS: readonly WrongSettings[] = [
       /^HTTP_PROXY: would divert .* to 127\.0\.0\.1: unset it, or add to NO_PROXY/,
   },
   {
+    name: "the admin port",
+    env: { BACKENDS: "http://localhost:9090", ADMIN_PORT: "9090" },
+    wants: /^BACKENDS: "http:\/\/localhost:9090" is this proxy's admin port: /,
+  },
+  {
+    name: "NODE_TLS_REJECT_UNAUTHORIZED",
+    env: { BACKENDS: "https://a.test", NODE_TLS_REJECT_UNAUTHORIZED: "0" },
+    wants: /^NODE_TLS_REJECT_UNAUTHORIZED: would have any certificate accepted/,
+  },
+  {
     name: "a proxy for a host that NO_PROXY does not hold",
     env: {
       BACKENDS: "https://a.test,https://b.test",
@@ -175,6 +192,16 @@ export const WRONG_SETTINGS: readonly WrongSettings[] = [
   setting("BACKEND_CERT", "/nowhere/c.pem", /^BACKEND_KEY: is missing beside/),
   setting("TLS_CERT", "/nowhere/c.pem", /^TLS_KEY: is missing beside TLS_CERT/),
   setting("TLS_KEY", "/nowhere/k.pem", /^TLS_CERT: is missing beside TLS_KEY/),
+  setting("TLS_CERT", "/", /^TLS_KEY: is missing beside TLS_CERT/),
+  setting("BACKEND_CA", "/", /^BACKEND_CA: "\/" cannot be read: /),
+  {
+    name: "PEM in place of its path",
+    env: {
+      BACKENDS: A,
+      BACKEND_CA: "-----BEGIN PRIVATE KEY-----\nhunter2\n",
+    },
+    wants: /^BACKEND_CA: "\*\*\*" is PEM itself: write the path of the file/,
+  },
   setting(
     "PORT",
     "65536",
@@ -195,6 +222,11 @@ export const WRONG_SETTINGS: readonly WrongSettings[] = [
     "HEALTH_PATH",
     "health",
     /^HEALTH_PATH: "health" does not begin .*or off$/,
+  ),
+  setting(
+    "HEALTH_PATH",
+    "/a?key=hunter2 x",
+    /^HEALTH_PATH: "\/a\?\*\*\*" has a character/,
   ),
   setting("HEALTH_PATH", "/a b", /^HEALTH_PATH: "\/a b" has a character/),
   setting("HEALTH_STATUS", "2xx", /^HEALTH_STATUS: "2xx" is not a list/),
@@ -224,6 +256,11 @@ export const WRONG_SETTINGS: readonly WrongSettings[] = [
   setting("RETRY_BUDGET", "101%", /^RETRY_BUDGET: "101%" is not a share/),
   setting("TIMEOUT", "30 s", /^TIMEOUT: "30 s" is not a duration: write a/),
   setting("TIMEOUT", "597h", /^TIMEOUT: "597h" is out of bounds: .* 24h$/),
+  setting(
+    "TRANSPORT",
+    "sockets",
+    /^TRANSPORT: "sockets" is not known: write auto, fetch or socket$/,
+  ),
   setting(
     "CONNECT_TIMEOUT",
     "off",
@@ -289,6 +326,7 @@ export const WRONG_SETTINGS: readonly WrongSettings[] = [
   setting("LOG_QUERY", "no", /^LOG_QUERY: "no" is not known: write on or off$/),
   setting("ADMIN_PORT", "on", /^ADMIN_PORT: "on" is not a port: .*, or off$/),
   setting("ADMIN_PORT", "8080", /^ADMIN_PORT: "8080" is the PORT as well/),
+  setting("ADMIN_HOST", "localhost,http://x", /^ADMIN_HOST: .* not an address/),
   setting("ADMIN_HOST", "127.0.0.1/8", /^ADMIN_HOST: "127\.0\.0\.1\/8" is not/),
   setting(
     "ADMIN_TOKEN",
@@ -318,6 +356,14 @@ export const WRONG_SETTINGS: readonly WrongSettings[] = [
   flags(
     ["--admin-tokn=hunter2"],
     /^"--admin-tokn" is no flag: write --admin-token$/,
+  ),
+  flags(
+    ["ADMIN_TOKEN=hunter2hunter2hunter2"],
+    /^"ADMIN_TOKEN=\*\*\*" belongs to no flag: write --name=value$/,
+  ),
+  flags(
+    ["--admin-token", "hunter2hunter2hunter2", "hunter2"],
+    /^"\*\*\*" belongs to no flag: write --name=value$/,
   ),
   flags(["--colour-of-the-sky"], /is no flag: --help lists them$/),
   flags(["serve"], /^"serve" belongs to no flag: write --name=value$/),

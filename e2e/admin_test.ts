@@ -268,7 +268,7 @@ forBoth(
       ) assert.equal(await ask(target, name), 421, `${target} ${name}`);
     }
     for (const target of ["/metrics", "/livez", "/readyz"]) {
-      assert.equal(await ask(target, "prometheus.example"), 200, target);
+      assert.equal(await ask(target, "prometheus.example"), 421, target);
     }
   },
 );

@@ -26,6 +26,23 @@ forBoth(
   },
 );
 
+forBoth("--check sends HEALTH_HOST, and shows it", async (runtime) => {
+  await using backend = await rawBackend();
+  const { code, stdout } = await runProgram(runtime, {
+    env: {
+      BACKENDS: backend.url,
+      HEALTH_PATH: "/health?key=secret",
+      HEALTH_HOST: "app.example.com",
+    },
+    args: ["--check"],
+  });
+  assert.equal(code, 0);
+  assert.match(stdout, /^GET \/health\?\*\*\*, Host app\.example\.com$/m);
+  const [probe] = backend.probes;
+  assert.equal(probe!.target, "/health?key=secret");
+  assert.deepEqual(probe!.headerAll("host"), ["app.example.com"]);
+});
+
 forBoth(
   "--check exits 1 when a backend is not well, and hints why",
   async (runtime) => {

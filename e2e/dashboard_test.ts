@@ -244,7 +244,8 @@ forOnce(
         foreign: document.querySelectorAll("img, b:not(.big b), script:not([nonce]), main script").length,
       }`,
       );
-      assert.ok(found.names.some((name) => name.includes("<img src=x")));
+      // What a function is called may hold anything; what is shown of it may not.
+      assert.ok(found.names.some((name) => name.includes("_img_src_x")));
       assert.equal(found.foreign, 0);
       assert.match(await browser.run("return document.title"), /Sluice$/);
       // Without a token there is nothing to click.

@@ -189,21 +189,40 @@ forBoth(
   },
 );
 
-forBoth("a 404 on the default path is up, with one warning", {
-  timeoutMs: 90_000,
-}, async (
-  runtime,
-) => {
-  await using backend = await rawBackend(undefined, { health: 404 });
-  await using proxy = await startProxy(runtime, {
-    env: { ...QUICK, BACKENDS: backend.url },
-  });
-  await until(() => backend.probes.length >= 4, { timeoutMs: LONG });
-  assert.deepEqual(await shares(proxy, [backend], 2), [2]);
-  const warnings = proxy.stderr.filter((line) => line.includes("404"));
-  assert.equal(warnings.length, 1, proxy.log);
-  assert.match(warnings[0]!, /set HEALTH_PATH/);
-});
+forBoth(
+  "while HEALTH_PATH is unset a status under 500 is up, with one warning",
+  { timeoutMs: 90_000 },
+  async (runtime) => {
+    // Only BACKENDS was set, and /health was not public: the whole site was 503.
+    const statuses = [400, 401, 403, 404, 405, 426, 429];
+    await using stack = new AsyncDisposableStack();
+    const backends: RawBackend[] = [];
+    for (const status of statuses) {
+      backends.push(
+        stack.use(await rawBackend(undefined, { health: status })),
+      );
+    }
+    await using down = await rawBackend(undefined, { health: 501 });
+    await using proxy = await startProxy(runtime, {
+      env: {
+        ...QUICK,
+        BACKENDS: [...backends, down].map(({ url }) => url).join(),
+      },
+    });
+    await until(() => backends.every(({ probes }) => probes.length >= 4), {
+      timeoutMs: LONG,
+    });
+    const each = await shares(proxy, [...backends, down], 14);
+    assert.deepEqual(each, [...statuses.map(() => 2), 0]);
+    for (const [i, { url }] of backends.entries()) {
+      const lines = proxy.stderr.filter((line) => line.includes(url));
+      assert.equal(lines.length, 1, proxy.log);
+      const { [i]: status } = statuses;
+      assert.match(lines[0]!, new RegExp(`answers ${status} .*as up: set HEA`));
+    }
+    assert.equal(verdicts(proxy, down).length, 1);
+  },
+);
 
 forBoth(
   "a 404 on a path that was asked for is down",

@@ -101,6 +101,12 @@ for (const scheme of ["http", "https"] as const) {
           ":path": "/",
           ...(host ? { host: `127.0.0.1:${proxy.port}` } : {}),
         };
+        // A server that is still being compiled takes longer than a stream lives,
+        // and ends the connection over streams that it never came to see.
+        const first = session.request(headers);
+        first.on("error", () => {});
+        await until(() => backend.requests.length > 0);
+        first.close(NGHTTP2_CANCEL);
         for (let i = 0; i < 600; i++) {
           const stream = session.request(headers);
           stream.on("error", () => {});

@@ -6,6 +6,7 @@
  */
 
 import assert from "node:assert/strict";
+import { FOREIGN_VARIABLES } from "../config/foreign.ts";
 import { denoPath, ROOT } from "../testing/tools.ts";
 import { deadPort, rawBackend } from "./harness/backend.ts";
 import { rawRequest, requestText } from "./harness/client.ts";
@@ -111,6 +112,26 @@ forBoth("a port in use ends it with 1 and a sentence", async (runtime) => {
   );
   assert.ok(lines[0]!.includes(String(taken.port)), stderr);
 });
+
+// The sentence named HOST and PORT, which were free.
+forBoth(
+  "an admin port in use ends it with 1, and is named",
+  async (runtime) => {
+    await using backend = await rawBackend();
+    await using taken = await rawBackend();
+    const { code, stderr } = await runProgram(runtime, {
+      env: { BACKENDS: backend.url, ADMIN_PORT: String(taken.port) },
+    });
+    assert.equal(code, 1);
+    assert.match(
+      stderr,
+      new RegExp(
+        `^sluice: cannot listen .*admin port ${taken.port}: .*in use.*\n$`,
+        "i",
+      ),
+    );
+  },
+);
 
 for (const signal of ["SIGTERM", "SIGINT"] as const) {
   forBoth(`${signal} ends an idle program with 0`, async (runtime) => {
@@ -238,6 +259,12 @@ forBoth(
     const readme = await Deno.readTextFile(`${ROOT}/README.md`);
     const line = /^deno run (.*--allow-net=\S+.*) mod\.ts$/m.exec(readme);
     assert.ok(line, "the README has a command with narrow permissions");
+    assert.ok(
+      line[1]!.includes(
+        ` --allow-env=${["BACKENDS", ...FOREIGN_VARIABLES].join()}`,
+      ),
+      "the README names the variables that --check names",
+    );
     await using a = await rawBackend();
     await using b = await rawBackend();
     const port = await deadPort();

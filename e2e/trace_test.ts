@@ -89,36 +89,48 @@ forBoth(
   },
 );
 
+// Behind a trusted proxy any value of the field would do: its clients, all of them,
+// could ask for the addresses and the states of the backends.
 forBoth(
-  "Sluice-Debug is explained to who may know, and reaches no backend",
+  "Sluice-Debug is explained to who has the token, and reaches no backend",
   async (runtime) => {
     await using dead = await rawBackend();
     await using backend = await rawBackend((conn) =>
       conn.reply({ headers: { "Server-Timing": "db;dur=1" } })
     );
-    const env = { BACKENDS: `${dead.url},${backend.url}`, ...ADMIN_ENV };
+    const env = {
+      BACKENDS: `${dead.url},${backend.url}`,
+      HEALTH_PATH: "off",
+      EJECT_AFTER: "off",
+      ...ADMIN_ENV,
+    };
     await using proxy = await startProxy(runtime, { env });
     await using trusting = await startProxy(runtime, {
       env: { ...env, TRUSTED_PROXIES: "loopback" },
     });
     await dead.kill();
-    const ask = async (port: number, value: string) =>
+    const ask = async (
+      port: number,
+      value: string,
+      more: Record<string, string> = {},
+    ) =>
       (await rawRequest(
         port,
-        requestText("POST", "/", { headers: { "Sluice-Debug": value } }),
+        requestText("POST", "/", {
+          headers: { "Sluice-Debug": value, ...more },
+        }),
       )).headerAll("server-timing").join(", ");
-    for (const value of ["1", `${TOKEN}x`, ""]) {
-      assert.equal(await ask(proxy.port, value), "db;dur=1");
+    for (const { port } of [proxy, trusting]) {
+      for (const value of ["1", "on", `${TOKEN}x`, TOKEN.slice(1), ""]) {
+        for (const client of [{}, { "X-Forwarded-For": "203.0.113.66" }]) {
+          assert.equal(await ask(port, value, client), "db;dur=1");
+        }
+      }
     }
-    for (
-      const [port, value] of [[proxy.port, TOKEN], [
-        trusting.port,
-        "1",
-      ]] as const
-    ) {
+    for (const { port } of [proxy, trusting]) {
       const seen: string[] = [];
       // One of two goes to the dead backend first.
-      for (let i = 0; i < 2; i++) seen.push(await ask(port, value));
+      for (let i = 0; i < 2; i++) seen.push(await ask(port, TOKEN));
       for (const text of seen) {
         assert.match(
           text,

@@ -6,7 +6,7 @@ import assert from "node:assert/strict";
 import { inPath } from "../testing/tools.ts";
 import { rawBackend } from "./harness/backend.ts";
 import { rawRequest, requestText } from "./harness/client.ts";
-import { startProxy } from "./harness/proxy.ts";
+import { OVER_FETCH, startProxy } from "./harness/proxy.ts";
 import { forBoth, skippedWithout } from "./harness/suite.ts";
 import { until } from "./harness/wait.ts";
 import { ask, grant } from "./websocket/raw.ts";
@@ -36,8 +36,10 @@ forBoth("unix: requests, probes and WebSocket", async (runtime) => {
     await conn.reply({ body: `${request.method} ${await request.text()}` });
   }, {
     unix,
-    // Deno asks in absolute form there, which servers have to take.
-    healthPath: runtime === "deno" ? "http://localhost/health" : "/health",
+    // Deno's `fetch` asks in absolute form there, which servers have to take.
+    healthPath: runtime === "deno" && OVER_FETCH
+      ? "http://localhost/health"
+      : "/health",
   });
   await using proxy = await startProxy(runtime, {
     env: { BACKENDS: `unix:${unix}` },

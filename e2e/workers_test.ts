@@ -774,7 +774,7 @@ function evaluated(body: string) {
   };
 }
 
-// When this fails, Deno has made it stable, and `runtime/workers.ts` can do with
+// When this fails, Deno has made it stable, and `runtime/sharing.ts` can do with
 // the public option.
 forOnce(
   "WORKERS: Deno ends a process that shares a port without a flag",
@@ -797,7 +797,7 @@ forOnce(
   },
 );
 
-// When this fails, `sharing()` in `runtime/workers.ts` needs another way.
+// When this fails, `sharing()` in `runtime/sharing.ts` needs another way.
 forOnce(
   "WORKERS: Deno.serve() still asks for the option of `deno serve --parallel`",
   async () => {

@@ -211,3 +211,34 @@ Deno.test("all that is left ejected is used, and said once", async () => {
   await clock.advance(10_000);
   assert.deepEqual(events.at(-1), "readmitted");
 });
+
+Deno.test("Ejector brings a backend back though what it tells is met with errors", async () => {
+  // The timer was set behind the line of the log: a log that threw left the
+  // backend ejected for good.
+  const { clock, pool, a } = setUp(3);
+  const broken = new Ejector(pool, {
+    after: 3,
+    timeMs: 10_000,
+    clock,
+    random: () => 0.5,
+    log: () => {
+      throw new Error("a log's fault");
+    },
+  });
+  const tell = () => broken.outcome(a, false, clock.now(), "reset");
+  tell();
+  tell();
+  assert.throws(tell, /a log's fault/);
+  assert.equal(a.ejected, true);
+  await assert.rejects(clock.advance(10_000), /a log's fault/);
+  assert.equal(a.ejected, false);
+  assert.equal(clock.pending, 0);
+});
+
+Deno.test("Ejector#stop() is the end: what comes after ejects no backend", () => {
+  const { clock, ejector, a, say } = setUp(3);
+  ejector.stop();
+  say(a, "-----");
+  assert.equal(a.ejected, false);
+  assert.equal(clock.pending, 0);
+});

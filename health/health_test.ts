@@ -1,18 +1,7 @@
 import assert from "node:assert/strict";
-import { Pool } from "../balancer.ts";
-import {
-  type Health,
-  observe,
-  type Probe,
-  Prober,
-  type ProbeResult,
-  type ProberOptions,
-  UNKNOWN,
-} from "../health.ts";
-import { FakeClock, settle } from "../testing/clock.ts";
-
-const A = "http://10.0.0.1:3000";
-const B = "http://10.0.0.2:3000";
+import { type Health, observe, UNKNOWN } from "../health.ts";
+import { settle } from "../testing/clock.ts";
+import { A, B, world } from "../testing/probing.ts";
 
 // ── observe() ───────────────────────────────────────────────────────────────
 
@@ -59,67 +48,6 @@ Deno.test("observe() makes nothing new where nothing changes", () => {
 });
 
 // ── Prober ──────────────────────────────────────────────────────────────────
-
-interface Asked {
-  url: string;
-  path: string;
-  at: number;
-  signal: AbortSignal;
-  /** Ends the probe, if it does not end by itself. */
-  end: (result: ProbeResult) => void;
-}
-
-interface World {
-  clock: FakeClock;
-  pool: Pool;
-  prober: Prober;
-  asked: Asked[];
-  log: string[];
-  events: string[];
-  /** What each probe hears; `hang` leaves it open. */
-  hear: (url: string) => ProbeResult | Error | "hang";
-  of(url: string): Asked[];
-}
-
-function world(
-  options: Partial<ProberOptions> = {},
-  urls: readonly string[] = [A],
-): World {
-  const clock = new FakeClock(500);
-  const pool = new Pool(urls.map((url) => ({ url })));
-  const asked: Asked[] = [];
-  const log: string[] = [];
-  const events: string[] = [];
-  pool.subscribe(({ type, backend }) => events.push(`${type} ${backend?.url}`));
-  const probe: Probe = (backend, path, signal) => {
-    const { promise, resolve } = Promise.withResolvers<ProbeResult>();
-    const { url } = backend;
-    asked.push({ url, path, at: clock.now(), signal, end: resolve });
-    const heard = w.hear(url);
-    if (heard instanceof Error) return Promise.reject(heard);
-    if (heard !== "hang") resolve(heard);
-    return promise;
-  };
-  const w: World = {
-    clock,
-    pool,
-    asked,
-    log,
-    events,
-    hear: () => ({ status: 200 }),
-    of: (url) => asked.filter((one) => one.url === url),
-    prober: new Prober(pool, {
-      probe,
-      clock,
-      intervalMs: 1_000,
-      timeoutMs: 400,
-      random: () => 0.5,
-      log: (line) => log.push(line),
-      ...options,
-    }),
-  };
-  return w;
-}
 
 Deno.test("Prober does nothing until start()", async () => {
   const w = world();
@@ -277,21 +205,55 @@ Deno.test("which statuses pass is asked of `passes`", async () => {
   w.prober.stop();
 });
 
-Deno.test("while lenient a 404 is a pass, with one warning a backend", async () => {
-  const w = world({ lenient: true }, [A, B]);
-  w.hear = () => ({ status: 404 });
-  await w.prober.start();
-  await w.clock.advance(10_000);
-  assert.equal(w.pool.get(A)!.up && w.pool.get(B)!.up, true);
-  assert.equal(w.log.length, 2);
-  for (const [i, url] of [A, B].entries()) {
-    assert.equal(
-      w.log[i],
-      `backend ${url} answers 404 on /health, which counts as up: ` +
-        "set HEALTH_PATH to a path that tells its health, or to off",
-    );
+Deno.test("while lenient every status under 500 is a pass, with one warning a backend", async () => {
+  // Only BACKENDS was set, and /health was there for users only, or for POST, or
+  // not for this name: the whole site answered 503.
+  for (const status of [400, 401, 403, 404, 405, 421, 426, 429, 499]) {
+    const w = world({ lenient: true }, [A, B]);
+    w.hear = () => ({ status });
+    await w.prober.start();
+    await w.clock.advance(10_000);
+    assert.equal(w.pool.get(A)!.up && w.pool.get(B)!.up, true);
+    assert.equal(w.log.length, 2);
+    const checksNames = status === 400 || status === 421;
+    for (const [i, url] of [A, B].entries()) {
+      assert.equal(
+        w.log[i],
+        `backend ${url} answers ${status} on /health, which counts as up: ` +
+          "set HEALTH_PATH to a path that tells its health, or to off" +
+          (checksNames
+            ? "; where the backend checks Host, set HEALTH_HOST too"
+            : ""),
+      );
+    }
+    w.prober.stop();
   }
-  w.prober.stop();
+});
+
+Deno.test("while lenient 500 is a failure, and so is what is no final status", async () => {
+  for (const status of [101, 500, 501, 503, 999]) {
+    const w = world({ lenient: true });
+    w.hear = () => ({ status });
+    await w.prober.start();
+    assert.equal(w.pool.get(A)!.up, false, String(status));
+    w.prober.stop();
+  }
+});
+
+Deno.test("what a line or an event says of a probe has no query in it", async () => {
+  // A key in HEALTH_PATH came to each reader of the events.
+  for (const status of [500, 404]) {
+    const w = world({ path: "/h?key=S3cret", lenient: true });
+    const reasons: string[] = [];
+    w.pool.subscribe(({ reason }) => reasons.push(reason ?? ""));
+    w.hear = () => ({ status });
+    await w.prober.start();
+    assert.equal(w.asked[0]!.path, "/h?key=S3cret");
+    assert.equal(w.log.length, 1);
+    assert.match(w.log[0]!, / \/h[,:]/);
+    assert.doesNotMatch(`${w.log} ${reasons}`, /S3cret/);
+    w.prober.stop();
+  }
 });
 
 Deno.test("when not lenient a 404 is a failure", async () => {

@@ -1,20 +1,28 @@
 /**
  * The admin API: a handler for a listener of its own.
  *
- * Reading is free to whoever can connect, changing takes the token. A browser is
- * the one caller that can be made to ask for somebody else: no answer may be
- * read across origins (no CORS), no change can be made without a header that a
- * foreign page cannot send, and a name that was made to point here (DNS
- * rebinding) is refused by its `Host`.
+ * Reading is free to all that can connect, changing takes the token. A browser is
+ * the one caller that can be made to ask for another: no answer may be read
+ * across origins (no CORS), no change can be made without a header that a foreign
+ * page cannot send, and a name that was made to point here (DNS rebinding) is
+ * refused by its `Host`.
  *
  * @module
  */
 
 import type { Backend, BackendInit, Pool } from "../balancer.ts";
 import type { ProbeReport } from "../health.ts";
-import type { Clock } from "../runtime/clock.ts";
+import type { Clock } from "../base/clock.ts";
+import {
+  bearerOf,
+  bodyOf,
+  json,
+  partsOf,
+  Refused,
+  SAFE,
+  text,
+} from "./admin_http.ts";
 import { backendJson } from "./backend_json.ts";
-import { dashboard } from "./dashboard.ts";
 import { EventLog, frame } from "./events.ts";
 import { FigureKeeper } from "./figures.ts";
 import type { Snapshot } from "./metrics.ts";
@@ -38,6 +46,8 @@ export interface AdminOptions {
   snapshot: () => Snapshot | Promise<Snapshot>;
   /** Checks the URL of a new backend and gives its normal form. */
   checkUrl: (url: string) => { value: string } | { wanted: string };
+  /** Checks the name of a new backend. */
+  checkName: (name: string) => { value: string } | { wanted: string };
   /** Whether the proxy is about to stop. */
   draining: () => boolean;
   /** The process. */
@@ -48,36 +58,23 @@ export interface AdminOptions {
   policy: string;
   /** What changes need; none for no changes. */
   token: string | undefined;
-  /** Address or name that is listened on. */
-  host: string;
+  /** Whether a `Host` can only mean this listener. */
+  answersTo: (host: string) => boolean;
+  /** The proxy's own name in `Via`, if it has one. */
+  pseudonym: string | undefined;
   /** Time and timers. */
   clock: Clock;
   /** Takes a line for the log. */
   log: (line: string) => void;
 }
 
-/** Bytes of a request body. */
-const MOST_BODY = 16 * 1024;
+/** Backends of which a reader that has just come is told the past. */
+const MOST_PAST = 100;
 
-/** A request that is refused, and why. */
-class Refused extends Error {
-  constructor(
-    readonly status: number,
-    sentence: string,
-    readonly fields: Record<string, string> = {},
-  ) {
-    super(sentence);
-  }
-}
-
-/** What a route does with a request. */
-interface Route {
-  /** Whether it is for browsers, and so picky about `Host`. */
-  guarded: boolean;
-  methods: Readonly<
-    Record<string, (request: Request, query: string) => Answer>
-  >;
-}
+/** What a path does with a request, by its method. */
+type Route = Readonly<
+  Record<string, (request: Request, query: string) => Answer>
+>;
 
 type Answer = Response | Promise<Response>;
 
@@ -106,21 +103,15 @@ export class Admin {
     });
     this.#figures.start();
     this.#routes = {
-      "/": { guarded: true, methods: { GET: () => this.#page() } },
+      "/": { GET: () => this.#page() },
       "/backends": {
-        guarded: true,
-        methods: {
-          GET: () => this.#list(),
-          POST: (request) => this.#add(request),
-        },
+        GET: () => this.#list(),
+        POST: (request) => this.#add(request),
       },
-      "/events": {
-        guarded: true,
-        methods: { GET: (request, query) => this.#stream(request, query) },
-      },
-      "/metrics": { guarded: false, methods: { GET: () => this.#metrics() } },
-      "/livez": { guarded: false, methods: { GET: () => text(200, "live") } },
-      "/readyz": { guarded: false, methods: { GET: () => this.#readiness() } },
+      "/events": { GET: (request, query) => this.#stream(request, query) },
+      "/metrics": { GET: () => this.#metrics() },
+      "/livez": { GET: () => text(200, "live") },
+      "/readyz": { GET: () => this.#readiness() },
     };
   }
 
@@ -144,61 +135,61 @@ export class Admin {
   }
 
   #route(request: Request): Answer {
-    const { path, query, authority } = partsOf(request.url);
-    const route = this.#routes[path] ?? this.#backendRoute(path);
+    this.#refuseStrangers(request.headers);
+    const { path, query } = partsOf(request.url);
+    const route = Object.hasOwn(this.#routes, path)
+      ? this.#routes[path]!
+      : this.#backendRoute(path);
     if (route === undefined) {
       throw new Refused(404, "There is nothing at this path.");
     }
-    const host = request.headers.get("host") ?? authority;
-    if (route.guarded && !this.#isOurs(host)) {
-      throw new Refused(
-        421,
-        "This host name is not served here: use an address, localhost or ADMIN_HOST.",
-      );
-    }
     const method = request.method === "HEAD" ? "GET" : request.method;
-    const answerer = Object.hasOwn(route.methods, method)
-      ? route.methods[method]
-      : undefined;
+    const answerer = Object.hasOwn(route, method) ? route[method] : undefined;
     if (answerer === undefined) {
-      const allow = Object.keys(route.methods).join(", ")
-        .replace("GET", "GET, HEAD");
+      const allow = Object.keys(route).join(", ").replace("GET", "GET, HEAD");
       throw new Refused(405, `This path takes ${allow}.`, { allow });
     }
     if (method !== "GET") this.#authorize(request);
     return answerer(request, query);
   }
 
+  /** Refuses what cannot have been meant for this listener. */
+  #refuseStrangers(headers: Headers): void {
+    const { answersTo, pseudonym } = this.#options;
+    const host = headers.get("host");
+    // RFC 9112 §3.2. Deno lets such a request through and invents a name for it.
+    if (host === null || host === "") {
+      throw new Refused(400, "Host is missing.");
+    }
+    if (!answersTo(host)) {
+      throw new Refused(
+        421,
+        "This host name is not served here: use an address, localhost or a name in ADMIN_HOST.",
+      );
+    }
+    // A name or an address of this machine that the settings could not tell: the
+    // proxy would show its clients what is for its operator.
+    if (pseudonym !== undefined && headers.get("via")?.includes(pseudonym)) {
+      throw new Refused(508, "This is the admin port of the proxy itself.");
+    }
+  }
+
   /** The route of one backend, which is known by its id. */
   #backendRoute(path: string): Route | undefined {
-    const [, id] = /^\/backends\/([^/]+)$/.exec(path) ?? [];
-    if (id === undefined) return undefined;
+    const prefix = "/backends/";
+    if (!path.startsWith(prefix)) return undefined;
+    const id = path.slice(prefix.length);
+    if (id === "" || id.includes("/")) return undefined;
     const find = () => {
       const backend = this.#options.pool.backends.find((b) => b.id === id);
       if (backend !== undefined) return backend;
       throw new Refused(404, "There is no backend of this id.");
     };
     return {
-      guarded: true,
-      methods: {
-        GET: () => json(200, this.#tell(find())),
-        PATCH: (request) => this.#change(find, request),
-        DELETE: () => this.#remove(find()),
-      },
+      GET: () => json(200, this.#tell(find())),
+      PATCH: (request) => this.#change(find, request),
+      DELETE: () => this.#remove(find()),
     };
-  }
-
-  /**
-   * Whether a `Host` can only mean this listener. A page at `evil.example` whose
-   * name has been made to point here sends that name; an address cannot be
-   * made to point anywhere.
-   */
-  #isOurs(host: string | undefined): boolean {
-    const [, name = ""] =
-      /^(\[[0-9a-f:.]+\]|[^:]+)(?::\d{1,5})?$/i.exec(host ?? "") ?? [];
-    const lower = name.toLowerCase();
-    return lower.startsWith("[") || /^\d{1,3}(\.\d{1,3}){3}$/.test(lower) ||
-      lower === "localhost" || lower === this.#options.host.toLowerCase();
   }
 
   #authorize(request: Request): void {
@@ -208,9 +199,7 @@ export class Admin {
         "Changes are off: start the proxy with ADMIN_TOKEN to switch them on.",
       );
     }
-    const [, token] =
-      /^Bearer +(\S+) *$/i.exec(request.headers.get("authorization") ?? "") ??
-        [];
+    const token = bearerOf(request.headers.get("authorization"));
     if (token === undefined || !this.#knows(token)) {
       throw new Refused(
         401,
@@ -224,7 +213,9 @@ export class Admin {
     return backendJson(backend, this.#options.report(backend));
   }
 
-  #page(): Response {
+  async #page(): Promise<Response> {
+    // Seldom asked for, and nearly a thousand lines of text.
+    const { dashboard } = await import("./dashboard.ts");
     const { version, policy, token } = this.#options;
     const nonce = crypto.randomUUID();
     const html = dashboard({
@@ -252,35 +243,56 @@ export class Admin {
   }
 
   async #add(request: Request): Promise<Response> {
-    const fields = await bodyOf(request, {
+    const fields = await bodyOf(request, this.#options.clock, {
       url: "a text",
       weight: "a whole number from 0 to 1000",
       backup: "true or false",
       maxConns: "a whole number from 1 to 1000000",
+      name: "a text",
     });
     if (fields.url === undefined) throw new Refused(400, '"url" is missing.');
     const url = this.#options.checkUrl(fields.url as string);
     if ("wanted" in url) throw new Refused(400, `"url" ${url.wanted}.`);
+    const name = fields.name as string | undefined;
+    const named = name === undefined
+      ? undefined
+      : this.#options.checkName(name);
+    if (named !== undefined && "wanted" in named) {
+      throw new Refused(400, `"name" ${named.wanted}.`);
+    }
     const init: BackendInit = {
       url: url.value,
       weight: fields.weight as number | undefined,
       backup: fields.backup as boolean | undefined,
       maxConns: fields.maxConns as number | undefined,
+      name,
     };
-    const { pool, log } = this.#options;
-    if (pool.get(init.url) !== undefined) {
-      throw new Refused(409, "A backend with this URL is in the pool already.");
-    }
-    const backend = pool.add(init);
-    log(`backend ${backend.url} was added by the admin API`);
+    const { log } = this.#options;
+    const backend = this.#joined(init);
+    log(`backend ${backend.label} was added by the admin API`);
     return json(201, this.#tell(backend), {
       location: `/backends/${backend.id}`,
     });
   }
 
+  /** A backend that has joined the pool; what the pool refuses is the caller's. */
+  #joined(init: BackendInit): Backend {
+    const { pool } = this.#options;
+    if (pool.get(init.url) !== undefined) {
+      throw new Refused(409, "A backend with this URL is in the pool already.");
+    }
+    try {
+      return pool.add(init);
+    } catch (error) {
+      if (!(error instanceof RangeError)) throw error;
+      // Its name is another's, or there is no room for more.
+      throw new Refused(409, `${error.message}.`);
+    }
+  }
+
   async #change(find: () => Backend, request: Request): Promise<Response> {
     find();
-    const { weight, draining } = await bodyOf(request, {
+    const { weight, draining } = await bodyOf(request, this.#options.clock, {
       weight: "a whole number from 0 to 1000",
       draining: "true or false",
     });
@@ -292,12 +304,12 @@ export class Admin {
     const backend = find();
     if (weight !== undefined && weight !== backend.weight) {
       pool.setWeight(backend, weight as number);
-      log(`backend ${backend.url} has weight ${weight} by the admin API`);
+      log(`backend ${backend.label} has weight ${weight} by the admin API`);
     }
     if (draining !== undefined && draining !== backend.draining) {
       pool.drain(backend, draining as boolean);
       const what = draining ? "is draining" : "is no longer draining";
-      log(`backend ${backend.url} ${what} by the admin API`);
+      log(`backend ${backend.label} ${what} by the admin API`);
     }
     return json(200, this.#tell(backend));
   }
@@ -305,7 +317,7 @@ export class Admin {
   #remove(backend: Backend): Response {
     const { pool, log } = this.#options;
     pool.remove(backend);
-    log(`backend ${backend.url} was removed by the admin API`);
+    log(`backend ${backend.label} was removed by the admin API`);
     return new Response(null, { status: 204, headers: SAFE });
   }
 
@@ -325,22 +337,20 @@ export class Admin {
       figures: wants.get("figures") !== "off",
       first: history ? frame("history", this.#history()) : "",
     });
-    if (body === undefined) {
-      throw new Refused(503, "Too many read the events already.", {
-        "retry-after": "5",
-      });
-    }
     return new Response(body as ReadableStream<Uint8Array<ArrayBuffer>>, {
       headers,
     });
   }
 
-  /** What the dashboard begins with. */
+  /**
+   * What the dashboard begins with. Of a large pool it is some: each second of
+   * each backend, for each reader that comes, would be tens of megabytes.
+   */
   #history(): unknown {
     const { pool, probes } = this.#options;
     const kept = this.#figures.kept;
     const backends: Record<string, unknown> = {};
-    for (const backend of pool) {
+    for (const backend of pool.backends.slice(0, MOST_PAST)) {
       const of = kept.map(({ backends }) => backends[backend.id]);
       backends[backend.id] = {
         requestsPerSecond: of.map((b) => b?.requestsPerSecond ?? 0),
@@ -375,106 +385,4 @@ export class Admin {
     const any = pool.backends.some((b) => b.up && !b.draining && b.weight > 0);
     return any ? text(200, "ready") : text(503, "no backend is available");
   }
-}
-
-/** Fields of every answer. */
-const SAFE: Readonly<Record<string, string>> = {
-  "cache-control": "no-store",
-  "x-content-type-options": "nosniff",
-  "referrer-policy": "no-referrer",
-  // No other page may take these in, as a script or a picture either.
-  "cross-origin-resource-policy": "same-origin",
-};
-
-function json(
-  status: number,
-  value: unknown,
-  fields: Record<string, string> = {},
-): Response {
-  return new Response(`${JSON.stringify(value)}\n`, {
-    status,
-    headers: {
-      ...SAFE,
-      "content-type": "application/json; charset=utf-8",
-      ...fields,
-    },
-  });
-}
-
-function text(status: number, sentence: string): Response {
-  return new Response(`${sentence}\n`, {
-    status,
-    headers: { ...SAFE, "content-type": "text/plain; charset=utf-8" },
-  });
-}
-
-/** The parts of a URL as the runtimes give it: it need not be one. */
-function partsOf(
-  url: string,
-): { path: string; query: string; authority: string | undefined } {
-  const [, authority, path = "/", query = ""] =
-    /^(?:https?:\/\/([^/?#]*))?([^?#]*)(?:\?([^#]*))?/i.exec(url) ?? [];
-  return { path: path === "" ? "/" : path, query, authority };
-}
-
-/** What a field may be, by the words that say so. */
-const KINDS: Readonly<Record<string, (value: unknown) => boolean>> = {
-  "a text": (value) => typeof value === "string",
-  "true or false": (value) => typeof value === "boolean",
-  "a whole number from 0 to 1000": whole(0, 1000),
-  "a whole number from 1 to 1000000": whole(1, 1_000_000),
-};
-
-function whole(min: number, max: number): (value: unknown) => boolean {
-  return (value) =>
-    Number.isInteger(value) && value as number >= min && value as number <= max;
-}
-
-/** A request's body as an object that has no fields but these, of these kinds. */
-async function bodyOf<Name extends string>(
-  request: Request,
-  kinds: Readonly<Record<Name, keyof typeof KINDS>>,
-): Promise<Partial<Record<Name, unknown>>> {
-  let value: unknown;
-  try {
-    value = JSON.parse(await textOf(request));
-  } catch (error) {
-    if (error instanceof Refused) throw error;
-    throw new Refused(400, "The body is not JSON.");
-  }
-  if (typeof value !== "object" || value === null || Array.isArray(value)) {
-    throw new Refused(400, "The body is not a JSON object.");
-  }
-  for (const [name, given] of Object.entries(value)) {
-    if (!Object.hasOwn(kinds, name)) {
-      const known = Object.keys(kinds).map((k) => `"${k}"`).join(", ");
-      throw new Refused(
-        400,
-        `There is no field ${JSON.stringify(name.slice(0, 40))}: ` +
-          `this takes ${known}.`,
-      );
-    }
-    const kind = kinds[name as Name];
-    if (!KINDS[kind]!(given)) {
-      throw new Refused(400, `"${name}" is not ${kind}.`);
-    }
-  }
-  return value as Partial<Record<Name, unknown>>;
-}
-
-/** A request's body as text, up to a bound. */
-async function textOf(request: Request): Promise<string> {
-  const decoder = new TextDecoder("utf-8", { fatal: true });
-  let text = "";
-  let size = 0;
-  for await (const piece of request.body ?? []) {
-    size += piece.byteLength;
-    if (size > MOST_BODY) {
-      throw new Refused(413, `The body is over ${MOST_BODY} bytes.`, {
-        connection: "close",
-      });
-    }
-    text += decoder.decode(piece, { stream: true });
-  }
-  return text + decoder.decode();
 }

@@ -11,6 +11,8 @@ import type { ProbeReport } from "../health.ts";
 export interface BackendJson {
   id: string;
   url: string;
+  /** What it is called; null when that is its URL. */
+  name: string | null;
   /** The one word for its state that matters most. */
   state: "up" | "down" | "ejected" | "draining" | "resting";
   weight: number;
@@ -41,6 +43,7 @@ export function backendJson(
   return {
     id,
     url,
+    name: backend.name ?? null,
     state: stateOf(backend),
     weight,
     backup,

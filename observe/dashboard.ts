@@ -32,6 +32,33 @@ const ICON = "data:image/svg+xml," + encodeURIComponent(
   '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 32 32"><g fill="#1c7ed6"><rect x="3" y="4" width="3" height="25" rx="1.5"/><rect x="26" y="4" width="3" height="25" rx="1.5"/><rect x="3" y="4" width="26" height="3" rx="1.5"/><rect x="9" y="9" width="14" height="8" rx="1.5"/></g><path fill="none" stroke="#22b8cf" stroke-width="2.4" stroke-linecap="round" d="M8 22q2-2.4 4 0t4 0 4 0 4 0M8 27q2-2.4 4 0t4 0 4 0 4 0"/></svg>',
 );
 
+/** Where the backends are listed. */
+const TABLE = `  <table role="table">
+    <thead role="rowgroup"><tr role="row">
+      <th role="columnheader" scope="col">Backend</th>
+      <th role="columnheader" scope="col">State</th>
+      <th role="columnheader" scope="col">Weight</th>
+      <th role="columnheader" scope="col">Requests a second</th>
+      <th role="columnheader" scope="col">Latency</th>
+      <th role="columnheader" scope="col">In flight</th>
+      <th role="columnheader" scope="col">Probes</th>
+      <th role="columnheader" scope="col"><span class="unseen">Change</span></th>
+    </tr></thead>
+    <tbody id="rows" role="rowgroup"></tbody>
+  </table>
+`;
+
+/** Asks for the token. */
+const DIALOG = `<dialog id="ask" aria-labelledby="asked">
+  <form id="form">
+    <h2 id="asked">Changes need the token</h2>
+    <p id="why">It is the proxy's ADMIN_TOKEN, and is kept until this tab is closed.</p>
+    <label>Token <input id="token" type="password" required autocomplete="off"></label>
+    <div class="buttons"><button type="button" id="cancel">Cancel</button><button type="submit" class="main">Go on</button></div>
+  </form>
+</dialog>
+`;
+
 /** Writes the page. */
 export function dashboard(
   { version, policy, nonce, changes }: DashboardOptions,
@@ -70,20 +97,7 @@ export function dashboard(
     <div id="chips" class="chips" role="group" aria-label="Show only"></div>
     <label class="find"><span class="unseen">Find a backend</span><input id="find" type="search" placeholder="Find" autocomplete="off" spellcheck="false"></label>
   </div>
-  <table role="table">
-    <thead role="rowgroup"><tr role="row">
-      <th role="columnheader" scope="col">Backend</th>
-      <th role="columnheader" scope="col">State</th>
-      <th role="columnheader" scope="col">Weight</th>
-      <th role="columnheader" scope="col">Requests a second</th>
-      <th role="columnheader" scope="col">Latency</th>
-      <th role="columnheader" scope="col">In flight</th>
-      <th role="columnheader" scope="col">Probes</th>
-      <th role="columnheader" scope="col"><span class="unseen">Change</span></th>
-    </tr></thead>
-    <tbody id="rows" role="rowgroup"></tbody>
-  </table>
-  <p id="none" class="none" hidden>No backend is shown.</p>
+${TABLE}  <p id="none" class="none" hidden>No backend is shown.</p>
 </section>
 <section class="panel" aria-labelledby="changes">
   <div class="bar"><h2 id="changes">Last changes</h2></div>
@@ -94,15 +108,7 @@ export function dashboard(
 <footer><a href="/metrics">metrics</a><a href="/backends">backends as JSON</a><a href="/readyz">readiness</a></footer>
 <p id="said" class="unseen" role="status" aria-live="polite"></p>
 <p id="toast" class="toast" role="alert" hidden></p>
-<dialog id="ask" aria-labelledby="asked">
-  <form id="form">
-    <h2 id="asked">Changes need the token</h2>
-    <p id="why">It is the proxy's ADMIN_TOKEN, and is kept until this tab is closed.</p>
-    <label>Token <input id="token" type="password" required autocomplete="off"></label>
-    <div class="buttons"><button type="button" id="cancel">Cancel</button><button type="submit" class="main">Go on</button></div>
-  </form>
-</dialog>
-<noscript><p class="none">This page needs its script; /backends and /metrics do not.</p></noscript>
+${DIALOG}<noscript><p class="none">This page needs its script; /backends and /metrics do not.</p></noscript>
 <script nonce="${nonce}">${SCRIPT}</script>
 </body>
 </html>

@@ -1,10 +1,11 @@
 /**
  * How a request was answered, for a client that may know: which backends were
- * tried, what became of it, and who was passed over.
+ * tried, what became of it, and which were passed over.
  *
  * It goes into `Server-Timing`, which browsers show beside the request, and only
- * for a request that carries `Sluice-Debug` and comes from a trusted peer, or
- * has the admin token for its value: an answer otherwise names no backend.
+ * for a request whose `Sluice-Debug` is the admin token: an answer otherwise names
+ * no backend. That a trusted proxy has sent the request proves nothing, since it
+ * passes on whatever its own clients have written.
  *
  * @module
  */
@@ -19,10 +20,8 @@ export interface ExplainerOptions {
   pool: Pool;
   /** Name of the policy. */
   policy: string;
-  /** Whose requests are explained when they carry the field at all. */
-  trusts: ((address: string) => boolean) | undefined;
   /** Whether the field's value is the token. */
-  knows: ((given: string) => boolean) | undefined;
+  knows: (given: string) => boolean;
 }
 
 /** Backends passed over that are named; more are only counted. */
@@ -30,12 +29,10 @@ const MOST_NAMED = 10;
 
 /** Makes an explainer. */
 export function explainer(
-  { pool, policy, trusts, knows }: ExplainerOptions,
+  { pool, policy, knows }: ExplainerOptions,
 ): Explainer {
   return {
-    allows: (asked, peer) =>
-      (peer !== undefined && trusts !== undefined && trusts(peer)) ||
-      (knows !== undefined && knows(asked)),
+    allows: knows,
     text: (attempts, ms) => explanation(attempts, ms, { pool, policy }),
   };
 }
@@ -48,7 +45,7 @@ export function explanation(
 ): string {
   const metrics = [metric("sluice", ms, `policy ${policy}`)];
   for (const { backend, ms, outcome } of attempts) {
-    metrics.push(metric("attempt", ms, `${backend.url}: ${outcome}`));
+    metrics.push(metric("attempt", ms, `${backend.label}: ${outcome}`));
   }
   let passed = 0;
   for (const backend of pool) {
@@ -56,7 +53,7 @@ export function explanation(
     const tried = attempts.some((attempt) => attempt.backend === backend);
     if (why === undefined || tried) continue;
     if (++passed <= MOST_NAMED) {
-      metrics.push(metric("skipped", undefined, `${backend.url}: ${why}`));
+      metrics.push(metric("skipped", undefined, `${backend.label}: ${why}`));
     }
   }
   if (passed > MOST_NAMED) {

@@ -4,7 +4,7 @@
  * @module
  */
 
-import type { Clock, TimerHandle } from "../runtime/clock.ts";
+import type { Clock, TimerHandle } from "../base/clock.ts";
 import { percentile, type Snapshot } from "./metrics.ts";
 
 /** What one second was like. */

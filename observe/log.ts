@@ -48,11 +48,11 @@ function jsonLine(settled: Settled, at: number, target: string): string {
     `,"client":${json(settled.client)},"method":${json(settled.method)}` +
     `,"target":${json(target, MOST_URL)},"status":${settled.status}` +
     `,"bytes":${settled.bytes},"durationMs":${rounded(settled.ms)}` +
-    `,"backend":${backend === undefined ? "null" : json(backend.url)}` +
+    `,"backend":${backend === undefined ? "null" : json(backend.label)}` +
     ',"attempts":[';
   for (let i = 0; i < attempts.length; i++) {
     const { backend, ms, outcome, spanId } = attempts[i]!;
-    line += `${i === 0 ? "" : ","}{"backend":${json(backend.url)}` +
+    line += `${i === 0 ? "" : ","}{"backend":${json(backend.label)}` +
       `,"durationMs":${rounded(ms)},"outcome":${json(outcome)}` +
       (spanId === undefined ? "}" : `,"spanId":"${spanId}"}`);
   }

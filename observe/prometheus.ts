@@ -5,6 +5,7 @@
  */
 
 import type { Backend } from "../balancer.ts";
+import { plain } from "../base/text.ts";
 import type { ProbeReport } from "../health.ts";
 import { boundOf, type HistogramSnapshot, type Snapshot } from "./metrics.ts";
 
@@ -41,16 +42,34 @@ export interface ProcessFacts {
 
 type Labels = Readonly<Record<string, string>>;
 
+/** A backend beside what is known of it. */
+interface Row {
+  backend: Backend;
+  labels: Labels;
+  counts: Snapshot["backends"][string] | undefined;
+  report: ProbeReport | undefined;
+}
+
 /** Writes all metrics. */
 export function prometheusText(snapshot: Snapshot, state: State): string {
   const page = new Page();
-  const backends = [...state.backends].map((backend) => ({
+  const rows = [...state.backends].map((backend) => ({
     backend,
-    labels: { backend: backend.url },
+    labels: { backend: backend.label },
     counts: snapshot.backends[backend.id],
     report: state.report(backend),
   }));
+  writeRequests(page, snapshot);
+  writeAttempts(page, rows);
+  writeBackends(page, rows);
+  writeProbes(page, rows);
+  writeTotals(page, snapshot, state.draining);
+  writeProcess(page, state);
+  return page.text;
+}
 
+/** Requests as clients see them. */
+function writeRequests(page: Page, snapshot: Snapshot): void {
   page.head("sluice_requests_total", "counter", "Requests, by the status told");
   for (const [code, count] of Object.entries(snapshot.requests)) {
     page.value(count, { code });
@@ -67,13 +86,16 @@ export function prometheusText(snapshot: Snapshot, state: State): string {
     "Requests under way",
     snapshot.inFlight,
   );
+}
 
+/** What came of the attempts on each backend. */
+function writeAttempts(page: Page, rows: readonly Row[]): void {
   page.head(
     "sluice_backend_requests_total",
     "counter",
     "Attempts that a backend answered, by status",
   );
-  for (const { labels, counts } of backends) {
+  for (const { labels, counts } of rows) {
     for (const [code, count] of Object.entries(counts?.answers ?? {})) {
       page.value(count, { ...labels, code });
     }
@@ -83,7 +105,7 @@ export function prometheusText(snapshot: Snapshot, state: State): string {
     "counter",
     "Attempts that a backend did not answer, by error type of RFC 9209",
   );
-  for (const { labels, counts } of backends) {
+  for (const { labels, counts } of rows) {
     for (const [error, count] of Object.entries(counts?.failures ?? {})) {
       page.value(count, { ...labels, error });
     }
@@ -93,7 +115,7 @@ export function prometheusText(snapshot: Snapshot, state: State): string {
     "counter",
     "What attempts have shown of a backend",
   );
-  for (const { labels, counts } of backends) {
+  for (const { labels, counts } of rows) {
     const { good, bad } = counts?.outcomes ?? { good: 0, bad: 0 };
     page.value(good, { ...labels, outcome: "good" });
     page.value(bad, { ...labels, outcome: "bad" });
@@ -103,17 +125,21 @@ export function prometheusText(snapshot: Snapshot, state: State): string {
     "summary",
     "Time from an attempt to its response header",
   );
-  for (const { labels, counts } of backends) {
+  for (const { labels, counts } of rows) {
     const answers = Object.values(counts?.answers ?? {});
     page.value((counts?.answerMs ?? 0) / 1000, labels, "_sum");
     page.value(answers.reduce((a, b) => a + b, 0), labels, "_count");
   }
+}
+
+/** The state of each backend. */
+function writeBackends(page: Page, rows: readonly Row[]): void {
   page.head(
     "sluice_backend_ejections_total",
     "counter",
     "Times that a backend was ejected",
   );
-  for (const { labels, counts } of backends) {
+  for (const { labels, counts } of rows) {
     page.value(counts?.ejections ?? 0, labels);
   }
   page.head(
@@ -121,7 +147,7 @@ export function prometheusText(snapshot: Snapshot, state: State): string {
     "gauge",
     "Requests that a backend is answering",
   );
-  for (const { labels, counts } of backends) {
+  for (const { labels, counts } of rows) {
     page.value(counts?.inFlight ?? 0, labels);
   }
   const states: [string, string, (backend: Backend) => number][] = [
@@ -140,27 +166,40 @@ export function prometheusText(snapshot: Snapshot, state: State): string {
   ];
   for (const [name, help, value] of states) {
     page.head(`sluice_backend_${name}`, "gauge", help);
-    for (const { backend, labels } of backends) {
+    for (const { backend, labels } of rows) {
       page.value(value(backend), labels);
     }
   }
+}
 
+/** Probes of each backend. */
+function writeProbes(page: Page, rows: readonly Row[]): void {
   page.head(
     "sluice_probe_duration_seconds",
     "gauge",
     "Time that the last probe took",
   );
-  for (const { labels, report } of backends) {
+  for (const { labels, report } of rows) {
     if (report?.lastMs !== undefined) page.value(report.lastMs / 1000, labels);
   }
   page.head("sluice_probes_total", "counter", "Probes, by whether they passed");
-  for (const { labels, report } of backends) {
+  for (const { labels, report } of rows) {
     if (report === undefined) continue;
     page.value(report.made - report.failed, { ...labels, result: "passed" });
     page.value(report.failed, { ...labels, result: "failed" });
   }
+}
 
-  const { process } = state;
+/** Figures without labels. */
+type Single = [
+  name: string,
+  type: "counter" | "gauge",
+  help: string,
+  value: number,
+];
+
+/** What is counted over all requests. */
+function writeTotals(page: Page, snapshot: Snapshot, draining: boolean): void {
   const singles: Single[] = [
     [
       "sluice_retries_total",
@@ -198,6 +237,22 @@ export function prometheusText(snapshot: Snapshot, state: State): string {
       "Lines of the access log that standard output did not take",
       snapshot.linesLost,
     ],
+    ...limits(snapshot),
+    [
+      "sluice_draining",
+      "gauge",
+      "Whether this proxy is about to stop",
+      Number(draining),
+    ],
+  ];
+  for (const [name, type, help, value] of singles) {
+    page.single(name, type, help, value);
+  }
+}
+
+/** What the limits have refused, and the limit on requests where there is one. */
+function limits(snapshot: Snapshot): Single[] {
+  const refused: Single[] = [
     [
       "sluice_rate_limited_total",
       "counter",
@@ -210,13 +265,28 @@ export function prometheusText(snapshot: Snapshot, state: State): string {
       "Requests that MAX_IN_FLIGHT refused",
       snapshot.refusedFull,
     ],
-    ...inFlightLimit(snapshot),
+  ];
+  if (snapshot.inFlightLimit === 0) return refused;
+  return [
+    ...refused,
     [
-      "sluice_draining",
+      "sluice_in_flight_limit",
       "gauge",
-      "Whether this proxy is about to stop",
-      Number(state.draining),
+      "Requests that MAX_IN_FLIGHT allows at once: with auto, that may wait for a header",
+      Math.round(snapshot.inFlightLimit),
     ],
+    [
+      "sluice_requests_waiting",
+      "gauge",
+      "Requests that wait for a header, as MAX_IN_FLIGHT=auto counts them",
+      snapshot.waiting,
+    ],
+  ];
+}
+
+/** The process, and what runs in it. */
+function writeProcess(page: Page, { process, version }: State): void {
+  const singles: Single[] = [
     [
       "process_resident_memory_bytes",
       "gauge",
@@ -241,32 +311,10 @@ export function prometheusText(snapshot: Snapshot, state: State): string {
   }
   page.head("sluice_build_info", "gauge", "What runs here; always 1");
   page.value(1, {
-    version: state.version,
+    version,
     runtime: process.runtime,
     runtime_version: process.runtimeVersion,
   });
-  return page.text;
-}
-
-/** A metric without labels: name, type, help and value. */
-type Single = [string, "counter" | "gauge", string, number];
-
-/** The limit on requests, where there is one. */
-function inFlightLimit({ inFlightLimit, waiting }: Snapshot): Single[] {
-  return inFlightLimit === 0 ? [] : [
-    [
-      "sluice_in_flight_limit",
-      "gauge",
-      "Requests that MAX_IN_FLIGHT allows at once: with auto, that may wait for a header",
-      Math.round(inFlightLimit),
-    ],
-    [
-      "sluice_requests_waiting",
-      "gauge",
-      "Requests that wait for a header, as MAX_IN_FLIGHT=auto counts them",
-      waiting,
-    ],
-  ];
 }
 
 /** The text while it grows. */
@@ -320,8 +368,5 @@ function number(value: number): string {
 
 /** A label's value: the format escapes three characters and knows no other. */
 function escaped(text: string): string {
-  return text.toWellFormed()
-    // deno-lint-ignore no-control-regex -- they are what is looked for
-    .replace(/[\x00-\x1f\x7f-\x9f\u2028\u2029]/g, "?")
-    .replace(/["\\]/g, "\\$&");
+  return plain(text.toWellFormed()).replace(/["\\]/g, "\\$&");
 }

@@ -1,12 +1,10 @@
 /**
- * What a proxy admits: the limits of its options, checked and made.
+ * What a proxy admits: the limits of its options, made.
  *
  * @module
  */
 
 import type { Pool } from "../balancer.ts";
-import { checkedNumber } from "../config/check.ts";
-import type { ProxyOptions } from "../config/options.ts";
 import type { Admitted } from "../observe/metrics.ts";
 import { LearntLimit } from "../proxy/learnt_limit.ts";
 import {
@@ -14,11 +12,8 @@ import {
   type RateLimiterOptions,
   type SharedRates,
 } from "../proxy/rate_limit.ts";
-import type { Rate } from "../proxy/rate_table.ts";
 import { Waiting } from "../proxy/waiting.ts";
-
-const DAY_MS = 24 * 60 * 60 * 1000;
-const MOST = 1_000_000;
+import type { Checked } from "./checked.ts";
 
 /** What they are made with. */
 export interface AdmissionParts {
@@ -44,29 +39,17 @@ export interface Admission {
   figures(answers: boolean): Omit<Admitted, "refusedFull">;
 }
 
-/**
- * Makes the limits of these options.
- *
- * @throws {TypeError | RangeError} If one cannot be used.
- */
+/** Makes the limits of these options. */
 export function admissionOf(
-  options: ProxyOptions,
+  { maxInFlight, rateLimit }: Checked,
   { pool, clientAddress, log, worker }: AdmissionParts,
 ): Admission {
-  const { maxInFlight } = options;
   const learnt = maxInFlight === "auto"
     ? new LearntLimit({ parts: worker?.of })
     : undefined;
-  const most = maxInFlight === "auto"
-    ? Infinity
-    : checkedNumber("maxInFlight", maxInFlight, {
-      otherwise: Infinity,
-      min: 1,
-      max: MOST,
-    });
-  const rate = checkedRate(options);
-  const rates = rate && new RateLimiter({
-    ...rate,
+  const most = maxInFlight === "auto" ? Infinity : maxInFlight;
+  const rates = rateLimit && new RateLimiter({
+    ...rateLimit,
     clientAddress,
     shared: worker?.rates,
     log,
@@ -82,30 +65,5 @@ export function admissionOf(
       inFlightLimit: answers ? learnt?.learnt ?? part : 0,
       waiting: learnt?.waiting ?? 0,
     }),
-  };
-}
-
-/** The rate limit of these options, if there is one. */
-export function checkedRate(
-  { rateLimit }: ProxyOptions,
-): (Rate & Pick<RateLimiterOptions, "key">) | undefined {
-  if (rateLimit === undefined || rateLimit === false) return undefined;
-  const { requests, perMs, key } = rateLimit;
-  if (key !== undefined && typeof key !== "function") {
-    throw new TypeError("Cannot make a proxy: rateLimit.key is no function");
-  }
-  const bounds = { otherwise: NaN, min: 1 };
-  return {
-    // What is missing is as wrong as what cannot be used.
-    requests: checkedNumber("rateLimit.requests", requests ?? NaN, {
-      ...bounds,
-      max: MOST,
-    }),
-    perMs: checkedNumber("rateLimit.perMs", perMs ?? NaN, {
-      ...bounds,
-      max: DAY_MS,
-      whole: false,
-    }),
-    key,
   };
 }

@@ -4,22 +4,15 @@
  * @module
  */
 
-import { Backend } from "../balancer.ts";
-import {
-  readBackends,
-  readSettings,
-  type UsableConfig,
-} from "../config/config.ts";
-import type { BackendOptions, ServeOptions } from "../config/options.ts";
-import { helpText, SETTING_NAMES } from "../config/settings.ts";
-import {
-  type CheckRules,
-  checkText,
-  isWell,
-  permissionFlags,
-} from "../observe/check.ts";
-import { BackendsFile } from "../runtime/backends_file.ts";
-import { systemClock } from "../runtime/clock.ts";
+import type { ReplaceCounts } from "../balancer.ts";
+import { readSettings, type UsableConfig } from "../config/config.ts";
+import { wordsOf } from "../config/fault.ts";
+import { helpText } from "../config/help.ts";
+import { checkedOption } from "../config/option.ts";
+import type { BackendOptions } from "../config/options.ts";
+import { listenersOf, readBackends } from "../config/read_backends.ts";
+import { BackendsFile } from "../discovery/backends_file.ts";
+import { systemClock } from "../base/clock.ts";
 import {
   args,
   env,
@@ -27,25 +20,20 @@ import {
   exit,
   hushSignalRemark,
   liftBunLimit,
+  mayRead,
+  onDeno,
   onSignal,
   readText,
   surviveRejections,
   writeLine,
   writeText,
 } from "../runtime/process.ts";
-import { findingOf } from "../runtime/finding.ts";
-import { systemLookup } from "../runtime/resolve.ts";
-import { transport as transportOf } from "../runtime/runtime.ts";
-import { programFolder, workersFault, workersOf } from "../runtime/workers.ts";
-import {
-  createProxy,
-  entryOf,
-  insides,
-  type Proxy,
-  resolveFault,
-  statusMatcher,
-} from "./create.ts";
-import { serve, type Server } from "./serve.ts";
+import { tlsFault } from "../runtime/tls.ts";
+import { workersFault } from "../runtime/sharing.ts";
+import { check } from "./check.ts";
+import { coreOf, createProxy, type ReverseProxy } from "./create.ts";
+import { entryOf, resolveFault } from "./entries.ts";
+import { type ProxyServer, serve } from "./serve.ts";
 import { VERSION } from "./version.ts";
 
 /** What the program writes to standard error. */
@@ -55,23 +43,33 @@ export function say(line: string): void {
 
 /** Takes a new text of `BACKENDS_FILE`, or says why it cannot. */
 async function reload(
-  proxy: Proxy,
+  proxy: ReverseProxy,
   text: string,
-  serve: ServeOptions,
+  workers: number | "auto" | undefined,
 ): Promise<void> {
-  const { backends, faults } = readBackends("BACKENDS_FILE", text, serve, env);
+  const label = "BACKENDS_FILE";
+  const { listeners, life: { members }, options } = coreOf(proxy)!;
+  const { backends, faults } = readBackends(label, text, listeners, env, {
+    isFile: true,
+    workers,
+  });
   const all = faults.concat(
-    backends.flatMap(({ url, resolve }) => resolveFault(url, resolve) ?? [])
+    backends.flatMap((entry) => resolveFault(entry, options.transport) ?? [])
       .map((fault) => `BACKENDS_FILE: ${fault}`),
   );
-  if (all.length > 0) {
-    for (const fault of all) say(fault);
+  const refuse = (faults: readonly string[]) => {
+    for (const fault of faults) say(fault);
     say("BACKENDS_FILE is not used: the backends stay as they are");
-    return;
-  }
+  };
+  if (all.length > 0) return refuse(all);
   const entries = backends.map((init, i) => entryOf(init, "backend", i));
-  const { added, removed, changed } = await insides.get(proxy)!.members
-    .become(entries);
+  let replaced: ReplaceCounts;
+  try {
+    replaced = await members.become(entries);
+  } catch (error) {
+    return refuse([`BACKENDS_FILE: ${wordsOf(error)}`]);
+  }
+  const { added, removed, changed } = replaced;
   const { size } = proxy.pool;
   say(
     `BACKENDS_FILE read: ${size} ${size === 1 ? "backend" : "backends"} ` +
@@ -79,113 +77,80 @@ async function reload(
   );
 }
 
-/** `--check`: asks each backend once and says what it heard; the exit code. */
-async function check(
-  { proxy, serve, values }: UsableConfig,
-  files: readonly string[],
-): Promise<0 | 1> {
-  const health = proxy.health || {};
-  const rules: CheckRules = {
-    path: proxy.health === false ? "/" : health.path ?? "/health",
-    probes: proxy.health !== false,
-    passes: statusMatcher(health.status ?? "200-399"),
-    lenient: health.path === undefined,
-  };
-  const transport = transportOf({
-    tls: proxy.backendTls,
-    userAgent: `sluice/${VERSION}`,
-  });
-  const listed: readonly BackendOptions[] = proxy.backends;
-  const backends = listed.map((init) => new Backend(init));
-  const findings = await Promise.all(
-    backends.map((backend) =>
-      findingOf(backend, {
-        transport,
-        lookup: systemLookup,
-        path: rules.path,
-        timeoutMs: health.timeoutMs ?? 2_000,
-        userAgent: `sluice/${VERSION}`,
-      })
-    ),
-  );
-  transport.close();
-  writeText("out", checkText(findings, rules));
-  const diverting = PROXY_VARIABLES.filter((name) => env(name));
-  if (diverting.length > 0) {
-    const names = diverting.join(", ");
-    writeLine("out", `${names}: is set; NO_PROXY keeps these backends from it`);
-  }
-  const at = (host = "", port = "") =>
-    `${host.includes(":") ? `[${host}]` : host}:${port}`;
-  const listens = [at(values.HOST, values.PORT)];
-  if (serve.admin) listens.push(at(values.ADMIN_HOST, values.ADMIN_PORT));
-  const variables = [...SETTING_NAMES, "NO_PROXY", "no_proxy"];
-  const folder = workersOf(serve.workers) > 1 ? programFolder() : undefined;
-  const flags = permissionFlags({
-    listens,
-    backends,
-    // What a name will stand for cannot be said now.
-    anywhere: listed.some(({ resolve }) => resolve === true),
-    variables: variables.filter((name) => env(name)),
-    files: folder === undefined ? files : [...files, folder],
-  });
-  writeText(
-    "out",
-    `\nThe narrowest permissions on Deno:\ndeno run ${
-      flags.join(" ")
-    } mod.ts\n`,
-  );
-  return findings.every((one) => isWell(one, rules)) ? 0 : 1;
-}
-
-/** Variables that would divert requests, see `config/no_proxy.ts`. */
-const PROXY_VARIABLES = ["HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"]
-  .flatMap((name) => [name, name.toLowerCase()]);
-
-/** The program: settings in, a server up, signals obeyed. */
-export async function main(): Promise<void> {
+/** The settings, or the end of the program: what they ask for, or their faults. */
+async function usableConfig(): Promise<
+  { config: UsableConfig; texts: ReadonlyMap<string, string> }
+> {
   const texts = new Map<string, string>();
-  const config = readSettings(args(), env, envNames(), (path) => {
+  const read = (path: string) => {
     const text = readText(path);
     texts.set(path, text);
     return text;
+  };
+  const config = readSettings(args(), env, envNames(), read, {
+    mayRead,
+    tryTls: tlsFault,
+    onDeno,
   });
-  if (config.kind === "faults") {
-    for (const fault of config.faults) writeLine("err", fault);
-    return exit(2);
-  }
+  if (config.kind === "faults") return refuse(config.faults);
   if (!("proxy" in config)) {
     const help = config.kind === "help";
     writeText("out", help ? helpText(VERSION) : `sluice ${VERSION}\n`);
     return exit(0);
   }
+  const { proxy, serve, backendsFile } = config;
+  const list = backendsFile === undefined ? "BACKENDS" : "BACKENDS_FILE";
+  const listed: readonly BackendOptions[] = proxy.backends;
+  const unresolved = listed.flatMap((entry) =>
+    resolveFault(entry, proxy.transport) ?? []
+  );
+  if (unresolved.length > 0) {
+    return refuse(unresolved.map((fault) => `${list}: ${fault}`));
+  }
   if (config.kind === "check") {
     return exit(await check(config, [...texts.keys()]));
   }
-  const listed: readonly BackendOptions[] = config.proxy.backends;
-  const unresolved = listed.flatMap(({ url, resolve }) =>
-    resolveFault(url, resolve) ?? []
-  );
-  if (unresolved.length > 0) {
-    const name = config.backendsFile === undefined
-      ? "BACKENDS"
-      : "BACKENDS_FILE";
-    for (const fault of unresolved) writeLine("err", `${name}: ${fault}`);
-    return exit(2);
-  }
   const workers = workersFault(
-    config.serve.workers,
-    config.serve.tls !== undefined,
+    checkedOption("WORKERS", serve.workers),
+    serve.tls !== undefined,
   );
-  if (workers !== undefined) {
-    writeLine("err", `WORKERS: ${workers}`);
-    return exit(2);
+  if (workers !== undefined) return refuse([`WORKERS: ${workers}`]);
+  return { config, texts };
+}
+
+/** Ends the program over settings that cannot be used. */
+function refuse(faults: readonly string[]): never {
+  for (const fault of faults) writeLine("err", fault);
+  return exit(2);
+}
+
+/** What SIGHUP does, with the file of backends if there is one. */
+function hangUp(config: UsableConfig, file: BackendsFile | undefined): void {
+  // Neither runtime gives a running server another certificate: Bun's
+  // `reload()` takes one and shows the old one, Deno has nothing of the kind.
+  // A second listener beside the first (`reusePort`) shows it, but closing the
+  // first cuts connections that are in their handshake there: of 16 clients that
+  // kept connecting each reload cost three theirs on Bun, more on Deno.
+  if (config.serve.tls !== undefined) {
+    say("SIGHUP does not read TLS_CERT again: start it anew for that");
   }
+  if (file !== undefined) file.reload();
+  else say("SIGHUP changes nothing: the backends come from BACKENDS");
+}
+
+/** The program: settings in, a server up, signals obeyed. */
+export async function main(): Promise<void> {
+  const { config, texts } = await usableConfig();
   liftBunLimit(say);
   surviveRejections(say);
   hushSignalRemark();
+  for (const warning of config.warnings) say(warning);
   const proxy = createProxy(config.proxy);
-  let server: Server | undefined;
+  // Until it listens, as far as the ports are known: a name that is looked up
+  // may stand for this proxy.
+  const { listeners } = coreOf(proxy)!;
+  listeners.push(...listenersOf(config.serve));
+  let server: ProxyServer | undefined;
   let signals = 0;
   const end = () => {
     if (++signals > 1) exit(1);
@@ -198,22 +163,11 @@ export async function main(): Promise<void> {
   const file = path === undefined ? undefined : new BackendsFile({
     path,
     text: texts.get(path) ?? "",
-    changed: (text) => reload(proxy, text, config.serve),
+    changed: (text) => reload(proxy, text, config.serve.workers),
     log: say,
     clock: systemClock,
   });
-  onSignal("SIGHUP", () => {
-    // Neither runtime gives a running server another certificate: Bun's
-    // `reload()` takes one and shows the old one, Deno has nothing of the kind.
-    // A second listener beside the first (`reusePort`) shows it, but closing the
-    // first cuts whoever is shaking hands there: of 16 clients that kept
-    // connecting each reload cost three their connection on Bun, more on Deno.
-    if (config.serve.tls !== undefined) {
-      say("SIGHUP does not read TLS_CERT again: start it anew for that");
-    }
-    if (file !== undefined) file.reload();
-    else say("SIGHUP changes nothing: the backends come from BACKENDS");
-  });
+  onSignal("SIGHUP", () => hangUp(config, file));
   await proxy.ready;
   if (signals > 0) return;
   try {

@@ -9,7 +9,7 @@ import type { Backend, Pool } from "../balancer.ts";
 import { explainer } from "../observe/explain.ts";
 import type { Snapshot } from "../observe/metrics.ts";
 import { tokenCheck } from "../observe/token.ts";
-import { systemClock, type TimerHandle } from "../runtime/clock.ts";
+import { systemClock, type TimerHandle } from "../base/clock.ts";
 import {
   hushSignalRemark,
   onSignal,
@@ -17,11 +17,17 @@ import {
 } from "../runtime/process.ts";
 import type { Stage } from "../runtime/serve.ts";
 import { lineToFirst, mapped } from "../runtime/workers.ts";
-import type { Begin, FromWorker, Told, ToWorker } from "../workers/messages.ts";
+import type {
+  Begin,
+  FromWorker,
+  RemoteOutcome,
+  ToWorker,
+} from "../workers/messages.ts";
 import { type BackendState, become } from "../workers/replica.ts";
 import { type Place, Table } from "../workers/table.ts";
-import { assemble, insides, type Proxy } from "./create.ts";
-import { serve, type Server } from "./serve.ts";
+import type { AsWorker, Core } from "./core.ts";
+import { assemble } from "./create.ts";
+import { type ProxyServer, serve } from "./serve.ts";
 
 /** Milliseconds that a worker waits for the others on its way out. */
 const TOGETHER_MS = 1_000;
@@ -30,7 +36,7 @@ const TOGETHER_MS = 1_000;
 const GATHER_MS = 5;
 
 /** Items that are sent together, soon. */
-class Gathered<T> {
+class Batch<T> {
   readonly #send: (items: readonly T[]) => void;
   #items: T[] = [];
   #timer: TimerHandle;
@@ -73,7 +79,7 @@ export function work(): void {
         } catch (error) {
           const reason = error instanceof Error ? error.message : String(error);
           line.post({ kind: "cannot", reason });
-          // Whoever cannot work now may be able to later.
+          // A worker that cannot work now may be able to later.
           throw error;
         }
         break;
@@ -94,7 +100,7 @@ export function work(): void {
         break;
       case "drain":
         // One that has not begun has nothing to finish. It does not exit by
-        // itself: of a thread's exit Deno tells nobody.
+        // itself: Deno does not report a thread's exit.
         (working?.stop() ?? Promise.resolve(undefined)).then((snapshot) =>
           line.post({ kind: "stopped", snapshot })
         );
@@ -105,7 +111,7 @@ export function work(): void {
 
 /** What a worker does once it has begun. */
 interface Working {
-  server: Server;
+  server: ProxyServer;
   become(states: readonly BackendState[]): void;
   count(): void;
   snapshot(): Snapshot;
@@ -119,27 +125,62 @@ function begin(
   post: (message: FromWorker) => void,
   log: (line: string) => void,
 ): Working {
-  const table = new Table(mapped(message.table), message.of, message.worker);
-  const place = (at: number) => table.place(at, message.worker);
-  const outcomes = new Gathered<Told>((outcomes) =>
+  const outcomes = new Batch<RemoteOutcome>((outcomes) =>
     post({ kind: "outcomes", outcomes })
   );
-  const lines = new Gathered<string>((lines) =>
-    post({ kind: "access", lines })
-  );
-  let limited = false;
-  const fill = (pool: Pool, states: readonly BackendState[]) => {
-    limited = states.some(({ maxConns }) => maxConns !== Infinity);
-    become(pool, states, place);
-  };
-  const proxy: Proxy = assemble({
+  const lines = new Batch<string>((lines) => post({ kind: "access", lines }));
+  const part = partOf(message, outcomes);
+  const { proxy, core } = assemble({
     ...message.proxy,
     backends: [],
     health: false,
     eject: false,
     log,
     logAccess: (line) => lines.add(line),
-  }, {
+  }, part);
+  core.pool.subscribe(({ type, reason = "" }) => {
+    if (type === "panic") post({ kind: "panic", reason });
+  });
+  if (message.token !== undefined) {
+    core.forwarder.explainer = explainer({
+      pool: core.pool,
+      policy: core.checked.policy,
+      knows: tokenCheck(message.token),
+    });
+  }
+  const count = () => void core.observe();
+  if (message.counts) count();
+  const snapshot = () => ownPart(core.observe().metrics.snapshot());
+  const goOn = waitTogether(core, post);
+  const server = serve(proxy, message.serve);
+  return {
+    server,
+    become: (states) => part.update(core.pool, states),
+    count,
+    snapshot,
+    goOn,
+    async stop() {
+      await server.stop();
+      outcomes.flush();
+      lines.flush();
+      return snapshot();
+    },
+  };
+}
+
+/** A worker's part of the proxy, whose backends the first process names. */
+interface Part extends AsWorker {
+  update(pool: Pool, states: readonly BackendState[]): void;
+}
+
+function partOf(message: Begin, outcomes: Batch<RemoteOutcome>): Part {
+  const table = new Table(mapped(message.table), message.of, message.worker);
+  let limited = false;
+  const update = (pool: Pool, states: readonly BackendState[]) => {
+    limited = states.some(({ maxConns }) => maxConns !== Infinity);
+    become(pool, states, (at) => table.place(at));
+  };
+  return {
     of: message.of,
     all: table.all,
     rates: message.rates && {
@@ -147,39 +188,32 @@ function begin(
       offsetMs: performance.timeOrigin - message.rates.epochMs,
     },
     pseudonym: message.pseudonym,
-    fill: (pool) => fill(pool, message.backends),
+    update,
+    fill: (pool) => update(pool, message.backends),
     get limited() {
       return limited;
     },
     outcome(backend: Backend, good, startedAt, reason) {
       // What is expected is not worth a message, and what has been judged
       // already is none.
-      if (backend.ejected || (good && !(backend.shared as Place).suspect)) {
-        return;
-      }
+      const { suspect, at } = backend.shared as Place;
+      if (backend.ejected || (good && !suspect)) return;
       const agoMs = systemClock.now() - startedAt;
-      outcomes.add({ url: backend.url, good, agoMs, reason });
+      outcomes.add({ url: backend.url, place: at, good, agoMs, reason });
     },
-  });
-  const inside = insides.get(proxy)!;
-  proxy.pool.subscribe(({ type, reason = "" }) => {
-    if (type === "panic") post({ kind: "panic", reason });
-  });
-  const { policy, trusts, forwarder } = inside;
-  const { token } = message;
-  if (token !== undefined) {
-    forwarder.explainer = explainer({
-      pool: proxy.pool,
-      policy,
-      trusts,
-      knows: tokenCheck(token),
-    });
-  }
-  const count = () => void inside.observe();
-  if (message.counts) count();
-  const snapshot = () => ownPart(inside.observe().metrics.snapshot());
+  };
+}
+
+/**
+ * Has a worker wait for the others on its way out; the function that is returned
+ * says how far all have come.
+ */
+function waitTogether(
+  core: Core,
+  post: (message: FromWorker) => void,
+): (stage: Stage) => void {
   let goOn = (_stage: Stage) => {};
-  inside.together = (stage) =>
+  core.together = (stage) =>
     new Promise((resolve) => {
       const timer = systemClock.setTimeout(resolve, TOGETHER_MS);
       goOn = (reached) => {
@@ -189,20 +223,7 @@ function begin(
       };
       post({ kind: "reached", stage });
     });
-  const server = serve(proxy, message.serve);
-  return {
-    server,
-    become: (states) => fill(proxy.pool, states),
-    count,
-    snapshot,
-    goOn: (stage) => goOn(stage),
-    async stop() {
-      await server.stop();
-      outcomes.flush();
-      lines.flush();
-      return snapshot();
-    },
-  };
+  return (stage) => goOn(stage);
 }
 
 /**

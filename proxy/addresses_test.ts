@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { plainAddress, remembered } from "./addresses.ts";
+import { peerOf, plainAddress, remembered } from "./addresses.ts";
 
 const PLAIN: [text: string, plain: string][] = [
   ["192.0.2.1", "192.0.2.1"],
@@ -48,4 +48,52 @@ Deno.test("remembered() does not grow with what is made up", () => {
   matches("0");
   matches("0");
   assert.equal(asked, 5_001);
+});
+
+const PEERS: [
+  promise: string,
+  told: string | null | undefined,
+  connection: unknown,
+  peer: string | null | undefined,
+][] = [
+  ["made in code", "192.0.2.1", undefined, undefined],
+  ["made in code", "192.0.2.1", null, undefined],
+  ["from a server", "192.0.2.1", {}, "192.0.2.1"],
+  ["on a socket of both kinds", "::ffff:192.0.2.1", {}, "192.0.2.1"],
+  ["from a server, v6", "2001:db8::1", {}, "2001:db8::1"],
+  // The client has left: Bun says nothing, Deno an address that is none.
+  ["gone", null, {}, null],
+  ["gone", "0.0.0.0", {}, null],
+  ["gone", "::", {}, null],
+  ["gone", "::ffff:0.0.0.0", {}, null],
+  // A Unix domain socket has no addresses.
+  ["from a Unix domain socket", undefined, {}, undefined],
+  ["told", undefined, { clientAddress: "192.0.2.1" }, "192.0.2.1"],
+  ["told", undefined, { clientAddress: "::ffff:192.0.2.1" }, "192.0.2.1"],
+  ["told that it is gone", undefined, { clientAddress: null }, null],
+  ["told that it is gone", undefined, { clientAddress: "0.0.0.0" }, null],
+  ["told none", undefined, { clientAddress: undefined }, undefined],
+  ["told none", undefined, { clientAddress: "" }, undefined],
+  ["told none", undefined, { clientAddress: "-" }, undefined],
+];
+
+Deno.test("peerOf() tells a client that has left from one that never had an address", () => {
+  // A client that resets right behind its request was forwarded without one.
+  for (const [promise, told, connection, peer] of PEERS) {
+    const source = { peerOf: () => told };
+    const request = {} as Request;
+    assert.equal(peerOf(source, request, connection), peer, promise);
+  }
+});
+
+Deno.test("remembered() remembers nothing that is too long for an address", () => {
+  let asked = 0;
+  const matches = remembered(() => {
+    asked++;
+    return true;
+  });
+  for (let i = 0; i < 2; i++) matches("1".repeat(46));
+  assert.equal(asked, 2);
+  for (let i = 0; i < 2; i++) matches("1".repeat(45));
+  assert.equal(asked, 3);
 });

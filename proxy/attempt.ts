@@ -6,50 +6,34 @@
  */
 
 import type { Backend } from "../balancer.ts";
-import type { Clock } from "../runtime/clock.ts";
 import { type Chunk, gather, type Reading, reading } from "./body.ts";
-import type { Exchange, Limits } from "./exchange.ts";
-import { BAD_STATUS, failureOf, TRUNCATED } from "./failure.ts";
-import type { Fields, RequestFacts, RequestRules } from "./headers.ts";
+import type { Context } from "./context.ts";
+import type { Exchange } from "./exchange.ts";
+import { BAD_STATUS, failureOf, TRUNCATED, UNFRAMED } from "./failure.ts";
+import type { Fields } from "./fields.ts";
+import { lengthIn } from "./framing.ts";
+import { requestFacts } from "./headers.ts";
 import { isIdempotent } from "./retry.ts";
-import { type Sampling, SMALL_BODY } from "./sampling.ts";
+import { SMALL_BODY } from "./sampling.ts";
 import { newSpanId, setSpan } from "./trace.ts";
-import type { Failure, Payload, Transport } from "./transport.ts";
+import type { Answer, Failure, Native, Payload } from "./transport.ts";
 import { askBackend } from "./upgrade.ts";
-import type { Opened } from "./websocket.ts";
+import type { Opened } from "./handshake.ts";
 
 /** What an attempt came to. */
 export type Result =
   /** An answer, whose body is in hand as far as it has to be. */
-  | { readonly kind: "answer"; response: Response; body: Begun }
+  | { readonly kind: "answer"; answer: Response | Answer; body: Begun }
   /** A backend has granted a WebSocket. */
   | { readonly kind: "opened"; opened: Opened }
   /** No answer. */
   | { readonly kind: "failure"; failure: Failure };
 
 /**
- * An answer's body: all of it, or where it comes from, or none; `native` leaves
- * it to the runtime, unread.
+ * An answer's body: all of it, or where it comes from, or none. The answer itself
+ * is one that is left to the runtime, unread.
  */
-export type Begun = Chunk | Reading | null | "native";
-
-/** What {@linkcode attempt} needs to know. */
-export interface AttemptOptions {
-  /** The runtime. */
-  transport: Transport;
-  /** The fields' rules. */
-  rules: RequestRules;
-  /** What `Host` says to a backend. */
-  hostHeader: "auto" | "preserve" | "backend";
-  /** The time limits. */
-  limits: Limits;
-  /** Whether every body must be followed to its end. */
-  exact: boolean;
-  /** Which small bodies are read. */
-  sampling: Sampling;
-  /** Time and timers. */
-  clock: Clock;
-}
+export type Begun = Chunk | Reading | Response | null;
 
 /** Milliseconds that a small answer may take before its header goes ahead. */
 const ANSWER_PATIENCE_MS = 10;
@@ -64,48 +48,43 @@ const NO_FIELDS: Fields = [];
 export async function attempt(
   x: Exchange,
   backend: Backend,
-  options: AttemptOptions,
+  c: Context,
 ): Promise<Result> {
-  const { transport } = options;
-  let response: Response;
+  let answer: Response | Answer;
   x.awaiting = true;
   try {
     if (x.upgrades && backend.answer === undefined) {
-      const asked = await upgrade(x, backend, options);
+      const asked = await upgrade(x, backend, c);
       if (!(asked instanceof Response)) {
         return { kind: "opened", opened: asked };
       }
-      response = asked;
+      answer = asked;
     } else {
-      response = await x.interruptible(
-        () => send(x, backend, options, undefined),
+      answer = await x.interruptible(
+        () => send(x, backend, c, undefined),
         discard,
       );
     }
   } catch (error) {
-    return { kind: "failure", failure: failureOf(x, error, transport) };
+    return { kind: "failure", failure: failureOf(x, error, c) };
   } finally {
     x.awaiting = false;
   }
-  if (response.status > 599 || response.status < 200) {
-    discard(response);
+  if (answer.status > 599 || answer.status < 200) {
+    discard(answer);
     return { kind: "failure", failure: BAD_STATUS };
   }
+  const begun = begin(x, backend, answer, c);
   // Not awaited when there is nothing to wait for: a turn of the event loop for
   // each request would be felt.
-  const body = passes(x, backend, response, options)
-    ? "native"
-    : await begin(x, response, options);
+  const body = begun instanceof Promise ? await begun : begun;
   if (x.cause !== undefined) {
-    if (body !== null && typeof body === "object" && "cancel" in body) {
-      body.cancel(x.cause);
-    }
-    const failure = failureOf(x, undefined, transport);
-    return { kind: "failure", failure };
+    if (isReading(body)) body.cancel(x.cause);
+    return { kind: "failure", failure: failureOf(x, undefined, c) };
   }
-  return body === undefined
-    ? { kind: "failure", failure: TRUNCATED }
-    : { kind: "answer", response, body };
+  return isFailure(body)
+    ? { kind: "failure", failure: body }
+    : { kind: "answer", answer, body };
 }
 
 /**
@@ -116,37 +95,68 @@ export async function attempt(
 export async function askForRest(
   x: Exchange,
   backend: Backend,
-  options: AttemptOptions,
+  c: Context,
   more: Fields,
-): Promise<Response> {
+): Promise<Response | Answer> {
   x.awaiting = true;
   try {
-    return await x.interruptible(
-      () => send(x, backend, options, more),
-      discard,
-    );
+    return await x.interruptible(() => send(x, backend, c, more), discard);
   } finally {
     x.awaiting = false;
   }
 }
 
 /** Gives up an answer that is not wanted. */
-export function discard(response: Response): void {
-  response.body?.cancel().catch(() => {});
+export function discard(answer: Response | Answer): void {
+  const { body } = answer;
+  if (body instanceof ReadableStream) body.cancel().catch(() => {});
+  else if (isReading(body)) body.cancel(undefined);
+}
+
+/** Where an answer's body comes from, piece by piece; none if there is none. */
+export function sourceOf(
+  { body }: Response | Answer,
+  native: Native | undefined,
+): Reading | undefined {
+  if (body === null) return undefined;
+  if (body instanceof ReadableStream) {
+    const stream = body as ReadableStream<Chunk>;
+    return native?.reading?.(stream, undefined) ?? reading(stream);
+  }
+  if (isReading(body)) return body;
+  let whole: Chunk | undefined = body;
+  return {
+    read() {
+      const piece = whole;
+      whole = undefined;
+      return Promise.resolve(piece);
+    },
+    cancel() {},
+  };
+}
+
+function isFailure(body: Begun | Failure): body is Failure {
+  return body === UNFRAMED || body === TRUNCATED;
+}
+
+/** Whether a body comes piece by piece. */
+export function isReading(body: unknown): body is Reading {
+  return body !== null && typeof body === "object" && "read" in body;
 }
 
 /** Asks a backend for a WebSocket: what it grants, or the answer it gives. */
 async function upgrade(
   x: Exchange,
   backend: Backend,
-  options: AttemptOptions,
+  c: Context,
 ): Promise<Opened | Response> {
   const asked = await askBackend({
-    transport: options.transport,
+    transport: c.transport,
     backend,
     target: x.target.text,
-    fields: fieldsOf(x, backend, options, undefined),
+    fields: fieldsOf(x, backend, c, undefined),
     signal: x.controller.signal,
+    connectTimeoutMs: c.connectTimeoutMs,
   });
   if (x.cause === undefined) return asked;
   if (asked instanceof Response) discard(asked);
@@ -158,21 +168,21 @@ async function upgrade(
 function send(
   x: Exchange,
   backend: Backend,
-  options: AttemptOptions,
+  c: Context,
   more: Fields | undefined,
-): Promise<Response> {
-  const { transport } = options;
+): Promise<Response | Answer> {
+  const { transport } = c;
   const { upload } = x;
-  const copied = more === undefined ? copyOf(x, backend, options) : undefined;
+  const copied = more === undefined ? copyOf(x, backend, c) : undefined;
   const fields = copied === undefined
-    ? fieldsOf(x, backend, options, more)
+    ? fieldsOf(x, backend, c, more)
     : NO_FIELDS;
   const whole = upload.kind === "whole" ? upload.bytes : undefined;
   const payload: Payload = upload.kind === "none" || upload.kind === "whole"
     ? undefined
-    : { stream: upload.stream(), length: upload.length };
+    : upload;
   if (backend.answer !== undefined) {
-    return call(backend.answer, x, options, { fields, payload, whole });
+    return call(backend.answer, x, c, { fields, payload, whole });
   }
   return transport.send({
     backend,
@@ -192,7 +202,7 @@ function send(
 async function call(
   answer: NonNullable<Backend["answer"]>,
   x: Exchange,
-  { rules }: AttemptOptions,
+  { rules }: Context,
   { fields, payload, whole }: {
     fields: Fields;
     payload: Payload;
@@ -206,12 +216,13 @@ async function call(
   if (whole !== undefined) {
     init.body = whole;
   } else if (payload !== undefined) {
-    init.body = payload.stream;
+    init.body = payload.stream();
     // Asked for by the standard; neither runtime minds its absence.
     (init as { duplex?: string }).duplex = "half";
   }
   if (length !== undefined) headers.set("content-length", String(length));
-  const url = `${x.scheme}://${x.host}${x.target.text}`;
+  const host = x.host ?? x.backend!.authority;
+  const url = `${x.scheme}://${host}${x.target.text}`;
   return await answer(new Request(url, init), {
     clientAddress: x.peer === undefined
       ? undefined
@@ -225,10 +236,10 @@ async function call(
 function fieldsOf(
   x: Exchange,
   backend: Backend,
-  { rules, hostHeader }: AttemptOptions,
+  { rules, hostHeader }: Context,
   more: Fields | undefined,
 ): Fields {
-  const fields = rules.fields(x.fields, factsOf(x, backend, hostHeader));
+  const fields = rules.fields(x.fields, requestFacts(x, backend, hostHeader));
   if (x.requestId !== undefined) setField(fields, "x-request-id", x.requestId);
   if (x.trace !== undefined) setSpan(fields, x.trace, x.spanId = newSpanId());
   if (x.method === "OPTIONS") countDown(fields);
@@ -242,31 +253,16 @@ function fieldsOf(
 function copyOf(
   x: Exchange,
   backend: Backend,
-  { rules, hostHeader, transport }: AttemptOptions,
+  { rules, hostHeader, transport }: Context,
 ): Headers | undefined {
   if (
     transport.copiesFields !== true || backend.answer !== undefined ||
     x.trace !== undefined || x.method === "OPTIONS"
   ) return undefined;
-  const facts = factsOf(x, backend, hostHeader);
+  const facts = requestFacts(x, backend, hostHeader);
   const copied = rules.copied(x.request.headers, facts);
   if (x.requestId !== undefined) copied?.set("x-request-id", x.requestId);
   return copied;
-}
-
-function factsOf(
-  x: Exchange,
-  backend: Backend,
-  hostHeader: AttemptOptions["hostHeader"],
-): RequestFacts {
-  const preserve = hostHeader === "preserve" ||
-    (hostHeader === "auto" && !backend.origin.startsWith("https:"));
-  return {
-    peer: x.peer,
-    host: x.host,
-    scheme: x.scheme,
-    backendHost: preserve ? x.host : backend.authority,
-  };
 }
 
 function setField(fields: Fields, name: string, value: string): void {
@@ -284,54 +280,68 @@ function countDown(fields: Fields): void {
   }
 }
 
-/** Whether an answer's body is left to the runtime, unread. */
-function passes(
+/** Takes an answer's body in hand, or says why it cannot be passed on. */
+function begin(
   x: Exchange,
   backend: Backend,
-  response: Response,
-  { transport, exact, sampling }: AttemptOptions,
-): boolean {
-  // A stream of our own would go out without its length on Bun.
-  if (x.upgrades || exact || backend.maxConns !== Infinity) return false;
-  if (transport.handsOver?.(response) === false) return false;
-  const length = transport.lengthOf?.(response) ??
-    Number(response.headers.get("content-length") ?? NaN);
-  return length <= SMALL_BODY && length <= transport.nativeUpTo &&
-    sampling.skips(backend, x.attemptAt);
+  answer: Response | Answer,
+  c: Context,
+): Begun | Failure | Promise<Begun | Failure> {
+  if (answer instanceof Response) return beginNative(x, backend, answer, c);
+  if (x.method !== "HEAD" && !NO_BODY.has(answer.status)) return answer.body;
+  discard(answer);
+  return null;
 }
 
-/** Takes an answer's body in hand; nothing if it turned out to be cut short. */
-async function begin(
+/** The same for an answer of `fetch`, whose body may be left to the runtime. */
+function beginNative(
   x: Exchange,
-  response: Response,
-  { transport, limits, clock }: AttemptOptions,
-): Promise<Chunk | Reading | null | undefined> {
-  if (x.method === "HEAD" || NO_BODY.has(response.status)) return null;
-  const stream = response.body as ReadableStream<Chunk> | null;
-  if (stream === null) return null;
-  const length = Number(response.headers.get("content-length") ?? NaN);
-  const source = read(transport, stream, length);
-  if (!(length <= transport.wholeUpTo) || limits.idleTimeoutMs !== Infinity) {
-    return source;
+  backend: Backend,
+  answer: Response,
+  c: Context,
+): Begun | Failure | Promise<Begun | Failure> {
+  const { native } = c.transport;
+  const length = native === undefined
+    ? lengthIn(answer.headers)
+    : native.lengthOf(answer);
+  if (length === undefined) {
+    discard(answer);
+    return UNFRAMED;
   }
+  if (
+    // A stream of our own would go out without its length on Bun.
+    !x.upgrades && !c.exact && backend.maxConns === Infinity &&
+    native !== undefined && length <= SMALL_BODY && length <= native.upTo &&
+    native.handsOver?.(answer) !== false &&
+    c.sampling.skips(backend, x.attemptAt)
+  ) return answer;
+  const stream = answer.body as ReadableStream<Chunk> | null;
+  if (stream === null || x.method === "HEAD" || NO_BODY.has(answer.status)) {
+    return null;
+  }
+  const source = native?.reading?.(
+    stream,
+    Number.isNaN(length) ? undefined : length,
+  ) ?? reading(stream);
+  return length <= c.server.wholeUpTo && c.idleTimeoutMs === Infinity
+    ? gathered(source, length, c)
+    : source;
+}
+
+/** A small body, whole if it is here at once. */
+async function gathered(
+  source: Reading,
+  length: number,
+  { clock }: Context,
+): Promise<Chunk | Reading | Failure> {
   try {
-    const gathered = await gather(source, length, {
+    const found = await gather(source, length, {
       clock,
       waitMs: ANSWER_PATIENCE_MS,
     });
-    return gathered.kind === "whole" ? gathered.bytes : gathered;
+    return found.kind === "whole" ? found.bytes : found;
   } catch {
     // Nothing of it was passed on yet, which is like no answer at all.
-    return undefined;
+    return TRUNCATED;
   }
-}
-
-/** Reads an answer's body, of this length or `NaN`. */
-export function read(
-  transport: Transport,
-  stream: ReadableStream<Chunk>,
-  length: number,
-): Reading {
-  const known = Number.isNaN(length) ? undefined : length;
-  return transport.reading?.(stream, known, false) ?? reading(stream);
 }

@@ -5,7 +5,7 @@
  * @module
  */
 
-import type { Clock } from "../runtime/clock.ts";
+import type { Clock } from "../base/clock.ts";
 
 /** A piece of a body, as both runtimes' streams give it. */
 export type Chunk = Uint8Array<ArrayBuffer>;

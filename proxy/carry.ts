@@ -6,26 +6,16 @@
  */
 
 import type { Backend } from "../balancer.ts";
-import { askForRest, type AttemptOptions, discard, read } from "./attempt.ts";
+import { askForRest, sourceOf } from "./attempt.ts";
 import { type Chunk, CutShort, type Reading } from "./body.ts";
+import type { Context } from "./context.ts";
 import type { Exchange } from "./exchange.ts";
 import { failureOf, TRUNCATED } from "./failure.ts";
+import { attemptFailed, judge, mayRetry } from "./judge.ts";
+import { pick } from "./pick.ts";
 import type { Carried } from "./resume.ts";
+import { leave, note } from "./settle.ts";
 import type { Failure } from "./transport.ts";
-
-/** What carrying on needs of the one that takes a request through its steps. */
-export interface CarryOptions extends AttemptOptions {
-  /** Picks a backend that is not among these, and gives it the request. */
-  pick: (x: Exchange, tried: readonly Backend[]) => Backend | undefined;
-  /** Takes a failed attempt, which is over. */
-  failed: (x: Exchange, failure: Failure) => void;
-  /** Takes an answer that is not the rest; the attempt is over. */
-  unfit: (x: Exchange, status: number) => void;
-  /** Says whether another attempt may be made after such a failure. */
-  mayRetry: (x: Exchange, failure: Failure) => boolean;
-  /** How many backends there are. */
-  poolSize: () => number;
-}
 
 /** Milliseconds before all backends are asked again, at first and at most. */
 const WAIT_MS = { first: 100, most: 2_000 };
@@ -35,7 +25,7 @@ export function carriedOn(
   x: Exchange,
   first: Reading,
   carried: Carried,
-  options: CarryOptions,
+  c: Context,
 ): Reading {
   let source = first;
   let last = false;
@@ -51,7 +41,7 @@ export function carriedOn(
             : carried.take(piece);
           if (out.byteLength > 0) return out;
         } catch (error) {
-          const next = await takeUp(x, carried, options);
+          const next = await takeUp(x, carried, c);
           if (next === undefined) throw error;
           source = next;
         }
@@ -71,61 +61,55 @@ export function carriedOn(
 async function takeUp(
   x: Exchange,
   carried: Carried,
-  options: CarryOptions,
+  c: Context,
 ): Promise<Reading | undefined> {
-  const { clock, transport, limits } = options;
   const broken = x.backend;
   if (broken === undefined || x.cause !== undefined) return undefined;
   x.retries = x.refusals = 0;
-  options.failed(x, TRUNCATED);
+  attemptFailed(x, TRUNCATED, c);
   let failure: Failure = TRUNCATED;
-  const endAt = clock.now() + limits.timeoutMs;
+  const endAt = c.clock.now() + c.timeoutMs;
   const unfit: Backend[] = [];
   let tried: Backend[] = [broken];
   let waitMs = WAIT_MS.first;
   while (
-    x.cause === undefined && clock.now() < endAt && options.mayRetry(x, failure)
+    x.cause === undefined && c.clock.now() < endAt && mayRetry(x, failure, c)
   ) {
     const more = carried.fields();
     if (more === undefined) return undefined;
     let backend: Backend | undefined;
-    while ((backend = options.pick(x, tried)) === undefined) {
-      if (unfit.length > 0 && unfit.length >= options.poolSize()) {
+    while ((backend = pick(x.key, tried, c)) === undefined) {
+      if (unfit.length > 0 && unfit.length >= c.pool.size) {
         return undefined;
       }
       tried = [...unfit];
-      await pause(x, clock, waitMs);
-      if (x.cause !== undefined || clock.now() >= endAt) return undefined;
+      await pause(x, c, waitMs);
+      if (x.cause !== undefined || c.clock.now() >= endAt) return undefined;
       waitMs = Math.min(waitMs * 2, WAIT_MS.most);
     }
+    x.backend = backend;
+    x.attemptAt = c.clock.now();
     tried.push(backend);
     try {
-      const response = await askForRest(x, backend, options, more);
-      if (carried.accepts(response) && response.body !== null) {
-        return read(
-          transport,
-          response.body as ReadableStream<Chunk>,
-          NaN,
-        );
-      }
-      discard(response);
+      const answer = await askForRest(x, backend, c, more);
+      const source = sourceOf(answer, c.transport.native);
+      if (source !== undefined && carried.accepts(answer)) return source;
+      source?.cancel(undefined);
       unfit.push(backend);
-      options.unfit(x, response.status);
+      note(x, `status ${answer.status} in place of the rest`, c);
+      judge(x, answer.status, c);
+      leave(x, c);
       failure = TRUNCATED;
     } catch (error) {
-      failure = failureOf(x, error, transport);
-      options.failed(x, failure);
+      failure = failureOf(x, error, c);
+      attemptFailed(x, failure, c);
     }
   }
   return undefined;
 }
 
 /** Waits, unless the exchange is ended meanwhile. */
-function pause(
-  x: Exchange,
-  clock: AttemptOptions["clock"],
-  ms: number,
-): Promise<void> {
+function pause(x: Exchange, { clock }: Context, ms: number): Promise<void> {
   const waited = x.interruptible(() =>
     new Promise<void>((resolve) => void clock.setTimeout(resolve, ms))
   );

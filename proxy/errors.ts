@@ -60,8 +60,12 @@ const SENTENCES: Readonly<Record<number, string>> = {
   405: "Method not allowed.",
   408: "Request timeout: the request did not arrive in time.",
   413: "Content too large: the request body is over the limit.",
+  414: "URI too long: the target is longer than can be forwarded.",
   417: "Expectation failed.",
   429: "Too many requests: try again later.",
+  499: "Client closed request: its address is not known any more. " +
+    "A handler that passes on another Request than its server's must pass " +
+    "{ clientAddress } with it.",
   500: "Internal error.",
   501: "Not implemented: this method or coding is not forwarded.",
   502: "Bad gateway: the backend gave no valid answer.",

@@ -6,24 +6,22 @@
  */
 
 import type { Backend } from "../balancer.ts";
+import type { Bridge } from "./bridge.ts";
 import type { Target } from "./guard.ts";
 import type { Read } from "./headers.ts";
 import { Swept, TICK_MS } from "./in_flight.ts";
 import type { Attempt } from "./observed.ts";
 import type { Ending, Relay, RelayOwner } from "./relay.ts";
+import {
+  CLIENT_LEFT,
+  CLIENT_SLOW,
+  IDLE,
+  STOPPED,
+  TIMED_OUT,
+  TOO_LARGE,
+} from "./reasons.ts";
 import type { Trace } from "./trace.ts";
 import { type ClientBody, NO_UPLOAD, type Upload } from "./upload.ts";
-import type { Bridge } from "./websocket.ts";
-
-/** What ended a request from this side; given to `abort()` as its reason. */
-export const CLIENT_LEFT = new Error("Cannot answer: the client has left");
-export const CLIENT_SLOW = new Error("Cannot go on: the client is too slow");
-export const TIMED_OUT = new Error("Cannot answer: the time limit has run out");
-export const IDLE = new Error("Cannot go on: no byte within the idle limit");
-export const TOO_LARGE = new Error(
-  "Cannot forward: the body is over the limit",
-);
-export const STOPPED = new Error("Cannot go on: the proxy is being stopped");
 
 /** The time limits of a request, in milliseconds; `Infinity` for none. */
 export interface Limits {
@@ -90,6 +88,8 @@ export class Exchange extends Swept implements RelayOwner {
   explained = false;
   /** What policies that hash take their key from. */
   key: string | undefined;
+  /** The `Content-Length` of its body, if it has one. */
+  length: string | null = null;
   /** Its body, by what can be done with it. */
   upload: Upload = NO_UPLOAD;
   /** Its body as it is read from the client, if it is read here. */
@@ -118,7 +118,7 @@ export class Exchange extends Swept implements RelayOwner {
     readonly connection: unknown,
     readonly method: string,
     readonly target: Target,
-    readonly host: string,
+    readonly host: string | undefined,
     readonly scheme: string,
     readonly peer: string | undefined,
     readonly startedAt: number,

@@ -4,15 +4,11 @@
  * @module
  */
 
-import {
-  CLIENT_LEFT,
-  CLIENT_SLOW,
-  type Exchange,
-  STOPPED,
-  TOO_LARGE,
-} from "./exchange.ts";
-import type { Failure, Transport } from "./transport.ts";
-import { HandshakeFailed } from "./websocket.ts";
+import type { Context } from "./context.ts";
+import type { Exchange } from "./exchange.ts";
+import { CLIENT_LEFT, CLIENT_SLOW, STOPPED, TOO_LARGE } from "./reasons.ts";
+import type { Failure } from "./transport.ts";
+import { HandshakeFailed } from "./handshake.ts";
 
 /** The backend's status is none that can be passed on. */
 export const BAD_STATUS: Failure = {
@@ -20,6 +16,13 @@ export const BAD_STATUS: Failure = {
   sent: true,
   fault: "backend",
   reason: "an invalid status",
+};
+/** The backend's answer is framed in a way that cannot be believed. */
+export const UNFRAMED: Failure = {
+  type: "http_protocol_error",
+  sent: true,
+  fault: "backend",
+  reason: "an answer whose end cannot be known",
 };
 /** The backend's body ended before its length. */
 export const TRUNCATED: Failure = {
@@ -64,7 +67,7 @@ const THREW: Failure = {
 export function failureOf(
   x: Exchange,
   error: unknown,
-  transport: Transport,
+  { server, transport }: Pick<Context, "server" | "transport">,
 ): Failure {
   switch (x.cause) {
     case undefined:
@@ -80,7 +83,7 @@ export function failureOf(
       return SLOW_BACKEND;
   }
   if (x.clientBody?.broken === true) return LEFT;
-  if (transport.left?.(x.request) === true) return LEFT;
+  if (server.left?.(x.request) === true) return LEFT;
   if (x.backend?.answer !== undefined) return THREW;
   if (error instanceof HandshakeFailed) return error.failure;
   return transport.classify(error);

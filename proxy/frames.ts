@@ -9,7 +9,7 @@
  * @module
  */
 
-import type { Chunk } from "./body.ts";
+import type { Chunk } from "../http/bytes.ts";
 
 /** What a frame is (RFC 6455 §11.8). */
 export const OPCODE = {
@@ -46,6 +46,11 @@ const encoder = new TextEncoder();
 // A byte order mark is part of the text (RFC 6455 §5.6 says UTF-8 and no more).
 const decoder = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
 
+/** A message as a frame carries it. */
+export function encoded(data: string | Chunk): Chunk {
+  return typeof data === "string" ? encoder.encode(data) : data;
+}
+
 /** Random bytes, drawn many at a time: each frame wants four of them. */
 const drawn = new Uint8Array(4096);
 let used = drawn.length;
@@ -64,7 +69,7 @@ function drawMask(into: Uint8Array): void {
  * not look like a request to whatever stands between here and the backend.
  */
 export function frameOf(opcode: number, data: string | Chunk): Chunk {
-  const payload = typeof data === "string" ? encoder.encode(data) : data;
+  const payload = encoded(data);
   const length = payload.length;
   const head = 6 + (length < 126 ? 0 : length < 65_536 ? 2 : 8);
   // The payload begins at a multiple of four, to be masked four bytes at once.
@@ -116,7 +121,18 @@ export interface FrameSink {
   closed(code: number | undefined, reason: string): void;
   /** The peer broke the rules; nothing comes after it. */
   failed(code: number, reason: string): void;
+  /**
+   * So many frames were read that others should have their turn: the reader has
+   * paused, and is to be resumed after that.
+   */
+  turned(): void;
 }
+
+/**
+ * Frames that are read in one turn. A piece of 64 KB may be 32,000 of them, and
+ * more of them come as fast as these are read: all else would wait for the last.
+ */
+const TURN = 1_000;
 
 /** Reads a server's frames. */
 export class FrameReader {
@@ -125,8 +141,12 @@ export class FrameReader {
   #paused = false;
   #over = false;
   #parsing = false;
-  /** What came while it was paused. */
+  /** Frames that were read in this turn. */
+  #turn = 0;
+  /** What came and was not read yet; of the first piece, what is from `#at` on. */
   #waiting: Chunk[] = [];
+  #waits = 0;
+  #at = 0;
 
   // The frame that is being read.
   readonly #head = new Uint8Array(10);
@@ -135,11 +155,11 @@ export class FrameReader {
   #final = false;
   /** Bytes of its payload that are still to come; -1 while its head is. */
   #missing = -1;
-  #control = new Pile();
+  readonly #control = new Gathered();
 
   // The message that is being read; its frames may have control frames between.
   #kind = 0;
-  #message = new Pile();
+  readonly #message = new Gathered();
   /** What it has by its frames' heads, read or not. */
   #size = 0;
 
@@ -149,16 +169,28 @@ export class FrameReader {
     this.#limit = limit;
   }
 
-  /** Takes bytes. */
+  /** Takes bytes; they begin a turn of their own. */
   push(bytes: Chunk): void {
-    if (this.#over) return;
+    if (this.#over || bytes.length === 0) return;
+    this.#turn = 0;
     this.#waiting.push(bytes);
+    this.#waits += bytes.length;
     this.#run();
   }
 
   /** Whether what comes is held back. */
   get paused(): boolean {
     return this.#paused;
+  }
+
+  /** Bytes that are held back, and those of a message that is not whole. */
+  get held(): number {
+    return this.#waits + this.#message.room;
+  }
+
+  /** Whether anything is held back. */
+  get waits(): boolean {
+    return this.#waits > 0;
   }
 
   /** Holds back what comes. */
@@ -169,26 +201,41 @@ export class FrameReader {
   /** Goes on with what was held back. */
   resume(): void {
     this.#paused = false;
+    this.#turn = 0;
     this.#run();
+  }
+
+  /** Reads no more, and lets go of what it has. */
+  stop(): void {
+    this.#over = true;
+    this.#message.take();
+    if (!this.#parsing) this.#forget();
   }
 
   #run(): void {
     // A sink may pause and resume from within a call.
     if (this.#parsing) return;
     this.#parsing = true;
-    while (!this.#paused && !this.#over && this.#waiting.length > 0) {
+    while (!this.#paused && !this.#over && this.#waits > 0) {
       const bytes = this.#waiting[0]!;
-      const at = this.#step(bytes);
-      if (at >= bytes.length) this.#waiting.shift();
-      else this.#waiting[0] = bytes.subarray(at);
+      const at = this.#step(bytes, this.#at);
+      this.#waits -= at - this.#at;
+      this.#at = at;
+      if (at < bytes.length) continue;
+      this.#waiting.shift();
+      this.#at = 0;
     }
     this.#parsing = false;
-    if (this.#over) this.#waiting = [];
+    if (this.#over) this.#forget();
+  }
+
+  #forget(): void {
+    this.#waiting = [];
+    this.#waits = this.#at = 0;
   }
 
   /** Reads up to the end of one frame; says how far it came. */
-  #step(bytes: Chunk): number {
-    let at = 0;
+  #step(bytes: Chunk, at: number): number {
     while (this.#missing < 0) {
       if (at === bytes.length) return at;
       this.#head[this.#headSize++] = bytes[at++]!;
@@ -197,9 +244,15 @@ export class FrameReader {
     }
     const end = Math.min(bytes.length, at + this.#missing);
     if (end > at) {
-      const part = bytes.subarray(at, end);
-      (this.#opcode >= 8 ? this.#control : this.#message).add(part);
-      this.#missing -= part.length;
+      this.#missing -= end - at;
+      if (this.#opcode >= 8) this.#control.add(bytes, at, end, 125);
+      // How long it will be is known in its last frame.
+      else {this.#message.add(
+          bytes,
+          at,
+          end,
+          this.#final ? this.#size : this.#limit,
+        );}
     }
     if (this.#missing === 0) this.#ended();
     return end;
@@ -218,12 +271,12 @@ export class FrameReader {
       if (fault !== undefined) return this.#fail(CLOSE.protocolError, fault);
     }
     if (this.#headSize < size) return;
-    const view = new DataView(head.buffer);
-    const length = size === 2
-      ? short
-      : size === 4
-      ? view.getUint16(2)
-      : view.getUint32(2) * 2 ** 32 + view.getUint32(6);
+    let length = short;
+    if (size > 2) {
+      length = 0;
+      // No shifts: a length may have 63 bits, and is refused below then.
+      for (let i = 2; i < size; i++) length = length * 256 + head[i]!;
+    }
     this.#headSize = 0;
     if (this.#opcode < 8) {
       this.#size += length;
@@ -254,6 +307,10 @@ export class FrameReader {
 
   #ended(): void {
     this.#missing = -1;
+    if (++this.#turn === TURN) {
+      this.#paused = true;
+      this.#sink.turned();
+    }
     if (this.#opcode >= 8) {
       const payload = this.#control.take();
       if (this.#opcode === OPCODE.ping) this.#sink.ping(payload);
@@ -288,8 +345,7 @@ export class FrameReader {
   }
 
   #fail(code: number, reason: string): void {
-    this.#over = true;
-    this.#message.take();
+    this.stop();
     this.#sink.failed(code, reason);
   }
 }
@@ -307,32 +363,47 @@ function textOf(bytes: Chunk): string | undefined {
  * many goes into one growing array, since a million pieces of a byte each would
  * weigh a hundred times what they hold.
  */
-class Pile {
+class Gathered {
   #bytes: Chunk | undefined;
   #used = 0;
 
-  add(piece: Chunk): void {
+  /** Bytes of memory that it takes. */
+  get room(): number {
+    return this.#bytes?.length ?? 0;
+  }
+
+  /** Takes a part of a piece; there will be no more than `most` bytes. */
+  add(piece: Chunk, from: number, to: number, most: number): void {
+    const used = this.#used;
+    const wanted = used + to - from;
+    this.#used = wanted;
     if (this.#bytes === undefined) {
-      this.#bytes = piece;
-      this.#used = piece.length;
+      this.#bytes = piece.subarray(from, to);
       return;
     }
-    const wanted = this.#used + piece.length;
-    // The first piece is somebody else's memory and exactly full.
+    // The first piece is shared memory and exactly full.
     if (wanted > this.#bytes.length) {
-      const grown = new Uint8Array(Math.max(1024, wanted * 2));
-      grown.set(this.#bytes.subarray(0, this.#used));
+      const room = Math.max(wanted, Math.min(most, Math.max(1024, wanted * 2)));
+      const grown = new Uint8Array(room);
+      grown.set(this.#bytes);
       this.#bytes = grown;
     }
-    this.#bytes.set(piece, this.#used);
-    this.#used = wanted;
+    const bytes = this.#bytes;
+    if (to - from > 32) {
+      bytes.set(piece.subarray(from, to), used);
+    } else {
+      // Of a few bytes, a call costs more than they do.
+      for (let i = from; i < to; i++) bytes[used + i - from] = piece[i]!;
+    }
   }
 
   /** All of it; it is empty then. */
   take(): Chunk {
-    const bytes = this.#bytes?.subarray(0, this.#used) ?? new Uint8Array(0);
+    const bytes = this.#bytes?.subarray(0, this.#used) ?? NOTHING;
     this.#bytes = undefined;
     this.#used = 0;
     return bytes;
   }
 }
+
+const NOTHING = new Uint8Array(0);

@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import { growsLinearly } from "../testing/growth.ts";
 import {
   closeFrame,
   frameOf,
@@ -21,6 +22,7 @@ function collecting(seen: Seen): FrameSink {
     ping: (payload) => seen.push(["ping", [...payload]]),
     closed: (code, reason) => seen.push(["closed", code, reason]),
     failed: (code, reason) => seen.push(["failed", code, reason]),
+    turned: () => seen.push(["turned"]),
   };
 }
 
@@ -178,6 +180,81 @@ Deno.test("FrameReader.pause() holds back even what came in the same piece", () 
   assert.deepEqual(seen, [["text", "a"], ["text", "b"]]);
   reader.resume();
   assert.deepEqual(seen, [["text", "a"], ["text", "b"], ["text", "c"]]);
+});
+
+Deno.test("FrameReader.held tells what is held back and what is not whole", () => {
+  const reader = new FrameReader(collecting([]), 1_000);
+  reader.push(new Uint8Array(frame(0x02, [1, 2])));
+  assert.equal(reader.held, 2);
+  reader.pause();
+  reader.push(new Uint8Array(frame(0x81, [])));
+  assert.equal(reader.held, 4);
+  reader.stop();
+  assert.equal(reader.held, 0);
+  assert.equal(reader.waits, false);
+});
+
+Deno.test("FrameReader takes no more memory for a message than its frames have said", () => {
+  const reader = new FrameReader(collecting([]), 2 ** 24);
+  reader.push(new Uint8Array([0x82, 127, 0, 0, 0, 0, 0, 0x10, 0, 0]));
+  assert.equal(reader.held, 0);
+  for (let i = 0; i < 1_000; i++) reader.push(new Uint8Array(1_000));
+  assert.ok(reader.held <= 2 ** 20, String(reader.held));
+});
+
+Deno.test("FrameReader pauses after 1,000 frames of any kind", () => {
+  for (const first of [0x00, 0x81, 0x89, 0x8a]) {
+    const seen: Seen = [];
+    const reader = new FrameReader(collecting(seen), 1_000);
+    const turns = () => seen.filter(([what]) => what === "turned").length;
+    if (first === 0) reader.push(new Uint8Array(frame(0x02)));
+    const many = new Uint8Array(Array(2_500).fill(frame(first)).flat());
+    reader.push(many);
+    assert.deepEqual([reader.paused, turns()], [true, 1], `${first}`);
+    reader.resume();
+    assert.deepEqual([reader.paused, turns()], [true, 2], `${first}`);
+    reader.resume();
+    assert.deepEqual([reader.paused, turns()], [false, 2], `${first}`);
+    assert.equal(reader.waits, false);
+    // What comes later begins a turn of its own.
+    reader.push(many.subarray(0, 1_800));
+    assert.equal(reader.paused, false);
+  }
+});
+
+Deno.test("FrameReader takes linear time, whatever frames there are", () => {
+  const shapes: [string, number[]][] = [
+    ["empty fragments", [0x00, 0]],
+    ["fragments of a byte", [0x00, 1, 120]],
+    ["empty messages", [0x82, 0]],
+    ["pings", [0x89, 0]],
+    ["pings between fragments", [0x89, 1, 120, 0x00, 1, 120]],
+    ["pongs", [0x8a, 0]],
+    ["payload", [120]],
+  ];
+  for (const [what, frames] of shapes) {
+    for (const size of [1, 7, Infinity]) {
+      growsLinearly(`${what}, ${size} at a time`, 16_000, (n) => {
+        const begin = what === "payload"
+          ? [0x82, 127, 0, 0, 0, 0, 0, 0x0f, 0, 0]
+          : what.includes("fragment")
+          ? [0x01, 0]
+          : [];
+        const all = new Uint8Array(begin.length + n);
+        all.set(begin);
+        for (let at = begin.length; at < all.length; at++) {
+          all[at] = frames[(at - begin.length) % frames.length]!;
+        }
+        return () => {
+          const reader = new FrameReader(collecting([]), 2 ** 24);
+          for (let at = 0; at < all.length; at += size) {
+            reader.push(all.subarray(at, at + size));
+            while (reader.paused) reader.resume();
+          }
+        };
+      });
+    }
+  }
 });
 
 /** What a server reads of a client's frame. */

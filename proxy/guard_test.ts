@@ -1,11 +1,13 @@
 import assert from "node:assert/strict";
 import {
+  destinationClimbs,
   impliedHost,
   isRefusal,
   refuseAsterisk,
   refuseFraming,
   refuseHost,
   refuseMethod,
+  schemeOf,
   targetOf,
 } from "./guard.ts";
 
@@ -54,7 +56,8 @@ const HOSTS: [host: string | null, fine: boolean][] = [
   ["caf%C3.%zz", false],
   ["-a", false],
   [":80", false],
-  [null, false],
+  // HTTP/1.0 has none; one that is there has to name a host.
+  [null, true],
   ["", false],
   [" ", false],
   ["a b", false],
@@ -93,7 +96,7 @@ const TARGETS: [url: string, host: string | null, text: string][] = [
   // Bun spells hosts anew, and names the port of the scheme no more.
   ["http://a.test/b", "A.TEST:80", "/b"],
   ["http://127.0.0.1/b", "0x7f.1", "/b"],
-  // Absolute form, where Deno's URL is the target; the host in it is ignored.
+  // Made in code, where `Host` and URL may differ: it is the caller's to choose.
   ["http://evil.test/b?c", "a.test", "/b?c"],
   ["http://a.test.evil/b", "a.test", "/b"],
   ["http://u:p@evil/b", "a.test", "/b"],
@@ -102,6 +105,13 @@ const TARGETS: [url: string, host: string | null, text: string][] = [
   ["HTTP://evil.test/b", "a.test", "/b"],
   // Of HTTP/2, or made in code.
   ["https://a.test/b", null, "/b"],
+  // Bun shows the bare target where there is no `Host`.
+  ["/b?c", null, "/b?c"],
+  ["//evil.test/b", null, "//evil.test/b"],
+  ["/a/../b", null, "/b"],
+  // Deno, on a Unix domain socket.
+  ["http+unix://a.test/b", "a.test", "/b"],
+  ["http+unix://%2Frun%2Fs%2Esock/b", null, "/b"],
   // Dot segments (RFC 3986 §5.2.4), `%2e` as the URL standard has it.
   ["http://h/a/../b", "h", "/b"],
   ["http://h/a/./b", "h", "/a/b"],
@@ -141,6 +151,9 @@ const NO_TARGETS: [url: string, host: string][] = [
   ["evil.test:443", "evil.test:443"],
   ["/p", "h"],
   ["ftp://evil/x", "h"],
+  // As long as `http` and `https`, and neither.
+  ["file://h/x", "h"],
+  ["httpx://h/x", "h"],
   ["", "h"],
 ];
 
@@ -149,6 +162,54 @@ Deno.test("targetOf() refuses what is no target, or would not stay one", () => {
     const target = targetOf(url, host);
     assert.ok(isRefusal(target), url);
     assert.equal(target.status, 400);
+  }
+});
+
+const PASTED: [url: string, host: string | null, text: string | undefined][] = [
+  ["http://a.test/b", "a.test", "/b"],
+  ["http://a.test?b", "a.test", "/?b"],
+  ["http://A.Test/b", "a.test", "/b"],
+  ["http://a.test:80/b", "a.test", "/b"],
+  ["http://a.test:/b", "a.test", "/b"],
+  ["HTTP://a.test/b", "a.test", "/b"],
+  ["https://a.test:443/b", "a.test", "/b"],
+  ["http://a.test/b", "A.TEST:80", "/b"],
+  ["http://a.test/http://b.test/c", "a.test", "/http://b.test/c"],
+  ["http://a.test/b?c=http:///d", "a.test", "/b?c=http:///d"],
+  ["http://a.test/b/http:///d", "a.test", "/b/http:///d"],
+  // Another host than `Host` says.
+  ["http://evil.test/b", "a.test", undefined],
+  ["http://a.test.evil/b", "a.test", undefined],
+  ["http://a.test:81/b", "a.test", undefined],
+  ["http://a.test:443/b", "a.test", undefined],
+  ["http://u@a.test/b", "a.test", undefined],
+  ["http://a.test@evil.test/b", "a.test", undefined],
+  ["http://a.test./b", "a.test", undefined],
+  ["http://:80/b", "a.test", undefined],
+  ["http://@/b", "a.test", undefined],
+  ["http://#b/", "a.test", undefined],
+  ["http://\\b/", "a.test", undefined],
+  // What Deno makes of `http:///b` and its like.
+  ["http://a.test/http:///b", "a.test", undefined],
+  ["http://a.test/HTTPS:///b", "a.test", undefined],
+  ["http://a.test/foo+1.2-3:///b", "a.test", undefined],
+  ["http://a.test/http://?b", "a.test", undefined],
+  ["http://a.test/http://", "a.test", undefined],
+  ["http://localhost/http:///b", null, undefined],
+];
+
+Deno.test("targetOf() refuses a target of Deno's that names no host, or another than Host", () => {
+  // `GET http:///x` went on as the path `/http:///x`, and what an absolute form
+  // or `:authority` named was ignored where a firewall in front may go by it.
+  for (const [url, host, text] of PASTED) {
+    const target = targetOf(url, host, true);
+    if (text === undefined) {
+      assert.ok(isRefusal(target), url);
+      assert.equal(target.status, 400);
+    } else {
+      assert.ok(!isRefusal(target), url);
+      assert.equal(target.text, text);
+    }
   }
 });
 
@@ -164,6 +225,15 @@ const CLIMBING = [
   "/..;b=c/a",
   "/..%3ba/b",
   "/a%2f..",
+  // Each of the letters of `%2e` may be encoded by itself.
+  "/%25%32%65%25%32%65/a",
+  "/%25%32%65%25%32%65%25%32%66a",
+  "/.%25%32%65/a",
+  "/%2%65%2%65/a",
+  "/%%32e%%32e/a",
+  "/%2%35%32%65%2%35%32%65/a",
+  "/..%25%35%63a",
+  "/..%25%33%62/a",
 ];
 
 const STAYING = [
@@ -174,6 +244,11 @@ const STAYING = [
   "/a?b=..%2f",
   "/%2e%2ea",
   "/a;..",
+  "/100%25",
+  "/%25%32%65",
+  "/a%25%32%65%25%32%65b",
+  "/%%%",
+  "/%c3%a9/%41%42",
 ];
 
 Deno.test("targetOf() says which targets climb once they are decoded", () => {
@@ -187,24 +262,75 @@ Deno.test("targetOf() says which targets climb once they are decoded", () => {
   }
 });
 
-const IMPLIED: [url: string, fromSocket: boolean, host: string | null][] = [
+const IMPLIED: [url: string, pasted: boolean, host: string | null][] = [
   ["https://a.test/b", true, "a.test"],
   ["https://a.test:81/b", true, "a.test:81"],
   ["https://localhost/b", true, "localhost"],
   ["http://a.test?b", true, "a.test"],
-  // What Deno invents for HTTP/1.1 without a `Host`.
+  ["HTTP://a.test/b", true, "a.test"],
+  // What Deno invents for a request without a `Host`.
   ["http://localhost/b", true, null],
   ["http://localhost:8080/b", true, null],
+  ["http://192.0.2.1:8080/b", true, null],
+  ["http+unix://%2Frun%2Fs%2Esock/b", true, null],
   ["http://localhost/b", false, "localhost"],
+  ["http://192.0.2.1:8080/b", false, "192.0.2.1:8080"],
   ["http://localhost.test/b", true, "localhost.test"],
+  ["http://192.0.2.2:8080/b", true, "192.0.2.2:8080"],
   // What Bun shows then.
   ["/b", true, null],
+  ["/b", false, null],
 ];
 
 Deno.test("impliedHost() is the URL's, unless the runtime made it up", () => {
-  for (const [url, fromSocket, host] of IMPLIED) {
-    assert.equal(impliedHost(url, fromSocket), host, url);
+  const served = { scheme: "http", authority: "192.0.2.1:8080" } as const;
+  for (const [url, pasted, host] of IMPLIED) {
+    assert.equal(impliedHost(url, pasted, served), host, url);
   }
+  assert.equal(impliedHost("http://localhost/b", true), null);
+});
+
+Deno.test("schemeOf() goes by the server and not by what a client writes", () => {
+  // On Deno `GET https://a/b` on a connection without TLS was passed on as https.
+  const cases: [
+    url: string,
+    served: "http" | "https" | undefined,
+    told: string | undefined,
+    scheme: string,
+  ][] = [
+    ["https://a/b", "http", undefined, "http"],
+    ["http://a/b", "https", undefined, "https"],
+    ["https://a/b", undefined, undefined, "https"],
+    ["HTTPS://a/b", undefined, undefined, "https"],
+    ["http://a/b", undefined, "https", "http"],
+    ["http+unix://a/b", undefined, undefined, "http"],
+    // Bun's bare target, whatever its fifth letter.
+    ["/abcs", undefined, undefined, "http"],
+    ["/abcs", undefined, "https", "https"],
+    ["/abcs", "https", undefined, "https"],
+  ];
+  for (const [url, served, told, scheme] of cases) {
+    const own = served && { scheme: served, authority: undefined };
+    const source = { schemeOf: () => told };
+    assert.equal(schemeOf(url, own, source, {}), scheme, url);
+  }
+  assert.equal(schemeOf("/a", undefined, {}, undefined), "http");
+});
+
+Deno.test("destinationClimbs() looks at COPY and MOVE alone, and at the path alone", () => {
+  for (const text of [...CLIMBING, "/../a", "/a/..", "/..\\a"]) {
+    for (const destination of [text, `http://h${text}`]) {
+      const headers = new Headers({ destination });
+      assert.equal(destinationClimbs("MOVE", headers), true, destination);
+      assert.equal(destinationClimbs("COPY", headers), true, destination);
+      assert.equal(destinationClimbs("PUT", headers), false, destination);
+    }
+  }
+  for (const text of [...STAYING, "/a?/../b", "/a#/../b", ""]) {
+    const headers = new Headers({ destination: `http://h${text}` });
+    assert.equal(destinationClimbs("MOVE", headers), false, text);
+  }
+  assert.equal(destinationClimbs("MOVE", new Headers()), false);
 });
 
 const FRAMINGS: [

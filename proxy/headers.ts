@@ -1,152 +1,142 @@
 /**
- * Header fields on their way through: which are dropped, which are added.
+ * Header fields on their way through: which are dropped, which are added, what
+ * is believed of them, and what is mapped.
  *
- * The rules are RFC 9110 §7.6. They are data here (tables of names) and one
- * pass over the fields, since this runs for every request. Names come from the
- * runtimes in lower case.
+ * One pass over the fields, since this runs for every request; `fields.ts` has
+ * the names and `mapping.ts` the URLs.
  *
  * @module
  */
 
-import { type AddressMatcher, plainAddress } from "./addresses.ts";
+import {
+  type AddressMatcher,
+  LONGEST_ADDRESS,
+  plainAddress,
+} from "./addresses.ts";
+import {
+  type Fields,
+  isAlias,
+  isForwarding,
+  isRequestDropped,
+  isResponseDropped,
+  named,
+  type Read,
+} from "./fields.ts";
+import { refuseHost } from "./guard.ts";
+import {
+  type Asked,
+  forBackend,
+  forClient,
+  isMapped,
+  isMappedForBackend,
+  type Sides,
+} from "./mapping.ts";
+import type { Origin } from "./origins.ts";
 
-/** Field lines as `fetch` takes them: the only form that keeps two lines two. */
-export type Fields = [name: string, value: string][];
+export { type Fields, isResponseDropped, Lines, type Read } from "./fields.ts";
+export { RESPONSE_DROPPED } from "./fields.ts";
 
-/** What is read of a request's fields; names are in lower case. */
-export type Read = Pick<Headers, "get"> & {
-  forEach(take: (value: string, name: string) => void): void;
-};
-
-/** Fields as a list of lines, each name once. */
-export class Lines implements Read {
-  readonly #lines: Fields;
-
-  /** Takes the list as it is. */
-  constructor(lines: Fields) {
-    this.#lines = lines;
-  }
-
-  /** The value of a field, or `null`. */
-  get(name: string): string | null {
-    const lines = this.#lines;
-    for (let i = 0; i < lines.length; i++) {
-      if (lines[i]![0] === name) return lines[i]![1];
-    }
-    return null;
-  }
-
-  /** Gives each line. */
-  forEach(take: (value: string, name: string) => void): void {
-    const lines = this.#lines;
-    for (let i = 0; i < lines.length; i++) take(lines[i]![1], lines[i]![0]);
-  }
+/** What the rules need to know of a request. */
+export interface RequestParts {
+  /** Its method. */
+  readonly method: string;
+  /** Its fields. */
+  readonly fields: Read;
+  /** The peer's address, when there is one. */
+  readonly peer: string | undefined;
+  /** The `Host` that the client sent, if it sent one. */
+  readonly host: string | undefined;
+  /** Scheme of its connection: `http` or `https`. */
+  readonly scheme: string;
 }
 
-/**
- * Never forwarded from a client. The framing is the sender's business on each
- * connection, `Host` is set anew, and the rest concerns one connection only.
- */
-const REQUEST_DROPPED: ReadonlySet<string> = new Set([
-  // RFC 9110 §7.6.1.
-  "connection",
-  "keep-alive",
-  "proxy-connection",
-  "te",
-  "transfer-encoding",
-  "upgrade",
-  // RFC 9110 §6.6.2: `fetch` sends no trailers, so none may be announced.
-  "trailer",
-  // RFC 9110 §10.1.1: both runtimes have answered 100 (Continue) themselves.
-  "expect",
-  // RFC 7540 §3.2.1: goes with `Upgrade: h2c`, which is dropped.
-  "http2-settings",
-  // Addressed to this proxy, and may hold the admin token.
-  "sluice-debug",
-  // CVE-2016-5385 ("httpoxy"): CGI makes HTTP_PROXY of it.
-  "proxy",
-  "host",
-  // Said anew with the body, or not at all when there is none: a length without
-  // its bytes would make the next request a part of this one.
-  "content-length",
-]);
-
-/**
- * Whether a name is among these. Most are told by their length alone, which
- * spares hashing names that the runtime has just made. On Deno `strip`, which
- * asked a set for each, was 0.8 µs of the about 80 of a small request.
- */
-function among(names: ReadonlySet<string>): (name: string) => boolean {
-  let lengths = 0;
-  for (const { length } of names) lengths |= 1 << length;
-  return (name) => (lengths >> name.length & 1) === 1 && names.has(name);
+/** What the rules need to know of a backend. */
+export interface BackendParts {
+  /** Scheme and authority that it is asked at. */
+  readonly origin: string;
+  /** Scheme and authority that it goes by. */
+  readonly ownOrigin: string;
+  /** The authority alone. */
+  readonly authority: string;
+  /** Path in front of every target there. */
+  readonly basePath: string;
+  /** Its function, if it is one: that is asked under the client's scheme. */
+  readonly answer?: unknown;
 }
 
-const isRequestDropped = among(REQUEST_DROPPED);
+/** What a backend is told as `Host`: the client's, or its own. */
+export type HostHeader = "auto" | "preserve" | "backend";
 
-/** Never passed back to a client: RFC 9110 §7.6.1 and trailers again. */
-export const RESPONSE_DROPPED: ReadonlySet<string> = new Set([
-  "connection",
-  "keep-alive",
-  "proxy-connection",
-  "te",
-  "trailer",
-  "transfer-encoding",
-  "upgrade",
-]);
-
-/** Whether a field of an answer is never passed back; names in lower case. */
-export const isResponseDropped = among(RESPONSE_DROPPED);
-
-/**
- * What `Connection` must not name away: routing and framing, which would let a
- * client change how the message is read behind us, and what a proxy before us
- * has said (CVE-2024-45410 was a proxy that let its own fields be removed so).
- */
-function canBeNamed(name: string): boolean {
-  return name !== "host" && name !== "content-length" && name !== "via" &&
-    !isForwarding(name);
+/** Whether a backend is asked over TLS. */
+function isSecure({ origin }: BackendParts): boolean {
+  return origin.startsWith("https:");
 }
 
-/** Fields that say for whom a request is made; believed from few. */
-function isForwarding(name: string): boolean {
-  return name.startsWith("x-forwarded-") || name === "forwarded" ||
-    name === "x-real-ip" || name === "x-forwarded";
+function backendHost(
+  { host }: RequestParts,
+  backend: BackendParts,
+  hostHeader: HostHeader,
+): string {
+  const preserve = hostHeader === "preserve" ||
+    (hostHeader === "auto" && !isSecure(backend));
+  // A client that named none (HTTP/1.0) leaves the backend its own name.
+  return preserve && host !== undefined ? host : backend.authority;
 }
 
-/**
- * Names that a `Connection` field lists, as far as they may be removed. Empty
- * and invalid elements are passed over: `Headers` would throw on them.
- */
-function named(connection: string | null): ReadonlySet<string> | undefined {
-  if (
-    connection === null || connection === "keep-alive" ||
-    connection === "close"
-  ) return undefined;
-  let names: Set<string> | undefined;
-  for (const element of connection.split(",")) {
-    const name = element.trim().toLowerCase();
-    if (name !== "" && canBeNamed(name)) (names ??= new Set()).add(name);
-  }
-  return names;
+function backendScheme(
+  { scheme }: RequestParts,
+  backend: BackendParts,
+): string {
+  if (backend.answer !== undefined) return scheme;
+  return isSecure(backend) ? "https" : "http";
 }
 
 /** What {@linkcode RequestRules.fields} needs to know of a request. */
 export interface RequestFacts {
+  /** Its method. */
+  method: string;
   /** The peer's address, when there is one. */
   peer: string | undefined;
-  /** The `Host` that the client sent. */
-  host: string;
+  /** The `Host` that the client sent, if it sent one. */
+  host: string | undefined;
   /** `http` or `https`. */
   scheme: string;
   /** What `Host` says to the backend. */
   backendHost: string;
+  /** Scheme under which the backend is asked. */
+  backendScheme: string;
+  /** Path in front of every target there. */
+  basePath: string;
+}
+
+/** What the rules need to know of a request to this backend. */
+export function requestFacts(
+  request: RequestParts,
+  backend: BackendParts,
+  hostHeader: HostHeader,
+): RequestFacts {
+  return {
+    method: request.method,
+    peer: request.peer,
+    host: request.host,
+    scheme: request.scheme,
+    backendHost: backendHost(request, backend, hostHeader),
+    backendScheme: backendScheme(request, backend),
+    basePath: backend.basePath,
+  };
 }
 
 /** Options for {@linkcode RequestRules}. */
 export interface RequestRulesOptions {
   /** Whose forwarding fields are believed. */
   trusts: AddressMatcher | undefined;
+  /**
+   * Whether a text is an address. What a trusted proxy says of its client ends
+   * where it says something else. Not asked without {@linkcode trusts}.
+   *
+   * @default {every text is}
+   */
+  isAddress?: (text: string) => boolean;
   /** Name for `Via`, or none for no `Via`. */
   pseudonym: string | undefined;
 }
@@ -154,12 +144,14 @@ export interface RequestRulesOptions {
 /** The request's rules, with what is the same for all requests settled once. */
 export class RequestRules {
   readonly #trusts: AddressMatcher | undefined;
+  readonly #isAddress: (text: string) => boolean;
   readonly #via: string | undefined;
   readonly #pseudonym: string | undefined;
 
   /** Settles the options once. */
   constructor(options: RequestRulesOptions) {
     this.#trusts = options.trusts;
+    this.#isAddress = options.isAddress ?? (() => true);
     this.#pseudonym = options.pseudonym;
     this.#via = options.pseudonym && `1.1 ${options.pseudonym}`;
   }
@@ -176,29 +168,23 @@ export class RequestRules {
 
   /** The fields to send on. One pass; the result is `fetch`'s own input form. */
   fields(headers: Read, facts: RequestFacts): Fields {
-    const { peer, host, scheme, backendHost } = facts;
-    const trusted = this.#trusts !== undefined && peer !== undefined &&
-      this.#trusts(peer);
-    const fields: Fields = [["host", backendHost]];
+    const { peer, host, scheme } = facts;
+    const trusted = this.#trustsPeer(peer);
+    const fields: Fields = [["host", facts.backendHost]];
     let forwardedFor = peer;
     let forwardedHost = host;
     let forwardedProto = scheme;
     let via = this.#via;
     const removed = named(headers.get("connection"));
-    headers.forEach((value, sent) => {
-      // CGI-like backends read `X_Forwarded_For` as `X-Forwarded-For`, so an
-      // alias goes by the rule of the name that it imitates.
-      const alias = sent.includes("_");
-      const name = alias ? sent.replaceAll("_", "-") : sent;
+    headers.forEach((value, name) => {
       if (
         isRequestDropped(name) ||
-        (removed !== undefined && removed.has(sent))
+        (removed !== undefined && removed.has(name))
       ) return;
-      if (alias && name === "via") return;
       // "x" and "f" begin all forwarding names: most fields are done here.
       const first = name.charCodeAt(0);
       if ((first === 120 || first === 102) && isForwarding(name)) {
-        if (!trusted || alias) return;
+        if (!trusted || isAlias(name)) return;
         if (name === "x-forwarded-for") {
           forwardedFor = `${value}, ${peer}`;
         } else if (name === "x-forwarded-host") {
@@ -214,17 +200,20 @@ export class RequestRules {
       }
       if (name === "via" && via !== undefined) {
         via = `${value}, ${via}`;
-        return;
+      } else if (isMappedForBackend(name, facts.method)) {
+        const asked = this.#asked(headers, facts);
+        fields.push([name, forBackend(name, value, asked)]);
+      } else {
+        fields.push([name, value]);
       }
-      fields.push([sent, value]);
     });
     if (forwardedFor !== undefined) {
       fields.push(["x-forwarded-for", forwardedFor]);
     }
-    fields.push(
-      ["x-forwarded-host", forwardedHost],
-      ["x-forwarded-proto", forwardedProto],
-    );
+    if (forwardedHost !== undefined) {
+      fields.push(["x-forwarded-host", forwardedHost]);
+    }
+    fields.push(["x-forwarded-proto", forwardedProto]);
     if (via !== undefined) fields.push(["via", via]);
     return fields;
   }
@@ -236,14 +225,12 @@ export class RequestRules {
    * 3.4 (`bun run bench/hot_bench.ts`), of about 45 for a small request.
    */
   copied(headers: Headers, facts: RequestFacts): Headers | undefined {
-    const { peer, host, scheme, backendHost } = facts;
+    const { peer, host, scheme } = facts;
     if (
-      named(headers.get("connection")) !== undefined ||
-      (peer !== undefined && this.#trusts?.(peer) === true)
+      named(headers.get("connection")) !== undefined || this.#trustsPeer(peer)
     ) return undefined;
     const copy = new Headers(headers);
     for (const name of headers.keys()) {
-      if (name.includes("_")) return undefined;
       // Set below, which is the cheaper of the two.
       if (name === "host") continue;
       if (isRequestDropped(name)) {
@@ -253,51 +240,123 @@ export class RequestRules {
       const first = name.charCodeAt(0);
       if ((first === 120 || first === 102) && isForwarding(name)) {
         copy.delete(name);
-      } else if (name === "via" && this.#via !== undefined) {
+      } else if (
+        (name === "via" && this.#via !== undefined) ||
+        isMappedForBackend(name, facts.method)
+      ) {
         return undefined;
       }
     }
-    copy.set("host", backendHost);
+    copy.set("host", facts.backendHost);
     if (peer !== undefined) copy.set("x-forwarded-for", peer);
-    copy.set("x-forwarded-host", host);
+    if (host !== undefined) copy.set("x-forwarded-host", host);
     copy.set("x-forwarded-proto", scheme);
     if (this.#via !== undefined) copy.set("via", this.#via);
     return copy;
   }
 
+  /** What the answer's rules need to know; `added` are fields of our own. */
+  answerFacts(
+    request: RequestParts,
+    backend: BackendParts,
+    hostHeader: HostHeader,
+    added: Fields | undefined,
+  ): ResponseFacts {
+    return {
+      ownOrigin: backend.ownOrigin,
+      backendScheme: backendScheme(request, backend),
+      backendHost: backendHost(request, backend, hostHeader),
+      basePath: backend.basePath,
+      client: this.clientOrigin(request.fields, request),
+      added,
+    };
+  }
+
   /**
-   * Scheme under which the client came: the connection's, or what a trusted
-   * proxy says of it.
+   * Scheme and authority under which the client came: the connection's scheme
+   * and the `Host` that came, or what a trusted proxy says of them, if that is a
+   * scheme and a host. Of a list the first is the one that the client used.
    */
+  clientOrigin(
+    headers: Read,
+    { peer, host, scheme }: Pick<RequestParts, "peer" | "host" | "scheme">,
+  ): Origin {
+    if (!this.#trustsPeer(peer)) return { scheme, host };
+    const said = firstOf(headers.get("x-forwarded-host"));
+    return {
+      scheme: this.clientScheme(headers, peer, scheme),
+      host: said !== "" && refuseHost(said) === undefined ? said : host,
+    };
+  }
+
+  /** The scheme alone, see {@linkcode clientOrigin}. */
   clientScheme(
-    headers: Headers,
+    headers: Read,
     peer: string | undefined,
     scheme: string,
   ): string {
-    if (peer === undefined || this.#trusts?.(peer) !== true) return scheme;
-    return headers.get("x-forwarded-proto") ?? scheme;
+    if (!this.#trustsPeer(peer)) return scheme;
+    const said = firstOf(headers.get("x-forwarded-proto"));
+    return said === "http" || said === "https" ? said : scheme;
   }
 
   /**
    * Address of the client: the peer's, or what the nearest trusted proxies say
    * of theirs. Read from the right, as far as trust goes: whatever stands left
-   * of the first untrusted address may have been made up.
+   * of the first untrusted address, or of what is no address (`unknown`), may
+   * have been made up.
    */
-  clientAddress(headers: Headers, peer: string | undefined): string {
+  clientAddress(headers: Read, peer: string | undefined): string {
     if (peer === undefined) return "-";
     if (this.#trusts === undefined || !this.#trusts(peer)) return peer;
     const list = headers.get("x-forwarded-for");
     if (list === null) return peer;
     let client = peer;
-    const addresses = list.split(",");
-    for (let i = addresses.length - 1; i >= 0; i--) {
-      const address = plainAddress(addresses[i]!.trim());
-      if (address === "") break;
+    for (let end = list.length; end >= 0;) {
+      const comma = end === 0 ? -1 : list.lastIndexOf(",", end - 1);
+      const address = addressIn(list, comma + 1, end);
+      if (address === undefined || !this.#isAddress(address)) break;
       client = address;
       if (!this.#trusts(address)) break;
+      end = comma;
     }
     return client;
   }
+
+  #trustsPeer(peer: string | undefined): boolean {
+    return this.#trusts !== undefined && peer !== undefined &&
+      this.#trusts(peer);
+  }
+
+  #asked(headers: Read, facts: RequestFacts): Asked {
+    return {
+      backendScheme: facts.backendScheme,
+      backendHost: facts.backendHost,
+      basePath: facts.basePath,
+      client: this.clientOrigin(headers, facts),
+      connection: facts,
+    };
+  }
+}
+
+/** The first element of a list; empty where there is none. */
+function firstOf(list: string | null): string {
+  if (list === null) return "";
+  const comma = list.indexOf(",");
+  return (comma < 0 ? list : list.slice(0, comma)).trim();
+}
+
+/** Most characters of an address with brackets, zone and port. */
+const LONGEST_NODE = LONGEST_ADDRESS + 32;
+
+/** The address that stands between two places of a list, if one can. */
+function addressIn(
+  list: string,
+  start: number,
+  end: number,
+): string | undefined {
+  const text = list.slice(start, end).trim();
+  return text.length > LONGEST_NODE ? undefined : plainAddress(text);
 }
 
 /** An address as `Forwarded` writes it (RFC 7239 §6): v6 in quoted brackets. */
@@ -306,82 +365,46 @@ function forwardedNode(address: string): string {
 }
 
 /** What {@linkcode responseFields} needs to know of an answer. */
-export interface ResponseFacts {
-  /** Origin of the backend that answered. */
-  origin: string;
-  /** Path in front of every target there. */
-  basePath: string;
-  /** Scheme under which the client asked. */
-  clientScheme: string;
-  /** Authority under which the client asked. */
-  clientHost: string;
+export interface ResponseFacts extends Sides {
   /** Fields to add. */
-  added: Fields | undefined;
+  readonly added: Fields | undefined;
 }
 
-/**
- * The fields to answer with, or none when the answer can go out with the
- * backend's fields as they are, which spares a copy.
- */
-export function responseFields(
-  headers: Headers,
-  facts: ResponseFacts,
-): Fields | undefined {
+/** The fields to answer with. */
+export function responseFields(headers: Read, facts: ResponseFacts): Fields {
+  const { added, basePath } = facts;
   const removed = named(headers.get("connection"));
   const fields: Fields = [];
-  let changed = facts.added !== undefined;
   let coded = false;
   headers.forEach((value, name) => {
     if (
       isResponseDropped(name) || (removed !== undefined && removed.has(name))
     ) {
-      changed = true;
       if (name === "transfer-encoding") coded = true;
-    } else if (name === "location") {
-      const location = rewrittenLocation(value, facts);
-      if (location !== value) changed = true;
-      fields.push([name, location]);
+    } else if (added !== undefined && isReplaced(name, added)) {
+      // The one that is added stands in its place.
+    } else if (isMapped(name, basePath)) {
+      fields.push([name, forClient(name, value, facts)]);
     } else {
       fields.push([name, value]);
     }
   });
-  if (!changed) return undefined;
   if (coded) {
     // RFC 9112 §6.3: beside a transfer coding a length means nothing, and Deno's
     // `fetch` shows both. Passed on, it would cut or stretch what was read.
     const at = fields.findIndex(([name]) => name === "content-length");
     if (at >= 0) fields.splice(at, 1);
   }
-  if (facts.added !== undefined) fields.push(...facts.added);
+  if (added !== undefined) fields.push(...added);
   return fields;
 }
 
 /**
- * A `Location` at the backend's own origin, made to point back through the
- * proxy: otherwise a redirect would lead the client round it, or to an address
- * that only the proxy can reach.
+ * Whether a backend's field gives way to one that is added. A client must find
+ * one `X-Request-Id`, and the one that the log has; cookies and timings are
+ * lists, to which one is added.
  */
-export function rewrittenLocation(
-  location: string,
-  { origin, basePath, clientScheme, clientHost }: ResponseFacts,
-): string {
-  let rest = location;
-  let prefix = "";
-  if (location.slice(0, origin.length).toLowerCase() === origin) {
-    rest = location.slice(origin.length);
-    prefix = `${clientScheme}://${clientHost}`;
-    // `http://10.0.0.1:80` must not match `http://10.0.0.1:8080`.
-    if (rest !== "" && !/^[/?#]/.test(rest)) return location;
-  } else if (!location.startsWith("/") || location.startsWith("//")) {
-    return location;
-  }
-  if (basePath !== "") {
-    // The base path is ours: the client never sees it. A place outside of it
-    // cannot be reached through here and is left as it was said.
-    if (!rest.startsWith(basePath)) return location;
-    rest = rest.slice(basePath.length);
-    if (rest !== "" && !/^[/?#]/.test(rest)) return location;
-    if (prefix === "" && !rest.startsWith("/")) rest = `/${rest}`;
-  }
-  return prefix + rest;
+function isReplaced(name: string, added: Fields): boolean {
+  return name !== "set-cookie" && name !== "server-timing" &&
+    added.some(([ours]) => ours === name);
 }

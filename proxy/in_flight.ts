@@ -10,8 +10,8 @@
  * @module
  */
 
-import type { Shared } from "../balancer.ts";
-import type { Clock, TimerHandle } from "../runtime/clock.ts";
+import type { SharedCounts } from "../balancer.ts";
+import type { Clock, TimerHandle } from "../base/clock.ts";
 
 /** Milliseconds between two sweeps: how late a time limit or a leave is seen. */
 export const TICK_MS = 50;
@@ -29,7 +29,7 @@ export abstract class Swept {
 /** A list whose members join and leave without a search or an allocation. */
 export class InFlight {
   readonly #clock: Clock;
-  readonly #shared: Shared | undefined;
+  #shared: SharedCounts | undefined;
   #first: Swept | undefined;
   #size = 0;
   #timer: TimerHandle;
@@ -40,7 +40,7 @@ export class InFlight {
    * Makes an empty list; its timer runs only while it is needed. `shared` is
    * where several workers count together.
    */
-  constructor(clock: Clock, shared?: Shared) {
+  constructor(clock: Clock, shared?: SharedCounts) {
     this.#clock = clock;
     this.#shared = shared;
   }
@@ -48,6 +48,12 @@ export class InFlight {
   /** How many there are. */
   get size(): number {
     return this.#size;
+  }
+
+  /** Counts in common with workers from now on, those that are here included. */
+  countWith(shared: SharedCounts): void {
+    shared.adopt(this.#size, 0);
+    this.#shared = shared;
   }
 
   /** Whether there is room for one more of `most`; then one has to be added. */

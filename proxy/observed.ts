@@ -63,7 +63,7 @@ export interface Meter {
 /** Tells a client that may know it how its request was answered. */
 export interface Explainer {
   /** Whether the client may know; `asked` is what its `Sluice-Debug` says. */
-  allows(asked: string, peer: string | undefined): boolean;
+  allows(asked: string): boolean;
   /** The value of a `Server-Timing`. */
   text(attempts: readonly Attempt[], ms: number): string;
 }

@@ -8,6 +8,7 @@
 import { hashAddress, hashText } from "./client_key.ts";
 import type { Refusal } from "./guard.ts";
 import { KeyedHash } from "./keyed_hash.ts";
+import type { Read } from "./fields.ts";
 import { type Rate, RATE_TABLE_BYTES, RateTable } from "./rate_table.ts";
 
 /** What a {@linkcode RateLimitKey} is told of a request. */
@@ -27,7 +28,7 @@ export interface RateLimiterOptions extends Rate {
   /** Whose bucket a request takes from. Default: its client's. */
   key?: RateLimitKey | undefined;
   /** The client's address as trusted proxies say it, or `-`. */
-  clientAddress: (headers: Headers, peer: string | undefined) => string;
+  clientAddress: (headers: Read, peer: string | undefined) => string;
   /** Where the buckets are, when others have a part in them. */
   shared?: SharedRates | undefined;
   /** Takes a line for the log. */

@@ -13,8 +13,12 @@
  * @module
  */
 
+import { latin1 } from "../http/bytes.ts";
 import type { Chunk } from "./body.ts";
-import type { Fields } from "./headers.ts";
+import type { Fields, Read } from "./fields.ts";
+
+/** The head of an answer. */
+type Heard = { readonly status: number; readonly headers: Read };
 
 /** An answer on its way that could be carried on. */
 export interface Carried {
@@ -27,14 +31,14 @@ export interface Carried {
   /** Fields that ask for the rest; none when that is not safe at this point. */
   fields(): Fields | undefined;
   /** Whether an answer is the rest; it is begun with if so. */
-  accepts(response: Response): boolean;
+  accepts(response: Heard): boolean;
 }
 
 /** How an answer can be carried on, if it can. */
 export function carriedOf(
   method: string,
   request: Headers,
-  response: Response,
+  response: Heard,
 ): Carried | undefined {
   if (method !== "GET" || response.status !== 200) return undefined;
   return Download.of(request, response) ?? Events.of(request, response);
@@ -44,7 +48,7 @@ export function carriedOf(
  * A strong `ETag` as it stands in the field, or none. A weak one (`W/`) says
  * that two answers mean the same, not that their bytes are equal.
  */
-function strongTag(headers: Headers): string | undefined {
+function strongTag(headers: Read): string | undefined {
   const tag = headers.get("etag");
   return tag !== null && /^"[\x21\x23-\x7e\x80-\xff]*"$/.test(tag)
     ? tag
@@ -61,14 +65,16 @@ class Download implements Carried {
     readonly coding: string | null,
   ) {}
 
-  static of(request: Headers, response: Response): Download | undefined {
+  static of(request: Headers, response: Heard): Download | undefined {
     const { headers } = response;
     const tag = strongTag(headers);
     const length = headers.get("content-length");
     // A client that asks for a part, or on a condition, has plans of its own.
     if (
       tag === undefined || length === null || !/^\d{1,15}$/.test(length) ||
-      request.has("range") || request.has("if-range")
+      // A length beside chunks need not be the answer's.
+      headers.get("transfer-encoding") !== null ||
+      request.get("range") !== null || request.get("if-range") !== null
     ) return undefined;
     return new Download(
       tag,
@@ -97,7 +103,7 @@ class Download implements Carried {
     ];
   }
 
-  accepts(response: Response): boolean {
+  accepts(response: Heard): boolean {
     const { headers, status } = response;
     return status === 206 && strongTag(headers) === this.tag &&
       headers.get("content-encoding") === this.coding &&
@@ -119,7 +125,7 @@ const CR = 13;
  */
 class Events implements Carried {
   /** What has come of an event that is not whole yet. */
-  #held: Chunk = new Uint8Array();
+  readonly #held = new Held();
   /** The last id, as bytes; none when the last event had none. */
   #id: string | undefined;
   /** Whether anything has been handed on. */
@@ -127,7 +133,7 @@ class Events implements Carried {
   /** Whether events are too long to be held, so that there is no boundary. */
   #passing = false;
 
-  static of(request: Headers, response: Response): Events | undefined {
+  static of(request: Headers, response: Heard): Events | undefined {
     const { headers } = response;
     const accept = request.get("accept") ?? "";
     const type = headers.get("content-type") ?? "";
@@ -135,31 +141,34 @@ class Events implements Carried {
     if (
       !/(?:^|,)\s*text\/event-stream\s*(?:[;,]|$)/i.test(accept) ||
       !/^text\/event-stream\s*(?:;|$)/i.test(type) ||
-      headers.has("content-encoding") || headers.has("content-length")
+      headers.get("content-encoding") !== null ||
+      headers.get("content-length") !== null
     ) return undefined;
     return new Events();
   }
 
   take(piece: Chunk): Chunk {
     if (this.#passing) return piece;
-    const held = this.#held;
-    const all = held.byteLength === 0 ? piece : joined(held, piece);
+    const before = this.#held.length;
+    const all = before === 0 ? piece : this.#held.with(piece);
     // A line end may lie across two pieces, so the search begins before it.
-    const end = lastBoundary(all, Math.max(0, held.byteLength - 3));
+    const end = lastBoundary(all, Math.max(0, before - 3));
     if (end === 0) {
-      if (all.byteLength > LONGEST_EVENT) {
-        this.#passing = this.#begun = true;
-        this.#id = undefined;
-        this.#held = new Uint8Array();
-        return all;
+      if (all.byteLength <= LONGEST_EVENT) {
+        if (before === 0) this.#held.with(piece);
+        return new Uint8Array();
       }
-      this.#held = all;
-      return new Uint8Array();
+      this.#passing = this.#begun = true;
+      this.#id = undefined;
+      this.#held.clear();
+      return all;
     }
     this.#begun = true;
-    this.#readIds(all.subarray(0, end));
-    this.#held = all.slice(end);
-    return all.subarray(0, end);
+    const events = all.subarray(0, end);
+    this.#readIds(events);
+    this.#held.clear();
+    if (end < all.byteLength) this.#held.with(all.subarray(end));
+    return events;
   }
 
   mayEnd(): boolean {
@@ -168,8 +177,8 @@ class Events implements Carried {
   }
 
   rest(): Chunk {
-    const rest = this.#held;
-    this.#held = new Uint8Array();
+    const rest = this.#held.with(new Uint8Array());
+    this.#held.clear();
     return rest;
   }
 
@@ -177,14 +186,14 @@ class Events implements Carried {
     // Before the first event it is the same request once more.
     if (this.#begun && this.#id === undefined) return undefined;
     // What was held back of an unfinished event comes again, whole.
-    this.#held = new Uint8Array();
+    this.#held.clear();
     return this.#id === undefined ? [] : [["last-event-id", this.#id]];
   }
 
-  accepts(response: Response): boolean {
+  accepts(response: Heard): boolean {
     const type = response.headers.get("content-type") ?? "";
     return response.status === 200 &&
-      !response.headers.has("content-encoding") &&
+      response.headers.get("content-encoding") === null &&
       /^text\/event-stream\s*(?:;|$)/i.test(type);
   }
 
@@ -232,18 +241,34 @@ function lastBoundary(bytes: Chunk, from: number): number {
   return 0;
 }
 
-function joined(a: Chunk, b: Chunk): Chunk {
-  const both = new Uint8Array(a.byteLength + b.byteLength);
-  both.set(a);
-  both.set(b, a.byteLength);
-  return both;
-}
+/**
+ * Bytes that are held back. Room is made for twice as many whenever it runs out,
+ * so that an event in many small pieces is not copied once for each of them.
+ */
+class Held {
+  #room: Chunk = new Uint8Array();
+  #length = 0;
 
-function latin1(bytes: Chunk): string {
-  let text = "";
-  // In slices, since each byte becomes an argument of the call.
-  for (let at = 0; at < bytes.byteLength; at += 8192) {
-    text += String.fromCharCode(...bytes.subarray(at, at + 8192));
+  get length(): number {
+    return this.#length;
   }
-  return text;
+
+  /** Takes a piece; gives all that is held, which is good until the next one. */
+  with(piece: Chunk): Chunk {
+    const length = this.#length + piece.byteLength;
+    if (length > this.#room.byteLength) {
+      const room = new Uint8Array(Math.max(length, 2 * this.#length));
+      room.set(this.#room.subarray(0, this.#length));
+      this.#room = room;
+    }
+    this.#room.set(piece, this.#length);
+    this.#length = length;
+    return this.#room.subarray(0, length);
+  }
+
+  /** Lets go of all; what was given is the taker's now. */
+  clear(): void {
+    this.#room = new Uint8Array();
+    this.#length = 0;
+  }
 }

@@ -40,6 +40,13 @@ for (
     ["an ETag without quotes", "GET", {}, { ...FILE, etag: "v1" }, 200],
     ["an unknown length", "GET", {}, { etag: '"v1"' }, 200],
     [
+      "a length beside chunks",
+      "GET",
+      {},
+      { ...FILE, "transfer-encoding": "chunked" },
+      200,
+    ],
+    [
       "events that were not asked for",
       "GET",
       { accept: "*/*" },

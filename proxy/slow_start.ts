@@ -6,7 +6,7 @@
  */
 
 import type { Backend, Pool, PoolEvent } from "../balancer.ts";
-import type { Clock, TimerHandle } from "../runtime/clock.ts";
+import type { Clock, TimerHandle } from "../base/clock.ts";
 
 /** What a backend starts with; nothing at all would tell it nothing. */
 const FLOOR = 0.1;
@@ -20,7 +20,7 @@ export function rampAfter(elapsedMs: number, slowStartMs: number): number {
   return done === 1 ? 1 : FLOOR + (1 - FLOOR) * done;
 }
 
-/** Moves the ramps of those that warm up. */
+/** Moves the ramps of the backends that warm up. */
 export class SlowStart {
   readonly #clock: Clock;
   readonly #slowStartMs: number;
@@ -28,27 +28,30 @@ export class SlowStart {
   readonly #drained = new WeakSet<Backend>();
   readonly #unsubscribe: () => void;
   #timer: TimerHandle;
+  #stopped = false;
 
   /**
-   * Watches a pool. Those that are in it already were there at the start, when
-   * all are cold alike.
+   * Watches a pool. Backends that are in it already were there at the start,
+   * when all are cold alike.
    */
   constructor(pool: Pool, slowStartMs: number, clock: Clock) {
     this.#slowStartMs = slowStartMs;
     this.#clock = clock;
-    this.#unsubscribe = pool.subscribe((event) => this.#heard(event));
+    this.#unsubscribe = pool.subscribe((event) => this.#changed(event));
   }
 
-  /** Ends it; whoever warms up has its whole share at once. */
+  /** Ends it: a backend that warms up has its whole share at once. */
   stop(): void {
+    this.#stopped = true;
     this.#unsubscribe();
     for (const backend of this.#since.keys()) backend.ramp = 1;
     this.#since.clear();
-    this.#clock.clear(this.#timer);
+    this.#rest();
   }
 
-  #heard({ type, backend }: PoolEvent): void {
-    if (backend === undefined) return;
+  #changed({ type, backend }: PoolEvent): void {
+    // An event that was under way when it was stopped still arrives.
+    if (backend === undefined || this.#stopped) return;
     switch (type) {
       case "draining":
         this.#drained.add(backend);
@@ -65,18 +68,19 @@ export class SlowStart {
         break;
       case "removed":
         this.#since.delete(backend);
+        this.#rest();
     }
   }
 
   #begin(backend: Backend): void {
-    if (this.#since.size === 0) {
-      this.#timer = this.#clock.setInterval(
-        () => this.#step(),
-        Math.max(10, this.#slowStartMs / STEPS),
-      );
-    }
     backend.ramp = FLOOR;
     this.#since.set(backend, this.#clock.now());
+    // One timer for all. Whether it runs is asked of itself: the map is empty
+    // at other moments too, when the last backend that warmed up was removed.
+    this.#timer ??= this.#clock.setInterval(
+      () => this.#step(),
+      Math.max(10, this.#slowStartMs / STEPS),
+    );
   }
 
   #step(): void {
@@ -85,6 +89,13 @@ export class SlowStart {
       backend.ramp = rampAfter(now - since, this.#slowStartMs);
       if (backend.ramp === 1) this.#since.delete(backend);
     }
-    if (this.#since.size === 0) this.#clock.clear(this.#timer);
+    this.#rest();
+  }
+
+  /** Ends the timer if there is nothing left for it to do. */
+  #rest(): void {
+    if (this.#since.size > 0) return;
+    this.#clock.clear(this.#timer);
+    this.#timer = undefined;
   }
 }

@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { type Backend, Pool } from "../balancer.ts";
 import { FakeClock } from "../testing/clock.ts";
+import { seeded } from "../testing/random.ts";
 import { rampAfter, SlowStart } from "./slow_start.ts";
 
 Deno.test("rampAfter() goes from a tenth to the whole", () => {
@@ -65,4 +66,56 @@ Deno.test("SlowStart#stop() leaves nobody with less than its share", () => {
   slowStart.stop();
   assert.equal(a.ramp, 1);
   assert.equal(clock.pending, 0);
+});
+
+Deno.test("SlowStart has one timer at most, whatever joins, leaves and comes back", async () => {
+  // It began a timer when nothing warmed up and forgot it when the last backend
+  // that did was removed: five backends that came and went left five timers,
+  // which stop() did not end.
+  for (let seed = 1; seed <= 30; seed++) {
+    const random = seeded(seed);
+    const { clock, pool, slowStart } = started();
+    const began = new Map<Backend, number>();
+    let added = 0;
+    for (let step = 0; step < 200; step++) {
+      const { backends } = pool;
+      const backend = backends[Math.floor(random() * backends.length)];
+      const what = Math.floor(random() * 6);
+      if (what === 0) began.set(pool.add(`http://n${added++}`), clock.now());
+      else if (backend === undefined) continue;
+      else if (what === 1) pool.remove(backend);
+      else if (what === 2) pool.drain(backend);
+      else if (what === 3) await clock.advance(random() * 4_000);
+      else {
+        const again = what === 4 ? "up" : "readmitted";
+        pool.emit({ type: again, backend });
+        began.set(backend, clock.now());
+      }
+      assert.ok(clock.pending <= 1, `seed ${seed}: ${clock.pending} timers`);
+      for (const backend of pool) {
+        const at = began.get(backend);
+        const ramp = at === undefined ? 1 : rampAfter(clock.now() - at, 10_000);
+        // As of the timer's last step, which is a fiftieth of the whole.
+        const late = ramp - backend.ramp;
+        assert.ok(late >= -1e-9 && late < 0.04, `seed ${seed}: ${late}`);
+      }
+    }
+    if (seed % 2 === 0) await clock.advance(10_200);
+    else slowStart.stop();
+    assert.equal(clock.pending, 0, `seed ${seed}`);
+    for (const backend of pool) assert.equal(backend.ramp, 1, `seed ${seed}`);
+    slowStart.stop();
+  }
+});
+
+Deno.test("SlowStart begins nothing for an event that was under way when it was stopped", () => {
+  const clock = new FakeClock();
+  const pool = new Pool(["http://a"]);
+  // A listener that comes first and stops the proxy when a backend joins.
+  const unsubscribe = pool.subscribe(() => slowStart.stop());
+  const slowStart = new SlowStart(pool, 10_000, clock);
+  const added = pool.add("http://b");
+  assert.equal(added.ramp, 1);
+  assert.equal(clock.pending, 0);
+  unsubscribe();
 });

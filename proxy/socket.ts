@@ -1,43 +1,19 @@
 /**
- * What the WebSocket bridge needs of its two ends, as types alone: a connection
- * to a backend as bytes, and a client's WebSocket as its runtime's server has it.
+ * What the WebSocket bridge needs of a client's end, as types alone: a WebSocket
+ * as its runtime's server has it. The backend's end is a connection as bytes.
  *
  * @module
  */
 
-import type { Chunk } from "./body.ts";
+import type { Chunk } from "../http/bytes.ts";
 import type { Fields } from "./headers.ts";
 
-/** Hears what happens on a {@linkcode Socket}. */
-export interface SocketEvents {
-  /** Bytes came. */
-  data(bytes: Chunk): void;
-  /** The peer has ended it, or it broke. Once; nothing comes after it. */
-  ended(error?: Error): void;
-  /** All that was written has left. */
-  drained(): void;
-}
-
-/** A connection to a backend. It is paused until somebody listens and resumes. */
-export interface Socket {
-  /** Bytes that were written and have not left. */
-  readonly queued: number;
-  /** Says who hears of it from now on. */
-  listen(events: SocketEvents): void;
-  /** Sends bytes, after those that were written before. */
-  write(bytes: Chunk): void;
-  /** Reads no more until {@linkcode resume}, so that the peer has to wait. */
-  pause(): void;
-  /** Goes on reading. */
-  resume(): void;
-  /** Ends it after what was written; what still comes is read. */
-  end(): void;
-  /** Ends it at once. */
-  destroy(): void;
-}
+export type { Socket, SocketEvents } from "../http/socket.ts";
 
 /** A client's WebSocket. */
 export interface ClientEnd {
+  /** Bytes that were sent and have not left. */
+  readonly queued: number;
   /**
    * Sends a message. Says whether there is room for more; when there is not,
    * `drained` tells of it.

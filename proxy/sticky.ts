@@ -19,6 +19,7 @@
 
 import { createHmac, randomBytes } from "node:crypto";
 import type { Backend, Pool } from "../balancer.ts";
+import type { Read } from "./fields.ts";
 import { cookieOf } from "./keys.ts";
 
 /** Gives out cookies and reads them. */
@@ -50,13 +51,19 @@ export class Sticky {
    * The `Set-Cookie` of an answer, unless the client has that cookie: `key` is
    * what {@linkcode keyOf} said. For the browser's session, out of reach of
    * scripts, and not sent along with what other sites post here.
+   *
+   * An answer that shared caches may store gets none: a cache would give the one
+   * cookie to all of its clients, and bind them to one backend. (HAProxy's
+   * `nocache` makes such an answer `private` instead, which would undo what its
+   * backend says.) The client is bound by the next answer that is its own.
    */
   cookie(
     backend: Backend,
     key: string | undefined,
     secure: boolean,
+    answer: { readonly headers: Read },
   ): string | undefined {
-    if (key === backend.id) return undefined;
+    if (key === backend.id || isShared(answer.headers)) return undefined;
     return `${this.#name}=${this.#token(backend)}; Path=/; HttpOnly; ` +
       `SameSite=Lax${secure ? "; Secure" : ""}`;
   }
@@ -70,4 +77,26 @@ export class Sticky {
     }
     return token;
   }
+}
+
+/**
+ * Whether an answer says that a shared cache may store it (RFC 9111 §3). One that
+ * says nothing is stored by no cache together with a `Set-Cookie`.
+ */
+function isShared(headers: Read): boolean {
+  const control = headers.get("cache-control")?.toLowerCase();
+  if (control === undefined) return false;
+  let shared = false;
+  for (const directive of control.split(",")) {
+    const [, name, seconds = ""] =
+      /^\s*([a-z-]+)(?:\s*=\s*"?(\d*))?/.exec(directive) ?? [];
+    if (name === "private" || name === "no-store" || name === "no-cache") {
+      return false;
+    }
+    if (name === "public") shared = true;
+    if ((name === "max-age" || name === "s-maxage") && Number(seconds) > 0) {
+      shared = true;
+    }
+  }
+  return shared;
 }

@@ -11,7 +11,8 @@
  * @module
  */
 
-import { CLIENT_LEFT, type Exchange } from "./exchange.ts";
+import type { Exchange } from "./exchange.ts";
+import { CLIENT_LEFT } from "./reasons.ts";
 
 /** Streams that Deno's server lets a connection have open at a time. */
 const MOST = 200;

@@ -1,6 +1,6 @@
 /**
- * What the request's way needs of a runtime, as types alone: `runtime/` has one
- * implementation for Deno and one for Bun, and tests pass their own.
+ * How a request gets to a backend, as types alone: `runtime/` has the
+ * implementations, and tests pass their own.
  *
  * @module
  */
@@ -9,13 +9,15 @@ import type { Backend } from "../balancer.ts";
 import type { ProbeResult } from "../health.ts";
 import type { Chunk, Reading } from "./body.ts";
 import type { ErrorType } from "./errors.ts";
-import type { Fields, Read } from "./headers.ts";
-import type { Acceptance, ClientEvents, Socket } from "./socket.ts";
+import type { Fields, Read } from "./fields.ts";
+import type { Socket } from "./socket.ts";
 
 /** A request body, on its way from the client. */
 export type Payload = {
-  /** Its bytes. */
-  readonly stream: ReadableStream<Chunk>;
+  /** Its bytes, from the beginning. Asked for once, or {@linkcode reading} is. */
+  stream(): ReadableStream<Chunk>;
+  /** The same, piece by piece. */
+  reading(): Reading;
   /** The length that the client declared, if it did. */
   readonly length: number | undefined;
 } | undefined;
@@ -52,115 +54,110 @@ export interface Failure {
   sent: boolean;
   /**
    * Whose fault it is. Only a backend's counts as an outcome: a client that
-   * cuts its upload, or this machine running out of sockets, blames nobody.
+   * cuts its upload, or this machine running out of sockets, is no backend's
+   * fault. `"none"` is a backend that may have meant it.
    */
-  fault: "backend" | "client" | "proxy";
+  fault: "backend" | "client" | "proxy" | "none";
   /** For the log, in a few words. */
   reason: string;
+  /** Status for the client, where its type and fault do not say it. */
+  status?: number;
 }
 
-/** What a runtime does for the proxy. */
-export interface Transport {
+/**
+ * A backend's answer: its head, and its body as far as it is here. A `Response`
+ * is one whose body has not been begun, see {@linkcode Native}.
+ */
+export interface Answer {
+  /** Its status. */
+  readonly status: number;
+  /** Its fields. */
+  readonly headers: Read;
+  /** All of the body, or where it comes from, or none. */
+  readonly body: Chunk | Reading | null;
+}
+
+/** What can be done with an answer of `fetch` in place of reading its body. */
+export interface Native {
   /**
-   * Whether it is only heard that a client has given up a request of HTTP/2 if
-   * that is listened for from the request's beginning.
-   */
-  readonly losesResets?: boolean;
-  /**
-   * Bytes up to which an answer of declared length that has to be looked at is
-   * better read whole than piece by piece.
-   */
-  readonly wholeUpTo: number;
-  /**
-   * Bytes up to which a small answer goes through faster natively than read
+   * Bytes up to which a small answer goes through faster as it is than read
    * whole; `Infinity` if it always does.
    */
-  readonly nativeUpTo: number;
-  /** Whether fields that need few changes are better copied than taken apart. */
-  readonly copiesFields?: boolean;
+  readonly upTo: number;
+  /**
+   * The declared length of an answer; `NaN` for one whose end shows itself, and
+   * nothing for one whose end cannot be known.
+   */
+  lengthOf(response: Response): number | undefined;
+  /** How its body is best read, if not piece by piece as it comes. */
+  reading?(
+    stream: ReadableStream<Chunk>,
+    length: number | undefined,
+  ): Reading;
   /**
    * Whether an answer can be handed over without its body being looked at. Asked
    * of a backend whose bodies are trusted; none means always.
    */
   handsOver?(response: Response): boolean;
   /**
-   * The fields of a request, where the runtime has them in a form that is read
-   * for less than its `Headers`.
+   * Takes the fields that concern one connection out of an answer in place, and
+   * says whether it may go out as it is then. What needs more than that (a
+   * `Location`, an unusual `Connection`, a cookie of a backend with this base
+   * path) is left untouched, and copied.
    */
-  read?(request: Request): Read | undefined;
-  /**
-   * All of a request's body, if these are as many bytes as are here already.
-   * They are taken: the request's own stream is as good as read then.
-   */
-  whole?(request: Request, length: number): Chunk | undefined;
-  /**
-   * How a body of declared length is best read, if not piece by piece as it
-   * comes: an upload, or an answer.
-   */
-  reading?(
-    stream: ReadableStream<Chunk>,
-    length: number | undefined,
-    upload: boolean,
-  ): Reading;
-  /** The declared length of an answer or `NaN`, likewise. */
-  lengthOf?(response: Response): number;
-  /** The fields, with what keeps `fetch` from adding its own and from decoding. */
-  forFetch(fields: Fields): Fields;
-  /** Whether `fetch` sends this method as it is. Asked of uncommon ones only. */
+  strip?(response: Response, basePath: string): boolean;
+}
+
+/** How requests get to backends. */
+export interface Transport {
+  /** What can be done with its answers, if they are those of `fetch`. */
+  readonly native?: Native;
+  /** Whether fields that need few changes are better copied than taken apart. */
+  readonly copiesFields?: boolean;
+  /** Whether this method is sent as it is. Asked of uncommon ones only. */
   sendsMethod(method: string): boolean;
-  /** Address of a request's peer, if it came from this runtime's server. */
-  peerOf(request: Request, connection: unknown): string | undefined;
   /** Whether one more request to this backend would have to wait its turn. */
   full?(backend: Backend): boolean;
   /** Makes one attempt; resolves with the response header. */
-  send(outgoing: Outgoing): Promise<Response>;
+  send(outgoing: Outgoing): Promise<Response | Answer>;
   /** Says what an error of {@linkcode send} means. */
   classify(error: unknown): Failure;
-  /** Whether a client's own leaving explains an error of {@linkcode send}. */
-  left?(request: Request): boolean;
   /**
-   * Takes the fields that concern one connection out of an answer in place, and
-   * says whether it may go out as it is then. What needs more than that (a
-   * `Location`, an unusual `Connection`) is left untouched, and copied.
+   * Starts what the runtime otherwise starts with its first request, when there
+   * may be nothing left to start it with.
    */
-  strip?(response: Response): boolean;
+  warm?(): void;
   /**
-   * Makes the answer to a client: `body` in place of the backend's, which stays
-   * if it is `undefined`, and `fields` in place of the backend's, likewise.
+   * Asks a backend for its health, on a connection of its own; `host` is what
+   * `Host` says in place of the backend's own.
    */
-  respond(
-    response: Response,
-    fields: Fields | undefined,
-    body: Chunk | ReadableStream<Chunk> | null | undefined,
-    head: boolean,
-  ): Response;
-  /** Says that a request will take long, so that no idle limit may cut it. */
-  unhurried?(request: Request, connection: unknown): void;
-  /** Names a client's connection, if several requests at once may come on it. */
-  connectionOf?(connection: unknown): string | undefined;
-  /** Ends the connection of a client that takes nothing, where it can. */
-  release?(request: Request, connection: unknown): void;
-  /** Asks a backend for its health, on a connection of its own. */
   probe(
     backend: Backend,
     path: string,
     signal: AbortSignal,
+    host?: string,
   ): Promise<ProbeResult>;
-  /** Opens a connection to a backend, for bytes; it is paused. */
-  dial(backend: Backend, signal: AbortSignal): Promise<Socket>;
+  /**
+   * Opens a connection to a backend, for bytes; it is paused. `limitMs` is for
+   * all of it, TLS handshake included.
+   */
+  dial(
+    backend: Backend,
+    signal: AbortSignal,
+    limitMs: number,
+  ): Promise<Socket>;
   /** Says what an error of {@linkcode dial} means. */
   undialled(error: unknown): Failure;
-  /**
-   * Makes a WebSocket of a request; what it returns has to be answered with.
-   *
-   * @throws If the request does not come from a server that can do it.
-   */
-  accept(
-    request: Request,
-    connection: unknown,
-    acceptance: Acceptance,
-    events: ClientEvents,
-  ): Response;
+  /** Ends what it keeps for a backend that has left the pool. */
+  forget?(backend: Backend): void;
   /** Ends what the transport holds. */
   close(): void;
+}
+
+/** A transport over a runtime's `fetch`. */
+export interface FetchTransport extends Transport {
+  readonly native: Native;
+  send(outgoing: Outgoing): Promise<Response>;
+  /** The fields, with what keeps `fetch` from adding its own and from decoding. */
+  forFetch(fields: Fields): Fields;
 }

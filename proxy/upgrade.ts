@@ -10,14 +10,10 @@
 
 import type { Backend } from "../balancer.ts";
 import { type Fields, type ResponseFacts, responseFields } from "./headers.ts";
+import type { Bridge } from "./bridge.ts";
+import { HandshakeFailed, type Opened, shakeHands } from "./handshake.ts";
+import type { Server } from "./server.ts";
 import type { Transport } from "./transport.ts";
-import {
-  type Bridge,
-  HandshakeFailed,
-  handshakeFailure,
-  type Opened,
-  shakeHands,
-} from "./websocket.ts";
 
 /** What {@linkcode askBackend} needs of a request. */
 export interface UpgradeAttempt {
@@ -31,38 +27,31 @@ export interface UpgradeAttempt {
   fields: Fields;
   /** Ends the attempt. */
   signal: AbortSignal;
+  /** Milliseconds for the connecting, TLS handshake included. */
+  connectTimeoutMs: number;
 }
 
 /**
  * Asks a backend for a WebSocket. Gives the open connection, or the answer of a
- * backend that does not grant it.
+ * backend that does not grant it; a connection that is not given is closed.
  *
  * @throws {HandshakeFailed} If there is neither.
  */
 export async function askBackend(
-  { transport, backend, target, fields, signal }: UpgradeAttempt,
+  { transport, backend, target, fields, signal, connectTimeoutMs }:
+    UpgradeAttempt,
 ): Promise<Opened | Response> {
-  const socket = await transport.dial(backend, signal).catch((error) => {
-    throw new HandshakeFailed(transport.undialled(error));
-  });
-  const left = () => socket.destroy();
-  signal.addEventListener("abort", left, { once: true });
-  try {
-    const answer = await shakeHands(socket, backend.basePath + target, fields);
-    if (!(answer instanceof Response)) {
-      signal.removeEventListener("abort", left);
-    }
-    return answer;
-  } catch (error) {
-    socket.destroy();
-    throw new HandshakeFailed(handshakeFailure(error));
-  }
+  const socket = await transport.dial(backend, signal, connectTimeoutMs)
+    .catch((error) => {
+      throw new HandshakeFailed(transport.undialled(error));
+    });
+  return await shakeHands(socket, backend.basePath + target, fields, signal);
 }
 
 /** What {@linkcode acceptClient} needs of a request. */
 export interface UpgradeAcceptance {
   /** How the client is upgraded. */
-  transport: Transport;
+  server: Server;
   /** The client's request. */
   request: Request;
   /** What the server handed the handler with it. */
@@ -80,19 +69,30 @@ export interface UpgradeAcceptance {
  * 101, or a status that says why there is none: 499 if the client has left, 501
  * if the server cannot do it. The bridge is then the caller's to abandon.
  */
-export function acceptClient(
+export async function acceptClient(
   bridge: Bridge,
-  { transport, request, connection, opened, facts, log }: UpgradeAcceptance,
-): Response | 499 | 501 {
-  const fields = responseFields(new Headers(opened.fields), facts);
+  { server, request, connection, opened, facts, log }: UpgradeAcceptance,
+): Promise<Response | 499 | 501> {
   try {
-    return transport.accept(request, connection, {
-      protocol: opened.protocol,
-      fields: fields ?? opened.fields,
-    }, bridge);
+    if (await server.present?.(request) === false) return 499;
+    const fields = grantedFields(opened, facts);
+    const { protocol } = opened;
+    return server.accept(request, connection, { protocol, fields }, bridge);
   } catch (error) {
-    if (transport.left?.(request) === true) return 499;
+    if (server.left?.(request) === true) return 499;
     log(`cannot upgrade a request: ${String(error)}`);
     return 501;
   }
+}
+
+/** The fields of the client's 101. */
+function grantedFields(opened: Opened, facts: ResponseFacts): Fields {
+  // A 101 is what this connection goes on with, also while the proxy drains and
+  // tells every other answer's client to close it.
+  const added = facts.added?.filter(([name]) => name !== "connection") ?? [];
+  // The id is ours and said once, whatever the backend calls the request.
+  const said = added.some(([name]) => name === "x-request-id")
+    ? opened.fields.filter(([name]) => name !== "x-request-id")
+    : opened.fields;
+  return responseFields(new Headers(said), { ...facts, added }) ?? said;
 }

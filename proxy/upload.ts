@@ -14,10 +14,11 @@
  * @module
  */
 
-import type { Clock } from "../runtime/clock.ts";
+import type { Clock } from "../base/clock.ts";
 import { type Chunk, type Reading, reading } from "./body.ts";
-import { type Exchange, TOO_LARGE } from "./exchange.ts";
-import type { Transport } from "./transport.ts";
+import type { Read } from "./headers.ts";
+import { TOO_LARGE } from "./reasons.ts";
+import type { Server } from "./server.ts";
 
 /** Bytes of a declared body that are read whole, so that it can be sent again. */
 export const KEPT_BODY = 64 * 1024;
@@ -27,6 +28,9 @@ const MOST_KEPT = 512 * 1024;
 
 /** Bytes that a kept piece counts for in addition to its own. */
 const PIECE_BYTES = 64;
+
+/** Given to what still reads for an attempt that is over. */
+const DEAD = new Error("Cannot read the body: another attempt has begun");
 
 /** Methods whose requests have no body that `fetch` could send. */
 const BODILESS: ReadonlySet<string> = new Set(["GET", "HEAD"]);
@@ -53,36 +57,47 @@ export const NO_UPLOAD: NoUpload = { kind: "none" };
 
 /** What {@linkcode uploadOf} needs to know. */
 export interface UploadOptions {
-  /** The runtime. */
-  transport: Transport;
+  /** The runtime's server. */
+  server: Server;
   /** Bytes of a request body. */
   maxBodyBytes: number;
   /** Time. */
   clock: Clock;
 }
 
-/**
- * The upload of a request; `length` is its `Content-Length`, if it has one. A
- * promise where something of it has to be read first.
- */
+/** The request whose upload it is. */
+export interface UploadOwner {
+  readonly request: Request;
+  readonly fields: Read;
+  readonly method: string;
+  /** Its declared length. */
+  readonly length: string | null;
+  /** Its body, once it is read here. */
+  clientBody: ClientBody | undefined;
+  /** Does something that {@linkcode end} is to end. */
+  interruptible<T>(task: () => Promise<T>): Promise<T>;
+  /** Ends the request for a reason of this side's. */
+  end(cause: Error): void;
+}
+
+/** The upload of a request. A promise where something has to be read first. */
 export function uploadOf(
-  x: Exchange,
-  length: string | null,
-  { transport, maxBodyBytes, clock }: UploadOptions,
+  x: UploadOwner,
+  { server, maxBodyBytes, clock }: UploadOptions,
 ): Upload | Promise<Upload> {
-  const { request, method } = x;
+  const { request, method, length } = x;
   if (BODILESS.has(method)) return NO_UPLOAD;
   const declared = length === null ? undefined : Number(length);
   if (declared === 0) return NO_UPLOAD;
   const small = declared !== undefined && declared <= KEPT_BODY;
   if (small) {
-    const bytes = transport.whole?.(request, declared);
+    const bytes = server.whole?.(request, declared);
     if (bytes !== undefined) return { kind: "whole", bytes };
   }
   const stream = request.body as ReadableStream<Chunk> | null;
   if (stream === null) return NO_UPLOAD;
   const body = x.clientBody = new ClientBody(
-    transport.reading?.(stream, declared, true) ?? reading(stream),
+    server.reading?.(stream, declared) ?? reading(stream),
     declared,
     clock,
     maxBodyBytes,
@@ -233,42 +248,61 @@ export class StreamedUpload {
     return this.#pending ??= this.#next();
   }
 
-  /** The body from its beginning; a stream given out before is dead then. */
+  /** The body from its beginning; what was given out before is dead then. */
   stream(): ReadableStream<Chunk> {
+    const { read, cancel } = this.reading();
+    return new ReadableStream<Chunk>({
+      pull: async (controller) => {
+        let piece: Chunk | undefined;
+        try {
+          piece = await read();
+        } catch (error) {
+          // The attempt that this stream was for is over, and wants no error.
+          if (error === DEAD) return;
+          throw error;
+        }
+        if (piece === undefined) controller.close();
+        else controller.enqueue(piece);
+      },
+      cancel,
+    }, { highWaterMark: 0 });
+  }
+
+  /** The same, piece by piece. */
+  reading(): Reading {
     const attempt = ++this.#attempt;
     // Its own hold on what is kept: an answer may begin, and all be forgotten,
     // before this attempt has been given what an earlier one had read.
     let kept = this.#kept;
     let at = 0;
-    return new ReadableStream<Chunk>({
-      pull: async (controller) => {
-        if (kept !== undefined && at < kept.length) {
-          controller.enqueue(kept[at++]!);
-          return;
-        }
+    return {
+      read: async () => {
+        if (kept !== undefined && at < kept.length) return kept[at++]!;
         if (this.#kept === undefined) kept = undefined;
         // One read is under way at most, whichever attempt asked for it.
         this.#pending ??= this.#next();
         const piece = await this.#pending;
-        if (attempt !== this.#attempt) return;
-        if (piece === undefined) {
-          controller.close();
-          return;
-        }
+        if (attempt !== this.#attempt) throw DEAD;
         at++;
-        controller.enqueue(piece);
+        return piece;
       },
       cancel: (why) => {
         if (attempt === this.#attempt && this.#kept === undefined) {
           this.body.cancel(why);
         }
       },
-    }, { highWaterMark: 0 });
+    };
   }
 
   /** Nothing need be kept any more: an answer has begun. */
   forget(): void {
     this.#kept = undefined;
+  }
+
+  /** An answer of ours is given before its end: the rest is for no backend. */
+  abandon(why: unknown): void {
+    this.#attempt++;
+    this.body.cancel(why);
   }
 
   async #next(): Promise<Chunk | undefined> {

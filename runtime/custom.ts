@@ -4,51 +4,54 @@
  * @module
  */
 
-import type { Transport } from "../proxy/transport.ts";
+import type { FetchTransport, Transport } from "../proxy/transport.ts";
+import { probeFailure } from "./failures.ts";
 
 /**
  * Has attempts and probes made by `send`, a `fetch`, and all else done by the
- * runtime's own transport.
+ * runtime's own transport. `send` is called as the standard says, on both
+ * runtimes alike; nothing is known of how many requests it makes at once.
  */
 export function customTransport(
-  own: Transport,
+  own: FetchTransport,
   send: typeof globalThis.fetch,
 ): Transport {
-  const custom: Transport = Object.create(own);
-  return Object.assign(
-    custom,
-    {
-      // Nothing is known of how many requests a `fetch` handed in makes at once.
-      full: () => false,
-      // It is called as the standard says, on both runtimes alike.
-      whole: () => undefined,
-      copiesFields: false,
-      send: (outgoing) => {
-        const { url, method, fields, payload, whole, signal } = outgoing;
-        const init: RequestInit = {
-          method,
-          headers: own.forFetch(fields),
+  return {
+    native: own.native,
+    sendsMethod: (method) => own.sendsMethod(method),
+    async send(outgoing) {
+      const { url, method, fields, payload, whole, signal } = outgoing;
+      const init: RequestInit = {
+        method,
+        headers: own.forFetch(fields),
+        redirect: "manual",
+        signal,
+      };
+      if (whole !== undefined) init.body = whole;
+      if (payload !== undefined) {
+        init.body = payload.stream();
+        // Asked for by the standard when a body is a stream.
+        (init as { duplex?: string }).duplex = "half";
+      }
+      return await send(url, init);
+    },
+    classify: (error) => own.classify(error),
+    async probe(backend, path, signal, host = backend.authority) {
+      try {
+        const url = `${backend.origin}${backend.basePath}${path}`;
+        const response = await send(url, {
           redirect: "manual",
           signal,
-        };
-        if (whole !== undefined) init.body = whole;
-        if (payload !== undefined) {
-          init.body = payload.stream;
-          // Asked for by the standard when a body is a stream.
-          (init as { duplex?: string }).duplex = "half";
-        }
-        return send(url, init);
-      },
-      probe: async (backend, path, signal) => {
-        try {
-          const url = `${backend.origin}${backend.basePath}${path}`;
-          const response = await send(url, { redirect: "manual", signal });
-          response.body?.cancel().catch(() => {});
-          return { status: response.status };
-        } catch (error) {
-          return { error: own.classify(error).reason };
-        }
-      },
-    } satisfies Partial<Transport>,
-  );
+          headers: { host },
+        });
+        response.body?.cancel().catch(() => {});
+        return { status: response.status };
+      } catch (error) {
+        return probeFailure(own.classify(error));
+      }
+    },
+    dial: (backend, signal, limitMs) => own.dial(backend, signal, limitMs),
+    undialled: (error) => own.undialled(error),
+    close: () => own.close(),
+  };
 }

@@ -1,13 +1,14 @@
 import assert from "node:assert/strict";
 import { Backend } from "../balancer.ts";
 import type { Transport } from "../proxy/transport.ts";
+import { reading } from "../proxy/body.ts";
 import { customTransport } from "./custom.ts";
-import { transport } from "./runtime.ts";
+import { fetchTransport } from "./runtime.ts";
 
 const backend = new Backend({ url: "http://10.0.0.1:3000/base" });
 
 function custom(send: typeof fetch): Transport {
-  return customTransport(transport({}), send);
+  return customTransport(fetchTransport({}), send);
 }
 
 Deno.test("customTransport() sends attempts with the fetch it is given", async () => {
@@ -23,10 +24,15 @@ Deno.test("customTransport() sends attempts with the fetch it is given", async (
     url: "http://10.0.0.1:3000/base/x",
     method: "PUT",
     fields: [["x-a", "1"]],
-    payload: { stream, length: 4 },
+    payload: {
+      stream: () => stream,
+      reading: () => reading(stream),
+      length: 4,
+    },
     once: false,
     signal,
   });
+  assert.ok(response instanceof Response);
   assert.equal(await response.text(), "ok");
   const [url, init] = calls[0]!;
   assert.equal(url, "http://10.0.0.1:3000/base/x");
@@ -70,4 +76,19 @@ Deno.test("customTransport() tells what a probe's error means", async () => {
   assert.deepEqual(await own.probe(backend, "/health", signal), {
     error: "connection refused",
   });
+});
+
+Deno.test("customTransport() does all else as the runtime's own does", async () => {
+  // It inherited the methods, and those that read a private field threw when
+  // they were called on it: every WebSocket through a proxy with a `fetch` of
+  // the user's was 502, and its backend was ejected.
+  const own = custom(() => Promise.reject(new Error("not asked")));
+  const { signal } = new AbortController();
+  const nowhere = new Backend({ url: "http://127.0.0.1:1" });
+  const failure = await own.dial(nowhere, signal, 1_000).then(
+    () => undefined,
+    (error) => own.undialled(error),
+  );
+  assert.ok(failure !== undefined && failure.sent === false);
+  own.close();
 });

@@ -10,7 +10,7 @@
  */
 
 import { write as nodeWrite } from "node:fs";
-import type { Clock } from "./clock.ts";
+import type { Clock } from "../base/clock.ts";
 
 /** Writes some of the bytes and says how many. */
 export type Write = (bytes: Uint8Array) => Promise<number>;

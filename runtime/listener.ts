@@ -4,6 +4,8 @@
  * @module
  */
 
+import type { BunWebSocketHandlers } from "./bun/websocket.ts";
+
 /** An ordinary handler; `connection` is whatever the runtime hands it. */
 export type Handler = (
   request: Request,
@@ -20,6 +22,8 @@ export interface ListenOptions {
   tls?: { cert: string; key: string } | undefined;
   /** Whether other workers listen on the same port. */
   shared?: boolean | undefined;
+  /** What takes WebSockets, on Bun; none are taken there without it. */
+  websocket?: BunWebSocketHandlers | undefined;
   /** Takes a line for the log. */
   log: (line: string) => void;
 }

@@ -7,6 +7,7 @@
 
 import { readFileSync, writeSync } from "node:fs";
 import process from "node:process";
+import { plain } from "../base/text.ts";
 
 /** The program's arguments. */
 export function args(): string[] {
@@ -22,8 +23,11 @@ interface DenoPermissions {
   };
 }
 
+/** Whether this is Deno. */
+export const onDeno: boolean = "Deno" in globalThis;
+
 /** Whether a variable (or, without one, all of them) may be read. */
-function mayRead(variable?: string): boolean {
+export function mayRead(variable?: string): boolean {
   const { Deno } = globalThis as { Deno?: DenoPermissions };
   if (Deno?.permissions === undefined) return true;
   const name = variable === undefined ? {} : { variable };
@@ -52,13 +56,7 @@ export function readText(path: string): string {
  * a client or a backend has sent may stand in a line, and must not end it.
  */
 export function writeLine(to: "out" | "err", line: string): void {
-  writeText(to, `${plainLine(line)}\n`);
-}
-
-/** A line in which nothing can end it or move a terminal's cursor. */
-export function plainLine(line: string): string {
-  // deno-lint-ignore no-control-regex -- they are what is looked for
-  return line.replace(/[\x00-\x1f\x7f-\x9f\u2028\u2029]/g, "?");
+  writeText(to, `${plain(line)}\n`);
 }
 
 /** Writes text as it is. */
@@ -92,10 +90,20 @@ export function processFacts(): {
   return {
     runtime,
     runtimeVersion: versions[runtime] ?? "unknown",
-    memoryBytes: process.memoryUsage().rss,
+    memoryBytes: residentBytes(),
     cpuSeconds: (user + system) / 1e6,
     startedSeconds: performance.timeOrigin / 1000,
   };
+}
+
+/** Resident memory; nothing is known of it without a free descriptor. */
+function residentBytes(): number {
+  try {
+    return process.memoryUsage.rss();
+  } catch {
+    // Bun reads it in `/proc` and throws; Deno gives 0.
+    return 0;
+  }
 }
 
 /**

@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { env, envNames, hushSignalRemark, plainLine } from "./process.ts";
+import { env, envNames, hushSignalRemark } from "./process.ts";
 
 // Unit tests have no permissions, which is what these two are about: reading
 // without one would throw, or ask a person who is not there.
@@ -27,15 +27,4 @@ Deno.test("hushSignalRemark() keeps back one remark and no other", () => {
     console.warn = warn;
   }
   assert.deepEqual(said, [["something else", 1], [{ an: "object" }]]);
-});
-
-Deno.test("plainLine() lets nothing end a line or move a cursor", () => {
-  assert.equal(
-    plainLine("a\nb\r\x1b[2Jc\u2028d\x9be\tf\x7f"),
-    "a?b??[2Jc?d?e?f?",
-  );
-  assert.equal(
-    plainLine("plain, größer – and 日本"),
-    "plain, größer – and 日本",
-  );
 });

@@ -4,23 +4,70 @@
  * @module
  */
 
-import type { Transport } from "../proxy/transport.ts";
-import { BunTransport, listenBun } from "./bun.ts";
-import { DenoTransport, listenDeno } from "./deno.ts";
+import type { Server } from "../proxy/server.ts";
+import type { FetchTransport, Transport } from "../proxy/transport.ts";
+import { withUsualAuthorities } from "./bun/authorities.ts";
+import { connectBun } from "./bun/connect.ts";
+import { BunFetch, changedByBun } from "./bun/fetch.ts";
+import { listenBun } from "./bun/listen.ts";
+import { BunServer } from "./bun/server.ts";
+import { AutoTransport } from "./auto.ts";
+import { customTransport } from "./custom.ts";
+import { connectDeno } from "./deno/connect.ts";
+import { DenoFetch } from "./deno/fetch.ts";
+import { listenDeno } from "./deno/listen.ts";
+import { DenoServer } from "./deno/server.ts";
 import type { Handler, Listener, ListenOptions } from "./listener.ts";
-import type { TransportOptions } from "./transport_options.ts";
+import { SocketTransport } from "./sockets.ts";
+import type { SocketOptions, TransportOptions } from "./transport_options.ts";
 
 const onBun = "Bun" in globalThis;
 
-/**
- * Whether `fetch` can be told to connect to an address and to ask there for the
- * certificate of a name. Deno's cannot: it takes one host for both.
- */
-export const sendsServerName: boolean = onBun;
+/** What requests are sent by: one of the words of `TRANSPORT`, or a `fetch`. */
+export type SentBy = "auto" | "fetch" | "socket" | typeof fetch;
 
-/** Makes the transport of this runtime. */
-export function transport(options: TransportOptions): Transport {
-  return onBun ? new BunTransport(options) : new DenoTransport(options);
+/**
+ * Whether it can be told to connect to an address and to ask there for the
+ * certificate of a name. Deno's `fetch` cannot: it takes one host for both.
+ */
+export function sendsServerName(by: SentBy): boolean {
+  return onBun || by === "auto" || by === "socket";
+}
+
+/** This runtime's server. */
+export const server: Server = onBun ? new BunServer() : new DenoServer();
+
+/** Sends requests with this runtime's `fetch`. */
+export function fetchTransport(options: TransportOptions): FetchTransport {
+  return onBun ? new BunFetch(options) : new DenoFetch(options);
+}
+
+/** Sends requests over this runtime's sockets. */
+export function socketTransport(options: SocketOptions): Transport {
+  return new SocketTransport({
+    userAgent: "sluice",
+    ...options,
+    tls: onBun ? withUsualAuthorities(options.tls) : options.tls,
+    open: onBun ? connectBun : connectDeno,
+    wholeUpTo: server.wholeUpTo,
+    // Bun reads on by itself what is left of a request.
+    lingers: !onBun,
+  });
+}
+
+/** Makes what requests are sent by. */
+export function transportFor(
+  by: SentBy,
+  options: SocketOptions,
+): Transport {
+  if (typeof by === "function") {
+    return customTransport(fetchTransport(options), by);
+  }
+  if (by === "fetch") return fetchTransport(options);
+  const sockets = socketTransport(options);
+  // Deno's adds `Accept-Language` to nearly every request, and more.
+  if (by === "socket" || !onBun) return sockets;
+  return new AutoTransport(fetchTransport(options), sockets, changedByBun);
 }
 
 /** Listens with this runtime's server. */

@@ -4,7 +4,7 @@
  * @module
  */
 
-import type { Clock, TimerHandle } from "./clock.ts";
+import type { Clock, TimerHandle } from "../base/clock.ts";
 import type { Handler, Listener } from "./listener.ts";
 
 /** What draining needs of a proxy. */
@@ -139,15 +139,6 @@ export async function drain(
   };
   // Deno's server, when it is closed, ends uploads that are under way.
   const uploading = () => listener.cutsUploads && proxy.uploading && left() > 0;
-  /** Waits for something, so long at most, and leaves no timer behind. */
-  const atMost = async (ms: number, promise: Promise<unknown>) => {
-    let timer: TimerHandle;
-    const late = new Promise<void>((resolve) => {
-      timer = clock.setTimeout(resolve, ms);
-    });
-    await Promise.race([promise, late]);
-    clock.clear(timer);
-  };
   await quiet(FAREWELL_MS);
   proxy.goAway();
   while (proxy.bridged > 0 && left() > 0) await wait(LOOK_MS);
@@ -169,12 +160,26 @@ export async function drain(
   gate.release();
   // Such as were opened since.
   proxy.goAway();
-  await atMost(left(), closing);
+  await atMost(clock, left(), closing);
   if (!done) {
     // From the backends' side, so that who waits for a header gets an answer.
     proxy.cut();
-    await atMost(QUIET_MS, closing);
+    await atMost(clock, QUIET_MS, closing);
   }
   if (!done) listener.kill();
   await proxy.stop();
+}
+
+/** Waits for something, so long at most, and leaves no timer behind. */
+async function atMost(
+  clock: Clock,
+  ms: number,
+  promise: Promise<unknown>,
+): Promise<void> {
+  let timer: TimerHandle;
+  const late = new Promise<void>((resolve) => {
+    timer = clock.setTimeout(resolve, ms);
+  });
+  await Promise.race([promise, late]);
+  clock.clear(timer);
 }

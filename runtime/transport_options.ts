@@ -4,6 +4,16 @@
  * @module
  */
 
+import type { Clock } from "../base/clock.ts";
+
+/** Options of a transport over sockets. */
+export interface SocketOptions extends TransportOptions {
+  /** Milliseconds to connect, TLS handshake included. */
+  connectTimeoutMs: number;
+  /** Time and timers. */
+  clock: Clock;
+}
+
 /** Options of a transport. */
 export interface TransportOptions {
   /** TLS towards `https:` backends, as PEM text. */

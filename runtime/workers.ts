@@ -1,15 +1,10 @@
 /**
- * How each runtime has several listeners on one port, and memory that all of
- * them see.
+ * How each runtime starts workers, and has memory that all of them see.
  *
- * On Deno a worker is a thread. A process would need a permission that few
- * proxies are given (`--allow-run`). Threads share the port by what `deno serve
- * --parallel` stands on, see {@linkcode sharing}: the public `reusePort` is for
- * `--unstable-net` alone, and without that flag the attempt ends the process.
- *
- * On Bun a worker is a process. All threads of one share a single thread that
- * makes all requests to backends, so they would soon wait for that one; and a
- * process that dies takes nobody with it. `reusePort` is for everybody there.
+ * On Deno a worker is a thread: a process would need a permission that few
+ * proxies are given (`--allow-run`). On Bun it is a process. All threads of one
+ * share a single thread that makes all requests to backends, so they would soon
+ * wait for that one; and a process that dies takes nobody with it.
  *
  * @module
  */
@@ -17,91 +12,14 @@
 import { Buffer } from "node:buffer";
 import { type ChildProcess, spawn } from "node:child_process";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
-import { availableParallelism, tmpdir } from "node:os";
+import { tmpdir } from "node:os";
 import { dirname } from "node:path";
 import process from "node:process";
 import type { Line, Worker } from "./line.ts";
 import { BUN_AT_START } from "./process.ts";
-
-/** Says to a process of Bun's that it is a worker, and to a thread as its name. */
-const MARK = "SLUICE_WORKER";
-
-/** What is used of Deno's global. */
-interface DenoGlobal {
-  listenDatagram?: unknown;
-  listen(options: { hostname: string; port: number }): {
-    addr: { port: number };
-    close(): void;
-  };
-  permissions: {
-    querySync(descriptor: { name: "read"; path: string }): { state: string };
-  };
-}
-
-const { Deno: deno, WorkerGlobalScope, name } = globalThis as unknown as {
-  Deno?: DenoGlobal;
-  WorkerGlobalScope?: new () => object;
-  name?: string;
-};
+import { ENTRY, MARK } from "./sharing.ts";
 
 const onBun = "Bun" in globalThis;
-
-/** Whether this is a worker itself. */
-export function isWorker(): boolean {
-  return onBun
-    ? process.env[MARK] !== undefined && process.send !== undefined
-    : WorkerGlobalScope !== undefined &&
-      globalThis instanceof WorkerGlobalScope && name === MARK;
-}
-
-/**
- * The program as a worker starts it: the module that is the entry of all, or the
- * one file that it was bundled into.
- */
-const ENTRY = import.meta.url.endsWith("/runtime/workers.ts")
-  ? new URL("../mod.ts", import.meta.url)
-  : new URL(import.meta.url);
-
-/** Whether Deno was started so that it shares ports by its public option. */
-export const denoShares: boolean = deno?.listenDatagram !== undefined;
-
-/** How many workers are meant. */
-export function workersOf(workers: number | "auto" | undefined): number {
-  return workers === "auto" ? availableParallelism() : workers ?? 1;
-}
-
-/** Says why so many workers cannot be had; nothing if they can. */
-export function workersFault(
-  workers: number | "auto" | undefined,
-  tls: boolean,
-): string | undefined {
-  if (workersOf(workers) === 1) return undefined;
-  const quoted = `"${workers}" cannot be had`;
-  if (isWorker()) return `${quoted} by a worker`;
-  if (onBun) return undefined;
-  if (tls && !denoShares) {
-    return `${quoted} with TLS_CERT: Deno shares a port for TLS with ` +
-      "--unstable-net only; add that flag, or write 1";
-  }
-  const path = programFolder();
-  if (
-    path !== undefined &&
-    deno?.permissions.querySync({ name: "read", path }).state !== "granted"
-  ) {
-    return `${quoted}: each worker reads the program anew; add ` +
-      "--allow-read with the folder that it lies in, or write 1";
-  }
-  return undefined;
-}
-
-/**
- * The folder that Deno must be allowed to read for workers, which load the
- * program for themselves; none where it was loaded from a URL.
- */
-export function programFolder(): string | undefined {
-  const { protocol, pathname } = new URL(".", ENTRY);
-  return protocol === "file:" ? decodeURIComponent(pathname) : undefined;
-}
 
 /** Starts a worker. */
 export function startWorker<In, Out>(): Worker<In, Out> {
@@ -227,29 +145,6 @@ function lineOfProcess<In, Out>(): Line<In, Out> {
 /** What is used of Bun's global. */
 interface BunGlobal {
   mmap(path: string): Uint8Array;
-  serve(options: { hostname: string; port: number; fetch: () => Response }): {
-    port: number;
-    stop(closeActive: boolean): void;
-  };
-}
-
-/**
- * Finds out whether a port can be had, or which one is free, before workers try:
- * those of Bun would share it with whoever has it already.
- *
- * @throws If it cannot.
- */
-export function tryPort(hostname: string, port: number): number {
-  if (!onBun) {
-    const listener = deno!.listen({ hostname, port });
-    listener.close();
-    return listener.addr.port;
-  }
-  const { Bun } = globalThis as unknown as { Bun: BunGlobal };
-  const server = Bun.serve({ hostname, port, fetch: () => new Response() });
-  const found = server.port;
-  server.stop(true);
-  return found;
 }
 
 /** Memory that all workers see. */
@@ -292,34 +187,4 @@ export function mapped(at: SharedArrayBuffer | string): ArrayBufferLike {
     rmSync(dirname(at), { recursive: true, force: true });
   });
   return mapping(at);
-}
-
-/**
- * Options of `Deno.serve` with which several of its listeners in one process
- * share a port, each with its turn at whoever connects.
- *
- * `deno serve --parallel` sets an inner option for that, under a symbol that
- * nobody can name; but whoever hands in the options is asked for it. What comes
- * of it has been stable since Deno 1 (one socket, of which each listener has its
- * own descriptor), the way there is not promised. Where the question is no longer
- * asked, {@linkcode shared} says so, and nothing listens.
- */
-export function sharing<T extends object>(
-  options: T,
-): { options: T; shared: () => boolean } {
-  if (denoShares) {
-    return { options: { ...options, reusePort: true }, shared: () => true };
-  }
-  let asked = false;
-  return {
-    options: new Proxy(options, {
-      get(target, key) {
-        if (typeof key !== "symbol" || key.description !== "kLoadBalanced") {
-          return Reflect.get(target, key);
-        }
-        return asked = true;
-      },
-    }),
-    shared: () => asked,
-  };
 }

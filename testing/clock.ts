@@ -6,7 +6,7 @@
  */
 
 import { setImmediate } from "node:timers";
-import type { Clock, TimerHandle } from "../runtime/clock.ts";
+import type { Clock, TimerHandle } from "../base/clock.ts";
 
 interface Timer {
   callback: () => void;

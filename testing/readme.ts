@@ -9,8 +9,8 @@
  * @module
  */
 
-import { settingsTable } from "../config/settings.ts";
 import { limits } from "../e2e/wire/exceptions.ts";
+import { settingsTable } from "./settings_table.ts";
 import { ROOT } from "./tools.ts";
 
 /** What belongs between the comments of each name. */

@@ -1,5 +1,5 @@
 /**
- * Every test of the project, and with `--ok` every check besides, one step after
+ * Every test of the project, and with `--ok` every check too, one step after
  * another; the last line says how many passed and failed over all of them.
  *
  * ```sh
@@ -11,6 +11,7 @@
  * @module
  */
 
+import { isShipped } from "./shipped.ts";
 import { bunPath, denoPath, ROOT } from "./tools.ts";
 
 interface Counts {
@@ -111,8 +112,6 @@ const STEPS: Step[] = [
 ];
 
 const NOT_OURS = new Set(["node_modules", "dist", "coverage"]);
-const PUBLISHED =
-  /^(mod|balancer|health|(balancer|proxy|config|runtime|observe|workers|program)\/.+)\.ts$/;
 
 function findFiles(): Files {
   const files: Files = { unit: [], io: [], e2e: [], modules: [] };
@@ -127,11 +126,9 @@ function findFiles(): Files {
         else if (/^(examples|bench)\/|_io_test\.ts$/.test(path)) {
           files.io.push(path);
         } else files.unit.push(path);
-      } else if (
-        path === "README.md" ||
-        // The one file that is wrong on purpose, for tests of type errors.
-        PUBLISHED.test(path) && !path.endsWith("wrong_settings.ts")
-      ) files.modules.push(path);
+      } else if (path === "README.md" || isShipped(path)) {
+        files.modules.push(path);
+      }
     }
   };
   walk("");
@@ -178,7 +175,7 @@ export function judge(
     // no example at all, which is no failure.
     return { passed: 0, failed: code === 0 ? 0 : 1, skipped: 0 };
   }
-  // Something besides the tests went wrong, such as a file that did not load.
+  // Something other than a test went wrong, such as a file that did not load.
   if (code !== 0 && counts.failed === 0) counts.failed = 1;
   return counts;
 }

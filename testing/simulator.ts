@@ -17,10 +17,12 @@
 
 import { policyOf, Pool } from "../balancer.ts";
 import { Ejector, Prober, type ProbeResult } from "../health.ts";
-import { Forwarder, type ForwarderOptions } from "../proxy/forward.ts";
+import type { ForwarderOptions } from "../proxy/context.ts";
+import { Forwarder } from "../proxy/forward.ts";
 import { RequestRules } from "../proxy/headers.ts";
 import { InFlight } from "../proxy/in_flight.ts";
 import { RetryBudget } from "../proxy/retry.ts";
+import type { Server } from "../proxy/server.ts";
 import type { Failure, Outgoing, Transport } from "../proxy/transport.ts";
 import { FakeClock } from "./clock.ts";
 
@@ -231,28 +233,27 @@ class Stage {
   }
 }
 
-/** As much of a runtime as a forwarder asks for. */
+/** How requests get to the backends of a stage, as far as a forwarder asks. */
 function transportOf(stage: Stage): Transport {
   const transport: Partial<Transport> = {
-    wholeUpTo: 64 * 1024,
     sendsMethod: () => true,
-    peerOf: () => undefined,
     send: (outgoing) => stage.send(outgoing),
     classify: (error) =>
       error instanceof Scripted
         ? error.failure
         : { ...DROPPED, reason: String(error) },
-    respond: (response, fields, body) =>
-      new Response(body === undefined ? response.body : body, {
-        status: response.status,
-        headers: fields ?? response.headers,
-      }),
-    forFetch: (fields) => fields,
     probe: (backend, _path, signal) => stage.probe(backend.authority, signal),
     close: () => {},
   };
   return transport as Transport;
 }
+
+/** As much of a server as a forwarder asks for. */
+const SERVER = {
+  wholeUpTo: 64 * 1024,
+  peerOf: () => undefined,
+  respond: (status, headers, body) => new Response(body, { status, headers }),
+} satisfies Partial<Server> as unknown as Server;
 
 /** Plays a scenario to its end. */
 export async function simulate(scenario: Scenario): Promise<Outcome> {
@@ -294,6 +295,7 @@ export async function simulate(scenario: Scenario): Promise<Outcome> {
   const inFlight = new InFlight(clock);
   const options: Partial<ForwarderOptions> = {
     pool,
+    server: SERVER,
     transport,
     clock,
     inFlight,

@@ -4,7 +4,8 @@
  * A runtime that happens to be on the machine may be another version, with other
  * behaviour on the wire; a test that then fails says nothing. So each is taken
  * from where it is when the version is exactly right, and from npm, into
- * `.tools/`, when it is not.
+ * `.tools/`, when it is not. `locks/` holds the hash of each package that tests
+ * use and of all that it depends on, so that the registry cannot hand out another.
  *
  * @module
  */
@@ -18,6 +19,7 @@ export const ROOT: string = decodeURIComponent(
 ).replace(/\/$/, "");
 
 const TOOLS = `${ROOT}/.tools`;
+const LOCKS = `${ROOT}/testing/locks`;
 const INSTALL_MS = 5 * 60_000;
 
 /** An npm package that lies under `.tools/`. */
@@ -60,7 +62,8 @@ async function install(name: string, version: string): Promise<NpmTool> {
   await Deno.remove(aside, { recursive: true }).catch(ignoreMissing);
   await Deno.mkdir(aside);
   try {
-    await npm(aside, `${name}@${version}`);
+    const lock = `${LOCKS}/${name.replaceAll("/", "+")}-${version}.json`;
+    await npmInstall(aside, name, version, await textOf(lock));
     await Deno.rename(aside, folder);
   } finally {
     await Deno.remove(aside, { recursive: true }).catch(ignoreMissing);
@@ -68,21 +71,42 @@ async function install(name: string, version: string): Promise<NpmTool> {
   return tool;
 }
 
-async function npm(folder: string, spec: string): Promise<void> {
+/**
+ * Installs a package into a folder. With a lock (the text of an npm
+ * `package-lock.json`) exactly what that names and hashes; without one, what the
+ * registry says.
+ *
+ * @throws {Error} If npm fails; its output is in the message.
+ */
+export async function npmInstall(
+  folder: string,
+  name: string,
+  version: string,
+  lock: string | undefined,
+): Promise<void> {
+  const spec = `${name}@${version}`;
   // Without a package.json of its own npm would look for one further up.
-  await Deno.writeTextFile(`${folder}/package.json`, '{"private":true}\n');
+  const dependencies = lock === undefined ? {} : { [name]: version };
+  await Deno.writeTextFile(
+    `${folder}/package.json`,
+    JSON.stringify({ private: true, dependencies }),
+  );
+  if (lock !== undefined) {
+    await Deno.writeTextFile(`${folder}/package-lock.json`, lock);
+  }
+  const how = lock === undefined
+    ? ["install", spec, "--no-package-lock"]
+    : ["ci"];
   const { code, stdout, stderr } = await new Deno.Command("npm", {
     args: [
-      "install",
+      ...how,
       "--prefix",
       folder,
       "--ignore-scripts",
       "--no-audit",
       "--no-fund",
       "--no-update-notifier",
-      "--no-package-lock",
       "--loglevel=error",
-      spec,
     ],
     cwd: folder,
     stdin: "null",
@@ -132,6 +156,16 @@ async function lock(folder: string): Promise<AsyncDisposable> {
 
 function ignoreMissing(error: unknown): void {
   if (!(error instanceof Deno.errors.NotFound)) throw error;
+}
+
+/** A file's text; undefined if there is none. */
+async function textOf(path: string): Promise<string | undefined> {
+  try {
+    return await Deno.readTextFile(path);
+  } catch (error) {
+    ignoreMissing(error);
+    return undefined;
+  }
 }
 
 async function exists(path: string): Promise<boolean> {

@@ -1,20 +1,27 @@
 /**
  * The workers, as the first process sees to them: it starts them, tells them of
  * every change in the pool, adds up what they count, judges the outcomes that
- * they hear of, replaces whoever dies and has them drained in the end.
+ * they hear of, replaces those that die and has them drained in the end.
  *
- * It answers no request itself. So it is never too busy to probe, to answer its
- * operator or to notice a death, and no request suffers from what it does.
+ * It listens for no client itself. So it is never too busy to probe, to answer
+ * its operator or to notice a death, and no request suffers from what it does. A
+ * request that is handed to it in code is answered, and counts with the others.
  *
  * @module
  */
 
-import type { Backend, Pool } from "../balancer.ts";
+import type { Backend, Pool, SharedCounts } from "../balancer.ts";
 import { type Snapshot, sum } from "../observe/metrics.ts";
-import type { Clock, TimerHandle } from "../runtime/clock.ts";
+import type { Clock, TimerHandle } from "../base/clock.ts";
 import type { Worker } from "../runtime/line.ts";
 import type { Stage } from "../runtime/serve.ts";
-import type { Begin, FromWorker, TableAt, Told, ToWorker } from "./messages.ts";
+import type {
+  Begin,
+  FromWorker,
+  RemoteOutcome,
+  TableAt,
+  ToWorker,
+} from "./messages.ts";
 import { stateOf } from "./replica.ts";
 import { type Place, Places, Table } from "./table.ts";
 
@@ -30,6 +37,10 @@ const PATIENCE_MS = 1_000;
 const ASK_MS = 1_000;
 /** Milliseconds past its own limits that a worker has to end. */
 const LAST_PATIENCE_MS = 3_000;
+/** Milliseconds between two looks for counts that a dead worker has left. */
+const MEND_MS = 100;
+/** Looks that find the same count before it is taken for left. */
+const MEND_LOOKS = 4;
 
 /** What a worker begins with, but for what the crew knows itself. */
 export type Common = Omit<
@@ -41,7 +52,7 @@ export type Common = Omit<
 export interface CrewOptions {
   /** How many. */
   size: number;
-  /** The backends. */
+  /** The backends; `MOST_SHARED` of them at most. */
   pool: Pool;
   /** What each begins with. */
   common: Common;
@@ -50,7 +61,7 @@ export interface CrewOptions {
   /** Memory that all see, and where they find it. */
   table: { at: TableAt; buffer: ArrayBufferLike };
   /** Judges an outcome. */
-  outcome: (backend: Backend, told: Told) => void;
+  outcome: (backend: Backend, told: RemoteOutcome) => void;
   /** Whether a backend's last outcome was a bad one. */
   suspects: (backend: Backend) => boolean;
   /** Takes lines of the access log. */
@@ -61,8 +72,8 @@ export interface CrewOptions {
   log: (line: string) => void;
 }
 
-/** One worker's place in the crew, whoever fills it. */
-interface Post {
+/** One worker's place in the crew; a replacement takes it over. */
+interface Slot {
   number: number;
   worker: Worker<FromWorker, ToWorker> | undefined;
   /** Whether it listens. */
@@ -78,16 +89,24 @@ interface Post {
   ended: PromiseWithResolvers<void>;
 }
 
+/** Messages that say something also when their sender is no more. */
+const LATE: ReadonlySet<FromWorker["kind"]> = new Set([
+  "outcomes",
+  "panic",
+  "log",
+  "access",
+]);
+
 /** Workers, and what they need to be one proxy. */
 export class Crew {
   readonly #options: CrewOptions;
   readonly #table: Table;
   readonly #places: Places;
   readonly #placeOf = new Map<Backend, Place>();
-  readonly #posts: Post[];
+  readonly #slots: Slot[];
   readonly #asked = new Map<
     number,
-    { post: Post; answer: (snapshot: Snapshot | undefined) => void }
+    { slot: Slot; answer: (snapshot: Snapshot | undefined) => void }
   >();
   readonly #ready = Promise.withResolvers<number>();
   #port: number | undefined;
@@ -96,6 +115,7 @@ export class Crew {
   #past: Snapshot | undefined;
   #counts = false;
   #timer: TimerHandle;
+  #mending: TimerHandle;
   #stopping = false;
   #telling = false;
   #nextId = 0;
@@ -105,7 +125,7 @@ export class Crew {
     this.#options = options;
     this.#table = new Table(options.table.buffer, options.size);
     this.#places = new Places((at) => this.#table.clear(at));
-    this.#posts = Array.from({ length: options.size }, (_, number) => ({
+    this.#slots = Array.from({ length: options.size }, (_, number) => ({
       number,
       worker: undefined,
       listens: false,
@@ -132,15 +152,20 @@ export class Crew {
       if (backend !== undefined && type === "removed") this.#leave(backend);
       this.#tell();
     });
-    for (const post of this.#posts) this.#spawn(post);
+    for (const slot of this.#slots) this.#spawn(slot);
     return this.#ready.promise;
+  }
+
+  /** Where all requests are counted. */
+  get all(): SharedCounts {
+    return this.#table.all;
   }
 
   /** From now on they count, and are asked each second. */
   count(): void {
     if (this.#timer !== undefined) return;
     this.#counts = true;
-    for (const { worker } of this.#posts) worker?.post({ kind: "count" });
+    for (const { worker } of this.#slots) worker?.post({ kind: "count" });
     this.#timer = this.#options.clock.setInterval(
       () => void this.snapshots(),
       ASK_MS,
@@ -149,13 +174,13 @@ export class Crew {
 
   /** What they had counted when they were asked last. */
   known(): readonly Snapshot[] {
-    const last = this.#posts.map((post) => post.last);
+    const last = this.#slots.map((slot) => slot.last);
     return [...last, this.#past].filter((one) => one !== undefined);
   }
 
   /** What they have counted, those that are no more included. */
   async snapshots(): Promise<readonly Snapshot[]> {
-    const all = await Promise.all(this.#posts.map((post) => this.#ask(post)));
+    const all = await Promise.all(this.#slots.map((slot) => this.#ask(slot)));
     const known = all.filter((one) => one !== undefined);
     return this.#past === undefined ? known : [...known, this.#past];
   }
@@ -167,17 +192,17 @@ export class Crew {
   async stop(limitMs: number): Promise<void> {
     const { clock } = this.#options;
     this.#stopping = true;
-    for (const post of this.#posts) {
-      clock.clear(post.timer);
-      if (post.worker === undefined) post.ended.resolve();
-      else post.worker.post({ kind: "drain" });
+    for (const slot of this.#slots) {
+      clock.clear(slot.timer);
+      if (slot.worker === undefined) slot.ended.resolve();
+      else slot.worker.post({ kind: "drain" });
     }
     let timer: TimerHandle;
     const late = new Promise<void>((resolve) => {
       timer = clock.setTimeout(resolve, limitMs + LAST_PATIENCE_MS);
     });
     await Promise.race([
-      Promise.all(this.#posts.map(({ ended }) => ended.promise)),
+      Promise.all(this.#slots.map(({ ended }) => ended.promise)),
       late,
     ]);
     clock.clear(timer);
@@ -189,37 +214,46 @@ export class Crew {
     this.#stopping = true;
     this.#unsubscribe?.();
     this.#options.clock.clear(this.#timer);
-    for (const { worker } of this.#posts) worker?.kill();
+    this.#options.clock.clear(this.#mending);
+    for (const { worker } of this.#slots) worker?.kill();
   }
 
-  #spawn(post: Post): void {
+  #spawn(slot: Slot): void {
     const { clock, spawn } = this.#options;
-    const worker = post.worker = spawn();
-    post.startedAt = clock.now();
-    worker.onMessage = (message) => this.#heard(post, message);
-    worker.onEnd = (reason) => this.#ended(post, reason);
+    const worker = slot.worker = spawn();
+    slot.startedAt = clock.now();
+    worker.onMessage = (message) => {
+      // What one that has died had sent before may come after its end, when
+      // another is in its place: its lines are still lines, its outcomes still
+      // outcomes, but what it says of itself is true of no one any more.
+      const late = slot.worker !== worker;
+      if (!late || LATE.has(message.kind)) this.#heard(slot, message);
+    };
+    worker.onEnd = (reason) => {
+      if (slot.worker === worker) this.#ended(slot, reason);
+    };
   }
 
-  #heard(post: Post, message: FromWorker): void {
+  #heard(slot: Slot, message: FromWorker): void {
     const { size, common, table, log, access, pool } = this.#options;
     switch (message.kind) {
       case "hello":
-        post.worker?.post({
+        slot.worker?.post({
           ...common,
           kind: "begin",
-          worker: post.number,
+          worker: slot.number,
           of: size,
           table: table.at,
           counts: this.#counts,
-          // Whoever takes a dead one's place takes its port too.
+          // A replacement takes the port too.
           serve: { ...common.serve, port: this.#port ?? common.serve.port },
           backends: this.#states(),
         });
         break;
       case "listening":
         this.#port ??= message.port;
-        post.listens = true;
-        if (this.#posts.every(({ listens }) => listens)) {
+        slot.listens = true;
+        if (this.#slots.every(({ listens }) => listens)) {
           this.#ready.resolve(message.port);
         }
         break;
@@ -235,7 +269,7 @@ export class Crew {
         pool.emit({ type: "panic", reason: message.reason });
         break;
       case "snapshot":
-        post.last = message.snapshot;
+        slot.last = message.snapshot;
         this.#asked.get(message.id)?.answer(message.snapshot);
         break;
       case "log":
@@ -245,81 +279,111 @@ export class Crew {
         for (const line of message.lines) access(line);
         break;
       case "reached":
-        post.stage = message.stage;
+        slot.stage = message.stage;
         this.#goOn(message.stage);
         break;
       case "stopped":
-        post.last = message.snapshot ?? post.last;
-        post.worker?.kill();
+        slot.last = message.snapshot ?? slot.last;
+        slot.worker?.kill();
         break;
     }
   }
 
-  #judge(told: Told): void {
-    const { pool, outcome, suspects } = this.#options;
-    const backend = pool.get(told.url);
+  #judge(told: RemoteOutcome): void {
+    const backend = this.#options.pool.get(told.url);
     if (backend === undefined) return;
-    outcome(backend, told);
-    const place = this.#placeOf.get(backend);
-    if (place !== undefined) place.suspect = suspects(backend);
+    // One that has left, and come back under the same URL, starts without a past.
+    if (this.#placeOf.get(backend)?.at !== told.place) return;
+    this.#options.outcome(backend, told);
+    this.judged(backend);
   }
 
-  #ended(post: Post, reason: string): void {
+  /** Tells workers whether a backend's last outcome was a bad one. */
+  judged(backend: Backend): void {
+    const place = this.#placeOf.get(backend);
+    if (place === undefined) return;
+    const suspect = this.#options.suspects(backend);
+    if (place.suspect !== suspect) place.suspect = suspect;
+  }
+
+  #ended(slot: Slot, reason: string): void {
     const { clock, log } = this.#options;
-    post.worker = undefined;
+    slot.worker = undefined;
     // At once: what it had under way must not count against a limit.
-    this.#table.forget(post.number);
-    if (post.last !== undefined) {
+    this.#table.forget(slot.number);
+    if (!this.#stopping) this.#repair();
+    if (slot.last !== undefined) {
       // It has nothing under way any more.
       const past = {
-        ...post.last,
+        ...slot.last,
         inFlight: 0,
         webSocketsOpen: 0,
         inFlightLimit: 0,
         waiting: 0,
       };
       this.#past = this.#past === undefined ? past : sum([this.#past, past]);
-      post.last = undefined;
+      slot.last = undefined;
     }
-    for (const { post: asked, answer } of this.#asked.values()) {
-      if (asked === post) answer(undefined);
+    for (const { slot: asked, answer } of this.#asked.values()) {
+      if (asked === slot) answer(undefined);
     }
     if (this.#stopping) {
-      post.ended.resolve();
+      slot.ended.resolve();
       // The others need not wait for it any more.
-      for (const { stage } of this.#posts) {
+      for (const { stage } of this.#slots) {
         if (stage !== undefined) this.#goOn(stage);
       }
       return;
     }
     const why = reason === "" ? "it ended" : reason;
     this.#ready.reject(new Error(`a worker has died: ${why}`));
-    if (clock.now() - post.startedAt >= SETTLED_MS) {
-      post.pauseMs = FIRST_PAUSE_MS;
+    if (clock.now() - slot.startedAt >= SETTLED_MS) {
+      slot.pauseMs = FIRST_PAUSE_MS;
     }
     log(
-      `worker ${post.number + 1} has died (${why}): ` +
-        `another takes its place in ${post.pauseMs} ms`,
+      `worker ${slot.number + 1} has died (${why}): ` +
+        `another takes its place in ${slot.pauseMs} ms`,
     );
-    post.timer = clock.setTimeout(() => this.#spawn(post), post.pauseMs);
-    post.pauseMs = Math.min(2 * post.pauseMs, LONGEST_PAUSE_MS);
+    slot.timer = clock.setTimeout(() => this.#spawn(slot), slot.pauseMs);
+    slot.pauseMs = Math.min(2 * slot.pauseMs, LONGEST_PAUSE_MS);
+  }
+
+  /**
+   * Takes out of the common counts what a dead worker has left there: it may have
+   * been killed after it had counted for all, and before it had counted for
+   * itself. Those that live count all the time, so it is what stays the same.
+   */
+  #repair(): void {
+    const { clock } = this.#options;
+    clock.clear(this.#mending);
+    const left = this.#table.unowned();
+    let looks = 1;
+    this.#mending = clock.setInterval(() => {
+      const now = this.#table.unowned();
+      for (const [at, count] of left) {
+        if (now.get(at) !== count) left.delete(at);
+      }
+      if (left.size > 0 && ++looks < MEND_LOOKS) return;
+      clock.clear(this.#mending);
+      for (const [at, count] of left) this.#table.disown(at, count);
+    }, MEND_MS);
   }
 
   /** Lets all go on once each of those that are left has come so far. */
   #goOn(stage: Stage): void {
-    const left = this.#posts.filter(({ worker }) => worker !== undefined);
-    if (!left.every((post) => post.stage === stage)) return;
-    for (const post of left) {
-      post.stage = undefined;
-      post.worker!.post({ kind: "go", stage });
+    const left = this.#slots.filter(({ worker }) => worker !== undefined);
+    if (!left.every((slot) => slot.stage === stage)) return;
+    for (const slot of left) {
+      slot.stage = undefined;
+      slot.worker!.post({ kind: "go", stage });
     }
   }
 
-  #ask(post: Post): Promise<Snapshot | undefined> {
+  #ask(slot: Slot): Promise<Snapshot | undefined> {
     const { clock } = this.#options;
-    const { worker } = post;
-    if (worker === undefined || !post.listens) {
-      return Promise.resolve(post.last);
+    const { worker } = slot;
+    if (worker === undefined || !slot.listens) {
+      return Promise.resolve(slot.last);
     }
     const id = this.#nextId++;
     return new Promise((resolve) => {
@@ -329,8 +393,8 @@ export class Crew {
         resolve(snapshot);
       };
       // A busy one is believed on what it said before.
-      const timer = clock.setTimeout(() => answer(post.last), PATIENCE_MS);
-      this.#asked.set(id, { post, answer });
+      const timer = clock.setTimeout(() => answer(slot.last), PATIENCE_MS);
+      this.#asked.set(id, { slot, answer });
       worker.post({ kind: "snapshot", id });
     });
   }
@@ -338,7 +402,7 @@ export class Crew {
   #join(backend: Backend): void {
     const place = this.#table.place(this.#places.take());
     this.#placeOf.set(backend, place);
-    backend.shared = place;
+    backend.countWith(place);
   }
 
   #leave(backend: Backend): void {
@@ -354,15 +418,16 @@ export class Crew {
     queueMicrotask(() => {
       this.#telling = false;
       const backends = this.#states();
-      for (const { worker } of this.#posts) {
+      for (const { worker } of this.#slots) {
         worker?.post({ kind: "backends", backends });
       }
     });
   }
 
   #states(): ReturnType<typeof stateOf>[] {
-    return this.#options.pool.backends.map((backend) =>
-      stateOf(backend, this.#placeOf.get(backend)!.at)
-    );
+    return this.#options.pool.backends.flatMap((backend) => {
+      const place = this.#placeOf.get(backend);
+      return place === undefined ? [] : [stateOf(backend, place.at)];
+    });
   }
 }

@@ -4,7 +4,8 @@ import { Metrics, type Snapshot } from "../observe/metrics.ts";
 import type { Worker } from "../runtime/line.ts";
 import { FakeClock } from "../testing/clock.ts";
 import { Crew } from "./crew.ts";
-import type { FromWorker, Told, ToWorker } from "./messages.ts";
+import type { FromWorker, RemoteOutcome, ToWorker } from "./messages.ts";
+import { MOST_SHARED } from "./capacity.ts";
 import { Table, tableBytes } from "./table.ts";
 
 /** A worker that does what a test says. */
@@ -42,7 +43,7 @@ function setUp(size = 2) {
   const workers: FakeWorker[] = [];
   const logged: string[] = [];
   const accessed: string[] = [];
-  const outcomes: [string, Told][] = [];
+  const outcomes: [string, RemoteOutcome][] = [];
   const suspects = new Set<Backend>();
   const buffer = new SharedArrayBuffer(tableBytes(size));
   const crew = new Crew({
@@ -67,7 +68,7 @@ function setUp(size = 2) {
     log: (line) => logged.push(line),
   });
   const place = (at: number, own: number) =>
-    new Table(buffer, size, own).place(at, own);
+    new Table(buffer, size, own).place(at);
   return {
     clock,
     pool,
@@ -78,8 +79,12 @@ function setUp(size = 2) {
     suspects,
     crew,
     place,
+    buffer,
   };
 }
+
+/** Rows of requests that come before the sums: of two workers and the first. */
+const PARTS = 3;
 
 function counted(pool: Pool, status: number): Snapshot {
   const metrics = new Metrics(pool, {
@@ -157,16 +162,26 @@ Deno.test("Crew has outcomes judged, and marks who is suspect", () => {
   for (const worker of workers) worker.listens();
   const at = workers[0]!.last("begin").backends[0]!.place;
   const [a] = pool;
-  const told = { url: a!.url, good: false, agoMs: 3, reason: "reset" };
+  const told = {
+    url: a!.url,
+    place: at,
+    good: false,
+    agoMs: 3,
+    reason: "reset",
+  };
   suspects.add(a!);
   workers[1]!.onMessage({ kind: "outcomes", outcomes: [told] });
   assert.deepEqual(outcomes, [[a!.url, told]]);
   assert.equal(place(at, 0).suspect, true);
   suspects.clear();
   const good = { ...told, good: true };
-  // One that has gone meanwhile is nobody's news.
+  // One that has left is judged no more, nor one that came under its URL since.
   const gone = { ...told, url: "http://gone.test:80" };
   workers[0]!.onMessage({ kind: "outcomes", outcomes: [gone, good] });
+  assert.equal(outcomes.length, 2);
+  pool.remove(a!);
+  pool.add(a!.url);
+  workers[0]!.onMessage({ kind: "outcomes", outcomes: [told] });
   assert.equal(outcomes.length, 2);
   assert.equal(place(at, 0).suspect, false);
   crew.kill();
@@ -200,6 +215,75 @@ Deno.test("Crew replaces a worker that dies, later each time", async () => {
   await clock.advance(60_000);
   workers[3]!.onEnd("SIGSEGV");
   assert.match(logged.at(-1)!, /in 100 ms$/);
+  crew.kill();
+});
+
+Deno.test("Crew hears nothing of a dead worker that would be said of the next", async () => {
+  // The end of a process is told before its last messages are. A "stopped" from
+  // before would kill the worker that has just taken its place.
+  const { crew, workers, pool, clock, accessed, logged } = setUp(1);
+  crew.start();
+  workers[0]!.listens();
+  workers[0]!.onEnd("SIGKILL");
+  await clock.advance(100);
+  const [dead, next] = workers as [FakeWorker, FakeWorker];
+  next.listens();
+  const snapshot = counted(pool, 200);
+  const id = 0;
+  dead.onMessage({ kind: "snapshot", id, snapshot });
+  dead.onMessage({ kind: "stopped", snapshot });
+  dead.onMessage({ kind: "cannot", reason: "late" });
+  dead.onMessage({ kind: "hello" });
+  dead.onEnd("once more");
+  assert.equal(next.killed, false);
+  assert.deepEqual(crew.known(), []);
+  assert.equal(next.got.filter(({ kind }) => kind === "begin").length, 1);
+  assert.equal(logged.length, 1, "it has died once");
+  // Its lines are lines all the same.
+  dead.onMessage({ kind: "access", lines: ["late"] });
+  assert.deepEqual(accessed, ["late"]);
+  await clock.advance(1_000);
+  assert.equal(workers.length, 2);
+  crew.kill();
+});
+
+Deno.test("Crew takes out what a worker had counted for all when it was killed", async () => {
+  // Between two steps of counting: it was in the sum and in no part, and a
+  // backend with max_conns=1 never got a request again.
+  const { crew, workers, clock, place, buffer } = setUp();
+  crew.start();
+  for (const worker of workers) worker.listens();
+  const at = workers[0]!.last("begin").backends[0]!.place;
+  const sums = new Int32Array(buffer, PARTS * 8 * (MOST_SHARED + 1));
+  Atomics.add(sums, at, 1);
+  const other = place(at, 1);
+  other.enter(Infinity);
+  workers[0]!.onEnd("SIGKILL");
+  assert.equal(other.inFlight, 2);
+  // One that comes and goes meanwhile is not taken for it.
+  await clock.advance(150);
+  other.enter(Infinity);
+  await clock.advance(1_000);
+  assert.equal(other.inFlight, 2);
+  other.leave();
+  other.leave();
+  assert.equal(other.inFlight, 0);
+  crew.kill();
+  assert.equal(clock.pending, 0);
+});
+
+Deno.test("Crew.judged() marks a backend that the first process itself has tried", () => {
+  const { crew, workers, pool, suspects, place } = setUp();
+  crew.start();
+  for (const worker of workers) worker.listens();
+  const [a] = pool;
+  const at = workers[0]!.last("begin").backends[0]!.place;
+  suspects.add(a!);
+  crew.judged(a!);
+  assert.equal(place(at, 0).suspect, true);
+  suspects.clear();
+  crew.judged(a!);
+  assert.equal(place(at, 0).suspect, false);
   crew.kill();
 });
 

@@ -38,15 +38,17 @@ export interface Begin {
   pseudonym: string | undefined;
   /** What clients may show to have their requests explained. */
   token: string | undefined;
-  /** Whether somebody wants figures. */
+  /** Whether figures are wanted. */
   counts: boolean;
   backends: readonly BackendState[];
 }
 
 /** One outcome, on its way to be judged. */
-export interface Told {
+export interface RemoteOutcome {
   /** The backend's URL. */
   url: string;
+  /** Its place in the table, which is another when it comes back. */
+  place: number;
   good: boolean;
   /** Milliseconds since its attempt began: no two processes share a clock. */
   agoMs: number;
@@ -68,7 +70,7 @@ export type FromWorker =
   | { kind: "hello" }
   | { kind: "listening"; port: number }
   | { kind: "cannot"; reason: string }
-  | { kind: "outcomes"; outcomes: readonly Told[] }
+  | { kind: "outcomes"; outcomes: readonly RemoteOutcome[] }
   | { kind: "panic"; reason: string }
   | { kind: "snapshot"; id: number; snapshot: Snapshot }
   | { kind: "log"; line: string }

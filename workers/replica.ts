@@ -10,11 +10,14 @@
  * @module
  */
 
-import type { Backend, Pool, Shared } from "../balancer.ts";
+import type { Backend, Pool } from "../balancer.ts";
+import type { Place } from "./table.ts";
 
 /** One backend, in plain values. */
 export interface BackendState {
+  id: string;
   url: string;
+  name: string | undefined;
   weight: number;
   backup: boolean;
   maxConns: number;
@@ -28,10 +31,12 @@ export interface BackendState {
 
 /** Says what is to be known of a backend. */
 export function stateOf(backend: Backend, place: number): BackendState {
-  const { url, weight, backup, maxConns, authority } = backend;
+  const { id, url, name, weight, backup, maxConns, authority } = backend;
   const { up, ejected, draining } = backend;
   return {
+    id,
     url,
+    name,
     weight,
     backup,
     maxConns,
@@ -50,23 +55,30 @@ export function stateOf(backend: Backend, place: number): BackendState {
 export function become(
   pool: Pool,
   states: readonly BackendState[],
-  shared: (place: number) => Shared,
+  shared: (place: number) => Place,
 ): void {
-  const urls = new Set(states.map(({ url }) => url));
-  // First those that come: at no time may there be nobody.
-  for (const state of states) {
-    const backend = pool.get(state.url) ?? joined(pool, state);
-    backend.shared ??= shared(state.place);
-    assume(pool, backend, state);
-  }
+  const places = new Map(states.map(({ url, place }) => [url, place]));
+  // First those that go, since one that comes may have the id or the name of one
+  // of them. No request is picked for in between.
   for (const backend of pool.backends) {
-    if (!urls.has(backend.url)) pool.remove(backend);
+    const { at } = backend.shared as Place;
+    // With another place it is another one: the old one has left, and its URL
+    // was added again.
+    if (places.get(backend.url) !== at) pool.remove(backend);
+  }
+  for (const state of states) {
+    const backend = pool.get(state.url) ??
+      joined(pool, state, shared(state.place));
+    assume(pool, backend, state);
   }
 }
 
-function joined(pool: Pool, state: BackendState): Backend {
-  const { url, weight, backup, maxConns, authority } = state;
-  return pool.add({ url, weight, backup, maxConns, authority });
+function joined(pool: Pool, state: BackendState, place: Place): Backend {
+  const { id, url, weight, backup, maxConns, authority } = state;
+  // Its name it is given with the rest: another may have it until then.
+  const backend = pool.add({ id, url, weight, backup, maxConns, authority });
+  backend.countWith(place);
+  return backend;
 }
 
 function assume(pool: Pool, backend: Backend, state: BackendState): void {

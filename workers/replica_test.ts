@@ -8,7 +8,7 @@ function states(...urls: string[]): BackendState[] {
 }
 
 const table = new Table(new SharedArrayBuffer(tableBytes(1)), 1, 0);
-const place = (at: number) => table.place(at, 0);
+const place = (at: number) => table.place(at);
 
 Deno.test("become() adds, changes and removes, and tells of each difference", () => {
   const pool = new Pool([]);
@@ -36,12 +36,13 @@ Deno.test("become() adds, changes and removes, and tells of each difference", ()
     "draining b.test:80",
   ]);
 
-  become(pool, [b!, ...states("http://c.test:80")], place);
+  const [, , c] = states("", "", "http://c.test:80");
+  become(pool, [b!, c!], place);
   assert.deepEqual(events.splice(0), [
+    "removed a.test:80",
     "readmitted b.test:80",
     "changed b.test:80",
     "added c.test:80",
-    "removed a.test:80",
   ]);
   assert.deepEqual(pool.backends.map(({ authority }) => authority), [
     "b.test:80",
@@ -65,6 +66,54 @@ Deno.test("become() joins counts that others see", () => {
   assert.equal(place(1).inFlight, 1);
   backend!.leave();
   assert.equal(place(1).inFlight, 0);
+});
+
+Deno.test("become() takes a backend that was removed and added again for another", () => {
+  // In one message it is the same URL as before, and nothing but its place tells
+  // that the first process has a new one. The worker went on to count where
+  // it was read no more, so that no limit held.
+  const pool = new Pool([]);
+  const [a] = states("http://a.test:80");
+  become(pool, [a!], place);
+  const before = pool.backends[0]!;
+  before.enter();
+  const events: string[] = [];
+  pool.subscribe(({ type }) => events.push(type));
+  become(pool, [{ ...a!, place: 7 }], place);
+  assert.deepEqual(events, ["removed", "added"]);
+  const after = pool.get("http://a.test:80")!;
+  assert.notEqual(after, before);
+  after.enter();
+  assert.equal(place(7).inFlight, 1);
+  assert.equal(place(1).inFlight, 1, "what it was answering is its own");
+  before.leave();
+  assert.equal(place(1).inFlight, 0);
+  after.leave();
+});
+
+Deno.test("become() has the ids and the names of the first process", () => {
+  const pool = new Pool([]);
+  const [a, b] = states("http://a.test:80", "http://b.test:80");
+  become(pool, [
+    { ...a!, id: "00000001", name: "one" },
+    { ...b!, id: "00000002", name: "two" },
+  ], place);
+  const [first, second] = pool.backends as [Backend, Backend];
+  assert.deepEqual([first.id, second.id], ["00000001", "00000002"]);
+  // They change their names with each other, and one goes as another comes.
+  become(pool, [
+    { ...a!, id: "00000001", name: "two" },
+    { ...b!, id: "00000002", name: "one" },
+  ], place);
+  assert.deepEqual(pool.backends, [first, second]);
+  assert.deepEqual([first.label, second.label], ["two", "one"]);
+  const [, , c] = states("", "", "http://c.test:80");
+  become(pool, [
+    { ...b!, id: "00000002", name: "one" },
+    { ...c!, id: "00000001", name: "two" },
+  ], place);
+  assert.equal(pool.get("00000001")!.url, "http://c.test:80");
+  assert.equal(pool.get("two")!.url, "http://c.test:80");
 });
 
 Deno.test("become() keeps the name behind an address", () => {

@@ -7,26 +7,21 @@
  * them together and to the letter, and a policy that goes by load knows what the
  * others have sent. Messages would come too late for either.
  *
- * Each worker besides writes down its own part: when one dies, what it had under
- * way is over, and is taken out of the sums by whoever finds it dead.
+ * Each worker also writes down its own part: when one dies, what it had under
+ * way is over, and is taken out of the sums by the process that finds it dead.
  *
  * @module
  */
 
-import type { Shared } from "../balancer.ts";
-
-/**
- * Backends that the table has room for. One that is removed gives its place
- * back, but to the end of the queue: it may still be finishing requests.
- */
-const PLACES = 8192;
+import type { SharedCounts } from "../balancer.ts";
+import { PLACES } from "./capacity.ts";
 
 /** Place of what is counted for no backend but for all requests. */
 const ALL = 0;
 
-/** The size of a table for so many workers, in bytes. */
+/** The size of a table for so many workers and the first process, in bytes. */
 export function tableBytes(workers: number): number {
-  return PLACES * (2 * 4 + workers * (4 + 8));
+  return PLACES * (2 * 4 + (workers + 1) * (4 + 8));
 }
 
 /** A view of the common counts. */
@@ -35,16 +30,21 @@ export class Table {
   readonly #sums: Int32Array<ArrayBufferLike>;
   // Written by the first process, which judges; read by all.
   readonly #suspects: Int32Array<ArrayBufferLike>;
-  // A row for each worker, written by that one alone.
+  // A row for each worker, written by that one alone; the last one is the first
+  // process's, whose own handler may be called as well.
   readonly #parts: Int32Array<ArrayBufferLike>[] = [];
   readonly #requests: Float64Array<ArrayBufferLike>[] = [];
+  readonly #own: number;
+  readonly #looks: boolean;
   /** All requests, of whatever backend. */
   readonly all: Place;
 
-  /** Looks at `buffer` as worker number `own`, or as none of them. */
+  /** Looks at `buffer` as worker number `own`, or as the first process. */
   constructor(buffer: ArrayBufferLike, workers: number, own?: number) {
+    this.#own = own ?? workers;
+    this.#looks = own === undefined;
     let at = 0;
-    for (let i = 0; i < workers; i++) {
+    for (let i = 0; i <= workers; i++) {
       this.#requests.push(new Float64Array(buffer, at, PLACES));
       at += PLACES * 8;
     }
@@ -55,20 +55,27 @@ export class Table {
     };
     this.#sums = row();
     this.#suspects = row();
-    for (let i = 0; i < workers; i++) this.#parts.push(row());
-    this.all = this.place(ALL, own);
+    for (let i = 0; i <= workers; i++) this.#parts.push(row());
+    this.all = this.place(ALL);
   }
 
-  /** One place, as worker number `own` sees it. */
-  place(at: number, own?: number): Place {
-    return new Place(
-      at,
-      this.#sums,
-      this.#suspects,
-      this.#requests,
-      own === undefined ? undefined : this.#parts[own],
-      own === undefined ? undefined : this.#requests[own],
-    );
+  /**
+   * One place.
+   *
+   * @throws {RangeError} If the table has none of this number.
+   */
+  place(at: number): Place {
+    if (!(Number.isInteger(at) && at >= 0 && at < PLACES)) {
+      throw new RangeError(`Cannot count at ${at}: there is no such place`);
+    }
+    return new Place(at, {
+      looks: this.#looks,
+      sums: this.#sums,
+      suspects: this.#suspects,
+      rows: this.#requests,
+      part: this.#parts[this.#own]!,
+      requests: this.#requests[this.#own]!,
+    });
   }
 
   /** A worker has died: what it had under way is over. */
@@ -80,39 +87,64 @@ export class Table {
     part.fill(0);
   }
 
-  /** Makes a place as good as new. */
+  /**
+   * What stands in the sums and in no part, by place. While a worker counts that is
+   * true of a moment; of a worker that was killed between its two steps of
+   * counting it stays true, and nothing else would ever take it out.
+   */
+  unowned(): Map<number, number> {
+    const found = new Map<number, number>();
+    for (let at = 0; at < PLACES; at++) {
+      let count = Atomics.load(this.#sums, at);
+      for (const part of this.#parts) count -= Atomics.load(part, at);
+      if (count !== 0) found.set(at, count);
+    }
+    return found;
+  }
+
+  /** Takes out of a sum what {@linkcode unowned} has found there for good. */
+  disown(at: number, count: number): void {
+    Atomics.sub(this.#sums, at, count);
+  }
+
+  /** Makes a place as new. */
   clear(at: number): void {
     for (const row of this.#requests) row[at] = 0;
     this.#suspects[at] = 0;
   }
 }
 
+/** The rows of a table, as one of those that count has them. */
+interface Rows {
+  /** Whether it is the first process, which looks at the sums at any time. */
+  readonly looks: boolean;
+  readonly sums: Int32Array<ArrayBufferLike>;
+  readonly suspects: Int32Array<ArrayBufferLike>;
+  /** Requests that were ever given, by each of them. */
+  readonly rows: readonly Float64Array<ArrayBufferLike>[];
+  /** Its own part of the requests under way. */
+  readonly part: Int32Array<ArrayBufferLike>;
+  /** Its own part of the requests that were ever given. */
+  readonly requests: Float64Array<ArrayBufferLike>;
+}
+
 /** The counts of one backend. */
-export class Place implements Shared {
+export class Place implements SharedCounts {
   readonly #sums: Int32Array<ArrayBufferLike>;
   readonly #suspects: Int32Array<ArrayBufferLike>;
   readonly #rows: readonly Float64Array<ArrayBufferLike>[];
-  readonly #part: Int32Array<ArrayBufferLike> | undefined;
-  readonly #requests: Float64Array<ArrayBufferLike> | undefined;
+  readonly #part: Int32Array<ArrayBufferLike>;
+  readonly #requests: Float64Array<ArrayBufferLike>;
+  readonly looks: boolean;
 
   /** Made by {@linkcode Table.place}. */
-  constructor(
-    readonly at: number,
-    sums: Int32Array<ArrayBufferLike>,
-    suspects: Int32Array<ArrayBufferLike>,
-    rows: readonly Float64Array<ArrayBufferLike>[],
-    part: Int32Array<ArrayBufferLike> | undefined,
-    requests: Float64Array<ArrayBufferLike> | undefined,
-  ) {
-    this.#sums = sums;
-    this.#suspects = suspects;
-    this.#rows = rows;
-    this.#part = part;
-    this.#requests = requests;
-  }
-
-  get looks(): boolean {
-    return this.#part === undefined;
+  constructor(readonly at: number, rows: Rows) {
+    this.looks = rows.looks;
+    this.#sums = rows.sums;
+    this.#suspects = rows.suspects;
+    this.#rows = rows.rows;
+    this.#part = rows.part;
+    this.#requests = rows.requests;
   }
 
   get inFlight(): number {
@@ -132,13 +164,19 @@ export class Place implements Shared {
       Atomics.sub(this.#sums, this.at, 1);
       return false;
     }
-    this.#part![this.at]!++;
-    this.#requests![this.at]!++;
+    this.#part[this.at]!++;
+    this.#requests[this.at]!++;
     return true;
   }
 
+  adopt(inFlight: number, requests: number): void {
+    Atomics.add(this.#sums, this.at, inFlight);
+    this.#part[this.at]! += inFlight;
+    this.#requests[this.at]! += requests;
+  }
+
   leave(): void {
-    this.#part![this.at]!--;
+    this.#part[this.at]!--;
     Atomics.sub(this.#sums, this.at, 1);
   }
 
@@ -162,13 +200,13 @@ export class Places {
   readonly #free: number[] = [];
   readonly #clear: (at: number) => void;
 
-  /** `clear` makes a place as good as new before it is given away again. */
+  /** `clear` empties a place before it is given away again. */
   constructor(clear: (at: number) => void) {
     this.#clear = clear;
   }
 
   /**
-   * A place that nobody has.
+   * A place that is free.
    *
    * @throws {RangeError} If all are taken.
    */

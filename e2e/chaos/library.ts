@@ -6,7 +6,7 @@
  */
 
 import process from "node:process";
-import { createProxy, type Proxy, serve } from "../../mod.ts";
+import { createProxy, type ReverseProxy, serve } from "../../mod.ts";
 
 /** Requests that the pool holds to be under way, and resident bytes. */
 export interface Counters {
@@ -15,7 +15,7 @@ export interface Counters {
 }
 
 if (import.meta.main) {
-  const proxy: Proxy = createProxy({
+  const proxy: ReverseProxy = createProxy({
     backends: process.env["BACKENDS"]!.split(","),
     timeoutMs: 120_000,
     health: { intervalMs: 1_000, timeoutMs: 900 },

@@ -7,13 +7,13 @@
 
 import { Resolver } from "node:dns/promises";
 import process from "node:process";
-import { createProxy, type Looked, serve } from "../../mod.ts";
+import { createProxy, type LookupResult, serve } from "../../mod.ts";
 
 const { DNS_SERVER = "", NAMED = "", HOST_HEADER, CA } = process.env;
 const resolver = new Resolver();
 resolver.setServers([DNS_SERVER]);
 
-async function lookup(host: string): Promise<Looked> {
+async function lookup(host: string): Promise<LookupResult> {
   const found = await resolver.resolve4(host, { ttl: true });
   return {
     addresses: found.map(({ address }) => address),

@@ -19,6 +19,10 @@ export type Runtime = "deno" | "bun";
 /** Both, in the order of the test names. */
 export const RUNTIMES: readonly Runtime[] = ["deno", "bun"];
 
+/** Whether requests are sent by `fetch`, as they are unless the tests are told. */
+export const OVER_FETCH: boolean =
+  (Deno.env.get("TRANSPORT") ?? "fetch") === "fetch";
+
 /** Options for {@linkcode startProxy} and {@linkcode runProgram}. */
 export interface ProxyOptions {
   /**
@@ -33,6 +37,8 @@ export interface ProxyOptions {
   permissions?: readonly string[];
   /** All flags between `deno run` and the program, instead of the usual ones. */
   denoFlags?: readonly string[];
+  /** Flags between `bun run` and the program. */
+  bunFlags?: readonly string[];
   /** Another program than `mod.ts`; a path from the checkout's root, or a URL. */
   entry?: string;
   /** Working directory. @default {the checkout's root} */
@@ -62,7 +68,7 @@ async function command(
   const { env = {}, args = [], permissions = [], cwd = ROOT } = options;
   const { denoFlags, entry = "mod.ts" } = options;
   const flags = runtime === "bun"
-    ? ["run"]
+    ? ["run", ...options.bunFlags ?? []]
     : ["run", ...denoFlags ?? ["--no-prompt", "--allow-net", "--allow-env"]];
   if (runtime === "deno") flags.push(...permissions);
   // From another working directory the program is still the checkout's.
@@ -75,6 +81,8 @@ async function command(
     HOME: Deno.env.get("HOME"),
     PORT: "0",
     HOST: "127.0.0.1",
+    // Every test is one of each transport's, see `testing/run.ts`.
+    TRANSPORT: Deno.env.get("TRANSPORT"),
     ...env,
   };
   for (const [name, value] of Object.entries(given)) {

@@ -52,6 +52,8 @@ export interface Group {
   name: string;
   /** The proxy's settings; `BACKENDS` and no probes unless it says otherwise. */
   env?: (backend: RawBackend) => Record<string, string>;
+  /** The backend listens on a Unix domain socket. */
+  unix?: boolean;
   /** What the backend does where a case has no script of its own. */
   handler?: Handler;
   /** No case breaks an answer, so a backend that is trusted once stays so. */
@@ -72,22 +74,36 @@ export class Ground implements AsyncDisposable {
     readonly runtime: Runtime,
     readonly backend: RawBackend,
     readonly proxy: ProxyProcess,
+    /** Where the backend's socket is, if it has one. */
+    readonly folder: string | undefined,
   ) {}
 
   /** Starts what a group needs. */
   static async open(group: Group, runtime: Runtime): Promise<Ground> {
-    // Malformed requests are looked for after each round.
-    const backend = await rawBackend(group.handler, { allowProblems: true });
+    const folder = group.unix === true
+      ? await Deno.makeTempDir({ prefix: "sluice-" })
+      : undefined;
+    const backend = await rawBackend(group.handler, {
+      // Malformed requests are looked for after each round.
+      allowProblems: true,
+      ...(folder === undefined ? {} : { unix: `${folder}/a.sock` }),
+    });
     const env = { BACKENDS: backend.url, ...group.env?.(backend) };
     const proxy = await startProxy(runtime, {
       env: { HEALTH_PATH: "off", ...env },
+      permissions: folder === undefined
+        ? []
+        : [`--allow-read=${folder}`, `--allow-write=${folder}`],
     });
-    return new Ground(group, runtime, backend, proxy);
+    return new Ground(group, runtime, backend, proxy, folder);
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
     await this.proxy.stop(0);
     await this.backend.stop();
+    if (this.folder !== undefined) {
+      await Deno.remove(this.folder, { recursive: true });
+    }
   }
 }
 

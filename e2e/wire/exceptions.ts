@@ -10,28 +10,8 @@
  */
 
 import type { Runtime } from "../harness/proxy.ts";
-
-/** A promise that cannot be kept on a runtime. */
-export interface Exception {
-  /** Where. */
-  runtimes: readonly Runtime[];
-  /** The group of the cases. */
-  group: string;
-  /** Begins of the names of the cases. */
-  cases: readonly string[];
-  /** What happens instead, as a sentence for the README. */
-  instead: string;
-  /** Why nothing can be done about it here. */
-  reason: string;
-  /** The runtime's issue, where one is known. */
-  issue?: string;
-  /** How the case fails: if it fails in another way, that is another fault. */
-  seen: RegExp;
-  /** It depends on when bytes arrive, so the case may hold as well. */
-  sometimes?: boolean;
-}
-
-const BOTH = ["deno", "bun"] as const;
+import { BOTH, type Exception } from "./exception.ts";
+import { AT_THE_EDGE } from "./exceptions_edge.ts";
 
 /** All of them. */
 export const EXCEPTIONS: readonly Exception[] = [
@@ -40,7 +20,8 @@ export const EXCEPTIONS: readonly Exception[] = [
     group: "target",
     cases: ["target: an apostrophe in the query"],
     instead: "`'` in a query arrives as `%27`.",
-    reason: "`fetch` takes URLs, and the URL standard encodes it (§1.3).",
+    reason:
+      "`fetch` takes a URL, and the URL standard encodes the character (§1.3).",
     seen: /%27/,
   },
   {
@@ -54,7 +35,7 @@ export const EXCEPTIONS: readonly Exception[] = [
     instead:
       '`"`, `<`, `>` anywhere, and `` ` ``, `{`, `}` in a path, arrive percent-encoded.',
     reason:
-      "They are no URI characters (RFC 3986 §2), and `fetch` encodes them.",
+      "They are not allowed in a URI (RFC 3986 §2), and `fetch` encodes them.",
     seen: /%22|%7B|%60/,
   },
   {
@@ -69,9 +50,9 @@ export const EXCEPTIONS: readonly Exception[] = [
     runtimes: ["bun"],
     group: "target",
     cases: ["target: a double slash at the start", "target: three slashes"],
-    instead: "Slashes at the start of a path arrive as one.",
-    reason:
-      "Bun's `fetch` joins them in every spelling of the URL that was tried; behind a base path they stay.",
+    instead:
+      "Several slashes at the start of a path arrive as one, unless the backend has a base path.",
+    reason: "Bun's `fetch` merges them, however the URL is written.",
     seen: /strictly equal/,
   },
   {
@@ -79,17 +60,59 @@ export const EXCEPTIONS: readonly Exception[] = [
     group: "target",
     cases: ["target: raw UTF-8", "target: a raw byte", "target: a DEL byte"],
     instead:
-      "Raw bytes past ASCII in a target, which are invalid there, arrive percent-encoded (as `%EF%BF%BD` if they are no UTF-8) and are not refused.",
-    reason: "`Bun.serve` shows a handler only the URL that it made of them.",
+      "Bytes outside ASCII in a target are invalid, but are not refused: they arrive percent-encoded, and as `%EF%BF%BD` if they are not UTF-8.",
+    reason: "`Bun.serve` gives a handler only the parsed URL.",
     seen: /%C3%A9|%EF%BF%BD|%7F/,
   },
   {
     runtimes: ["bun"],
     group: "target",
     cases: ["target: a backslash in the path", "target: a backslash that"],
-    instead: "`\\` in a path, which is invalid there, arrives as `/`.",
-    reason: "`Bun.serve` shows a handler only the URL that it made of it.",
+    instead:
+      "`\\` in a path is invalid, but is not refused: it arrives as `/`.",
+    reason: "`Bun.serve` gives a handler only the parsed URL.",
     seen: /deep-equal/,
+  },
+  {
+    runtimes: ["bun"],
+    group: "target",
+    cases: ["target: an absolute form that names"],
+    instead:
+      "A target in absolute form that names another host than `Host` goes on, and `Host` decides.",
+    reason: "`Bun.serve` does not show a handler which host the target named.",
+    seen: /nothing reached the backend/,
+  },
+  {
+    runtimes: ["bun"],
+    group: "target",
+    cases: [
+      "target: an absolute form with an empty authority",
+      "target: an absolute form with nothing but the scheme",
+      "target: an absolute form with a port alone",
+      "target: an absolute form with empty userinfo",
+    ],
+    instead:
+      "A target in absolute form that names no host (`http:///x`) goes on as its path.",
+    reason: "`Bun.serve` shows a handler only the URL that it made of it.",
+    seen: /nothing reached the backend/,
+  },
+  {
+    runtimes: ["deno"],
+    group: "target",
+    cases: ["target: a path that looks like an absolute form"],
+    instead: "A path that begins like `/http:///` is refused with 400.",
+    reason:
+      "Deno shows a handler the same URL for the target `http:///`, which names no host and has to be refused (RFC 9110 §4.2.1).",
+    seen: /400 !== 200/,
+  },
+  {
+    runtimes: ["deno"],
+    group: "host",
+    cases: ["host: a missing Host"],
+    instead:
+      "HTTP/1.1 without a `Host` is forwarded like HTTP/1.0, which has none: the backend gets its own name.",
+    reason: "Deno's server takes it, and a handler cannot tell the two apart.",
+    seen: /nothing reached the backend/,
   },
   {
     runtimes: ["bun"],
@@ -112,8 +135,8 @@ export const EXCEPTIONS: readonly Exception[] = [
       "head",
     ].map((method) => `method: ${method} goes on as it is or is refused`),
     instead:
-      "A method that Bun does not know, or one in lower case, ends the connection without an answer.",
-    reason: "`Bun.serve` does not show it to a handler.",
+      "A method that Bun does not know, or that is in lower case, closes the connection without a response.",
+    reason: "`Bun.serve` does it before a handler sees the request.",
     issue: "oven-sh/bun#6556",
     seen: /0 !== 501/,
   },
@@ -124,8 +147,8 @@ export const EXCEPTIONS: readonly Exception[] = [
       `method: ${method} without a body gets no Content-Length`
     ),
     instead:
-      "A request other than GET and HEAD that has no body arrives with `Content-Length: 0`.",
-    reason: "Bun's `fetch` adds it.",
+      "A request without a body arrives with `Content-Length: 0`, unless it is a GET or HEAD.",
+    reason: "Bun's `fetch` adds the field.",
     seen: /'0' !== undefined/,
   },
   {
@@ -137,7 +160,7 @@ export const EXCEPTIONS: readonly Exception[] = [
     ],
     instead:
       "A request without `User-Agent` or `Accept` arrives with an empty `User-Agent` and `Accept: */*`.",
-    reason: "`fetch` adds its own where none is given.",
+    reason: "`fetch` adds a missing field; ours can only be empty.",
     seen: /'' !== undefined|'\*\/\*' !== undefined/,
   },
   {
@@ -146,7 +169,7 @@ export const EXCEPTIONS: readonly Exception[] = [
     cases: ["field: no Accept-Language is invented"],
     instead:
       "A request without `Accept-Language` arrives with `Accept-Language: *`.",
-    reason: "`fetch` adds it where none is given.",
+    reason: "Deno's `fetch` adds a missing field.",
     issue: "denoland/deno#10987",
     seen: /'\*' !== undefined/,
   },
@@ -155,7 +178,7 @@ export const EXCEPTIONS: readonly Exception[] = [
     group: "fields",
     cases: ["field: no Connection is invented"],
     instead: "Requests arrive with `Connection: keep-alive`.",
-    reason: "Bun's `fetch` adds it.",
+    reason: "Bun's `fetch` adds the field.",
     seen: /keep-alive/,
   },
   {
@@ -170,9 +193,9 @@ export const EXCEPTIONS: readonly Exception[] = [
       'field: Accept-Encoding ""',
     ],
     instead:
-      "Requests without a `Range` arrive with a line `Accept-Encoding: identity` in front of the client's own. A backend that looks at the first line only (nginx, Go's `Header.Get`) answers uncompressed.",
+      "A request without `Range` arrives with an additional line `Accept-Encoding: identity` before the client's own. A backend that reads only the first line (nginx, Go's `Header.Get`) does not compress, and a signature that covers the field does not match (AWS SigV4 with `accept-encoding` among its signed headers).",
     reason:
-      "Nothing else keeps Deno's `fetch` from decoding gzip and br, which would break their `ETag`, length and range.",
+      "Nothing else keeps Deno's `fetch` from decoding gzip and br, which would make `ETag`, length and range wrong.",
     issue: "denoland/deno#12291",
     seen: /identity/,
   },
@@ -180,8 +203,8 @@ export const EXCEPTIONS: readonly Exception[] = [
     runtimes: ["bun"],
     group: "bodies",
     cases: ["body: trailers are dropped without harm"],
-    instead: "An upload with trailers is answered 400.",
-    reason: "`Bun.serve` does it by itself.",
+    instead: "A request with trailers is answered with 400.",
+    reason: "`Bun.serve` does it.",
     issue: "oven-sh/bun#32887",
     seen: /400 !== 200/,
   },
@@ -190,7 +213,7 @@ export const EXCEPTIONS: readonly Exception[] = [
     group: "bodies",
     cases: ["body: a chunked upload without its last empty line"],
     instead:
-      "An upload in chunks counts as whole once its last chunk has come, without the empty line behind it.",
+      "A chunked request body counts as complete once its last chunk has come, without the empty line after it.",
     reason: "`Bun.serve` reads it so; no byte of the body is missing.",
     issue: "oven-sh/bun#32887",
     seen: /whole upload/,
@@ -200,8 +223,8 @@ export const EXCEPTIONS: readonly Exception[] = [
     group: "bodies",
     cases: ["body: what follows a body is the next request"],
     instead:
-      "A client that sends its next request before it has the answer (pipelining) has its connection closed.",
-    reason: "`Bun.serve` does it by itself.",
+      "A client that sends a request before it has the response to the previous one (pipelining) has its connection closed: `svn checkout` fails.",
+    reason: "`Bun.serve` does it.",
     issue: "oven-sh/bun#38128",
     seen: /^on a new connection: \|\|/,
   },
@@ -209,15 +232,15 @@ export const EXCEPTIONS: readonly Exception[] = [
     runtimes: BOTH,
     group: "answers",
     cases: ["answer: an unusual reason comes back"],
-    instead: "The reason phrase is the standard one, whatever was sent.",
-    reason: "A `Response` cannot carry another to the wire.",
+    instead: "The reason phrase is always the standard one.",
+    reason: "Neither server sends the one of a `Response`.",
     seen: /strictly equal/,
   },
   {
     runtimes: BOTH,
     group: "answers",
     cases: ["answer: 103 Early Hints comes back"],
-    instead: "Answers before the answer (102, 103) are dropped.",
+    instead: "Interim responses (102, 103) are dropped.",
     reason: "`fetch` does not show them.",
     seen: /deep-equal/,
   },
@@ -225,7 +248,7 @@ export const EXCEPTIONS: readonly Exception[] = [
     runtimes: BOTH,
     group: "answers",
     cases: ["answer: trailers come back"],
-    instead: "Trailers are dropped, and so there is no gRPC.",
+    instead: "Trailers are dropped, so gRPC does not work.",
     reason: "`fetch` neither shows nor sends them.",
     seen: /deep-equal/,
   },
@@ -233,17 +256,17 @@ export const EXCEPTIONS: readonly Exception[] = [
     runtimes: ["deno"],
     group: "answers",
     cases: ["answer: 205 comes back"],
-    instead: "205 comes back as 204.",
+    instead: "A 205 is sent as 204, except in response to HEAD.",
     reason:
-      "Deno sends a 205 without any framing, and its client would wait for the end of it.",
+      "Deno sends a 205 without framing, and the client would wait for its end.",
     seen: /204 !== 205/,
   },
   {
     runtimes: ["deno"],
     group: "answers",
     cases: ["answer: 304 keeps the length"],
-    instead: "304 loses its `Content-Length`, which is optional there.",
-    reason: "Deno drops it from an answer without a body.",
+    instead: "A 304 loses its `Content-Length`, which is optional there.",
+    reason: "Deno drops the field from a response without a body.",
     seen: /undefined/,
   },
   {
@@ -256,9 +279,9 @@ export const EXCEPTIONS: readonly Exception[] = [
       "answer: an answer of 1 MB that dribbles keeps its",
     ],
     instead:
-      "A declared answer over 256 KB, or one that comes in pieces, loses its `Content-Length` and goes out chunked: a download shows no progress.",
+      "A response of declared length that is larger than 256 KB, or that comes in pieces, is sent chunked, without `Content-Length`: downloads show no progress, and clients that need the field fail (`s3cmd get`).",
     reason:
-      "`Bun.serve` drops the length of every stream, also of a direct one; only bytes that are all there keep it.",
+      "`Bun.serve` drops the length of every stream, also of a direct one; only a body that is complete keeps it.",
     issue: "oven-sh/bun#10507",
     seen: /undefined/,
   },
@@ -266,8 +289,8 @@ export const EXCEPTIONS: readonly Exception[] = [
     runtimes: ["bun"],
     group: "answers",
     cases: ["answer: a chunked answer stays chunked"],
-    instead: "A short chunked answer may go out with a `Content-Length`.",
-    reason: "Bun counts a body that is all there.",
+    instead: "A short chunked response may be sent with `Content-Length`.",
+    reason: "Bun adds the length of a body that is complete.",
     seen: /strictly equal/,
     sometimes: true,
   },
@@ -276,8 +299,8 @@ export const EXCEPTIONS: readonly Exception[] = [
     group: "broken",
     cases: ["broken: a close-delimited body that ends with RST"],
     instead:
-      "A body without a length or chunks that is cut by a reset looks whole.",
-    reason: "Bun's `fetch` does not tell that end from a proper one.",
+      "A response body that neither length nor chunks delimit looks complete when a reset cuts it.",
+    reason: "Bun's `fetch` does not report that reset.",
     seen: /looks whole/,
   },
   {
@@ -285,12 +308,13 @@ export const EXCEPTIONS: readonly Exception[] = [
     group: "streaming",
     cases: ["stream: the header of a stream comes before its first byte"],
     instead:
-      "The end of a stream's header goes out with its first bytes: an `EventSource` opens at its first event.",
+      "The head of a streamed response is completed only by its first bytes: an `EventSource` opens at its first event.",
     reason:
-      "`Bun.serve` holds it back; a direct stream's `flush()` and empty pieces do not change that.",
+      "`Bun.serve` holds the end of the head back; `flush()` of a direct stream and empty pieces do not change that.",
     issue: "oven-sh/bun#33660",
     seen: /nothing complete came/,
   },
+  ...AT_THE_EDGE,
 ];
 
 /** The exception that a case falls under, if there is one. */

@@ -1,14 +1,4 @@
-import {
-  fields,
-  trust,
-  trustMapped,
-  trustOfOthers,
-  trustV6,
-  viaOff,
-} from "./fields.ts";
+import { fields } from "./fields.ts";
 import { wireTests } from "./tests.ts";
 
 wireTests(fields);
-for (const group of [trust, trustV6, trustMapped, trustOfOthers, viaOff]) {
-  wireTests(group);
-}

@@ -78,6 +78,26 @@ function refused(promise: string, bytes: string): WireCase {
   };
 }
 
+/** A request of HTTP/1.0 without a `Host`, as it goes on. */
+function unnamed(promise: string, method: string, target: string): WireCase {
+  return {
+    name: `host: ${promise} goes on with the backend's own name`,
+    async run(round) {
+      const { status } = await round.ask(
+        `${method} ${target} HTTP/1.0\r\n\r\n`,
+      );
+      assert.equal(status, 200);
+      const { request, backend } = round;
+      assert.equal(request.method, method);
+      assert.equal(request.target, target);
+      assert.deepEqual(request.headerAll("host"), [backend.authority]);
+      assert.equal(request.header("x-forwarded-host"), undefined);
+      assert.equal(request.header("x-forwarded-proto"), "http");
+      assert.equal(request.header("x-forwarded-for"), "127.0.0.1");
+    },
+  };
+}
+
 const cases: WireCase[] = [
   ...FINE.map(([promise, host]): WireCase => ({
     name: `host: ${promise} arrives as it was sent`,
@@ -111,6 +131,35 @@ const cases: WireCase[] = [
     "a second Host in another case",
     "GET /p HTTP/1.1\r\nHost: a.test\r\nhOST: b.test\r\n\r\n",
   ),
+  refused(
+    "a doubled Host of HTTP/1.0",
+    "GET /p HTTP/1.0\r\nHost: a.test\r\nHost: b.test\r\n\r\n",
+  ),
+  refused(
+    "a malformed Host of HTTP/1.0",
+    "GET /p HTTP/1.0\r\nHost: evil/../x\r\n\r\n",
+  ),
+  refused("an empty Host of HTTP/1.0", "GET /p HTTP/1.0\r\nHost:\r\n\r\n"),
+  // HAProxy's health check by default was answered 400, and took Sluice down.
+  unnamed("HTTP/1.0 without a Host (HAProxy's httpchk)", "OPTIONS", "/"),
+  unnamed("HTTP/1.0 without a Host and with a query", "GET", "/p?a=/b"),
+  unnamed("HTTP/1.0 without a Host and with two slashes", "GET", "/a//evil"),
+  {
+    name: "host: a redirect for a client that named none has a path alone",
+    async run(round) {
+      const { authority } = round.backend;
+      const { status, header } = await round.ask(
+        "GET /p HTTP/1.0\r\n\r\n",
+        (conn) =>
+          conn.reply({
+            status: 302,
+            headers: { "Location": `http://${authority}/q?r` },
+          }),
+      );
+      assert.equal(status, 302);
+      assert.equal(header("location"), "/q?r");
+    },
+  },
   {
     name: "host: a space around it does not count (RFC 9112 §5.1)",
     async run(round) {
@@ -159,6 +208,7 @@ export const hostPreserved: Group = {
       () => "A.test:81",
     ),
     told("preserve", "a v6 Host arrives", "[::1]:81", () => "[::1]:81"),
+    unnamed("HTTP/1.0 without a Host", "GET", "/"),
   ],
 };
 

@@ -148,6 +148,54 @@ const REFUSED: [promise: string, bytes: string][] = [
   ],
 ];
 
+/** An absolute form that every reader takes for the same (RFC 9112 §3.2.2). */
+const NAMED_ALIKE: [promise: string, target: string][] = [
+  ["of the same host", "http://sluice.test/x?y"],
+  ["of the same host in capitals", "HTTP://SLUICE.Test/x?y"],
+  ["with the port that is the default", "http://sluice.test:80/x?y"],
+  ["with an empty port", "http://sluice.test:/x?y"],
+];
+
+/** One that names another host than `Host` does. */
+const NAMED_OTHERWISE: [promise: string, target: string][] = [
+  ["another host", "http://evil.test/x"],
+  ["another host and no path", "http://evil.test"],
+  ["another port", "http://sluice.test:81/x"],
+  ["the port of another scheme", "http://sluice.test:443/x"],
+  ["a host that only begins like it", "http://sluice.test.evil/x"],
+  ["the host as userinfo", "http://sluice.test@evil.test/x"],
+  ["userinfo in front of the host", "http://a@sluice.test/x"],
+  ["a host with a dot at its end", "http://sluice.test./x"],
+];
+
+/** One that names none (RFC 9110 §4.2.1). */
+const NAMED_NONE: [promise: string, target: string][] = [
+  ["an empty authority", "http:///x"],
+  ["an empty authority, https", "https:///x"],
+  ["an empty authority in capitals", "HTTP:///x"],
+  ["an empty authority and a query", "http://?x"],
+  ["nothing but the scheme", "http://"],
+  ["a port alone", "http://:80/x"],
+  ["empty userinfo", "http://@/x"],
+  ["one slash", "http:/x"],
+  ["no slash", "http:x"],
+];
+
+/** A target that is answered 400 and reaches no backend. */
+function refused400(promise: string, target: string): WireCase {
+  return {
+    name: `target: ${promise} is refused with 400`,
+    async run(round) {
+      const { status } = await round.ask(
+        `GET ${target} HTTP/1.1\r\nHost: sluice.test\r\n\r\n`,
+      );
+      assert.equal(round.requests.length, 0, "nothing reached the backend");
+      assert.equal(status, 400);
+      await round.stillFine();
+    },
+  };
+}
+
 function absolute(promise: string, target: string, arrives: string): WireCase {
   return {
     name: `target: ${promise}`,
@@ -191,6 +239,40 @@ export const target: Group = {
         await round.stillFine();
       },
     })),
+    ...NAMED_ALIKE.map(([promise, target]): WireCase => ({
+      name: `target: an absolute form ${promise} arrives as its path`,
+      async run(round) {
+        const { status } = await round.get(target);
+        assert.equal(status, 200);
+        assert.equal(round.request.target, "/x?y");
+        assert.equal(round.request.header("host"), "sluice.test");
+      },
+    })),
+    // A firewall or a cache in front may have gone by the one, and the backend
+    // goes by the other.
+    ...NAMED_OTHERWISE.map(([promise, target]) =>
+      refused400(`an absolute form that names ${promise}`, target)
+    ),
+    // `http:///x` went on as the path `/http:///x`.
+    ...NAMED_NONE.map(([promise, target]) =>
+      refused400(`an absolute form with ${promise}`, target)
+    ),
+    same("a path that looks like an absolute form", "/http:///x"),
+    {
+      // X-Forwarded-Proto said https then, without any TLS.
+      name: "target: an absolute form of https makes no connection secure",
+      async run(round) {
+        const { status } = await round.get("https://sluice.test/x");
+        assert.equal(status, 200);
+        assert.equal(round.request.header("x-forwarded-proto"), "http");
+      },
+    },
+    ...["file", "httpx", "ftp"].map((scheme) =>
+      refused400(
+        `an absolute form of the scheme ${scheme}`,
+        `${scheme}://sluice.test/x`,
+      )
+    ),
     absolute(
       "an absolute form contacts no other host (RFC 9112 §3.2.2)",
       "http://evil.test/x?y",
@@ -240,7 +322,7 @@ function staysInside(promise: string, target: string): WireCase {
         let path = request.path;
         for (let i = 0; i < 3; i++) {
           path = path.replace(
-            /%(2e|2f|5c|3b|25)/gi,
+            /%[0-9a-f]{2}/gi,
             (code) => String.fromCharCode(parseInt(code.slice(1), 16)),
           );
         }
@@ -275,6 +357,13 @@ const CLIMBS: [promise: string, target: string][] = [
   ["//../secret stays inside", "//../secret"],
   ["/%2e%2e stays inside", "/%2e%2e"],
   ["/..%2f stays inside", "/..%2f"],
+  // A letter of `%2e` that is encoded by itself was not seen.
+  ["/%25%32%65%25%32%65/secret stays inside", "/%25%32%65%25%32%65/secret"],
+  ["/.%25%32%65/secret stays inside", "/.%25%32%65/secret"],
+  ["/..%25%32%66secret stays inside", "/..%25%32%66secret"],
+  ["/%2%65%2%65/secret stays inside", "/%2%65%2%65/secret"],
+  ["/%%32e%%32e/secret stays inside", "/%%32e%%32e/secret"],
+  ["/..%25%35%63secret stays inside", "/..%25%35%63secret"],
 ];
 
 /** Targets behind a backend with a base path. */

@@ -15,6 +15,8 @@ if (import.meta.main) {
   const proxy = createProxy({
     backends: ODD === "backends" ? [() => new Response("mine")] : urls,
     ...(ODD === "fetch" ? { fetch: globalThis.fetch } : {}),
+    // No option of ours, but one that is there.
+    ...(ODD === "unknown" ? { unknown: () => {} } : {}),
   });
   await proxy.ready;
   try {

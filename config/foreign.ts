@@ -1,0 +1,66 @@
+/**
+ * Variables that the runtimes obey and that are no settings of ours: what stands
+ * in the environment for other programs would change what this one does.
+ *
+ * @module
+ */
+
+import { type Env, PROXY_VARIABLES, proxyVariableFault } from "./no_proxy.ts";
+
+/** Variables that a runtime obeys, in the order in which they are shown. */
+export const FOREIGN_VARIABLES: readonly string[] = [
+  ...PROXY_VARIABLES,
+  "NO_PROXY",
+  "no_proxy",
+  "DENO_SERVE_ADDRESS",
+  "NODE_TLS_REJECT_UNAUTHORIZED",
+];
+
+/**
+ * What is wrong with the environment for these backends (URLs in normal form),
+ * one line each. No value is shown.
+ */
+export function foreignFaults(urls: readonly string[], env: Env): string[] {
+  const faults: string[] = [];
+  const diverted = proxyVariableFault(urls, env);
+  if (diverted !== undefined) faults.push(diverted);
+  // Node's switch. Bun's `fetch` obeys it, and `node:tls` on both, which carries
+  // WebSocket connections: a backend could then be anyone.
+  if (
+    env("NODE_TLS_REJECT_UNAUTHORIZED") === "0" &&
+    urls.some((url) => url.startsWith("https:"))
+  ) {
+    faults.push(
+      "NODE_TLS_REJECT_UNAUTHORIZED: would have any certificate accepted: " +
+        "unset it, and name a private authority by BACKEND_CA",
+    );
+  }
+  return faults;
+}
+
+/** Says that Deno would listen elsewhere than at HOST and PORT, if so. */
+export function listenFault(env: Env): string | undefined {
+  return env("DENO_SERVE_ADDRESS")
+    ? "DENO_SERVE_ADDRESS: would have Deno listen elsewhere than HOST and PORT " +
+      "say: unset it"
+    : undefined;
+}
+
+/**
+ * Which variables would matter and may not be read. Deno obeys them all the same:
+ * its permissions are the program's, not its own.
+ */
+export function unreadable(
+  urls: readonly string[],
+  mayRead: (name: string) => boolean,
+): string[] {
+  const uses = (scheme: string) => urls.some((url) => url.startsWith(scheme));
+  return FOREIGN_VARIABLES.filter((name) => {
+    // Without the others these two mean nothing.
+    if (/^no_proxy$/i.test(name) || mayRead(name)) return false;
+    if (/^http_proxy$/i.test(name)) return uses("http:");
+    if (/^https_proxy$/i.test(name)) return uses("https:");
+    if (/^all_proxy$/i.test(name)) return uses("http:") || uses("https:");
+    return name === "DENO_SERVE_ADDRESS" || uses("https:");
+  });
+}

@@ -1,0 +1,86 @@
+/**
+ * Options that are settings too: their defaults and bounds are read from the
+ * table of settings, so that each is written once.
+ *
+ * @module
+ */
+
+import { checkedNumber, checkedText } from "./check.ts";
+import { SETTINGS } from "./settings.ts";
+import type { Setting, SettingName, SettingValues } from "./settings.ts";
+
+/** Defaults that have been read: the text of each is parsed once. */
+const defaults = new Map<SettingName, unknown>();
+
+/** What holds where a setting is not given; `undefined` if nothing does. */
+export function defaultOf<Name extends SettingName>(
+  name: Name,
+): SettingValues[Name] | undefined {
+  if (!defaults.has(name)) {
+    const { grammar, default: text }: Setting = SETTINGS[name];
+    const result = text === "" ? { value: undefined } : grammar.parse(text);
+    // That each default is one of its row's values is what the table's test sees.
+    defaults.set(name, "value" in result ? result.value : undefined);
+  }
+  return defaults.get(name) as SettingValues[Name] | undefined;
+}
+
+/**
+ * As {@linkcode optionalOption}, with the setting's default where there is no
+ * value. Not for settings without a default.
+ */
+export function checkedOption<Name extends SettingName>(
+  name: Name,
+  value: SettingValues[Name] | undefined,
+): SettingValues[Name] {
+  return value === undefined ? defaultOf(name)! : optionalOption(name, value)!;
+}
+
+/**
+ * An option's value, if it has one and its setting takes it.
+ *
+ * @throws {RangeError} If it is a number outside of the setting's bounds.
+ * @throws {TypeError} If it is something else that the setting does not take.
+ */
+export function optionalOption<Name extends SettingName>(
+  name: Name,
+  value: SettingValues[Name] | undefined,
+): SettingValues[Name] | undefined {
+  return value === undefined
+    ? undefined
+    : read(SETTINGS[name], value) as SettingValues[Name];
+}
+
+function read(
+  { grammar: { bounds, parse }, field, offField, shown }: Setting,
+  value: unknown,
+): unknown {
+  const [root, ...path] = field.split(".");
+  const name = path.join(".");
+  const doing = root === "serve" ? "serve" : "make a proxy";
+  /** Whether the setting has this word, and reads it as this value. */
+  const has = (word: string, value: unknown) => {
+    const result = parse(word);
+    return "value" in result && result.value === value;
+  };
+  const isSwitch = bounds === undefined && has("on", true);
+  if (value === true && isSwitch) return true;
+  // Where `off` switches off more than this option, that has a `false` of its own.
+  if (value === false && offField === undefined && has("off", false)) {
+    return false;
+  }
+  if (bounds !== undefined) {
+    return typeof value === "string" && has(value, value)
+      ? value
+      : checkedNumber(name, value as number, { ...bounds, doing });
+  }
+  const text = Array.isArray(value) ? value.join(",") : value;
+  if (typeof text !== "string" || isSwitch) {
+    throw new TypeError(
+      `Cannot ${doing}: ${name} is of type ${typeof value}, not ${
+        isSwitch ? "true or false" : "a text"
+      }`,
+    );
+  }
+  return checkedText(name, text, parse, { shown, doing });
+}

@@ -1,0 +1,131 @@
+/**
+ * Certificates and keys as PEM text (RFC 7468): whether they can be used, before
+ * anything listens or connects with them.
+ *
+ * A wrong pair would otherwise be found by the runtime, in its own words, when
+ * the proxy listens; and a wrong `BACKEND_KEY` only by the first request.
+ *
+ * @module
+ */
+
+import { createPrivateKey, type KeyObject, X509Certificate } from "node:crypto";
+import type { Result } from "./grammar.ts";
+
+/** The certificates of a file. */
+export interface Certificates {
+  /** Those alone, without what stands around them. */
+  readonly pem: string;
+  /** In the order of the file: a server's own certificate comes first. */
+  readonly list: readonly X509Certificate[];
+}
+
+/** The private key of a file. */
+export interface PrivateKey {
+  /** It alone, without what stands around it. */
+  readonly pem: string;
+  readonly key: KeyObject;
+}
+
+/** Reads the certificates in a text. */
+export function readCertificates(text: string): Result<Certificates> {
+  const blocks = blocksOf(text).filter(({ label }) => label === "CERTIFICATE");
+  if (blocks.length === 0) return { wanted: holdsNo("CERTIFICATE") };
+  const list: X509Certificate[] = [];
+  for (const { pem } of blocks) {
+    try {
+      list.push(new X509Certificate(pem));
+    } catch {
+      const which = blocks.length > 1 ? ` (number ${list.length + 1})` : "";
+      return {
+        wanted: `holds a certificate that cannot be read${which}: ` +
+          "write it anew, as PEM",
+      };
+    }
+  }
+  return { value: { pem: joined(blocks), list } };
+}
+
+/** Reads the first private key in a text. */
+export function readPrivateKey(text: string): Result<PrivateKey> {
+  const block = blocksOf(text).find(({ label }) =>
+    label.endsWith("PRIVATE KEY")
+  );
+  if (block === undefined) return { wanted: holdsNo("PRIVATE KEY") };
+  // PKCS #8 says it in the label, the older forms in a line (RFC 1421 §4.6.1.1).
+  if (
+    block.label.startsWith("ENCRYPTED ") ||
+    block.pem.includes("\nProc-Type: 4,ENCRYPTED")
+  ) {
+    return {
+      wanted: "holds an encrypted key: write it without a passphrase",
+    };
+  }
+  try {
+    return {
+      value: { pem: joined([block]), key: createPrivateKey(block.pem) },
+    };
+  } catch {
+    return {
+      wanted: "holds a key that cannot be read: write it anew, as PEM, " +
+        "of a usual kind (RSA from 2048 bits, P-256, P-384 or Ed25519)",
+    };
+  }
+}
+
+/**
+ * Which of the certificates a key belongs to, from 0; -1 for none of them. A
+ * server or a client needs 0.
+ */
+export function placeOfKey(
+  { list }: Certificates,
+  { key }: PrivateKey,
+): number {
+  return list.findIndex((certificate) => certificate.checkPrivateKey(key));
+}
+
+/** Says that a certificate is not valid at a time (ms since 1970), if so. */
+export function validityFault(
+  { validFrom, validTo }: Pick<X509Certificate, "validFrom" | "validTo">,
+  now: number,
+): string | undefined {
+  if (Date.parse(validTo) < now) return `expired on ${day(validTo)}`;
+  if (Date.parse(validFrom) > now) {
+    return `is not valid before ${day(validFrom)}`;
+  }
+  return undefined;
+}
+
+function day(date: string): string {
+  return new Date(date).toISOString().slice(0, 10);
+}
+
+function holdsNo(label: string): string {
+  return `holds no PEM: write -----BEGIN ${label}----- and so on`;
+}
+
+interface Block {
+  readonly label: string;
+  readonly pem: string;
+}
+
+function joined(blocks: readonly Block[]): string {
+  return blocks.map(({ pem }) => `${pem}\n`).join("");
+}
+
+/** The blocks of a text; what stands around them is left out. */
+function blocksOf(text: string): Block[] {
+  const blocks: Block[] = [];
+  const [open, dashes] = ["-----BEGIN ", "-----"];
+  for (let start = text.indexOf(open); start >= 0;) {
+    const labelEnd = text.indexOf(dashes, start + open.length);
+    if (labelEnd < 0) break;
+    const label = text.slice(start + open.length, labelEnd);
+    const mark = `-----END ${label}-----`;
+    const end = text.indexOf(mark, labelEnd);
+    // Cut off: a reader is told of the block, and finds that it cannot be read.
+    const stop = end < 0 ? text.length : end + mark.length;
+    blocks.push({ label, pem: text.slice(start, stop) });
+    start = text.indexOf(open, stop);
+  }
+  return blocks;
+}

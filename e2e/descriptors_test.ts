@@ -1,0 +1,185 @@
+/**
+ * A process that has run out of file descriptors: what it cannot ask is not the
+ * fault of those that it cannot ask.
+ *
+ * While clients held all descriptors each probe failed for want of one, and all
+ * backends were taken down. They came back as slowly as from a real failure.
+ *
+ * @module
+ */
+
+import assert from "node:assert/strict";
+import { ADMIN_ENV, adminUrl, portOf } from "./harness/admin.ts";
+import { rawBackend } from "./harness/backend.ts";
+import { RawConnection, requestText } from "./harness/client.ts";
+import { type ProxyProcess, startProxy } from "./harness/proxy.ts";
+import { forBoth, skippedWithout } from "./harness/suite.ts";
+import { delay, until } from "./harness/wait.ts";
+import { ASKING } from "./websocket/raw.ts";
+
+const LONG = 20_000;
+
+const options = Deno.build.os === "linux"
+  ? { ...skippedWithout("prlimit"), timeoutMs: 90_000 }
+  : { skip: "no prlimit here" };
+
+/** Lets a running process open so many descriptors more than it has. */
+async function leave(proxy: ProxyProcess, more: number): Promise<void> {
+  const open = new Set(
+    Array.from(
+      Deno.readDirSync(`/proc/${proxy.pid}/fd`),
+      ({ name }) => Number(name),
+    ),
+  );
+  // The limit is for the number of a new one, which is the lowest that is free.
+  let most = 0;
+  for (let free = 0; free < more; most++) if (!open.has(most)) free++;
+  const { success } = await new Deno.Command("prlimit", {
+    args: ["--pid", String(proxy.pid), `--nofile=${most}:${most}`],
+    stdout: "null",
+    stderr: "null",
+  }).output();
+  assert.ok(success);
+}
+
+/** A folder that is gone at the end. */
+async function temporary() {
+  const path = await Deno.makeTempDir({ prefix: "sluice-" });
+  return {
+    path,
+    [Symbol.asyncDispose]: () => Deno.remove(path, { recursive: true }),
+  };
+}
+
+/** Clients that hold on to what they have until they are let go. */
+class Holders implements AsyncDisposable {
+  readonly #connections: RawConnection[] = [];
+
+  static async of(proxy: ProxyProcess, count: number): Promise<Holders> {
+    const holders = new Holders();
+    for (let i = 0; i < count; i++) {
+      try {
+        holders.#connections.push(await RawConnection.connect(proxy.port));
+      } catch {
+        // Deno's server ends when it cannot accept, and listens anew.
+      }
+    }
+    return holders;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    for (const connection of this.#connections.splice(0)) {
+      await connection.close();
+    }
+  }
+}
+
+forBoth(
+  "clients that hold all descriptors take no backend down",
+  options,
+  async (runtime) => {
+    await using a = await rawBackend();
+    // By name: looked up without a descriptor it "is not found", or "refused".
+    await using b = await rawBackend();
+    const named = `http://localhost:${b.port}`;
+    await using folder = await temporary();
+    const file = `${folder.path}/backends`;
+    await Deno.writeTextFile(file, `${a.url}\n${named}\n`);
+    await using proxy = await startProxy(runtime, {
+      permissions: [`--allow-read=${folder.path}`],
+      env: {
+        BACKENDS_FILE: file,
+        ...ADMIN_ENV,
+        HEALTH_INTERVAL: "300ms",
+        HEALTH_TIMEOUT: "290ms",
+        EJECT_AFTER: "2",
+        EJECT_TIME: "1m",
+      },
+    });
+    // One that is connected already, and asks while there is nothing left.
+    await using client = await RawConnection.connect(proxy.port);
+    assert.equal((await client.request(requestText("GET", "/"))).status, 200);
+    const admin = portOf(await adminUrl(proxy));
+    await using operator = await RawConnection.connect(admin);
+    const metrics = async () => {
+      const answer = await operator.request(
+        requestText("GET", "/metrics", { host: "localhost" }),
+      );
+      return answer.status;
+    };
+    assert.equal(await metrics(), 200);
+    await leave(proxy, 6);
+    {
+      await using _holders = await Holders.of(proxy, 40);
+      await proxy.waitForLine(
+        /probes cannot be made \(this process is out/,
+        LONG,
+      );
+      // Ten intervals, of which three failures were enough.
+      const end = performance.now() + 3_000;
+      while (performance.now() < end) {
+        const { status } = await client.request(requestText("GET", "/"));
+        assert.ok([200, 502, 503].includes(status), String(status));
+        await delay(100);
+      }
+      const upgrade = await client.request(
+        requestText("GET", "/", { headers: ASKING }),
+      );
+      assert.ok([200, 502, 503].includes(upgrade.status));
+      await proxy.waitForLine(/BACKENDS_FILE cannot be read .* stay as they/);
+      assert.equal(await metrics(), 200);
+    }
+    // All is well as soon as they have left.
+    const seen = [a.probes.length, b.probes.length];
+    await until(
+      () => a.probes.length > seen[0]! + 2 && b.probes.length > seen[1]! + 2,
+      {
+        timeoutMs: LONG,
+        what: () => `probes to come again: ${proxy.log}`,
+      },
+    );
+    const before = [a.requests.length, b.requests.length];
+    for (let i = 0; i < 10; i++) {
+      assert.equal((await client.request(requestText("GET", "/"))).status, 200);
+    }
+    assert.deepEqual(
+      [a.requests.length - before[0]!, b.requests.length - before[1]!],
+      [5, 5],
+    );
+    assert.doesNotMatch(proxy.log, /is down|is ejected/);
+    const lines = proxy.stderr.filter((line) =>
+      line.includes("cannot be made")
+    );
+    assert.equal(lines.length, 1, proxy.log);
+    await Deno.writeTextFile(file, a.url);
+    await proxy.waitForLine(/BACKENDS_FILE read: 1 backend /);
+  },
+);
+
+forBoth(
+  "the first request of all may come when no descriptor is left",
+  options,
+  async (runtime) => {
+    // Bun starts the thread that makes its requests with the first of them, and
+    // ends the process if it finds no descriptor then. Probes come first, where
+    // there are any.
+    await using backend = await rawBackend();
+    await using proxy = await startProxy(runtime, {
+      env: { BACKENDS: backend.url, HEALTH_PATH: "off" },
+    });
+    await using client = await RawConnection.connect(proxy.port);
+    // Answered by the proxy itself: it has accepted the connection by now.
+    const own = requestText("OPTIONS", "/", {
+      headers: { "Max-Forwards": "0" },
+    });
+    assert.equal((await client.request(own)).status, 204);
+    await leave(proxy, 0);
+    {
+      await using _holders = await Holders.of(proxy, 5);
+      const starved = await client.request(requestText("GET", "/"));
+      assert.equal(starved.status, 503, proxy.log);
+      assert.equal(backend.requests.length, 0);
+    }
+    assert.equal(proxy.exited, undefined);
+  },
+);

@@ -1,0 +1,6 @@
+import { earlyRefusals, earlyTimeouts, earlyUnavailable } from "./early.ts";
+import { wireTests } from "./tests.ts";
+
+wireTests(earlyRefusals);
+wireTests(earlyUnavailable);
+wireTests(earlyTimeouts);

@@ -1,0 +1,4 @@
+import { noHttp } from "./no_http.ts";
+import { wireTests } from "./tests.ts";
+
+wireTests(noHttp);

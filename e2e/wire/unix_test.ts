@@ -1,0 +1,4 @@
+import { wireTests } from "./tests.ts";
+import { unix } from "./unix.ts";
+
+wireTests(unix);

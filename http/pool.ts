@@ -1,0 +1,218 @@
+/**
+ * The connections to one backend: which request goes on which.
+ *
+ * The one that was used last is used first, so that those a burst has left over
+ * become old and are given back.
+ *
+ * @module
+ */
+
+import type { Chunk } from "./bytes.ts";
+import { type Answer, Call, type ClientRequest, Unanswered } from "./call.ts";
+import {
+  Connection,
+  type ConnectionOwner,
+  type CountingSocket,
+} from "./connection.ts";
+
+/** Opens a connection; the signal ends the attempt. */
+export type Connect = (signal: AbortSignal) => Promise<CountingSocket>;
+
+/** What the connections to all backends share. */
+export interface Shared {
+  /** Bytes up to which an answer of declared length is waited for whole. */
+  readonly wholeUpTo: number;
+  /** Whether an upload may go on behind the end of its answer. */
+  readonly lingers: boolean;
+  /** A clock that is cheap to look at; it runs while anything is watched. */
+  readonly tick: number;
+  /** How fast that runs. */
+  readonly ticksASecond: number;
+  /** Has a pool swept at each tick until it has nothing left to sweep. */
+  watch(pool: Pool): void;
+  /** Room for so many bytes at least, and a small body behind them. */
+  takeRoom(bytes: number): Chunk;
+  /** Takes room back. */
+  giveRoom(room: Chunk): void;
+  /** Tells a connection in a moment that it has gathered long enough. */
+  gathers(connection: Connection): void;
+}
+
+/** Idle connections that are kept to one backend. */
+const MOST_IDLE = 1024;
+
+/** Ticks for which an upload goes on behind the end of its answer. */
+const LINGER_TICKS = 2;
+
+/** The connections to one backend. */
+export class Pool implements ConnectionOwner {
+  readonly wholeUpTo: number;
+  readonly #shared: Shared;
+  readonly #connect: Connect;
+  readonly #open = new Set<Connection>();
+  /** The one used last is last. */
+  #idle: Connection[] = [];
+  /** Those whose upload goes on, by the tick at which that is enough. */
+  readonly #lingering = new Map<Connection, number>();
+  #watched = false;
+  #retired = false;
+  #closed: Error | undefined;
+
+  /** Makes a pool without connections. */
+  constructor(shared: Shared, connect: Connect) {
+    this.wholeUpTo = shared.wholeUpTo;
+    this.#shared = shared;
+    this.#connect = connect;
+  }
+
+  /** Connections that are open. */
+  get size(): number {
+    return this.#open.size;
+  }
+
+  /** Connections that are open and carry no request. */
+  get idle(): number {
+    return this.#idle.length;
+  }
+
+  /**
+   * Sends a request.
+   *
+   * @returns Its answer. Rejects with {@linkcode Unanswered}, or with the
+   * reason of its signal.
+   */
+  send(request: ClientRequest): Promise<Answer> {
+    return new Promise((resolve, reject) => {
+      const { signal } = request;
+      if (signal.aborted) return reject(signal.reason);
+      const call = new Call(request, resolve, reject);
+      const idle = request.alone === true ? undefined : this.#take();
+      if (idle === undefined) this.#fresh(call);
+      else this.#begin(idle, call);
+    });
+  }
+
+  /** Closes what is idle, and keeps no connection from now on. */
+  retire(): void {
+    this.#retired = true;
+    const idle = this.#idle;
+    this.#idle = [];
+    for (const connection of idle) connection.close(RETIRED);
+  }
+
+  /** Ends every connection at once, with what it carries. */
+  close(why: Error): void {
+    this.#closed = why;
+    for (const connection of this.#open) connection.close(why);
+  }
+
+  /** Ends what is too old. Says whether anything is left to look at. */
+  sweep(): boolean {
+    const { tick } = this.#shared;
+    const old = this.#idle.filter(({ until }) => tick >= until);
+    if (old.length > 0) {
+      this.#idle = this.#idle.filter(({ until }) => tick < until);
+      for (const connection of old) connection.close(TOO_OLD);
+    }
+    for (const [connection, until] of this.#lingering) {
+      if (tick >= until) connection.close(TOO_OLD);
+    }
+    return this.#watched = this.#idle.length > 0 || this.#lingering.size > 0;
+  }
+
+  takeRoom(bytes: number): Chunk {
+    return this.#shared.takeRoom(bytes);
+  }
+
+  giveRoom(room: Chunk): void {
+    this.#shared.giveRoom(room);
+  }
+
+  gathers(connection: Connection): void {
+    this.#shared.gathers(connection);
+  }
+
+  parked(connection: Connection, seconds: number): void {
+    if (this.#retired || this.#idle.length >= MOST_IDLE) {
+      connection.close(RETIRED);
+      return;
+    }
+    const { tick, ticksASecond } = this.#shared;
+    connection.until = tick + seconds * ticksASecond;
+    this.#idle.push(connection);
+    this.#watch();
+  }
+
+  lingers(connection: Connection): boolean {
+    if (!this.#shared.lingers) return false;
+    this.#lingering.set(connection, this.#shared.tick + LINGER_TICKS);
+    this.#watch();
+    return true;
+  }
+
+  gone(connection: Connection): void {
+    this.#open.delete(connection);
+    this.#lingering.delete(connection);
+    const at = this.#idle.lastIndexOf(connection);
+    if (at >= 0) this.#idle.splice(at, 1);
+  }
+
+  again(call: Call, sent: boolean): boolean {
+    call.sent ||= sent;
+    if (this.#closed !== undefined || call.begun) return false;
+    if (call.sent && !call.request.repeatable) return false;
+    this.#fresh(call);
+    return true;
+  }
+
+  #take(): Connection | undefined {
+    const { tick } = this.#shared;
+    for (;;) {
+      const idle = this.#idle.pop();
+      if (idle === undefined || tick < idle.until) return idle;
+      idle.close(TOO_OLD);
+    }
+  }
+
+  /** Sends a request on a connection that is opened for it. */
+  async #fresh(call: Call): Promise<void> {
+    const { signal } = call.request;
+    let socket: CountingSocket;
+    try {
+      socket = await this.#connect(signal);
+    } catch (error) {
+      call.reject(
+        signal.aborted
+          ? signal.reason
+          : new Unanswered("unconnected", call.sent, error),
+      );
+      return;
+    }
+    if (signal.aborted || this.#closed !== undefined) {
+      socket.destroy();
+      call.reject(signal.aborted ? signal.reason : this.#closed);
+      return;
+    }
+    const connection = new Connection(socket, this);
+    this.#open.add(connection);
+    this.#begin(connection, call);
+  }
+
+  #begin(connection: Connection, call: Call): void {
+    try {
+      connection.begin(call);
+    } catch (error) {
+      connection.close(error);
+      call.reject(new Unanswered("unsendable", call.sent, error));
+    }
+  }
+
+  #watch(): void {
+    if (this.#watched) return;
+    this.#watched = true;
+    this.#shared.watch(this);
+  }
+}
+
+const RETIRED = new Error("Cannot keep the connection: it is not needed");
+const TOO_OLD = new Error("Cannot keep the connection: it is too old");

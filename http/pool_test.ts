@@ -1,0 +1,264 @@
+import assert from "node:assert/strict";
+import { ClientRig, textOf } from "../testing/client_rig.ts";
+import { settle } from "../testing/clock.ts";
+import { type Answer, Unanswered } from "./call.ts";
+
+const OK = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
+
+/** Sends a request and has it answered; gives the connection's place. */
+async function answered(
+  rig: ClientRig,
+  { text = OK, ...request }: { text?: string; alone?: boolean } = {},
+): Promise<number> {
+  const before = rig.connections.map(({ written }) => written);
+  const { answer } = await rig.send(request);
+  const at = rig.connections.findIndex(({ written }, i) =>
+    written !== (before[i] ?? "")
+  );
+  rig.connections[at]!.receive(text);
+  assert.equal(await textOf(await answer), "ok");
+  return at;
+}
+
+async function failure(answer: Promise<Answer>): Promise<Unanswered> {
+  const error = await answer.then(
+    () => assert.fail("There is an answer"),
+    (error: unknown) => error,
+  );
+  assert.ok(error instanceof Unanswered, String(error));
+  return error;
+}
+
+Deno.test("Pool carries one request at a time on a connection, and then the next", async () => {
+  const rig = new ClientRig();
+  const first = await rig.send();
+  const second = await rig.send();
+  assert.equal(rig.connections.length, 2);
+  rig.connections[0]!.receive(OK);
+  rig.connections[1]!.receive(OK);
+  await Promise.all([first.answer, second.answer]);
+  for (let i = 0; i < 5; i++) await answered(rig);
+  assert.equal(rig.connections.length, 2);
+});
+
+Deno.test("Pool takes the connection that was used last, so that the others become old", async () => {
+  const rig = new ClientRig();
+  const calls = [await rig.send(), await rig.send(), await rig.send()];
+  for (const at of [1, 2, 0]) rig.connections[at]!.receive(OK);
+  await Promise.all(calls.map(({ answer }) => answer));
+  for (let i = 0; i < 9; i++) {
+    await rig.clock.advance(1_000);
+    assert.equal(await answered(rig), 0);
+  }
+  assert.deepEqual(
+    rig.connections.map(({ destroyed }) => destroyed),
+    [false, true, true],
+  );
+});
+
+Deno.test("Pool gives an idle connection back after 4 s, or earlier if the backend says so", async () => {
+  for (
+    const [field, keptMs, gone] of [
+      ["", 3_000, 4_000],
+      ["Keep-Alive: timeout=5, max=100\r\n", 3_000, 4_000],
+      ["Keep-Alive: max=9, timeout=2\r\n", 1_000, 2_000],
+      ["Keep-Alive: timeout=1\r\n", 0, 1_000],
+      ["Keep-Alive: timeout=0\r\n", -1, 0],
+      ["Keep-Alive: timeout=later\r\n", 3_000, 4_000],
+      ["Connection: close\r\n", -1, 0],
+    ] as const
+  ) {
+    const rig = new ClientRig();
+    const text = OK.replace("\r\n", `\r\n${field}`);
+    await answered(rig, { text });
+    if (keptMs >= 0) {
+      await rig.clock.advance(keptMs);
+      assert.equal(rig.last.destroyed, false, field);
+      await rig.clock.advance(gone - keptMs);
+    }
+    assert.equal(rig.last.destroyed, true, field);
+    // No timer is left behind.
+    await rig.clock.advance(1_000);
+    assert.equal(rig.clock.pending, 0, field);
+    await answered(rig);
+    assert.equal(rig.connections.length, 2, field);
+  }
+});
+
+Deno.test("Pool watches idle connections: one that has ended is not used", async () => {
+  for (const error of [undefined, new Error("reset")]) {
+    const rig = new ClientRig();
+    await answered(rig);
+    assert.equal(rig.pool.idle, 1);
+    rig.last.finish(error);
+    assert.equal(rig.pool.idle, 0);
+    assert.equal(rig.last.destroyed, true);
+    // Also a POST is sent then, since nothing of it was lost.
+    const { answer } = await rig.send({ method: "POST" });
+    rig.last.receive(OK);
+    assert.equal(await textOf(await answer), "ok");
+  }
+});
+
+Deno.test("Pool never reads bytes that nothing was asked for as an answer", async () => {
+  // Some servers say 408 to an idle connection before they close it.
+  const stray = "HTTP/1.1 408 Request Timeout\r\nContent-Length: 0\r\n\r\n";
+  for (
+    const send of [
+      (rig: ClientRig) => rig.last.receive(OK + stray),
+      (rig: ClientRig) => {
+        rig.last.receive(OK);
+        rig.last.receive(stray);
+      },
+      (rig: ClientRig) => {
+        rig.last.receive(OK);
+        rig.last.receive("\r\n");
+      },
+      // Behind a body that comes after its head, and behind the last chunk.
+      (rig: ClientRig) => {
+        rig.last.receive(OK.slice(0, -1));
+        rig.last.receive(`k${stray}`);
+      },
+      (rig: ClientRig) =>
+        rig.last.receive(
+          "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n" +
+            `2\r\nok\r\n0\r\n\r\n${stray}`,
+        ),
+      (rig: ClientRig) => {
+        rig.last.receive(
+          "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok",
+        );
+        rig.last.receive(`\r\n0\r\n\r\n${stray}`);
+      },
+    ]
+  ) {
+    const rig = new ClientRig();
+    const { answer } = await rig.send();
+    send(rig);
+    assert.equal(await textOf(await answer), "ok");
+    assert.equal(rig.last.destroyed, true, String(send));
+    await answered(rig);
+    assert.equal(rig.connections.length, 2);
+  }
+});
+
+Deno.test("Pool gives a request that must be alone a connection of its own, and ends it after", async () => {
+  const rig = new ClientRig();
+  await answered(rig);
+  assert.equal(await answered(rig, { alone: true }), 1);
+  assert.match(rig.last.written, /\r\nConnection: close\r\n/);
+  assert.equal(rig.last.destroyed, true);
+  assert.equal(await answered(rig), 0);
+});
+
+Deno.test("Pool sends a request again, on a new connection, when a kept one died under it", async () => {
+  for (const error of [undefined, new Error("reset")]) {
+    const rig = new ClientRig();
+    await answered(rig);
+    const { answer } = await rig.send({ target: "/again" });
+    rig.last.finish(error);
+    await settle();
+    assert.equal(rig.connections.length, 2);
+    assert.match(rig.last.written, /^GET \/again /);
+    rig.last.receive(OK);
+    assert.equal(await textOf(await answer), "ok");
+  }
+});
+
+Deno.test("Pool sends a request again once, and not when a byte of an answer has come", async () => {
+  const rig = new ClientRig();
+  await answered(rig);
+  const { answer } = await rig.send();
+  rig.last.finish();
+  await settle();
+  rig.last.finish();
+  assert.equal((await failure(answer)).reason, "ended");
+  assert.equal(rig.connections.length, 2);
+
+  await answered(rig);
+  const begun = await rig.send();
+  rig.last.receive("H");
+  rig.last.finish();
+  assert.equal((await failure(begun.answer)).sent, true);
+  assert.equal(rig.connections.length, 3);
+});
+
+Deno.test("Pool never sends twice what may change something", async () => {
+  const rig = new ClientRig();
+  await answered(rig);
+  const { answer } = await rig.send({
+    method: "POST",
+    whole: new Uint8Array(3),
+  });
+  rig.last.finish();
+  const error = await failure(answer);
+  assert.equal(error.sent, true);
+  assert.equal(rig.connections.length, 1);
+});
+
+Deno.test("Pool sends any request elsewhere of which certainly nothing was sent", async () => {
+  // The kept connection was reset, and the kernel takes nothing any more.
+  const rig = new ClientRig();
+  await answered(rig);
+  rig.last.deaf = true;
+  const { answer } = await rig.send({
+    method: "POST",
+    whole: new Uint8Array(3),
+  });
+  const first = rig.last;
+  first.finish(new Error("reset"));
+  await settle();
+  assert.equal(rig.connections.length, 2);
+  assert.match(rig.last.written, /^POST /);
+  rig.last.receive(OK);
+  assert.equal(await textOf(await answer), "ok");
+  assert.doesNotMatch(first.written, /POST/);
+
+  // A new connection that does so is no reason to try yet another one.
+  rig.last.finish();
+  rig.opened = (connection) => connection.deaf = true;
+  const { answer: second } = await rig.send({ method: "POST" });
+  rig.last.finish(new Error("reset"));
+  assert.equal((await failure(second)).sent, false);
+});
+
+Deno.test("Pool does not forget that a request was sent when no second connection is made", async () => {
+  const rig = new ClientRig();
+  await answered(rig);
+  const { answer } = await rig.send();
+  rig.refusal = new Error("refused");
+  rig.last.finish();
+  const error = await failure(answer);
+  assert.equal(error.reason, "unconnected");
+  assert.equal(error.sent, true);
+});
+
+Deno.test("Pool keeps a bounded number of idle connections", async () => {
+  const rig = new ClientRig();
+  const calls = await Promise.all(
+    Array.from({ length: 1_100 }, () => rig.send()),
+  );
+  for (const connection of rig.connections) connection.receive(OK);
+  await Promise.all(calls.map(({ answer }) => answer));
+  assert.equal(rig.pool.idle, 1_024);
+  assert.equal(rig.pool.size, 1_024);
+});
+
+Deno.test("Client.retire() closes what is idle at once, and the rest when it has been used", async () => {
+  const rig = new ClientRig();
+  await answered(rig);
+  const { answer } = await rig.send();
+  const busy = rig.last;
+  const other = await rig.send();
+  rig.last.receive(OK);
+  await other.answer;
+  rig.client.retire(rig.pool);
+  assert.equal(rig.last.destroyed, true);
+  assert.equal(busy.destroyed, false);
+  busy.receive(OK);
+  assert.equal(await textOf(await answer), "ok");
+  assert.equal(busy.destroyed, true);
+  assert.equal(rig.pool.size, 0);
+  await rig.clock.advance(1_000);
+  assert.equal(rig.clock.pending, 0);
+});

@@ -1,0 +1,125 @@
+/**
+ * `--check`: each backend is asked once, and the answer is a table, hints, and what
+ * the program may be confined to.
+ *
+ * @module
+ */
+
+import { Backend } from "../balancer.ts";
+import { urlHost } from "../base/text.ts";
+import type { UsableConfig } from "../config/config.ts";
+import { withoutQuery } from "../config/fault.ts";
+import { FOREIGN_VARIABLES } from "../config/foreign.ts";
+import type { Listener } from "../config/listener.ts";
+import { checkedOption } from "../config/option.ts";
+import { PROXY_VARIABLES } from "../config/no_proxy.ts";
+import { listenersOf } from "../config/read_backends.ts";
+import type { BackendOptions } from "../config/options.ts";
+import { SETTING_NAMES } from "../config/settings.ts";
+import {
+  type CheckRules,
+  checkText,
+  isWell,
+  permissionText,
+} from "./check_text.ts";
+import { checkBackend, type CheckResult } from "./check_backend.ts";
+import { env, writeLine, writeText } from "../runtime/process.ts";
+import { systemLookup } from "../runtime/lookup.ts";
+import { transportFor } from "../runtime/runtime.ts";
+import { programFolder, workersOf } from "../runtime/sharing.ts";
+import { systemClock } from "../base/clock.ts";
+import { statusMatcher } from "./health.ts";
+import { VERSION } from "./version.ts";
+
+const USER_AGENT = `sluice/${VERSION}`;
+
+/** Asks each backend once and says what it heard; the exit code. */
+export async function check(
+  config: UsableConfig,
+  files: readonly string[],
+): Promise<0 | 1> {
+  const health = config.proxy.health || {};
+  const path = config.proxy.health === false
+    ? "/"
+    : checkedOption("HEALTH_PATH", health.path) || "/";
+  const rules: CheckRules = {
+    path: withoutQuery(path),
+    host: health.host,
+    probes: config.proxy.health !== false,
+    passes: statusMatcher(checkedOption("HEALTH_STATUS", health.status)),
+    lenient: health.path === undefined,
+  };
+  const listed: readonly BackendOptions[] = config.proxy.backends;
+  const backends = listed.map((init) => new Backend(init));
+  const results = await found(config, backends, path);
+  writeText("out", checkText(results, rules));
+  for (const line of remarks(config)) writeLine("out", line);
+  const { serve } = config;
+  const many = workersOf(checkedOption("WORKERS", serve.workers)) > 1;
+  const folder = many ? programFolder() : undefined;
+  writeText(
+    "out",
+    permissionText({
+      listens: listenersOf(serve).map((one) => address(one, many)),
+      backends,
+      // What a name will stand for cannot be said now.
+      anywhere: listed.some(({ resolve }) => resolve === true),
+      variables: [
+        ...SETTING_NAMES.filter((name) => env(name)),
+        ...FOREIGN_VARIABLES,
+      ],
+      files: folder === undefined ? files : [...files, folder],
+      byFetch: config.proxy.transport === "fetch",
+      sharesTls: many && serve.tls !== undefined,
+    }),
+  );
+  return results.every((one) => isWell(one, rules)) ? 0 : 1;
+}
+
+/** What each backend has to say. */
+async function found(
+  { proxy }: UsableConfig,
+  backends: readonly Backend[],
+  path: string,
+): Promise<CheckResult[]> {
+  const health = proxy.health || {};
+  const timeoutMs = checkedOption("HEALTH_TIMEOUT", health.timeoutMs);
+  const transport = transportFor(checkedOption("TRANSPORT", proxy.transport), {
+    tls: proxy.backendTls,
+    userAgent: USER_AGENT,
+    connectTimeoutMs: timeoutMs,
+    clock: systemClock,
+  });
+  const results = await Promise.all(
+    backends.map((backend) =>
+      checkBackend(backend, {
+        transport,
+        lookup: systemLookup,
+        path,
+        host: health.host,
+        timeoutMs,
+        userAgent: USER_AGENT,
+      })
+    ),
+  );
+  transport.close();
+  return results;
+}
+
+/** What is odd about the settings themselves. */
+function remarks({ warnings }: UsableConfig): string[] {
+  const lines = [...warnings];
+  const diverting = PROXY_VARIABLES.filter((name) => env(name));
+  if (diverting.length > 0) {
+    const names = diverting.join(", ");
+    lines.push(`${names}: is set; NO_PROXY keeps these backends from it`);
+  }
+  return lines.length > 0 ? ["", ...lines] : lines;
+}
+
+/** Where it listens, as a permission names it. */
+function address({ host, port, isAdmin }: Listener, many: boolean): string {
+  const name = urlHost(host);
+  // A free port is found before workers listen on it, and is not known now.
+  return port === 0 && many && !isAdmin ? name : `${name}:${port}`;
+}

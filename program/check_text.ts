@@ -1,0 +1,231 @@
+/**
+ * `--check`: what each backend answers right now, what is odd about it, and what
+ * the program may be confined to.
+ *
+ * Asking is done elsewhere: what came of it is turned into words here, by pure
+ * functions.
+ *
+ * @module
+ */
+
+import type { Backend } from "../balancer.ts";
+import { plain } from "../base/text.ts";
+import { adviceOn, passesLeniently } from "../health.ts";
+import type { CheckResult } from "./check_backend.ts";
+
+/** What an answer is measured by. */
+export interface CheckRules {
+  /** Path that is asked for, as it is shown; `/` when there are no probes. */
+  path: string;
+  /** The `Host` that is sent, where it is not the backend's own. */
+  host?: string | undefined;
+  /** Whether probes are made at all: without, any answer is good. */
+  probes: boolean;
+  /** Whether a status is a pass. */
+  passes: (status: number) => boolean;
+  /** Whether every status under 500 is a pass, as no path was chosen. */
+  lenient: boolean;
+}
+
+/** Whether a backend would be taken for up. */
+export function isWell({ answer }: CheckResult, rules: CheckRules): boolean {
+  if (answer === undefined) return false;
+  return !rules.probes || rules.passes(answer.status) ||
+    (rules.lenient && passesLeniently(answer.status));
+}
+
+/** The table, and below it a line for whatever is odd. */
+export function checkText(
+  results: readonly CheckResult[],
+  rules: CheckRules,
+): string {
+  const rows = results.map((result) => [
+    named(result.backend),
+    isWell(result, rules) ? "well" : "not well",
+    result.error ?? `status ${result.answer?.status}`,
+    `${result.ms.toFixed(1)} ms`,
+    result.addresses.join(" ") || "-",
+  ]);
+  const table = [["Backend", "", "Answer", "Time", "Address"], ...rows];
+  const widths = [0, 1, 2, 3].map((column) =>
+    Math.max(...table.map((row) => row[column]!.length))
+  );
+  const lines = table.map((row) =>
+    row.map((cell, column) => {
+      const width = widths[column] ?? 0;
+      // Numbers line up at their right.
+      return column === 3 ? cell.padStart(width) : cell.padEnd(width);
+    }).join("  ").trimEnd()
+  );
+  const hints = results.flatMap((result) =>
+    hintsFor(result, rules).map((hint) => `${result.backend.label}: ${hint}`)
+  );
+  return [
+    `GET ${rules.path}${
+      rules.host === undefined ? "" : `, Host ${rules.host}`
+    }`,
+    "",
+    ...lines,
+    ...hints.length ? [""] : [],
+    ...hints,
+  ]
+    .map(plain).join("\n") + "\n";
+}
+
+/** A backend's URL, after its name if it has one. */
+function named({ name, url }: Backend): string {
+  return name === undefined ? url : `${name} ${url}`;
+}
+
+/** What is odd about a backend, and what to do. */
+export function hintsFor(result: CheckResult, rules: CheckRules): string[] {
+  const { backend, answer, addresses } = result;
+  const hints: string[] = [];
+  if (addresses.length > 1) {
+    hints.push(
+      `resolves to ${addresses.length} addresses, of which connections pick ` +
+        "one: write resolve after it to have each as a backend",
+    );
+  }
+  if (answer === undefined) {
+    hints.push(silenceHint(result));
+    return hints;
+  }
+  const { status, headers } = answer;
+  const leniently = isWell(result, rules) && !rules.passes(status);
+  if (rules.probes && (leniently || status === 404)) {
+    hints.push(
+      `answers ${status} on ${rules.path}${
+        leniently ? ", which counts as up" : ""
+      }: ${adviceOn(status)}`,
+    );
+  } else if (!isWell(result, rules)) {
+    hints.push(
+      `status ${status} does not pass: mend it, or set HEALTH_STATUS or HEALTH_PATH`,
+    );
+  }
+  const location = headers.get("location");
+  if (status >= 300 && status <= 399 && location !== null) {
+    const elsewhere = leadsElsewhere(location, backend);
+    hints.push(
+      `redirects to ${location}` +
+        (elsewhere
+          ? ", which is not here: clients would go round the proxy. Perhaps it wants its own Host: set HOST_HEADER=backend"
+          : ": a path that answers by itself tells more"),
+    );
+  }
+  const coding = headers.get("content-encoding");
+  if (coding !== null) {
+    hints.push(
+      `compresses its answers (${coding}): they are passed on as they are`,
+    );
+  }
+  if (/(?:^|,)\s*close\s*(?:,|$)/i.test(headers.get("connection") ?? "")) {
+    hints.push(
+      "closes the connection after each answer: keep-alive on it would spare a handshake a request",
+    );
+  }
+  return hints;
+}
+
+/** What to do about a backend without an answer. */
+function silenceHint({ error = "", errorType }: CheckResult): string {
+  if (errorType !== "tls_certificate_error") {
+    return "gives no answer: is it running, and reachable from here?";
+  }
+  if (/authority's own/.test(error)) {
+    return "Deno takes no certificate with CA:TRUE from a server, not even one " +
+      "in BACKEND_CA: make one with CA:FALSE";
+  }
+  if (/unknown authority/.test(error)) {
+    return "name its authority by BACKEND_CA, and see that the backend sends " +
+      "its whole chain";
+  }
+  return "its certificate has to be made anew, or the backend named otherwise";
+}
+
+/** Whether a redirect names another place than the backend itself. */
+function leadsElsewhere(location: string, backend: Backend): boolean {
+  try {
+    return new URL(location, `${backend.origin}/`).origin !== backend.origin;
+  } catch {
+    return true;
+  }
+}
+
+/** What the program needs to be allowed. */
+export interface Needs {
+  /** Where it listens, as `host:port`. */
+  listens: readonly string[];
+  /** Which backends it connects to. */
+  backends: readonly Backend[];
+  /** Whether it will connect to others that are not known yet. */
+  anywhere: boolean;
+  /** Variables that are read. */
+  variables: readonly string[];
+  /** Files that are read. */
+  files: readonly string[];
+  /** Whether requests are sent by Deno's `fetch`. */
+  byFetch: boolean;
+  /** Whether workers share a port for TLS. */
+  sharesTls: boolean;
+}
+
+/** The narrowest permissions, as flags of `deno run`. */
+export function permissionFlags(needs: Needs): string[] {
+  const { backends, files } = needs;
+  const hosts = [...needs.listens];
+  const sockets: string[] = [];
+  for (const { origin, authority, socketPath } of backends) {
+    if (socketPath !== undefined) sockets.push(socketPath);
+    else if (/:\d+$/.test(authority)) hosts.push(authority);
+    else {
+      hosts.push(`${authority}:${origin.startsWith("https:") ? 443 : 80}`);
+    }
+  }
+  return [
+    "--no-prompt",
+    ...(needs.sharesTls ? ["--unstable-net"] : []),
+    // Through a socket Deno's `fetch` asks for the permission to reach the host
+    // of the URL as well, which is whatever host a client has asked for.
+    ...(needs.anywhere || (needs.byFetch && sockets.length > 0)
+      ? ["--allow-net"]
+      : flag("net", [...hosts, ...sockets.map((path) => `unix:${path}`)])),
+    ...flag("env", needs.variables),
+    // A socket is a file that is read and written.
+    ...flag("read", [...files, ...sockets]),
+    ...flag("write", sockets),
+  ];
+}
+
+/** The permissions as text: the command, and what it means for later. */
+export function permissionText(needs: Needs): string {
+  const flags = permissionFlags(needs);
+  const lines = [
+    "",
+    "The narrowest permissions on Deno:",
+    `deno run ${flags.join(" ")} mod.ts`,
+    "",
+    flags.includes("--allow-net")
+      ? "--allow-net names no hosts, since backends with resolve or unix: need others than can be named."
+      : "A backend that BACKENDS_FILE or the admin API adds later is reached only if --allow-net names it.",
+  ];
+  return lines.map((line) => `${plain(line)}\n`).join("");
+}
+
+function flag(name: string, values: readonly string[]): string[] {
+  if (values.length === 0) return [];
+  // A comma in a path is written twice (Deno), and what a shell would take apart
+  // stands in quotes.
+  const list = unique(values).map((value) => value.replaceAll(",", ",,"));
+  const text = `--allow-${name}=${list.join(",")}`;
+  return [
+    /^[\w@%+=:,./\[\]-]*$/.test(text)
+      ? text
+      : `'${text.replaceAll("'", "'\\''")}'`,
+  ];
+}
+
+function unique(values: readonly string[]): string[] {
+  return [...new Set(values)];
+}

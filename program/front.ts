@@ -1,0 +1,84 @@
+/**
+ * What takes the requests of clients: a listener of this process.
+ *
+ * @module
+ */
+
+import { urlHost } from "../base/text.ts";
+import type { ServeOptions } from "../config/options.ts";
+import type { Served } from "../proxy/guard.ts";
+import { listen } from "../runtime/runtime.ts";
+import {
+  drain,
+  type Drainable,
+  type DrainOptions,
+  Gate,
+} from "../runtime/serve.ts";
+import { isWorker } from "../runtime/sharing.ts";
+import type { Core } from "./core.ts";
+
+/** What takes the requests of clients. */
+export interface Front {
+  port: number;
+  /** Resolves once it listens. */
+  ready: Promise<void>;
+  /** Ends it without losing a request, and the proxy with it. */
+  drain(options: DrainOptions): Promise<void>;
+  /** Ends it at once. */
+  kill(): void;
+}
+
+/** Options of a listener in this process, checked. */
+export interface HereOptions extends ServeOptions {
+  readonly host: string;
+  readonly port: number;
+}
+
+/** Listens in this process. */
+export function serveHere(
+  core: Core,
+  { host, port, tls }: HereOptions,
+): Front {
+  const { forwarder } = core;
+  const served: Served = {
+    scheme: tls === undefined ? "http" : "https",
+    authority: undefined,
+  };
+  const gate = new Gate((request, connection) =>
+    forwarder.handle(request, connection, served)
+  );
+  const listener = listen(gate.handle, {
+    port,
+    host,
+    tls,
+    shared: isWorker(),
+    websocket: core.websocket,
+    log: core.callbacks.log,
+  });
+  served.authority = `${urlHost(host)}:${listener.port}`;
+  const drainable: Drainable = {
+    drain: () => void (core.draining = true),
+    get uploading() {
+      return forwarder.uploading;
+    },
+    get started() {
+      return forwarder.started;
+    },
+    get bridged() {
+      return forwarder.bridged;
+    },
+    goAway: () => forwarder.goAway(),
+    cut: () => forwarder.cut(),
+    stop: core.life.stop,
+  };
+  return {
+    port: listener.port,
+    ready: Promise.resolve(),
+    drain: (options) =>
+      drain(listener, gate, drainable, {
+        ...options,
+        together: core.together,
+      }),
+    kill: () => listener.kill(),
+  };
+}

@@ -1,0 +1,166 @@
+/**
+ * Step 7: what the client is answered with.
+ *
+ * @module
+ */
+
+import type { Backend } from "../balancer.ts";
+import { type Begun, isReading } from "./attempt.ts";
+import type { Chunk, Reading } from "./body.ts";
+import { carriedOn } from "./carry.ts";
+import type { Context } from "./context.ts";
+import type { Exchange } from "./exchange.ts";
+import type { Fields, Read } from "./fields.ts";
+import { responseFields } from "./headers.ts";
+import { answered, judge } from "./judge.ts";
+import { answerWith } from "./own_answer.ts";
+import { Relay } from "./relay.ts";
+import { carriedOf } from "./resume.ts";
+import { explanation, settle } from "./settle.ts";
+import type { Answer } from "./transport.ts";
+import { acceptClient } from "./upgrade.ts";
+import { NO_UPLOAD } from "./upload.ts";
+import { Bridge } from "./bridge.ts";
+import type { Opened } from "./handshake.ts";
+
+/** Answers with what the backend has sent. */
+export function respond(
+  x: Exchange,
+  backend: Backend,
+  answer: Response | Answer,
+  body: Begun,
+  c: Context,
+): Response {
+  const { status, headers } = answer;
+  x.answered = true;
+  x.status = status;
+  answered(x, status, c);
+  if ("forget" in x.upload) x.upload.forget();
+  else x.upload = NO_UPLOAD;
+  if (isReading(body)) relay(x, answer, body, c);
+  const added = addedTo(x, backend, answer, c);
+  const out = asItIs(x, backend, body, added, c) ?? c.server.respond(
+    status,
+    responseFields(
+      headers,
+      c.rules.answerFacts(x, backend, c.hostHeader, added),
+    ),
+    x.relay?.stream ??
+      (body instanceof Response
+        ? body.body as ReadableStream<Chunk> | null
+        : body as Chunk | null),
+    x.method === "HEAD",
+  );
+  // 8. Settle: now, unless the body is relayed.
+  if (x.relay !== undefined) return out;
+  if (body instanceof Uint8Array) {
+    x.bytes = body.byteLength;
+    backend.proven++;
+  }
+  judge(x, status, c);
+  settle(x, c);
+  return out;
+}
+
+/**
+ * The usual answer of `fetch`, as it came, less what concerned its connection.
+ * One to HEAD is made anew: both runtimes would invent a length where it has none.
+ */
+function asItIs(
+  x: Exchange,
+  backend: Backend,
+  body: Begun,
+  added: Fields | undefined,
+  { transport }: Context,
+): Response | undefined {
+  return body instanceof Response && added === undefined &&
+      x.method !== "HEAD" && backend.answer === undefined &&
+      transport.native?.strip?.(body, backend.basePath) === true
+    ? body
+    : undefined;
+}
+
+/** Answers with a 101, and joins the two sides of a WebSocket. */
+export async function join(
+  x: Exchange,
+  backend: Backend,
+  opened: Opened,
+  c: Context,
+): Promise<Response> {
+  x.answered = true;
+  x.status = 101;
+  // From here the bridge owns the connection, whatever happens.
+  const bridge = x.bridge = new Bridge(opened, {
+    maxMessageBytes: c.maxMessageBytes,
+    budget: c.bridges,
+    later: (callback) => c.clock.setTimeout(callback, 0),
+    now: () => c.clock.now(),
+    log: c.log,
+    over: () => {
+      x.bytes = bridge.bytes;
+      settle(x, c);
+    },
+  });
+  answered(x, 101, c);
+  judge(x, 101, c);
+  if (c.goneAway) bridge.goAway();
+  const added = addedTo(x, backend, UPGRADED, c);
+  const answer = await acceptClient(bridge, {
+    server: c.server,
+    request: x.request,
+    connection: x.connection,
+    opened,
+    facts: c.rules.answerFacts(x, backend, c.hostHeader, added),
+    log: c.log,
+  });
+  if (answer instanceof Response) return answer;
+  const type = answer === 499 ? "http_request_error" : "proxy_internal_error";
+  const out = answerWith(x, answer, type, c);
+  bridge.abandon();
+  return out;
+}
+
+/** Hands a body on, and has it carried on if it breaks. */
+function relay(
+  x: Exchange,
+  answer: Response | Answer,
+  source: Reading,
+  c: Context,
+): void {
+  const carried = c.resume
+    ? carriedOf(x.method, x.request.headers, answer)
+    : undefined;
+  const from = carried === undefined
+    ? source
+    : carriedOn(x, source, carried, c);
+  x.relay = new Relay(from, x);
+}
+
+/** Fields that an answer gets from us, if any. */
+function addedTo(
+  x: Exchange,
+  backend: Backend,
+  answer: { readonly headers: Read },
+  c: Context,
+): Fields | undefined {
+  const closing = c.closing();
+  const cookie = c.sticky?.cookie(
+    backend,
+    x.key,
+    c.rules.clientScheme(x.fields, x.peer, x.scheme) === "https",
+    answer,
+  );
+  if (
+    !closing && x.requestId === undefined && !x.explained &&
+    cookie === undefined
+  ) return undefined;
+  const added: Fields = [];
+  if (cookie !== undefined) added.push(["set-cookie", cookie]);
+  if (x.explained) added.push(["server-timing", explanation(x, c)]);
+  if (closing) added.push(["connection", "close"]);
+  if (x.requestId !== undefined) added.push(["x-request-id", x.requestId]);
+  return added;
+}
+
+/** In place of an answer where a WebSocket is granted. */
+const UPGRADED = { headers: new Headers() };

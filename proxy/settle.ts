@@ -1,0 +1,88 @@
+/**
+ * Step 8: a request is over, and is told to those who count and log.
+ *
+ * @module
+ */
+
+import type { Backend } from "../balancer.ts";
+import type { Arrival } from "./admit.ts";
+import type { Context } from "./context.ts";
+import { type Exchange, statusOf } from "./exchange.ts";
+
+/** Notes an attempt, where it will be wanted. */
+export function note(x: Exchange, outcome: string, c: Context): void {
+  if (c.settled === undefined && !x.explained) return;
+  (x.attempts ??= []).push({
+    backend: x.backend!,
+    startedAt: x.attemptAt,
+    ms: c.clock.now() - x.attemptAt,
+    outcome,
+    spanId: x.spanId,
+  });
+}
+
+/** The attempt is over, though the request may go on. */
+export function leave(x: Exchange, c: Context): void {
+  if (x.backend === undefined) return;
+  c.waiting?.left(x);
+  x.backend.leave();
+  x.backend = undefined;
+}
+
+/** The request is over. May be called twice. */
+export function settle(x: Exchange, c: Context): void {
+  if (x.over) return;
+  x.over = true;
+  const { backend } = x;
+  leave(x, c);
+  c.waiting?.over(x);
+  c.inFlight.remove(x);
+  if (x.stream !== undefined) c.streams.remove(x, x.stream);
+  c.meter?.request(statusOf(x), c.clock.now() - x.startedAt);
+  if (c.settled !== undefined) report(x, backend, c);
+}
+
+/** A request is over that never was under way. */
+export function settleRefused(
+  status: number,
+  bytes: number,
+  { request, peer, at }: Arrival,
+  c: Context,
+): void {
+  const ms = c.clock.now() - at;
+  c.meter?.request(status, ms);
+  c.settled?.({
+    client: c.rules.clientAddress(request.headers, peer ?? undefined),
+    method: request.method,
+    target: request.url,
+    status,
+    bytes,
+    ms,
+    backend: undefined,
+    attempts: [],
+    requestId: undefined,
+    traceId: undefined,
+    request,
+  });
+}
+
+/** How a request was answered, for a client that may know. */
+export function explanation(x: Exchange, c: Context): string {
+  return c.explainer!.text(x.attempts ?? [], c.clock.now() - x.startedAt);
+}
+
+function report(x: Exchange, backend: Backend | undefined, c: Context): void {
+  c.settled!({
+    client: c.rules.clientAddress(x.request.headers, x.peer),
+    method: x.method,
+    target: x.target.text,
+    status: statusOf(x),
+    bytes: x.bytes,
+    ms: c.clock.now() - x.startedAt,
+    backend,
+    attempts: x.attempts ?? [],
+    requestId: x.requestId,
+    traceId: x.trace?.id,
+    request: x.request,
+  });
+}

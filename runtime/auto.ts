@@ -1,0 +1,89 @@
+/**
+ * By `fetch`, unless that would change what is said; then over sockets.
+ *
+ * @module
+ */
+
+import type { Backend } from "../balancer.ts";
+import type { ProbeResult } from "../health.ts";
+import { Unanswered } from "../http/call.ts";
+import type { Socket } from "../http/socket.ts";
+import type {
+  Answer,
+  Failure,
+  FetchTransport,
+  Native,
+  Outgoing,
+  Transport,
+} from "../proxy/transport.ts";
+
+/** Chooses for each request. */
+export class AutoTransport implements Transport {
+  readonly native: Native;
+  readonly #fetch: FetchTransport;
+  readonly #sockets: Transport;
+  readonly #changes: (outgoing: Outgoing) => boolean;
+
+  /** Has both; `changes` says whether `fetch` would change a request. */
+  constructor(
+    fetch: FetchTransport,
+    sockets: Transport,
+    changes: (outgoing: Outgoing) => boolean,
+  ) {
+    this.native = fetch.native;
+    this.#fetch = fetch;
+    this.#sockets = sockets;
+    this.#changes = changes;
+  }
+
+  sendsMethod(method: string): boolean {
+    return this.#sockets.sendsMethod(method);
+  }
+
+  send(outgoing: Outgoing): Promise<Response | Answer> {
+    // One more than Bun makes at once would have to wait.
+    return this.#changes(outgoing) || this.#fetch.full?.(outgoing.backend)
+      ? this.#sockets.send(outgoing)
+      : this.#fetch.send(outgoing);
+  }
+
+  classify(error: unknown): Failure {
+    return error instanceof Unanswered
+      ? this.#sockets.classify(error)
+      : this.#fetch.classify(error);
+  }
+
+  warm(): void {
+    this.#fetch.warm?.();
+  }
+
+  probe(
+    backend: Backend,
+    path: string,
+    signal: AbortSignal,
+    host?: string,
+  ): Promise<ProbeResult> {
+    return this.#sockets.probe(backend, path, signal, host);
+  }
+
+  dial(
+    backend: Backend,
+    signal: AbortSignal,
+    limitMs: number,
+  ): Promise<Socket> {
+    return this.#sockets.dial(backend, signal, limitMs);
+  }
+
+  undialled(error: unknown): Failure {
+    return this.#sockets.undialled(error);
+  }
+
+  forget(backend: Backend): void {
+    this.#sockets.forget?.(backend);
+  }
+
+  close(): void {
+    this.#fetch.close();
+    this.#sockets.close();
+  }
+}

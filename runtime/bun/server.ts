@@ -1,0 +1,109 @@
+/**
+ * What Bun's server gives of a request, and what it wants of an answer. Measured
+ * on 1.4.5. Bun's types are not Deno's, so what is used of them is written here.
+ *
+ * @module
+ */
+
+import type { Chunk } from "../../proxy/body.ts";
+import type { Fields } from "../../proxy/fields.ts";
+import type { Server } from "../../proxy/server.ts";
+import type { Acceptance, ClientEvents } from "../../proxy/socket.ts";
+import { lingering } from "./linger.ts";
+import { acceptBun } from "./websocket.ts";
+
+/** What is used of Bun's server, the second argument of a handler. */
+export interface BunServerLike {
+  /** Address of a request's peer; nothing once the request has ended. */
+  requestIP(request: Request): { address: string } | null;
+  /** The port; none for a server on a Unix domain socket. */
+  readonly port?: number | undefined;
+  /** `http` or `https`. */
+  readonly protocol?: string | null;
+  /** Idle limit of one request's connection, in seconds. */
+  timeout(request: Request, seconds: number): void;
+}
+
+/** Bun's server. */
+export class BunServer implements Server {
+  // A complete body goes out with its length; a stream would lose it.
+  readonly wholeUpTo = 256 * 1024;
+
+  peerOf(request: Request, connection: unknown): string | null | undefined {
+    const server = connection as Partial<BunServerLike>;
+    if (server.requestIP === undefined) return undefined;
+    const peer = server.requestIP(request);
+    if (peer !== null) return peer.address;
+    // Gone, unless there never was one.
+    return server.port === undefined ? undefined : null;
+  }
+
+  schemeOf(connection: unknown): string | undefined {
+    return (connection as Partial<BunServerLike> | undefined)?.protocol ??
+      undefined;
+  }
+
+  left(request: Request): boolean {
+    // An upload that the client cut makes `fetch` fail like a lost backend.
+    return request.signal.aborted;
+  }
+
+  respond(
+    status: number,
+    fields: Fields,
+    body: Chunk | ReadableStream<Chunk> | null,
+    head: boolean,
+  ): Response {
+    const has = (wanted: string) => fields.some(([name]) => name === wanted);
+    if (head && !has("content-length")) {
+      // Without either field Bun would say a length of 0.
+      fields.push(["transfer-encoding", "chunked"]);
+    }
+    const given = body instanceof Uint8Array && !has("content-type")
+      ? untyped(body)
+      : body;
+    return new Response(given, { status, headers: fields });
+  }
+
+  parting(
+    request: Request,
+    connection: unknown,
+    response: Response,
+  ): Response {
+    return (connection as Partial<BunServerLike> | undefined)?.requestIP ===
+        undefined
+      ? response
+      : lingering(request, response);
+  }
+
+  release(request: Request, connection: unknown): void {
+    (connection as Partial<BunServerLike> | undefined)?.timeout?.(request, 1);
+  }
+
+  unhurried(request: Request, connection: unknown): void {
+    (connection as Partial<BunServerLike> | undefined)?.timeout?.(request, 0);
+  }
+
+  accept(
+    request: Request,
+    connection: unknown,
+    acceptance: Acceptance,
+    events: ClientEvents,
+  ): Response {
+    return acceptBun(request, connection, acceptance, events);
+  }
+}
+
+/**
+ * Bytes as a stream that is over at once: Bun sends it with its length, if its
+ * high-water mark lets it be buffered whole, and does not call it
+ * `application/octet-stream` where nobody has named a type.
+ */
+function untyped(bytes: Chunk): ReadableStream<Chunk> {
+  return new ReadableStream({
+    start(controller) {
+      controller.enqueue(bytes);
+      controller.close();
+    },
+  }, { highWaterMark: bytes.byteLength + 1 });
+}

@@ -1,0 +1,299 @@
+/**
+ * Sends attempts with Deno's `fetch`, with what its quirks ask for. Measured on
+ * 2.9.6.
+ *
+ * @module
+ */
+
+import type { Backend } from "../../balancer.ts";
+import type { ProbeResult } from "../../health.ts";
+import { readingInto, streamOf } from "../../proxy/body.ts";
+import { type Fields, isResponseDropped } from "../../proxy/fields.ts";
+import { declaredLength, lengthIn } from "../../proxy/framing.ts";
+import { isMapped } from "../../proxy/mapping.ts";
+import type { Socket } from "../../proxy/socket.ts";
+import type {
+  Failure,
+  FetchTransport,
+  Native,
+  Outgoing,
+} from "../../proxy/transport.ts";
+import { Batched } from "../batched.ts";
+import { destinationOf } from "../destination.ts";
+import { denoFailure, probeFailure, socketFailure } from "../failures.ts";
+import type { TransportOptions } from "../transport_options.ts";
+import { connectDeno } from "./connect.ts";
+import { answerLines, Draft } from "./inside.ts";
+import { Sized } from "./sized.ts";
+
+/** How `fetch` takes a client; not part of the Web's `RequestInit`. */
+interface DenoInit extends RequestInit {
+  client?: Deno.HttpClient;
+}
+
+/**
+ * Milliseconds that a connection to a backend is kept without a request: less
+ * than any usual server keeps it (Node ends it after 5 s), since a request that
+ * meets the end of its connection may have been received, and a POST is lost
+ * then. It also gives back what a burst has opened; the default is 90 s.
+ */
+const IDLE_MS = 4_000;
+
+/** Sends attempts with Deno's `fetch`. */
+export class DenoFetch implements FetchTransport {
+  readonly native: Native = {
+    upTo: Infinity,
+    lengthOf,
+    // Of an answer nothing else comes on its connection.
+    reading: (stream, length) => readingInto(stream, length, 0),
+    strip,
+  };
+  readonly #options: TransportOptions;
+  #pooled: Deno.HttpClient | undefined;
+  #single: Deno.HttpClient | undefined;
+  readonly #sockets = new Map<string, Deno.HttpClient>();
+  /** The request that is filled for each attempt through a client, if any can. */
+  readonly #drafts = new Map<Deno.HttpClient, Draft | undefined>();
+
+  constructor(options: TransportOptions = {}) {
+    this.#options = options;
+  }
+
+  forFetch(fields: Fields): Fields {
+    // `fetch` hands a body over as it came if the first line of
+    // `Accept-Encoding` is exactly `identity`, or if there is a `Range` (of whose
+    // answer it could not decode a part); nothing else switches decoding off.
+    // The client's own goes out after it, as a line of its own.
+    let named = false;
+    let raw = false;
+    for (const [name, value] of fields) {
+      if (name === "user-agent") named = true;
+      else if (name === "range") raw = true;
+      else if (name === "accept-encoding") raw ||= /^identity$/i.test(value);
+    }
+    // Deno would name itself. The field cannot be kept away, only emptied.
+    if (!named) fields.push(["user-agent", ""]);
+    if (!raw) fields.unshift(["accept-encoding", "identity"]);
+    return fields;
+  }
+
+  sendsMethod(method: string): boolean {
+    // `fetch` upper-cases the methods that the standard names, so `get` would
+    // leave as `GET`; all others go out letter by letter. TRACK it forbids.
+    return method !== "CONNECT" && method !== "TRACK" &&
+      method === method.toUpperCase();
+  }
+
+  send(outgoing: Outgoing): Promise<Response> {
+    const { backend, payload, whole, method, fields, signal } = outgoing;
+    // A stream also of what is here whole: bytes `fetch` would send again.
+    const stream = whole === undefined ? payload?.stream() : streamOf(whole);
+    const length = whole === undefined ? payload?.length : whole.byteLength;
+    // `fetch` repeats a request by itself when a kept connection dies under it,
+    // unless its body is a stream; and an empty stream would go out as chunked.
+    // On a connection of its own there is nothing to repeat.
+    const client = outgoing.alone || (stream === undefined && outgoing.once)
+      ? this.#clientOnce(backend)
+      : this.#client(backend);
+    const url = backend.socketPath === undefined
+      ? outgoing.url
+      : named(outgoing);
+    const headers = this.forFetch(fields);
+    const draft = this.#draft(client);
+    if (draft !== undefined) {
+      return fetch(draft.filled({
+        method,
+        url,
+        fields: headers,
+        signal,
+        body: stream,
+        length,
+      }));
+    }
+    const init: DenoInit = {
+      method,
+      headers,
+      redirect: "manual",
+      signal,
+      client,
+    };
+    if (stream !== undefined) {
+      init.body = length === undefined ? stream : new Sized(stream, length);
+    }
+    return fetch(url, init);
+  }
+
+  classify(error: unknown): Failure {
+    return denoFailure(error);
+  }
+
+  async probe(
+    backend: Backend,
+    path: string,
+    signal: AbortSignal,
+    host?: string,
+  ): Promise<ProbeResult> {
+    const fields: Fields = [
+      ["host", host ?? backend.authority],
+      ["accept-encoding", "identity"],
+      ["user-agent", this.#options.userAgent ?? "sluice"],
+    ];
+    const url = `${backend.origin}${backend.basePath}${path}`;
+    const init: DenoInit = {
+      redirect: "manual",
+      signal,
+      // A connection of its own: a probe asks whether new ones are taken.
+      client: this.#clientOnce(backend),
+      headers: fields,
+    };
+    try {
+      const response = await fetch(
+        backend.socketPath === undefined
+          ? url
+          : named({ url, backend, fields }),
+        init,
+      );
+      response.body?.cancel().catch(() => {});
+      return { status: response.status };
+    } catch (error) {
+      return probeFailure(denoFailure(error));
+    }
+  }
+
+  async dial(
+    backend: Backend,
+    signal: AbortSignal,
+    limitMs: number,
+  ): Promise<Socket> {
+    const { tls } = this.#options;
+    return new Batched(
+      await connectDeno(destinationOf(backend), { signal, limitMs, tls }),
+    );
+  }
+
+  undialled(error: unknown): Failure {
+    return socketFailure(error);
+  }
+
+  close(): void {
+    this.#pooled?.close();
+    this.#single?.close();
+    for (const client of this.#sockets.values()) client.close();
+    this.#sockets.clear();
+    this.#drafts.clear();
+    this.#pooled = this.#single = undefined;
+  }
+
+  #draft(client: Deno.HttpClient): Draft | undefined {
+    let draft = this.#drafts.get(client);
+    if (draft === undefined && !this.#drafts.has(client)) {
+      draft = Draft.of(client);
+      this.#drafts.set(client, draft);
+    }
+    return draft;
+  }
+
+  #client(backend: Backend): Deno.HttpClient {
+    if (backend.socketPath !== undefined) {
+      return this.#socketClient(backend.socketPath, undefined);
+    }
+    return this.#pooled ??= this.#make({});
+  }
+
+  #clientOnce(backend: Backend): Deno.HttpClient {
+    if (backend.socketPath !== undefined) {
+      return this.#socketClient(backend.socketPath, 0);
+    }
+    return this.#single ??= this.#make({ poolMaxIdlePerHost: 0 });
+  }
+
+  #socketClient(path: string, idle: 0 | undefined): Deno.HttpClient {
+    const key = `${idle ?? ""} ${path}`;
+    let client = this.#sockets.get(key);
+    if (client === undefined) {
+      client = this.#make({
+        proxy: { transport: "unix", path },
+        // A connection is kept for each `Host` that clients have come up with.
+        poolIdleTimeout: SOCKET_IDLE_MS,
+        ...(idle === undefined ? {} : { poolMaxIdlePerHost: idle }),
+      });
+      this.#sockets.set(key, client);
+    }
+    return client;
+  }
+
+  #make(
+    more: Partial<Deno.CreateHttpClientOptions>,
+  ): Deno.HttpClient {
+    const { ca, cert, key } = this.#options.tls ?? {};
+    return Deno.createHttpClient({
+      // Without it a `host` field is ignored without a word.
+      allowHost: true,
+      // One request, one connection at a time: what a kept connection does when
+      // it dies is only known of HTTP/1.1, and Bun speaks no other by default.
+      http2: false,
+      poolIdleTimeout: IDLE_MS,
+      ...(ca === undefined ? {} : { caCerts: [ca] }),
+      ...(cert === undefined || key === undefined ? {} : { cert, key }),
+      ...more,
+    });
+  }
+}
+
+/**
+ * The URL of a request to a Unix domain socket. Deno sends it as the target, in
+ * absolute form, and for a server its authority goes before `Host` (RFC 9112
+ * §3.2.2): so it has to be what `Host` says. A host that passes ours and that
+ * `fetch` would not take, such as `1.2.3.999`, is not the backend's fault.
+ */
+function named(
+  { url, backend, fields }: Pick<Outgoing, "url" | "backend" | "fields">,
+): string {
+  const host = fields.find(([name]) => name === "host")?.[1];
+  const wanted = `http://${host}${url.slice(backend.origin.length)}`;
+  return URL.canParse(wanted) ? wanted : url;
+}
+
+/** Milliseconds that an idle connection to a Unix domain socket is kept. */
+const SOCKET_IDLE_MS = 5_000;
+
+/** The declared length of an answer. */
+function lengthOf(response: Response): number | undefined {
+  const lines = answerLines(response);
+  if (lines === undefined) return lengthIn(response.headers);
+  let coding: string | null = null;
+  let length: string | null = null;
+  for (const [name, value] of lines) {
+    if (name === "content-length") length = value;
+    else if (name === "transfer-encoding") {
+      // A second line is a second coding.
+      coding = coding === null ? value : `${coding}, ${value}`;
+    }
+  }
+  return declaredLength(coding, length);
+}
+
+/** Takes the fields of one connection out of an answer, in place. */
+function strip(response: Response, basePath: string): boolean {
+  if (response.status === 205) return false;
+  const list = answerLines(response);
+  if (list === undefined) return false;
+  const countless = response.status === 204;
+  let drops = 0;
+  for (const [name, value] of list) {
+    if (name === "transfer-encoding" || isMapped(name, basePath)) {
+      return false;
+    }
+    if (countless && name === "content-length") return false;
+    if (
+      name === "connection" && value !== "keep-alive" && value !== "close"
+    ) return false;
+    if (isResponseDropped(name)) drops++;
+  }
+  for (let i = list.length - 1; drops > 0; i--) {
+    if (!isResponseDropped(list[i]![0])) continue;
+    list.splice(i, 1);
+    drops--;
+  }
+  return true;
+}

@@ -1,0 +1,78 @@
+/**
+ * Listens with `Deno.serve`. Measured on 2.9.6.
+ *
+ * @module
+ */
+
+import type { Handler, Listener, ListenOptions } from "../listener.ts";
+import { sharing } from "../sharing.ts";
+
+/** Milliseconds before listening is tried again. */
+const RELISTEN_MS = 50;
+
+/** Options of every listener. */
+const FIXED = {
+  // Said once by the program, when everything is ready.
+  onListen() {},
+  // DENO_SERVE_AUTOMATIC_COMPRESSION in the environment would switch it on.
+  automaticCompression: false,
+  onError: () => new Response("Internal error.\n", { status: 500 }),
+};
+
+/** Listens with `Deno.serve`. */
+export function listenDeno(
+  handler: Handler,
+  { port, host, tls, shared = false, log }: ListenOptions,
+): Listener {
+  let closed = false;
+  let shutting = false;
+  const killed = new AbortController();
+  let server = open(port);
+  const bound = (server.addr as Deno.NetAddr).port;
+
+  function open(on: number): Deno.HttpServer {
+    const { signal } = killed;
+    const own = { ...FIXED, port: on, hostname: host, signal, ...(tls ?? {}) };
+    const given = shared ? sharing(own) : undefined;
+    const opened = Deno.serve(given?.options ?? own, handler);
+    if (given?.shared() === false) {
+      killed.abort();
+      throw new Error("this Deno does not share a port: write WORKERS=1");
+    }
+    // Running out of descriptors ends a server for good, and an uncaught
+    // rejection would end the process too. What it serves already goes on, and
+    // descriptors come back: listen anew.
+    opened.finished.catch((error: unknown) => {
+      if (closed) return;
+      log(`cannot accept connections (${String(error)}): listening anew`);
+      reopen();
+    });
+    return opened;
+  }
+
+  function reopen(): void {
+    setTimeout(() => {
+      if (closed) return;
+      try {
+        server = open(bound);
+      } catch {
+        reopen();
+      }
+    }, RELISTEN_MS);
+  }
+
+  return {
+    port: bound,
+    cutsUploads: true,
+    close() {
+      closed = shutting = true;
+      return server.shutdown();
+    },
+    kill() {
+      closed = true;
+      // A server that is shutting down is no longer there to be aborted: the
+      // attempt ends the process with an uncaught `BadResource`.
+      if (!shutting) killed.abort();
+    },
+  };
+}

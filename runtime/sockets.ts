@@ -1,0 +1,220 @@
+/**
+ * Requests over sockets: Sluice's own HTTP/1.1 client as a transport.
+ *
+ * It says what it is told and adds nothing, knows whether anything was sent, and
+ * follows every body to its end, so all that is here is what the proxy calls a
+ * failure, and where connections come from.
+ *
+ * @module
+ */
+
+import type { Backend } from "../balancer.ts";
+import type { ProbeResult } from "../health.ts";
+import { type Answer as Answered, Unanswered } from "../http/call.ts";
+import { Client } from "../http/client.ts";
+import type { CountingSocket } from "../http/connection.ts";
+import type { Pool } from "../http/pool.ts";
+import type { Socket } from "../http/socket.ts";
+import { AnswerLines } from "../proxy/fields.ts";
+import type {
+  Answer,
+  Failure,
+  Outgoing,
+  Transport,
+} from "../proxy/transport.ts";
+import { Batched } from "./batched.ts";
+import type { Clock } from "../base/clock.ts";
+import {
+  type ConnectOptions,
+  type Destination,
+  destinationOf,
+} from "./destination.ts";
+import { probeFailure, socketFailure } from "./failures.ts";
+
+/** Opens a connection, in a runtime's way. */
+export type Open = (
+  destination: Destination,
+  options: ConnectOptions,
+) => Promise<CountingSocket>;
+
+/** Options for {@linkcode SocketTransport}. */
+export interface SocketTransportOptions {
+  /** Opens connections. */
+  open: Open;
+  /** TLS towards `https:` backends, as PEM text. */
+  tls?: ConnectOptions["tls"];
+  /** Milliseconds to connect, TLS handshake included. */
+  connectTimeoutMs: number;
+  /** What probes say they are. */
+  userAgent: string;
+  /** Bytes up to which an answer of declared length is waited for whole. */
+  wholeUpTo: number;
+  /** Whether an upload goes on for a moment behind the end of its answer. */
+  lingers: boolean;
+  /** Time and timers. */
+  clock: Clock;
+}
+
+/** Sends attempts over sockets. */
+export class SocketTransport implements Transport {
+  readonly #options: SocketTransportOptions;
+  readonly #client: Client;
+  readonly #pools = new Map<Backend, Pool>();
+
+  constructor(options: SocketTransportOptions) {
+    const { clock, wholeUpTo, lingers } = options;
+    this.#options = options;
+    this.#client = new Client({ timers: clock, wholeUpTo, lingers });
+  }
+
+  sendsMethod(method: string): boolean {
+    // After a CONNECT that is granted there would be no HTTP any more.
+    return method !== "CONNECT";
+  }
+
+  send(outgoing: Outgoing): Promise<Answer> {
+    const { backend, url, method, fields, payload, whole, signal } = outgoing;
+    return this.#pool(backend).send({
+      method,
+      // Both runtimes' handlers get a path that is never empty.
+      target: url.slice(backend.origin.length),
+      fields,
+      whole,
+      payload: payload && {
+        reading: payload.reading(),
+        length: payload.length,
+      },
+      repeatable: !outgoing.once,
+      alone: outgoing.alone,
+      signal,
+    }).then(answerOf);
+  }
+
+  classify(error: unknown): Failure {
+    return error instanceof Unanswered
+      ? failureOf(error)
+      : socketFailure(error);
+  }
+
+  async probe(
+    backend: Backend,
+    path: string,
+    signal: AbortSignal,
+    host: string = backend.authority,
+  ): Promise<ProbeResult> {
+    try {
+      const { status, body } = await this.#pool(backend).send({
+        method: "GET",
+        target: backend.basePath + path,
+        fields: [["host", host], ["user-agent", this.#options.userAgent]],
+        repeatable: true,
+        // A probe asks whether new connections are taken.
+        alone: true,
+        signal,
+      });
+      if (body !== null && "read" in body) body.cancel(undefined);
+      return { status };
+    } catch (error) {
+      return probeFailure(this.classify(error));
+    }
+  }
+
+  async dial(
+    backend: Backend,
+    signal: AbortSignal,
+    limitMs: number,
+  ): Promise<Socket> {
+    const { open, tls } = this.#options;
+    const destination = destinationOf(backend);
+    return new Batched(await open(destination, { signal, limitMs, tls }));
+  }
+
+  undialled(error: unknown): Failure {
+    return socketFailure(error);
+  }
+
+  forget(backend: Backend): void {
+    const pool = this.#pools.get(backend);
+    if (pool === undefined) return;
+    this.#pools.delete(backend);
+    this.#client.retire(pool);
+  }
+
+  close(): void {
+    this.#client.close(CLOSED);
+    this.#pools.clear();
+  }
+
+  #pool(backend: Backend): Pool {
+    let pool = this.#pools.get(backend);
+    if (pool === undefined) {
+      const { open, tls, connectTimeoutMs } = this.#options;
+      const destination = destinationOf(backend);
+      pool = this.#client.pool((signal) =>
+        open(destination, { signal, limitMs: connectTimeoutMs, tls })
+      );
+      this.#pools.set(backend, pool);
+    }
+    return pool;
+  }
+}
+
+const CLOSED = new Error("Cannot go on: the proxy was stopped");
+
+function answerOf({ status, fields, body }: Answered): Answer {
+  return { status, headers: new AnswerLines(fields), body };
+}
+
+/** What an error of the client's means. */
+function failureOf({ reason, sent, cause }: Unanswered): Failure {
+  switch (reason) {
+    case "unconnected": {
+      const failure = socketFailure(cause);
+      return sent ? { ...failure, sent } : failure;
+    }
+    case "ended":
+    case "broken":
+      return { ...closedEarly(cause), sent };
+    case "malformed":
+      return { ...INVALID, sent };
+    case "cut":
+      return { ...CUT, sent };
+    case "payload":
+      return { ...UPLOAD, sent };
+    case "unsendable":
+      return { ...UNSENDABLE, sent };
+  }
+}
+
+/** A server that wants a certificate says so behind the handshake in TLS 1.3. */
+function closedEarly(cause: unknown): Omit<Failure, "sent"> {
+  if (cause === undefined) return CLOSED_EARLY;
+  const failure = socketFailure(cause);
+  return failure.type.startsWith("tls_") ? failure : CLOSED_EARLY;
+}
+
+const CLOSED_EARLY = {
+  type: "connection_terminated",
+  fault: "backend",
+  reason: "the connection was closed before the answer",
+} as const;
+const INVALID = {
+  type: "http_protocol_error",
+  fault: "backend",
+  reason: "the answer was not valid HTTP",
+} as const;
+const CUT = {
+  type: "http_response_incomplete",
+  fault: "backend",
+  reason: "a truncated body",
+} as const;
+const UPLOAD = {
+  type: "http_request_error",
+  fault: "client",
+  reason: "the client cut its upload",
+} as const;
+const UNSENDABLE = {
+  type: "proxy_internal_error",
+  fault: "proxy",
+  reason: "the request cannot be said in HTTP/1.1",
+} as const;

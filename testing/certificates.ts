@@ -1,0 +1,77 @@
+/**
+ * A few certificates and keys for unit tests, made once with openssl for a hundred
+ * years. Nothing but these tests trusts them, and their keys are no secret.
+ *
+ * @module
+ */
+
+/** A certificate of its own authority. */
+export const CERT = `-----BEGIN CERTIFICATE-----
+MIIBeDCCAR+gAwIBAgIUT8onKfVBvbBZNtnUVrZdQySwe6UwCgYIKoZIzj0EAwIw
+ETEPMA0GA1UEAwwGdGVzdCAxMCAXDTI2MTEyNjAxMzAxMFoYDzIxMjYxMTAyMDEz
+MDEwWjARMQ8wDQYDVQQDDAZ0ZXN0IDEwWTATBgcqhkjOPQIBBggqhkjOPQMBBwNC
+AAR7tkjEec/e6g9nJ0RY0crwTMfjBsy1hNBww5A3lZ9+0Vw5WST7jgND65HT+5I5
+ZM7kmp0vU2ZKPeLym9ynhYd8o1MwUTAdBgNVHQ4EFgQUAhg+nIIWIlOCGfZOSprH
+dp6ag7UwHwYDVR0jBBgwFoAUAhg+nIIWIlOCGfZOSprHdp6ag7UwDwYDVR0TAQH/
+BAUwAwEB/zAKBggqhkjOPQQDAgNHADBEAiA7PrI32pMh48PpkXXK/+PxM86yY2pk
+7HKPupa5XbhONwIgAMfv+Qj26+N1whO/dAqj0LHJkc2IxtCq5f5EHlhrSkY=
+-----END CERTIFICATE-----
+`;
+
+/** Its key (PKCS #8). */
+export const KEY = `-----BEGIN PRIVATE KEY-----
+MIGHAgEAMBMGByqGSM49AgEGCCqGSM49AwEHBG0wawIBAQQgOY+UQguiHw1FWhY3
+0AuApIVaa/l+nYH488coU9N238ahRANCAAR7tkjEec/e6g9nJ0RY0crwTMfjBsy1
+hNBww5A3lZ9+0Vw5WST7jgND65HT+5I5ZM7kmp0vU2ZKPeLym9ynhYd8
+-----END PRIVATE KEY-----
+`;
+
+/** The same key in the older form (SEC 1). */
+export const KEY_SEC1 = `-----BEGIN EC PRIVATE KEY-----
+MHcCAQEEIDmPlEILoh8NRVoWN9ALgKSFWmv5fp2B+PPHKFPTdt/GoAoGCCqGSM49
+AwEHoUQDQgAEe7ZIxHnP3uoPZydEWNHK8EzH4wbMtYTQcMOQN5WfftFcOVkk+44D
+Q+uR0/uSOWTO5JqdL1NmSj3i8pvcp4WHfA==
+-----END EC PRIVATE KEY-----
+`;
+
+/** The same key under a passphrase (PKCS #8). */
+export const KEY_ENCRYPTED = `-----BEGIN ENCRYPTED PRIVATE KEY-----
+MIHsMFcGCSqGSIb3DQEFDTBKMCkGCSqGSIb3DQEFDDAcBAhqTy5H1rLX/wICCAAw
+DAYIKoZIhvcNAgkFADAdBglghkgBZQMEASoEEA6AtXP1guOhO4doMTXFy9sEgZDC
+8U3oC+JxXDTipsiINo3S59hDfzq3TKzVLwSqsxho5gcF4LM5OVzDFLLkEfbjfVHk
+7tc6el5pCDKkMemCdtCJKMw8wXSb3pbY5aeTgBEYYs+1NBagB2l7VCo9B636dO32
+nkwudidsgWb5DpE07AtJSHm15c6Hhzg3PAckAuXd7bLyFiZm9W0QUIrjAOokOVE=
+-----END ENCRYPTED PRIVATE KEY-----
+`;
+
+/** The same key under a passphrase, in the older form (RFC 1421). */
+export const KEY_SEC1_ENCRYPTED = `-----BEGIN EC PRIVATE KEY-----
+Proc-Type: 4,ENCRYPTED
+DEK-Info: AES-256-CBC,E52993991F088D2AF747F5A1DF273EAF
+
+DVPoVAHBwVriASafe6EGeX/nNRymYN7W6MjvdxNQTP5J8UZN3b0oceVKO9fPVWxb
+jI8/qIHsrNmE+uk4s74yxjFspxm/cpx/5GwYFLJBwZuoxrs9mjjhwnFrLod9oGH0
+Z1S1QSSuaaFmviu6aNq+m0ZgVy5PMMdx1cRWZkPZyFo=
+-----END EC PRIVATE KEY-----
+`;
+
+/** Another certificate. */
+export const OTHER_CERT = `-----BEGIN CERTIFICATE-----
+MIIBeDCCAR+gAwIBAgIUOYMOMC4RlUlco6CNFlgk7V6NY1cwCgYIKoZIzj0EAwIw
+ETEPMA0GA1UEAwwGdGVzdCAyMCAXDTI2MTEyNjAxMzAxMFoYDzIxMjYxMTAyMDEz
+MDEwWjARMQ8wDQYDVQQDDAZ0ZXN0IDIwWTATBgcqhkjOPQIBBggqhkjOPQMBBwNC
+AAT5t5RcMR1nsuvx0sm+0cJ3C2q7WTro4tMd1/E1bioJnnt+b6VhNTc/LOom9UTU
+PQ6g9vbHdyOqg5AZnT4gcqypo1MwUTAdBgNVHQ4EFgQUiZoDMlZtNAqseghiI65B
+spGZqwwwHwYDVR0jBBgwFoAUiZoDMlZtNAqseghiI65BspGZqwwwDwYDVR0TAQH/
+BAUwAwEB/zAKBggqhkjOPQQDAgNHADBEAiBfWRqIW2xW0eiycHbgCXugyEHHd0QO
+ogScdu6vZr6T8wIgLXUUctkD6BNaPxD9VGy4HKfKjTLDU0KDGs8jjQdIWFs=
+-----END CERTIFICATE-----
+`;
+
+/** Its key. */
+export const OTHER_KEY = `-----BEGIN PRIVATE KEY-----
+MIGHAgEAMBMGByqGSM49AgEGCCqGSM49AwEHBG0wawIBAQQgFddMzn0ltJkoFSmF
+BZBfTEcoFC/ZXmla8w7mq7IbVMGhRANCAAT5t5RcMR1nsuvx0sm+0cJ3C2q7WTro
+4tMd1/E1bioJnnt+b6VhNTc/LOom9UTUPQ6g9vbHdyOqg5AZnT4gcqyp
+-----END PRIVATE KEY-----
+`;

@@ -1,0 +1,82 @@
+/**
+ * A prober in a world of its own: what each probe hears is said by the test, and
+ * time moves when it is told to.
+ *
+ * @module
+ */
+
+import { Pool } from "../balancer.ts";
+import {
+  type Probe,
+  Prober,
+  type ProbeResult,
+  type ProberOptions,
+} from "../health.ts";
+import { FakeClock } from "./clock.ts";
+
+export const A = "http://10.0.0.1:3000";
+export const B = "http://10.0.0.2:3000";
+
+/** One probe that was made. */
+export interface Asked {
+  url: string;
+  path: string;
+  at: number;
+  signal: AbortSignal;
+  /** Ends the probe, if it does not end by itself. */
+  end: (result: ProbeResult) => void;
+}
+
+/** What {@linkcode world} gives. */
+export interface World {
+  clock: FakeClock;
+  pool: Pool;
+  prober: Prober;
+  asked: Asked[];
+  log: string[];
+  events: string[];
+  /** What each probe hears; `hang` leaves it open. */
+  hear: (url: string) => ProbeResult | Error | "hang";
+  of(url: string): Asked[];
+}
+
+/** Makes a prober of these backends that has not been started. */
+export function world(
+  options: Partial<ProberOptions> = {},
+  urls: readonly string[] = [A],
+): World {
+  const clock = new FakeClock(500);
+  const pool = new Pool(urls.map((url) => ({ url })));
+  const asked: Asked[] = [];
+  const log: string[] = [];
+  const events: string[] = [];
+  pool.subscribe(({ type, backend }) => events.push(`${type} ${backend?.url}`));
+  const probe: Probe = (backend, path, signal) => {
+    const { promise, resolve } = Promise.withResolvers<ProbeResult>();
+    const { url } = backend;
+    asked.push({ url, path, at: clock.now(), signal, end: resolve });
+    const heard = w.hear(url);
+    if (heard instanceof Error) return Promise.reject(heard);
+    if (heard !== "hang") resolve(heard);
+    return promise;
+  };
+  const w: World = {
+    clock,
+    pool,
+    asked,
+    log,
+    events,
+    hear: () => ({ status: 200 }),
+    of: (url) => asked.filter((one) => one.url === url),
+    prober: new Prober(pool, {
+      probe,
+      clock,
+      intervalMs: 1_000,
+      timeoutMs: 400,
+      random: () => 0.5,
+      log: (line) => log.push(line),
+      ...options,
+    }),
+  };
+  return w;
+}
