@@ -12,9 +12,13 @@
 
 import type { BackendFunction } from "../balancer.ts";
 import type { Clock } from "../base/clock.ts";
-import type { RateLimitKey } from "../proxy/rate_limit.ts";
+import type { RateLimitOptions } from "./rate_limit.ts";
 
-export type { RateLimitContext, RateLimitKey } from "../proxy/rate_limit.ts";
+export type {
+  RateLimitContext,
+  RateLimitKey,
+  RateLimitOptions,
+} from "./rate_limit.ts";
 export type { BackendContext, BackendFunction } from "../balancer.ts";
 
 /** What a look-up has found. */
@@ -171,35 +175,6 @@ export interface BackendTlsOptions {
   readonly cert?: string | undefined;
   /** The client certificate's private key. Goes with `cert`. */
   readonly key?: string | undefined;
-}
-
-/**
- * How often one client may ask: so many requests at once, and then as many again
- * spread over `perMs`. More are answered with 429 and `Retry-After`.
- *
- * ```ts ignore
- * createProxy({
- *   backends,
- *   rateLimit: {
- *     requests: 1_000,
- *     perMs: 60_000,
- *     key: (request, { clientAddress }) =>
- *       request.headers.get("x-api-key") ?? clientAddress,
- *   },
- * });
- * ```
- */
-export interface RateLimitOptions {
-  /** Requests, a whole number from 1 to 1,000,000: also those at once. */
-  readonly requests: number;
-  /** Milliseconds in which they may be made, 1 to 24 h. */
-  readonly perMs: number;
-  /**
-   * Whose requests are counted together: `undefined` for not at all, and 500 if
-   * it throws. Default: the client's address as trusted proxies say it, of IPv6
-   * its first 64 bits; requests that were made in code have none.
-   */
-  readonly key?: RateLimitKey | undefined;
 }
 
 /** Options of a proxy. Only `backends` is required. */

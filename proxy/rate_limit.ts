@@ -11,22 +11,16 @@ import { KeyedHash } from "./keyed_hash.ts";
 import type { Read } from "./fields.ts";
 import { type Rate, RATE_TABLE_BYTES, RateTable } from "./rate_table.ts";
 
-/** What a {@linkcode RateLimitKey} is told of a request. */
-export interface RateLimitContext {
-  /** The client's address as trusted proxies say it, as far as it is known. */
-  readonly clientAddress: string | undefined;
-}
-
 /** Says whose requests are counted together; `undefined` for not at all. */
-export type RateLimitKey = (
+type KeyOf = (
   request: Request,
-  context: RateLimitContext,
+  context: { readonly clientAddress: string | undefined },
 ) => string | undefined;
 
 /** Options for {@linkcode RateLimiter}; the values are checked by its caller. */
 export interface RateLimiterOptions extends Rate {
   /** Whose bucket a request takes from. Default: its client's. */
-  key?: RateLimitKey | undefined;
+  key?: KeyOf | undefined;
   /** The client's address as trusted proxies say it, or `-`. */
   clientAddress: (headers: Read, peer: string | undefined) => string;
   /** Where the buckets are, when others have a part in them. */
@@ -108,7 +102,7 @@ export class RateLimiter {
 
   /** A key of the user's own; one that throws costs its own request a 500. */
   #keyOf(
-    key: RateLimitKey,
+    key: KeyOf,
     request: Request,
     client: string,
   ): string | Refusal | undefined {

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict"; // built in to both runtimes
-import { RateLimiter, type RateLimitKey } from "./rate_limit.ts";
+import { RateLimiter, type RateLimiterOptions } from "./rate_limit.ts";
 
-function limiter(key?: RateLimitKey) {
+function limiter(key?: RateLimiterOptions["key"]) {
   const lines: string[] = [];
   const rates = new RateLimiter({
     requests: 2,
@@ -69,7 +69,7 @@ Deno.test("RateLimiter.refusal() charges a key that throws to its own request", 
   });
   assert.equal(rates.refusal(request, "10.0.0.1", 0)?.status, 500);
   assert.match(lines[0]!, /^rateLimit\.key has failed: .*no such table/);
-  const odd = limiter((() => 5) as unknown as RateLimitKey);
+  const odd = limiter((() => 5) as unknown as RateLimiterOptions["key"]);
   assert.equal(odd.rates.refusal(request, "10.0.0.1", 0)?.status, 500);
   assert.equal(odd.rates.refused, 0);
 });
