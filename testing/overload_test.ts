@@ -118,6 +118,14 @@ Deno.test("overload(): a backend that hangs does not use up the limit for the ot
     assert.ok(summary(seconds, 0, 40).refused <= 0.01, told(seconds));
     assert.ok(summary(seconds, 15, 40).refused <= 0.001, told(seconds));
     assert.ok(summary(seconds, 15, 40).p50 < 50, told(seconds));
+    // With two of them half of all requests hang, and the limit would be theirs.
+    const two = overload({
+      ...COURSES["hung"]!,
+      backends: 2,
+      load: () => 0.35,
+      seed,
+    });
+    assert.ok(summary(two, 0, 40).refused <= 0.001, told(two));
   }
 });
 
