@@ -79,7 +79,7 @@ Deno.test("rateLimit refuses who asks too often, and counts it", async () => {
     assert.equal(await status("192.0.2.1"), wanted);
   }
   assert.equal(await status("192.0.2.2"), 200);
-  // Requests that were made in code are nobody's.
+  // Requests that were made in code have no client.
   for (let i = 0; i < 5; i++) assert.equal(await status(), 200);
   assert.equal(w.metric("sluice_rate_limited_total"), 2);
   await w.clock.advance(5_000);
