@@ -121,11 +121,11 @@ forBoth("RATE_LIMIT answers 429 and says when to come again", async (
     "sluice; error=http_request_denied",
   );
   assert.equal(refused.text, "Too many requests: try again later.\n");
-  // The connection is as good as before, and HEAD is told without a body.
+  // The connection stays open, and HEAD is told without a body.
   const head = await client.request(requestText("HEAD", "/"));
   assert.equal(head.status, 429);
   assert.equal(head.body.length, 0);
-  // So is a body of a request that is refused no reason to end it, if it came.
+  // A request with a body is refused in the same way.
   const post = await rawRequest(
     proxy.port,
     requestText("POST", "/", { body: "x".repeat(1_000) }),
@@ -245,7 +245,7 @@ forBoth(
     assert.equal(await ask("a"), 429);
     assert.equal(await ask("b"), 200);
     for (let i = 0; i < 10; i++) assert.equal(await ask(), 200);
-    // A key that throws costs its own request a 500, and nobody else anything.
+    // A key that throws costs its own request a 500, and no other request.
     assert.equal(await ask("throw"), 500);
     await proxy.waitForLine(/rateLimit\.key has failed: Error: no such key/);
     assert.equal(await ask("b"), 200);

@@ -18,7 +18,7 @@ const groups = new Uint16Array(8);
 /** Hashes a client's address; what is none is taken as a text. */
 export function hashAddress(hash: KeyedHash, address: string): void {
   hash.begin();
-  const v4 = readV4(address, 0);
+  const v4 = readV4(address, 0, address.length);
   if (v4 !== undefined) {
     hash.word(V4);
     hash.word(v4);
@@ -50,12 +50,12 @@ function isMapped(): boolean {
     groups[2] === 0 && groups[3] === 0 && groups[4] === 0;
 }
 
-/** The 32 bits of a dotted address that begins at `at` and ends with the text. */
-function readV4(text: string, at: number): number | undefined {
+/** The 32 bits of a dotted address from one index to another. */
+function readV4(text: string, from: number, to: number): number | undefined {
   let bits = 0;
   let dots = 0;
   let part = -1;
-  for (let i = at; i < text.length; i++) {
+  for (let i = from; i < to; i++) {
     const code = text.charCodeAt(i);
     if (code === 0x2e) {
       if (part < 0 || ++dots > 3) return undefined;
@@ -75,35 +75,38 @@ function readV6(text: string): boolean {
   // Where `::` stands: so many groups come before it.
   let gap = -1;
   let i = 0;
+  // A zone (RFC 4007 §11) says where an address is valid, not whose it is.
+  const zone = text.indexOf("%");
+  const end = zone < 0 ? text.length : zone;
   if (text.startsWith("::")) {
     gap = 0;
     i = 2;
   }
-  while (i < text.length) {
+  while (i < end) {
     if (count === 8) return false;
     let group = 0;
     const start = i;
-    for (; i < text.length; i++) {
+    for (; i < end; i++) {
       const digit = hexOf(text.charCodeAt(i));
       if (digit < 0) break;
       group = group << 4 | digit;
     }
     if (i === start || i - start > 4) return false;
     if (text.charCodeAt(i) === 0x2e) {
-      const v4 = readV4(text, start);
+      const v4 = readV4(text, start, end);
       if (v4 === undefined || count > 6) return false;
       groups[count++] = v4 >>> 16;
       groups[count++] = v4 & 0xffff;
       break;
     }
     groups[count++] = group;
-    if (i === text.length) break;
+    if (i === end) break;
     if (text.charCodeAt(i++) !== 0x3a) return false;
     if (text.charCodeAt(i) === 0x3a) {
       if (gap >= 0) return false;
       gap = count;
       i++;
-    } else if (i === text.length) return false;
+    } else if (i === end) return false;
   }
   if (gap < 0) return count === 8;
   if (count === 8) return false;

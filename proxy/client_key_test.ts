@@ -19,6 +19,8 @@ Deno.test("hashAddress() takes addresses of one client for one key", () => {
       // All of a /64.
       ["2001:db8:0:1::1", "2001:db8:0:1:ffff:ffff:ffff:ffff"],
       ["::1", "::2", "0:0:0:0:ffff::"],
+      // The zone is this machine's name for a network.
+      ["fe80::1", "fe80::1%eth0", "fe80::2%1"],
       // A mapped address is that of IPv4, in each of its spellings.
       [
         "10.1.2.3",
@@ -61,10 +63,12 @@ Deno.test("hashAddress() takes addresses of two clients for two keys", () => {
     ":::",
     "1:2:3:4:5:6:7:8::",
     "fe80::1%eth0",
+    "fe80::1:2%",
+    "%eth0",
   ];
   const keys = new Map(addresses.map((address) => [keyOf(address), address]));
-  // `::1` and `::fffe:10.1.2.3` are of one /64.
-  assert.equal(keys.size, addresses.length - 1);
+  // `::1` and `::fffe:10.1.2.3` are of one /64, and so are the two of `fe80::`.
+  assert.equal(keys.size, addresses.length - 2);
 });
 
 Deno.test("hashAddress() reads what the settings' parser reads, and nothing else", () => {

@@ -1,7 +1,7 @@
 /**
- * HalfSipHash (Aumasson and Bernstein): a hash whose collisions nobody can work
- * out who does not know its key. With an unkeyed one a client could choose a key
- * that shares a bucket with somebody else's and use that up for them.
+ * HalfSipHash-2-4 (Aumasson and Bernstein): without its key, collisions cannot be
+ * found. With an unkeyed hash a client could choose a name that shares the bucket
+ * of another client, and use it up.
  *
  * @module
  */

@@ -210,10 +210,10 @@ export class LearntLimit {
    * is a long poll, or its backend hangs, and both must not keep others out.
    */
   get staleMs(): number {
-    return Number.isNaN(this.#allowedMs) ? Infinity : Math.max(
-      STALE_MS,
-      STALE_TIMES * Math.max(this.#allowedMs, this.#lastWaitMs),
-    );
+    const usual = Number.isNaN(this.#allowedMs)
+      ? STALE_MS
+      : Math.max(this.#allowedMs, this.#lastWaitMs);
+    return Math.max(STALE_MS, STALE_TIMES * usual);
   }
 
   /** Whether one more may wait; then it does. */

@@ -61,7 +61,7 @@ Deno.test("LearntLimit leaves room for a burst of what comes through, and no mor
   assert.equal(t.refused, 0);
   const { limit } = t.limit;
   assert.ok(limit > 700 && limit < 900, String(limit));
-  // Nobody answers for half a second.
+  // No answer comes for half a second.
   t.waitMs = 500;
   t.run(1_000, 0.5);
   t.waitMs = 20;

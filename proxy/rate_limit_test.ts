@@ -62,8 +62,8 @@ Deno.test("RateLimiter.refusal() goes by a key of the user's own", () => {
 });
 
 Deno.test("RateLimiter.refusal() charges a key that throws to its own request", () => {
-  // A key of the user's own runs before a request is anybody's: what it throws
-  // would otherwise leave the handler, and end the program.
+  // The user's function runs inside the handler: what it throws would otherwise
+  // reject the handler's promise, and end the program.
   const { rates, lines } = limiter(() => {
     throw new Error("no such table");
   });

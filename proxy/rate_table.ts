@@ -7,15 +7,14 @@
  * has to be filled up, no timer runs, and a bucket whose time has passed is full:
  * its slot is free without being cleared.
  *
- * Slots stand in sets of {@linkcode WAYS}. Which set a key belongs to, and the 32
- * bits by which it is told from the others there, come from a hash with a secret
- * seed. Where all slots of a set are in use, a new key takes the slot of the
- * fullest bucket, which holds the least knowledge: whoever had it gets at most
- * what the fullest of {@linkcode WAYS} busy keys had used. So a key that asks for
- * much keeps its bucket, however many others come by.
+ * Slots are grouped in sets of {@linkcode WAYS}. The set of a key, and the 32 bits
+ * that tell it from the others there, come from a hash with a secret seed. If all
+ * slots of a set are in use, a new key takes the slot of the fullest bucket. The
+ * key that had it is given back what it had used, which is the least of all in its
+ * set. So a key that asks for much keeps its bucket, however many others come by.
  *
- * Two keys of one hash share a bucket; the odds of a key to meet any other there
- * are {@linkcode WAYS} in 2^32.
+ * Two keys of the same hash share a bucket. The odds that a key meets another one
+ * there are {@linkcode WAYS} in 2^32.
  *
  * @module
  */

@@ -29,7 +29,7 @@ export interface Waits {
   readonly startedAt: number;
   /** Whether it counts among those that wait. */
   waits: boolean;
-  /** Who has got it, while somebody has. */
+  /** The backend that has got it, if one has. */
   readonly backend: Backend | undefined;
 }
 

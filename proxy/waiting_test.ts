@@ -49,7 +49,7 @@ Deno.test("Waiting counts a request until its header, its failure or its end", (
 Deno.test("Waiting passes a backend over that has more than its share", () => {
   const { room, a, b, c } = waiting(30);
   // While there is room for all, each may have as many as its policy gives it:
-  // sessions that stick, or keys that are hashed, are not spread by the way.
+  // sessions that stick, and keys that are hashed, stay where they are.
   for (let i = 0; i < 23; i++) {
     sent(room, a);
     assert.equal(room.full(a), false);

@@ -1,12 +1,6 @@
 import assert from "node:assert/strict"; // built in to both runtimes
-import {
-  COURSES,
-  csv,
-  overload,
-  type Second,
-  STEP,
-  summary,
-} from "./overload.ts";
+import { COURSES, overload, type Second, STEP, summary } from "./overload.ts";
+import { csv } from "./overload_report.ts";
 
 /** Pools of so many backends with so many workers. */
 const POOLS = [[1, 8], [3, 4], [3, 16]] as const;
@@ -118,6 +112,14 @@ Deno.test("overload(): a backend that hangs does not use up the limit for the ot
     assert.ok(summary(seconds, 0, 40).refused <= 0.01, told(seconds));
     assert.ok(summary(seconds, 15, 40).refused <= 0.001, told(seconds));
     assert.ok(summary(seconds, 15, 40).p50 < 50, told(seconds));
+    // With two of them half of all requests hang, and the limit would be theirs.
+    const two = overload({
+      ...COURSES["hung"]!,
+      backends: 2,
+      load: () => 0.35,
+      seed,
+    });
+    assert.ok(summary(two, 0, 40).refused <= 0.001, told(two));
   }
 });
 

@@ -14,7 +14,8 @@
  */
 
 import { fleet } from "./fleet.ts";
-import { COURSES, printOverload } from "./overload.ts";
+import { COURSES } from "./overload.ts";
+import { printOverload } from "./overload_report.ts";
 import { readScenario, report, simulate } from "./simulator.ts";
 
 /** Scenarios that come with it; each is a test too. */

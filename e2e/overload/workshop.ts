@@ -8,7 +8,7 @@ import { seeded } from "../../testing/random.ts";
 import { type RawBackend, rawBackend } from "../harness/backend.ts";
 import type { Asked } from "../harness/open_loop.ts";
 
-/** Milliseconds after which an answer is of no use to anybody. */
+/** Milliseconds after which an answer is of no use. */
 const PATIENCE_MS = 1_000;
 
 /** Requests that each backend works on at once. */
