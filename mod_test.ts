@@ -769,6 +769,7 @@ const WRONG: [string, Partial<ProxyOptions>][] = [
   ["maxMessageBytes", { maxMessageBytes: 65 * 1024 * 1024 }],
   ["maxBodyBytes", { maxBodyBytes: 0.5 }],
   ["maxInFlight", { maxInFlight: 0 }],
+  ["maxInFlight", { maxInFlight: "automatic" as "auto" }],
   ["hostHeader", { hostHeader: "keep" as "auto" }],
   ["trustedProxies", { trustedProxies: ["10.0.0.0/33"] }],
 ];
@@ -920,7 +921,12 @@ Deno.test("without options ejection goes by the settings' defaults", async () =>
 
 Deno.test("without options what is off by default is off", async () => {
   for (
-    const name of ["IDLE_TIMEOUT", "MAX_BODY", "MAX_IN_FLIGHT"] as const
+    const name of [
+      "IDLE_TIMEOUT",
+      "MAX_BODY",
+      "MAX_IN_FLIGHT",
+      "RATE_LIMIT",
+    ] as const
   ) assert.equal(settingDefault(name), false);
   for (const name of ["REQUEST_ID", "TRACE", "ACCESS_LOG"] as const) {
     assert.equal(settingDefault(name), false);

@@ -1,5 +1,5 @@
 /**
- * What the program is asked for by a flag that is no setting.
+ * The commands: flags that ask for something other than to run.
  *
  * @module
  */

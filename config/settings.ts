@@ -25,6 +25,7 @@ import {
   path,
   policy,
   port,
+  rate,
   secret,
   share,
   size,
@@ -32,77 +33,16 @@ import {
 } from "./grammar.ts";
 import type { Grammar } from "./grammar.ts";
 import type {
-  AdminOptions,
-  BackendTlsOptions,
-  EjectOptions,
-  HealthOptions,
-  PolicyName,
-  ProxyOptions,
-  ServeOptions,
-  TlsOptions,
-} from "./options.ts";
+  OptionPath,
+  SettingName,
+  SettingValues,
+} from "./setting_values.ts";
 
-/** What the text of each setting is read into. */
-export type SettingValues = {
-  BACKENDS: string;
-  BACKENDS_FILE: string;
-  BACKEND_CA: string;
-  BACKEND_CERT: string;
-  BACKEND_KEY: string;
-  TRANSPORT: "auto" | "fetch" | "socket";
-  PORT: number;
-  HOST: string;
-  TLS_CERT: string;
-  TLS_KEY: string;
-  REDIRECT_PORT: number | false;
-  WORKERS: number | "auto";
-  POLICY: PolicyName;
-  HEALTH_PATH: string | false;
-  HEALTH_HOST: string;
-  HEALTH_STATUS: string;
-  HEALTH_INTERVAL: number;
-  HEALTH_TIMEOUT: number;
-  HEALTH_RISE: number;
-  HEALTH_FALL: number;
-  EJECT_AFTER: number | false;
-  EJECT_TIME: number;
-  SLOW_START: number | false;
-  RETRIES: number;
-  RETRY_BUDGET: number;
-  CONNECT_TIMEOUT: number;
-  TIMEOUT: number;
-  CLIENT_TIMEOUT: number | false;
-  IDLE_TIMEOUT: number | false;
-  RESUME: boolean;
-  MAX_BODY: number | false;
-  MAX_MESSAGE: number;
-  MAX_IN_FLIGHT: number | false;
-  HOST_HEADER: "auto" | "preserve" | "backend";
-  TRUSTED_PROXIES: readonly string[];
-  VIA: boolean;
-  REQUEST_ID: boolean;
-  TRACE: boolean;
-  ACCESS_LOG: "json" | "combined" | false;
-  LOG_QUERY: boolean;
-  ADMIN_PORT: number | false;
-  ADMIN_HOST: readonly string[];
-  ADMIN_TOKEN: string;
-  DRAIN_DELAY: number;
-  DRAIN_TIMEOUT: number;
-};
-
-/** The name of a setting, which is the name of its environment variable. */
-export type SettingName = keyof SettingValues;
-
-/** A field of the options, as a path; one that is not there does not compile. */
-export type OptionPath =
-  | `proxy.${keyof ProxyOptions}`
-  | `proxy.health.${keyof HealthOptions}`
-  | `proxy.eject.${keyof EjectOptions}`
-  | `proxy.backendTls.${keyof BackendTlsOptions}`
-  | `serve.${keyof ServeOptions}`
-  | `serve.tls.${keyof TlsOptions}`
-  | `serve.admin.${keyof AdminOptions}`;
+export type {
+  OptionPath,
+  SettingName,
+  SettingValues,
+} from "./setting_values.ts";
 
 /** One row of the table. */
 export interface Setting<T = unknown> {
@@ -346,11 +286,18 @@ export const SETTINGS: {
       "Size of a WebSocket message, either way; a larger one closes the connection with 1009",
   },
   MAX_IN_FLIGHT: {
-    grammar: orOff(integer(1, 1_000_000)),
+    grammar: orOff(orWord("auto", "auto", integer(1, 1_000_000))),
     default: "off",
     field: "proxy.maxInFlight",
     help:
-      "Requests at once; past it, or when `max_conns` is full everywhere, 503 with `Retry-After`",
+      "Most requests at once, or `auto`, which learns from latencies how many may wait; above it, or when `max_conns` is full everywhere, 503 with `Retry-After`",
+  },
+  RATE_LIMIT: {
+    grammar: orOff(rate),
+    default: "off",
+    field: "proxy.rateLimit",
+    help:
+      "Requests of one client address per second, minute or hour, with a burst of as many; above it, 429 with `Retry-After`",
   },
   HOST_HEADER: {
     grammar: oneOf("auto", "preserve", "backend"),

@@ -299,7 +299,17 @@ export const WRONG_SETTINGS: readonly WrongSettings[] = [
     "1000",
     /^MAX_BODY: "1000" has no unit: .* 1000MB, or off$/,
   ),
-  setting("MAX_IN_FLIGHT", "1e3", /^MAX_IN_FLIGHT: "1e3" .*, or off$/),
+  setting(
+    "MAX_IN_FLIGHT",
+    "1e3",
+    /^MAX_IN_FLIGHT: "1e3" .* 1000000, or auto, or off$/,
+  ),
+  setting(
+    "RATE_LIMIT",
+    "50",
+    /^RATE_LIMIT: "50" is not a rate: .* such as 50\/s, or off$/,
+  ),
+  setting("RATE_LIMIT", "0/s", /^RATE_LIMIT: "0\/s" is out of bounds: .* off$/),
   setting(
     "HOST_HEADER",
     "keep",

@@ -239,6 +239,7 @@ function writeTotals(page: Page, snapshot: Snapshot, draining: boolean): void {
       "Lines of the access log that standard output did not take",
       snapshot.linesLost,
     ],
+    ...limits(snapshot),
     [
       "sluice_draining",
       "gauge",
@@ -249,6 +250,40 @@ function writeTotals(page: Page, snapshot: Snapshot, draining: boolean): void {
   for (const [name, type, help, value] of singles) {
     page.single(name, type, help, value);
   }
+}
+
+/** What the limits have refused, and the limit on requests where there is one. */
+function limits(snapshot: Snapshot): Single[] {
+  const refused: Single[] = [
+    [
+      "sluice_rate_limited_total",
+      "counter",
+      "Requests that RATE_LIMIT refused",
+      snapshot.rateLimited,
+    ],
+    [
+      "sluice_in_flight_refused_total",
+      "counter",
+      "Requests that MAX_IN_FLIGHT refused",
+      snapshot.refusedFull,
+    ],
+  ];
+  if (snapshot.inFlightLimit === 0) return refused;
+  return [
+    ...refused,
+    [
+      "sluice_in_flight_limit",
+      "gauge",
+      "Requests that MAX_IN_FLIGHT allows at once: with auto, that may wait for a header",
+      Math.round(snapshot.inFlightLimit),
+    ],
+    [
+      "sluice_requests_waiting",
+      "gauge",
+      "Requests that wait for a header, as MAX_IN_FLIGHT=auto counts them",
+      snapshot.waiting,
+    ],
+  ];
 }
 
 /** The process, and what runs in it. */

@@ -16,6 +16,12 @@ function page(
     webSocketsOpen: () => 0,
     retriesRefused: () => 0,
     linesLost: () => 4,
+    admission: () => ({
+      rateLimited: 7,
+      refusedFull: 8,
+      inFlightLimit: 120,
+      waiting: 9,
+    }),
   });
   metrics.answered(backend!, 200, 3);
   metrics.failed(backend!, "connection_refused");
@@ -76,6 +82,10 @@ Deno.test("prometheusText() holds what was counted and what is known", () => {
       `sluice_probe_duration_seconds{${backend}} 0.012`,
       `sluice_probes_total{${backend},result="failed"} 2`,
       "sluice_log_lines_lost_total 4",
+      "sluice_rate_limited_total 7",
+      "sluice_in_flight_refused_total 8",
+      "sluice_in_flight_limit 120",
+      "sluice_requests_waiting 9",
       'sluice_build_info{version="1.2.3",runtime="deno",runtime_version="9"} 1',
     ]
   ) assert.ok(text.split("\n").includes(line), `${line}\nis not in\n${text}`);

@@ -10,6 +10,8 @@ import type { ProxyOptions, ServeOptions } from "../config/options.ts";
 import { systemClock } from "../base/clock.ts";
 import { stayAlive } from "../runtime/process.ts";
 import { tryPort, workersOf } from "../runtime/sharing.ts";
+import { seedRates } from "../proxy/rate_limit.ts";
+import { RATE_TABLE_BYTES } from "../proxy/rate_table.ts";
 import { MOST_SHARED } from "../workers/capacity.ts";
 import type { Common, Crew } from "../workers/crew.ts";
 import type { Core } from "./core.ts";
@@ -89,11 +91,12 @@ export function serveWorkers(
  * @throws {RangeError | TypeError} If one that workers need is no such value.
  */
 function handedOver(
-  { options, pool }: Core,
+  { options, checked, pool }: Core,
   workers: number | "auto",
   hasHandler: boolean,
 ): Omit<ProxyOptions, "backends"> {
   const odd = functionsForWorkers(options)[0] ??
+    (checked.rateLimit?.key !== undefined ? "rateLimit" : undefined) ??
     (hasHandler
       ? "fetch"
       : pool.backends.some(({ answer }) => answer !== undefined)
@@ -150,12 +153,17 @@ async function hire(
     ]);
   const { pool, judges, callbacks } = core;
   const memory = commonMemory(tableBytes(size));
+  const rates = core.checked.rateLimit && commonMemory(RATE_TABLE_BYTES);
+  if (rates !== undefined) seedRates(rates.buffer);
   const crew = new Crew({
     size,
     pool,
     spawn: startWorker,
     table: memory,
-    common,
+    common: {
+      ...common,
+      rates: rates && { at: rates.at, epochMs: performance.timeOrigin },
+    },
     outcome: (backend, { good, agoMs, reason }) =>
       judges.outcome(backend, good, callbacks.clock.now() - agoMs, reason),
     suspects: judges.suspects,
@@ -164,5 +172,11 @@ async function hire(
     log: callbacks.log,
   });
   core.employ(crew);
-  return { crew, free: memory.free };
+  return {
+    crew,
+    free() {
+      memory.free();
+      rates?.free();
+    },
+  };
 }

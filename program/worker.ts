@@ -193,6 +193,10 @@ function partOf(message: Begin, outcomes: Batch<RemoteOutcome>): Part {
   return {
     of: message.of,
     all: table.all,
+    rates: message.rates && {
+      memory: mapped(message.rates.at),
+      offsetMs: performance.timeOrigin - message.rates.epochMs,
+    },
     pseudonym: message.pseudonym,
     update,
     fill: (pool) => update(pool, message.backends),

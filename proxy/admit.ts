@@ -73,8 +73,10 @@ export function admit(
   // 2. Admit.
   const { length } = asked;
   if (length !== null && Number(length) > c.maxBodyBytes) return TOO_LARGE_BODY;
-  if (!c.inFlight.admit(c.maxInFlight)) return FULL;
   const { request, fields, connection, peer, at } = arrival;
+  const tooMany = c.rates?.refusal(request, peer ?? undefined, at);
+  if (tooMany !== undefined) return tooMany;
+  if (!hasRoom(at, c)) return FULL;
   const x = new Exchange(
     owner,
     request,
@@ -89,10 +91,20 @@ export function admit(
   );
   x.length = length;
   x.upgrades = asked.upgrades;
+  x.waits = c.waiting !== undefined;
   c.inFlight.add(x);
   c.budget.request(at);
   mark(x, c);
   return x;
+}
+
+/** Whether there is room for one more request; then it has it. */
+function hasRoom(now: number, c: Context): boolean {
+  if (c.waiting?.enter(now) !== false && c.inFlight.admit(c.maxInFlight)) {
+    return true;
+  }
+  c.refusedFull++;
+  return false;
 }
 
 /** Step 1: what is wrong with a request, or what it asks for. */

@@ -39,6 +39,8 @@ export interface Owner {
   readonly limits: Limits;
   /** One has lasted past a tick. */
   lasting(x: Exchange): void;
+  /** One still waits for its header, under a limit that is learnt. */
+  stillWaits(x: Exchange, now: number): void;
   /** A body that is relayed has ended. */
   relayed(x: Exchange, how: Ending): void;
   /** A client that takes nothing is to be cut. */
@@ -61,6 +63,8 @@ export class Exchange extends Swept implements RelayOwner {
   hookHost: string | undefined;
   /** Since when a hook is being waited for, if one is. */
   hookAt: number | undefined;
+  /** Whether it counts among those that wait, under a limit that is learnt. */
+  waits = false;
   /** Whether the request is over. */
   over = false;
   /** The backend of the current attempt. */
@@ -168,6 +172,7 @@ export class Exchange extends Swept implements RelayOwner {
       this.#seen = true;
       this.#owner.lasting(this);
     }
+    if (this.waits) this.#owner.stillWaits(this, now);
     const overdue = this.#overdue(now);
     if (overdue !== undefined) this.end(overdue);
   }

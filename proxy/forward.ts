@@ -47,8 +47,9 @@ export class Forwarder implements Owner {
       sampling: new Sampling(),
       streams: new Streams(),
       bridges: new BridgeBudget(options.maxMessageBytes),
-      waiting: new Set(),
+      hooksWaiting: new Set(),
       goneAway: false,
+      refusedFull: 0,
       meter: undefined,
       explainer: undefined,
     };
@@ -99,8 +100,9 @@ export class Forwarder implements Owner {
         const backend = pick(x.key, x.tried, c);
         if (backend === undefined) return giveUp(x, failure, c);
         x.backend = backend;
+        c.waiting?.given(x);
         if (x.target.climbs && backend.basePath !== "") {
-          leave(x);
+          leave(x, c);
           const { status, type, sentence } = CLIMBING;
           return await answerWith(x, status, type, c, { sentence });
         }
@@ -129,7 +131,7 @@ export class Forwarder implements Owner {
       // A fault of ours. The client gets an answer and the process goes on.
       c.log(`cannot forward a request: ${String(error)}`);
       x.bridge?.abandon();
-      leave(x);
+      leave(x, c);
       return answerWith(x, 500, "proxy_internal_error", c);
     }
   }
@@ -163,6 +165,11 @@ export class Forwarder implements Owner {
     return this.#started;
   }
 
+  /** Requests that were refused since too many were under way. */
+  get refusedFull(): number {
+    return this.context.refusedFull;
+  }
+
   /** Whether an upload is being read that has not been answered yet. */
   get uploading(): boolean {
     for (const x of this.#exchanges()) if (x.uploading) return true;
@@ -185,7 +192,7 @@ export class Forwarder implements Owner {
   /** Ends all that is under way: with an answer where there is none yet. */
   cut(): void {
     for (const x of this.#exchanges()) x.end(STOPPED);
-    for (const stop of this.context.waiting) stop();
+    for (const stop of this.context.hooksWaiting) stop();
   }
 
   #exchanges(): Iterable<Exchange> {
@@ -207,6 +214,11 @@ export class Forwarder implements Owner {
   /** A request has lasted past a tick. */
   lasting(x: Exchange): void {
     lasting(x, this.context);
+  }
+
+  /** A request still waits for its header. */
+  stillWaits(x: Exchange, now: number): void {
+    this.context.waiting!.look(x, now);
   }
 
   /** A relayed body has ended. */

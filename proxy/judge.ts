@@ -15,6 +15,10 @@ import type { Failure } from "./transport.ts";
 
 /** A backend has sent a response header. */
 export function answered(x: Exchange, status: number, c: Context): void {
+  if (x.waits) {
+    const now = c.clock.now();
+    c.waiting!.answered(x, status, now - x.sentAt, now);
+  }
   if (c.timed) observe(x, status >= 500, c);
   c.meter?.answered(x.backend!, status, c.clock.now() - x.sentAt);
   note(x, String(status), c);
@@ -39,7 +43,7 @@ export function attemptFailed(x: Exchange, failure: Failure, c: Context): void {
     backend.proven = 0;
     c.outcome(backend, false, x.attemptAt, failure.reason);
   }
-  leave(x);
+  leave(x, c);
 }
 
 /** Whether a failed attempt is made again elsewhere; then it is counted. */

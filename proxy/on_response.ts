@@ -274,6 +274,6 @@ function failed(
     judge(x, status, c);
   }
   const failure = broken ? TRUNCATED : hookFailure("onResponse", x, error, c);
-  leave(x);
+  leave(x, c);
   return giveUp(x, failure, c);
 }

@@ -12,7 +12,7 @@
 
 import type { Backend, Pool, SharedCounts } from "../balancer.ts";
 import type { TlsOptions } from "../config/options.ts";
-import { type Snapshot, sum } from "../observe/metrics.ts";
+import { atRest, type Snapshot, sum } from "../observe/metrics.ts";
 import type { Clock, TimerHandle } from "../base/clock.ts";
 import type { Worker } from "../runtime/line.ts";
 import type { Stage } from "../runtime/serve.ts";
@@ -331,8 +331,7 @@ export class Crew {
     this.#table.forget(slot.number);
     if (!this.#stopping) this.#repair();
     if (slot.last !== undefined) {
-      // It has nothing under way any more.
-      const past = { ...slot.last, inFlight: 0, webSocketsOpen: 0 };
+      const past = atRest(slot.last);
       this.#past = this.#past === undefined ? past : sum([this.#past, past]);
       slot.last = undefined;
     }

@@ -17,6 +17,13 @@ import type { BackendState } from "./replica.ts";
 /** Where the common counts are: memory of this process, or a file to map. */
 export type TableAt = SharedArrayBuffer | string;
 
+/** Where the rate limit's buckets are. */
+export interface RatesAt {
+  at: TableAt;
+  /** When its clock began, in milliseconds since 1970: no two share a clock. */
+  epochMs: number;
+}
+
 /** What a worker begins with. */
 export interface Begin {
   kind: "begin";
@@ -25,6 +32,8 @@ export interface Begin {
   /** How many there are. */
   of: number;
   table: TableAt;
+  /** The rate limit's buckets, if there is such a limit. */
+  rates?: RatesAt | undefined;
   /** Options of the proxy, less its backends and all that is a function. */
   proxy: Omit<ProxyOptions, "backends">;
   /** Options of the server; the admin port is the first process's. */
