@@ -297,7 +297,7 @@ export function assemble(
     log,
     worker,
   });
-  const { maxInFlight, waiting, rates } = admission;
+  const { maxInFlight, room, rates } = admission;
   let draining = false;
   let metrics: Metrics | undefined;
   let probes: ProbeHistory | undefined;
@@ -317,7 +317,7 @@ export function assemble(
     idleTimeoutMs,
     maxBodyBytes,
     maxInFlight,
-    waiting,
+    room,
     rates,
     resume: options.resume === true,
     exact: accessLog !== false || picks.needs !== undefined ||

@@ -74,8 +74,8 @@ export interface ForwarderOptions
   maxMessageBytes: number;
   /** Requests at once. */
   maxInFlight: number;
-  /** Those that wait for a header, under a limit that is learnt. */
-  waiting: Waiting | undefined;
+  /** For those that wait for a header, where their limit is learnt. */
+  room: Waiting | undefined;
   /** Refuses those who ask too often. */
   rates: RateLimiter | undefined;
   /** Whether a broken answer is carried on from another backend. */
@@ -122,7 +122,6 @@ export class Forwarder implements Owner {
   readonly #attempt: AttemptOptions;
   readonly #carry: CarryOptions;
   readonly #streams = new Streams();
-  readonly #waiting: Waiting | undefined;
   #started = 0;
   #refusedFull = 0;
   /** Counts; none until figures are wanted. */
@@ -133,7 +132,6 @@ export class Forwarder implements Owner {
   /** Makes a forwarder; it holds nothing that must be ended. */
   constructor(options: ForwarderOptions) {
     this.#options = options;
-    this.#waiting = options.waiting;
     const { timeoutMs, clientTimeoutMs, idleTimeoutMs } = options;
     this.limits = { timeoutMs, clientTimeoutMs, idleTimeoutMs };
     this.#attempt = {
@@ -203,7 +201,7 @@ export class Forwarder implements Owner {
       startedAt,
     );
     x.upgrades = upgrades;
-    x.waits = this.#waiting !== undefined;
+    x.room = this.#options.room;
     this.#begin(x);
     return this.#run(x, length);
   }
@@ -261,11 +259,6 @@ export class Forwarder implements Owner {
     if (x.stream !== undefined) this.#streams.add(x, x.stream);
   }
 
-  /** A request still waits for its header. */
-  stillWaits(x: Exchange, now: number): void {
-    this.#waiting!.look(x, now);
-  }
-
   /** A client that takes nothing is to be cut. */
   release(x: Exchange): void {
     this.#options.transport.release?.(x.request, x.connection);
@@ -316,8 +309,8 @@ export class Forwarder implements Owner {
 
   /** Whether there is room for one more request; then it has it. */
   #admit(now: number): boolean {
-    const { inFlight, maxInFlight } = this.#options;
-    if (this.#waiting?.enter(now) !== false && inFlight.admit(maxInFlight)) {
+    const { inFlight, maxInFlight, room } = this.#options;
+    if (room?.enter(now) !== false && inFlight.admit(maxInFlight)) {
       return true;
     }
     this.#refusedFull++;
@@ -385,7 +378,7 @@ export class Forwarder implements Owner {
         const backend = this.#pick(x.key, x.tried);
         if (backend === undefined) return this.#unserved(x, failure);
         x.backend = backend;
-        this.#waiting?.given(x);
+        x.room?.given(x);
         if (x.target.climbs && backend.basePath !== "") {
           this.#leave(x);
           return this.#end(x, CLIMBING.status, CLIMBING.type, CLIMBING);
@@ -453,8 +446,8 @@ export class Forwarder implements Owner {
 
   /** Whether a backend should rather be passed over. */
   #full(backend: Backend): boolean {
-    return this.#options.transport.full?.(backend) === true ||
-      this.#waiting?.full(backend) === true;
+    const { transport, room } = this.#options;
+    return transport.full?.(backend) === true || room?.full(backend) === true;
   }
 
   /** Step 6 for an attempt that failed, which is over. */
@@ -582,9 +575,9 @@ export class Forwarder implements Owner {
 
   /** Takes how long a request has waited for its header. */
   #stopsWaiting(x: Exchange, status: number): void {
-    if (!x.waits) return;
+    if (x.room === undefined) return;
     const now = this.now();
-    this.#waiting!.answered(x, status, now - x.sentAt, now);
+    x.room.answered(x, status, now - x.sentAt, now);
   }
 
   /** Hands a body on while it is looked at, and carries it on if it breaks. */
@@ -642,7 +635,7 @@ export class Forwarder implements Owner {
   /** The attempt is over, though the request may go on. */
   #leave(x: Exchange): void {
     if (x.backend === undefined) return;
-    this.#waiting?.left(x);
+    x.room?.left(x);
     x.backend.leave();
     x.backend = undefined;
   }
@@ -654,7 +647,7 @@ export class Forwarder implements Owner {
     const { inFlight, settled } = this.#options;
     const { backend } = x;
     this.#leave(x);
-    this.#waiting?.over(x);
+    x.room?.over(x);
     inFlight.remove(x);
     if (x.stream !== undefined) this.#streams.remove(x, x.stream);
     this.meter?.request(statusOf(x), this.now() - x.startedAt);
