@@ -98,7 +98,7 @@ async function takeUp(
       unfit.push(backend);
       note(x, `status ${answer.status} in place of the rest`, c);
       judge(x, answer.status, c);
-      leave(x, c);
+      leave(x);
       failure = TRUNCATED;
     } catch (error) {
       failure = failureOf(x, error, c);

@@ -53,6 +53,7 @@ export class RateLimiter {
   readonly #hash: KeyedHash;
   readonly #offsetMs: number;
   #refused = 0;
+  #told = false;
 
   /** Makes a limiter that holds nothing that must be ended. */
   constructor(options: RateLimiterOptions) {
@@ -112,7 +113,11 @@ export class RateLimiter {
       if (text === undefined || typeof text === "string") return text;
       throw new TypeError(`it gave ${typeof text}, not a string`);
     } catch (error) {
-      this.#options.log(`rateLimit.key has failed: ${String(error)}`);
+      // Once: a client may be able to make it fail as often as it likes.
+      if (!this.#told) {
+        this.#options.log(`rateLimit.key has failed: ${String(error)}`);
+      }
+      this.#told = true;
       return FAILED;
     }
   }

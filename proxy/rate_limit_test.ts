@@ -68,6 +68,8 @@ Deno.test("RateLimiter.refusal() charges a key that throws to its own request", 
     throw new Error("no such table");
   });
   assert.equal(rates.refusal(request, "10.0.0.1", 0)?.status, 500);
+  assert.equal(rates.refusal(request, "10.0.0.1", 0)?.status, 500);
+  assert.equal(lines.length, 1);
   assert.match(lines[0]!, /^rateLimit\.key has failed: .*no such table/);
   const odd = limiter((() => 5) as unknown as RateLimiterOptions["key"]);
   assert.equal(odd.rates.refusal(request, "10.0.0.1", 0)?.status, 500);
