@@ -6,7 +6,7 @@
 import { Pool } from "../balancer.ts";
 import { LearntLimit } from "../proxy/learnt_limit.ts";
 import { RateLimiter } from "../proxy/rate_limit.ts";
-import { Waiting } from "../proxy/waiting.ts";
+import { Waiting, type Waits } from "../proxy/waiting.ts";
 
 /** Where there is no `Deno.bench`: the median of ten rounds, printed. */
 function timed(name: string, step: () => unknown): void {
@@ -72,7 +72,7 @@ for (const start of [100, 1]) {
       now += 0.05;
       if (!waiting.enter(now)) return;
       const backend = pool.pick(undefined, undefined);
-      const x = { startedAt: now, waits: true, backend };
+      const x = { startedAt: now, room: waiting as Waits["room"], backend };
       waiting.full(backend!);
       waiting.given(x);
       waiting.answered(x, 200, 1, now + 1);

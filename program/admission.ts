@@ -30,7 +30,7 @@ export interface AdmissionParts {
 export interface Admission {
   /** Requests at once; `Infinity` where it is not a number that was set. */
   readonly maxInFlight: number;
-  readonly waiting: Waiting | undefined;
+  readonly room: Waiting | undefined;
   readonly rates: RateLimiter | undefined;
   /**
    * Figures that add up over several workers; `answers` says whether this process
@@ -58,7 +58,7 @@ export function admissionOf(
   const part = most === Infinity ? 0 : most / (worker?.of ?? 1);
   return {
     maxInFlight: most,
-    waiting: learnt && new Waiting(pool, learnt),
+    room: learnt && new Waiting(pool, learnt),
     rates,
     figures: (answers) => ({
       rateLimited: rates?.refused ?? 0,

@@ -329,7 +329,7 @@ function forwarding(
   const { checked, callbacks, options, pool } = core;
   const { clock, log, logAccess } = callbacks;
   const { accessLog, logQuery, idleTimeoutMs, policy } = checked;
-  const { maxInFlight, waiting, rates } = core.admission;
+  const { maxInFlight, room, rates } = core.admission;
   const format = { format: accessLog || "json", query: logQuery } as const;
   const line = accessLog === false
     ? undefined
@@ -338,7 +338,7 @@ function forwarding(
   return {
     ...checked,
     maxInFlight,
-    waiting,
+    room,
     rates,
     pool,
     server,

@@ -91,7 +91,7 @@ export function admit(
   );
   x.length = length;
   x.upgrades = asked.upgrades;
-  x.waits = c.waiting !== undefined;
+  x.room = c.room;
   c.inFlight.add(x);
   c.budget.request(at);
   mark(x, c);
@@ -100,7 +100,7 @@ export function admit(
 
 /** Whether there is room for one more request; then it has it. */
 function hasRoom(now: number, c: Context): boolean {
-  if (c.waiting?.enter(now) !== false && c.inFlight.admit(c.maxInFlight)) {
+  if (c.room?.enter(now) !== false && c.inFlight.admit(c.maxInFlight)) {
     return true;
   }
   c.refusedFull++;

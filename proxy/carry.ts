@@ -99,11 +99,11 @@ async function takeUp(
       unfit.push(backend);
       note(x, `status ${answer.status} in place of the rest`, c);
       judge(x, answer.status, c);
-      leave(x, c);
+      leave(x);
       failure = TRUNCATED;
     } catch (error) {
       if (error instanceof Answered) {
-        withdraw(x, c);
+        withdraw(x);
         return undefined;
       }
       failure = failureOf(x, error, c);

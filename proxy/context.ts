@@ -51,8 +51,8 @@ export interface ForwarderOptions extends Limits {
   maxMessageBytes: number;
   /** Requests at once. */
   maxInFlight: number;
-  /** Those that wait for a header, under a limit that is learnt. */
-  waiting: Waiting | undefined;
+  /** For those that wait for a header, where their limit is learnt. */
+  room: Waiting | undefined;
   /** Refuses those who ask too often. */
   rates: RateLimiter | undefined;
   /** Whether a broken answer is carried on from another backend. */

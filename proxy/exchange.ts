@@ -22,6 +22,7 @@ import {
 } from "./reasons.ts";
 import type { Trace } from "./trace.ts";
 import { type ClientBody, NO_UPLOAD, type Upload } from "./upload.ts";
+import type { Waiting } from "./waiting.ts";
 
 /** The time limits of a request, in milliseconds; `Infinity` for none. */
 export interface Limits {
@@ -39,8 +40,6 @@ export interface Owner {
   readonly limits: Limits;
   /** One has lasted past a tick. */
   lasting(x: Exchange): void;
-  /** One still waits for its header, under a limit that is learnt. */
-  stillWaits(x: Exchange, now: number): void;
   /** A body that is relayed has ended. */
   relayed(x: Exchange, how: Ending): void;
   /** A client that takes nothing is to be cut. */
@@ -63,8 +62,8 @@ export class Exchange extends Swept implements RelayOwner {
   hookHost: string | undefined;
   /** Since when a hook is being waited for, if one is. */
   hookAt: number | undefined;
-  /** Whether it counts among those that wait, under a limit that is learnt. */
-  waits = false;
+  /** Where it counts among those that wait, under a limit that is learnt. */
+  room: Waiting | undefined;
   /** Whether the request is over. */
   over = false;
   /** The backend of the current attempt. */
@@ -172,7 +171,7 @@ export class Exchange extends Swept implements RelayOwner {
       this.#seen = true;
       this.#owner.lasting(this);
     }
-    if (this.waits) this.#owner.stillWaits(this, now);
+    this.room?.look(this, now);
     const overdue = this.#overdue(now);
     if (overdue !== undefined) this.end(overdue);
   }

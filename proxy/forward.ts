@@ -100,9 +100,9 @@ export class Forwarder implements Owner {
         const backend = pick(x.key, x.tried, c);
         if (backend === undefined) return giveUp(x, failure, c);
         x.backend = backend;
-        c.waiting?.given(x);
+        x.room?.given(x);
         if (x.target.climbs && backend.basePath !== "") {
-          leave(x, c);
+          leave(x);
           const { status, type, sentence } = CLIMBING;
           return await answerWith(x, status, type, c, { sentence });
         }
@@ -131,7 +131,7 @@ export class Forwarder implements Owner {
       // A fault of ours. The client gets an answer and the process goes on.
       c.log(`cannot forward a request: ${String(error)}`);
       x.bridge?.abandon();
-      leave(x, c);
+      leave(x);
       return answerWith(x, 500, "proxy_internal_error", c);
     }
   }
@@ -214,11 +214,6 @@ export class Forwarder implements Owner {
   /** A request has lasted past a tick. */
   lasting(x: Exchange): void {
     lasting(x, this.context);
-  }
-
-  /** A request still waits for its header. */
-  stillWaits(x: Exchange, now: number): void {
-    this.context.waiting!.look(x, now);
   }
 
   /** A relayed body has ended. */

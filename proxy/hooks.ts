@@ -96,10 +96,10 @@ export function hookFailure(
 }
 
 /** Takes a request back from a backend that has heard nothing of it. */
-export function withdraw(x: Exchange, c: Context): void {
+export function withdraw(x: Exchange): void {
   const { backend } = x;
   if (backend === undefined) return;
-  leave(x, c);
+  leave(x);
   backend.requests--;
 }
 

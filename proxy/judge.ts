@@ -15,9 +15,9 @@ import type { Failure } from "./transport.ts";
 
 /** A backend has sent a response header. */
 export function answered(x: Exchange, status: number, c: Context): void {
-  if (x.waits) {
+  if (x.room !== undefined) {
     const now = c.clock.now();
-    c.waiting!.answered(x, status, now - x.sentAt, now);
+    x.room.answered(x, status, now - x.sentAt, now);
   }
   if (c.timed) observe(x, status >= 500, c);
   c.meter?.answered(x.backend!, status, c.clock.now() - x.sentAt);
@@ -43,7 +43,7 @@ export function attemptFailed(x: Exchange, failure: Failure, c: Context): void {
     backend.proven = 0;
     c.outcome(backend, false, x.attemptAt, failure.reason);
   }
-  leave(x, c);
+  leave(x);
 }
 
 /** Whether a failed attempt is made again elsewhere; then it is counted. */

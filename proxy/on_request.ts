@@ -82,7 +82,7 @@ export function answerByHook(
   edited: Response | Failure,
   c: Context,
 ): Response | Promise<Response> {
-  withdraw(x, c);
+  withdraw(x);
   if (!(edited instanceof Response)) return giveUp(x, edited, c);
   const { status, headers, body } = edited;
   x.status = status;

@@ -274,6 +274,6 @@ function failed(
     judge(x, status, c);
   }
   const failure = broken ? TRUNCATED : hookFailure("onResponse", x, error, c);
-  leave(x, c);
+  leave(x);
   return giveUp(x, failure, c);
 }

@@ -54,6 +54,6 @@ function choose(
 }
 
 /** Whether a backend should rather be passed over. */
-function isFull(backend: Backend, { transport, waiting }: Context): boolean {
-  return transport.full?.(backend) === true || waiting?.full(backend) === true;
+function isFull(backend: Backend, { transport, room }: Context): boolean {
+  return transport.full?.(backend) === true || room?.full(backend) === true;
 }

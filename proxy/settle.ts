@@ -22,9 +22,9 @@ export function note(x: Exchange, outcome: string, c: Context): void {
 }
 
 /** The attempt is over, though the request may go on. */
-export function leave(x: Exchange, c: Context): void {
+export function leave(x: Exchange): void {
   if (x.backend === undefined) return;
-  c.waiting?.left(x);
+  x.room?.left(x);
   x.backend.leave();
   x.backend = undefined;
 }
@@ -34,8 +34,8 @@ export function settle(x: Exchange, c: Context): void {
   if (x.over) return;
   x.over = true;
   const { backend } = x;
-  leave(x, c);
-  c.waiting?.over(x);
+  leave(x);
+  x.room?.over(x);
   c.inFlight.remove(x);
   if (x.stream !== undefined) c.streams.remove(x, x.stream);
   c.meter?.request(statusOf(x), c.clock.now() - x.startedAt);

@@ -27,8 +27,8 @@ const SHARES_MS = 100;
 export interface Waits {
   /** When it came in. */
   readonly startedAt: number;
-  /** Whether it counts among those that wait. */
-  waits: boolean;
+  /** Where it counts among those that wait, while it does. */
+  room: Waiting | undefined;
   /** The backend that has got it, if one has. */
   readonly backend: Backend | undefined;
 }
@@ -49,7 +49,7 @@ export class Waiting {
     this.#limit = limit;
   }
 
-  /** Whether one more may wait; then it counts. */
+  /** Whether one more may wait; then it counts, and has to be given this room. */
   enter(now: number): boolean {
     this.#now = now;
     return this.#limit.enter(now);
@@ -57,7 +57,7 @@ export class Waiting {
 
   /** A backend has got it. */
   given(x: Waits): void {
-    if (!x.waits) return;
+    if (x.room === undefined) return;
     const backend = x.backend!;
     this.#held.set(backend, (this.#held.get(backend) ?? 0) + 1);
   }
@@ -73,7 +73,7 @@ export class Waiting {
 
   /** Its header has come, `ms` after the last byte was sent. */
   answered(x: Waits, status: number, ms: number, now: number): void {
-    if (!x.waits) return;
+    if (x.room === undefined) return;
     this.#now = now;
     this.left(x);
     this.over(x);
@@ -86,7 +86,7 @@ export class Waiting {
 
   /** Its backend has got rid of it, though it may go on elsewhere. */
   left(x: Waits): void {
-    if (!x.waits || x.backend === undefined) return;
+    if (x.room === undefined || x.backend === undefined) return;
     const held = this.#held.get(x.backend);
     if (held === undefined) return;
     if (held > 1) this.#held.set(x.backend, held - 1);
@@ -95,8 +95,8 @@ export class Waiting {
 
   /** It waits no more, for whatever reason. */
   over(x: Waits): void {
-    if (!x.waits) return;
-    x.waits = false;
+    if (x.room === undefined) return;
+    x.room = undefined;
     this.#limit.leave();
   }
 

@@ -17,7 +17,7 @@ function sent(room: Waiting, backend: Backend, now = 0) {
   assert.ok(room.enter(now));
   const x = {
     startedAt: now,
-    waits: true,
+    room: room as Waits["room"],
     backend: backend as Waits["backend"],
   };
   room.given(x);
@@ -85,9 +85,9 @@ Deno.test("Waiting lets go of what waits for much longer than others", () => {
   }
   const old = sent(room, a, 3_000);
   room.look(old, 3_000 + limit.staleMs - 1);
-  assert.equal(old.waits, true);
+  assert.equal(old.room, room);
   room.look(old, 3_000 + limit.staleMs);
-  assert.equal(old.waits, false);
+  assert.equal(old.room, undefined);
   assert.equal(limit.waiting, 0);
   // Its answer comes late, and is none that anything is learnt from.
   const { baseMs } = limit;

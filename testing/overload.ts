@@ -163,8 +163,6 @@ class Proxy {
 interface Sent extends Waits {
   backend: Backend | undefined;
   proxy: Proxy;
-  /** The limit that it was let through by. */
-  waiting: Waiting;
   workMs: number;
 }
 
@@ -240,13 +238,12 @@ export function overload(given: Partial<Overload>): Second[] {
     }
     const sent: Sent = {
       startedAt: clock.now,
-      waits: !o.unlimited,
+      room: o.unlimited ? undefined : waiting,
       backend: proxy.pick(),
       proxy,
-      waiting,
       workMs: work.draw(random),
     };
-    waiting.given(sent);
+    sent.room?.given(sent);
     sent.backend!.enter();
     proxy.inFlight.add(sent);
     const server = servers.get(sent.backend!.url)!;
@@ -259,7 +256,7 @@ export function overload(given: Partial<Overload>): Second[] {
     sent.proxy.inFlight.delete(sent);
     sent.backend!.leave();
     sent.backend!.observed(ms, clock.now);
-    sent.waiting.answered(sent, 200, ms, clock.now);
+    sent.room?.answered(sent, 200, ms, clock.now);
     const now = here();
     if (ms <= o.patienceMs) now.good++;
     else now.late++;
@@ -294,7 +291,7 @@ export function overload(given: Partial<Overload>): Second[] {
     } else if (event.kind === "sweep") {
       for (const { inFlight } of proxies) {
         for (const sent of inFlight) {
-          if (sent.waits) sent.waiting.look(sent, at);
+          sent.room?.look(sent, at);
         }
       }
       agenda.add({ at: at + SWEEP_MS, kind: "sweep" });
