@@ -14,6 +14,9 @@ import { readFileSync } from "node:fs";
 import process from "node:process";
 import tls from "node:tls";
 
+/** Connections at once. */
+const MOST_OPEN = 400;
+
 const [port, perSecond, file] = process.argv.slice(2);
 const ca = readFileSync(file!, "utf8");
 const open = new Set<Promise<void>>();
@@ -47,7 +50,9 @@ async function connect(): Promise<void> {
     if (!/^HTTP\/1\.1 200 [^]*\/x$/.test(text)) throw new Error("no answer");
     console.log(begun, shown);
   } catch (error) {
-    const state = `shown ${shown || "nothing"}, then ${text.length} bytes`;
+    const ms = performance.timeOrigin + performance.now() - begun;
+    const state = `shown ${shown || "nothing"}, then ${text.length} bytes, ` +
+      `after ${ms.toFixed(0)} ms`;
     console.log(begun, `failed: ${error} (${state})`);
   }
 }
@@ -56,7 +61,8 @@ const timer = setInterval(() => {
   const due = performance.now() / 1000 * Number(perSecond);
   // Not at once what could not be begun before this program was loaded.
   if (started === 0) started = Math.floor(due);
-  while (started < due) {
+  // A machine that cannot keep up gets no more of them than it can serve in time.
+  while (started < due && open.size < MOST_OPEN) {
     started++;
     const one = connect().finally(() => open.delete(one));
     open.add(one);

@@ -42,6 +42,13 @@ type Pair = NonNullable<ListenOptions["tls"]>;
 /** Milliseconds before accepting is tried again after it has failed. */
 const REACCEPT_MS = 50;
 
+/**
+ * Connections that may wait to be accepted; Linux takes 4096 at most by default.
+ * Eight times what Deno would say: each is accepted here by a turn of the event
+ * loop, and one that finds no room is tried by its client again a second later.
+ */
+const BACKLOG = 4096;
+
 /** Under which a request knows its connection. */
 const LIVE = Symbol("live");
 
@@ -133,6 +140,7 @@ class TlsServer {
       cert,
       key,
       alpnProtocols: ["h2", "http/1.1"],
+      tcpBacklog: BACKLOG,
     });
     this.#accepting = this.#accept(listener);
   }
@@ -192,12 +200,13 @@ class TlsServer {
     this.#shaking.add(connection);
     try {
       await connection.handshake();
-      if (this.#shaking.delete(connection)) this.#serve(connection);
+      // Unless it was closed meanwhile.
+      if (this.#shaking.has(connection)) this.#serve(connection);
     } catch {
-      // A client that wants something else than TLS, or has left. It may have
-      // been closed here already.
-      if (this.#shaking.delete(connection)) connection.close();
+      // A client that wants something else than TLS, or has left.
+      if (this.#shaking.has(connection)) connection.close();
     }
+    this.#shaking.delete(connection);
   }
 
   #serve(connection: Deno.TlsConn): void {
