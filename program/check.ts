@@ -11,7 +11,7 @@ import type { UsableConfig } from "../config/config.ts";
 import { withoutQuery } from "../config/fault.ts";
 import { FOREIGN_VARIABLES } from "../config/foreign.ts";
 import type { Listener } from "../config/listener.ts";
-import { checkedOption } from "../config/option.ts";
+import { checkedOption, defaultOf } from "../config/option.ts";
 import { PROXY_VARIABLES } from "../config/no_proxy.ts";
 import { listenersOf } from "../config/read_backends.ts";
 import type { BackendOptions } from "../config/options.ts";
@@ -78,7 +78,7 @@ export async function check(
         ...FOREIGN_VARIABLES,
       ],
       files: folder === undefined ? files : [...files, folder],
-      byFetch: config.proxy.transport === "fetch",
+      byFetch: (config.proxy.transport ?? defaultOf("TRANSPORT")) === "fetch",
       sharesTls: many && secure && sharesTlsByFlag(),
     }),
   );
