@@ -11,7 +11,7 @@ import { bytesOf, latin1 } from "../http/bytes.ts";
 import { Unanswered } from "../http/call.ts";
 import { Client } from "../http/client.ts";
 import { connectBun } from "../runtime/bun/connect.ts";
-import { systemClock } from "../clock/clock.ts";
+import { systemClock } from "../base/clock.ts";
 import { connectDeno } from "../runtime/deno/connect.ts";
 import { textOf } from "./client_rig.ts";
 import { cutAtRandom, seeded } from "./growth.ts";

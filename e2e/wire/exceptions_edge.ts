@@ -87,6 +87,20 @@ export const AT_THE_EDGE: readonly Exception[] = [
     seen: /502 !== 200/,
   },
   {
+    runtimes: BOTH,
+    over: "socket",
+    group: "heads",
+    cases: [
+      "heads: an answer's head of 500,000 bytes",
+      "heads: an answer's head of 600,000 bytes",
+      "heads: an answer of 1,000 fields",
+    ],
+    instead:
+      "A response with more than 1,000 field lines, or a head larger than 64 KB, becomes 502.",
+    reason: "The client refuses it, so that no backend can fill its memory.",
+    seen: /502 !== 200/,
+  },
+  {
     runtimes: ["bun"],
     group: "heads",
     cases: [
