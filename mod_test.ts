@@ -495,6 +495,22 @@ Deno.test("a function's throw is 502 without a word of it, and a bad outcome", a
   assert.deepEqual(new Set(statuses.slice(6)), new Set([200]));
 });
 
+Deno.test("a function that gives no usable Response has failed", async () => {
+  const used = new Response("read");
+  await used.text();
+  for (const given of [undefined, "text", Response.error(), used]) {
+    const broken = (() => given) as unknown as BackendFunction;
+    await using w = world({ backends: [broken, () => new Response("fine")] });
+    const statuses: number[] = [];
+    for (let i = 0; i < 2; i++) {
+      statuses.push((await w.ask("/", { method: "POST", body: "x" })).status);
+    }
+    assert.deepEqual(statuses.sort(), [200, 502], String(given));
+    const counted = w.proxy.pool.backends.map(({ inFlight }) => inFlight);
+    assert.deepEqual(counted, [0, 0]);
+  }
+});
+
 Deno.test("a function's own 503 is an answer and no outcome", async () => {
   await using w = world({
     backends: [
@@ -753,6 +769,7 @@ const WRONG: [string, Partial<ProxyOptions>][] = [
   ["maxMessageBytes", { maxMessageBytes: 65 * 1024 * 1024 }],
   ["maxBodyBytes", { maxBodyBytes: 0.5 }],
   ["maxInFlight", { maxInFlight: 0 }],
+  ["maxInFlight", { maxInFlight: "automatic" as "auto" }],
   ["hostHeader", { hostHeader: "keep" as "auto" }],
   ["trustedProxies", { trustedProxies: ["10.0.0.0/33"] }],
 ];
@@ -904,7 +921,12 @@ Deno.test("without options ejection goes by the settings' defaults", async () =>
 
 Deno.test("without options what is off by default is off", async () => {
   for (
-    const name of ["IDLE_TIMEOUT", "MAX_BODY", "MAX_IN_FLIGHT"] as const
+    const name of [
+      "IDLE_TIMEOUT",
+      "MAX_BODY",
+      "MAX_IN_FLIGHT",
+      "RATE_LIMIT",
+    ] as const
   ) assert.equal(settingDefault(name), false);
   for (const name of ["REQUEST_ID", "TRACE", "ACCESS_LOG"] as const) {
     assert.equal(settingDefault(name), false);

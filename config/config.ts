@@ -133,8 +133,7 @@ export function readSettings(
   refuseMisspelt(reading);
   const backends = readGivenBackends(reading);
   const files = readTlsFiles(reading);
-  refuseTimeout(reading);
-  refuseAdminPort(reading);
+  refuseCombinations(reading);
   const moved = onDeno ? listenFault(env) : undefined;
   if (moved !== undefined) reading.faults.push(moved);
   if (reading.faults.length > 0) {
@@ -197,15 +196,23 @@ function readGivenBackends(reading: Reading): readonly BackendOptions[] {
   const text = name === "BACKENDS" ? set.BACKENDS : readText(reading, name);
   if (text === undefined) return [];
   const { PORT: port, HOST: host, ADMIN_PORT, ADMIN_HOST } = effective;
+  const { REDIRECT_PORT: redirectPort } = effective;
   const admin = typeof ADMIN_PORT === "number" &&
     { port: ADMIN_PORT, host: ADMIN_HOST };
-  const own = listenersOf({ port, host, admin });
+  const own = listenersOf({ port, host, admin, redirectPort });
   const list = readBackends(labelOf(reading, name), text, own, env, {
     isFile: name === "BACKENDS_FILE",
     workers: effective.WORKERS,
   });
   faults.push(...list.faults);
   return list.backends;
+}
+
+/** Refuses values that are right by themselves and not beside each other. */
+function refuseCombinations(reading: Reading): void {
+  refuseTimeout(reading);
+  refuseAdminPort(reading);
+  refuseRedirectPort(reading);
 }
 
 function refuseTimeout(reading: Reading): void {
@@ -228,6 +235,29 @@ function refuseAdminPort(reading: Reading): void {
   if (ADMIN_HOST === undefined || HOST === undefined) return;
   if (!collide(ADMIN_HOST[0]!, HOST)) return;
   refuse(reading, "ADMIN_PORT", "is the PORT as well: write another port");
+}
+
+function refuseRedirectPort(reading: Reading): void {
+  const { given, effective } = reading;
+  const { REDIRECT_PORT: port, HOST, PORT, ADMIN_PORT, ADMIN_HOST } = effective;
+  if (port === undefined || port === false) return;
+  if (!given.has("TLS_CERT") && !given.has("TLS_KEY")) {
+    refuse(reading, "REDIRECT_PORT", "leads nowhere: set TLS_CERT and TLS_KEY");
+    return;
+  }
+  if (port === 0 || HOST === undefined) return;
+  const taken = port === PORT
+    ? "PORT"
+    : port === ADMIN_PORT && ADMIN_HOST !== undefined &&
+        collide(ADMIN_HOST[0]!, HOST)
+    ? "ADMIN_PORT"
+    : undefined;
+  if (taken === undefined) return;
+  refuse(
+    reading,
+    "REDIRECT_PORT",
+    `is the ${taken} as well: write another port`,
+  );
 }
 
 /** What an operator should know of an admin port that others can reach. */

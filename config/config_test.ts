@@ -33,6 +33,7 @@ Deno.test("readSettings() puts each setting into the field its row names", () =>
     HOST: ["[::1]", "::1"],
     TLS_CERT: ["/cert", CERT],
     TLS_KEY: ["/key", KEY],
+    REDIRECT_PORT: ["80", 80],
     WORKERS: ["auto", "auto"],
     POLICY: ["sticky:lb", "sticky:lb"],
     HEALTH_PATH: ["/up?full=1", "/up?full=1"],
@@ -54,7 +55,8 @@ Deno.test("readSettings() puts each setting into the field its row names", () =>
     RESUME: ["on", true],
     MAX_BODY: ["64KB", 65_536],
     MAX_MESSAGE: ["1MB", 1_048_576],
-    MAX_IN_FLIGHT: ["7", 7],
+    MAX_IN_FLIGHT: ["auto", "auto"],
+    RATE_LIMIT: ["1000/m", { requests: 1000, perMs: 60_000 }],
     HOST_HEADER: ["backend", "backend"],
     TRUSTED_PROXIES: ["loopback, 10.0.0.0/8", ["loopback", "10.0.0.0/8"]],
     VIA: ["off", false],
@@ -206,6 +208,35 @@ Deno.test("readSettings() says nothing of foreign variables", () => {
 
 Deno.test("readSettings() says nothing of a near miss beside the right name", () => {
   usable({ BACKENDS: A, RETRY: "1", RETRIES: "1", TIMEOUTS: "" });
+});
+
+Deno.test("readSettings() refuses a redirect port that is another listener's", () => {
+  const cases: [env: Record<string, string>, wants: RegExp | undefined][] = [
+    [{}, undefined],
+    [{ PORT: "80" }, /^REDIRECT_PORT: "80" is the PORT as well/],
+    [{ ADMIN_PORT: "80" }, undefined],
+    [{ ADMIN_PORT: "80", HOST: "::" }, /is the ADMIN_PORT as well/],
+    [{ REDIRECT_PORT: "0", PORT: "0" }, undefined],
+    [{ REDIRECT_PORT: "off", PORT: "80" }, undefined],
+  ];
+  const files = { "/cert": CERT, "/key": KEY };
+  for (const [env, wants] of cases) {
+    const config = settings(
+      {
+        BACKENDS: A,
+        HOST: "10.0.0.1",
+        TLS_CERT: "/cert",
+        TLS_KEY: "/key",
+        REDIRECT_PORT: "80",
+        ...env,
+      },
+      [],
+      files,
+    );
+    const found = config.kind === "faults" ? config.faults : [];
+    assert.equal(found.length, wants === undefined ? 0 : 1, `${found}`);
+    if (wants !== undefined) assert.match(found[0]!, wants);
+  }
 });
 
 Deno.test("readSettings() asks for BACKEND where variables may not be listed", () => {

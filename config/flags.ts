@@ -9,7 +9,8 @@
  */
 
 import { HIDDEN, quote } from "./fault.ts";
-import { COMMANDS, flagOf, SETTING_NAMES } from "./settings.ts";
+import { COMMANDS } from "./commands.ts";
+import { flagOf, SETTING_NAMES } from "./settings.ts";
 import type { SettingName } from "./settings.ts";
 import { nearestFlag } from "./spelling.ts";
 

@@ -139,6 +139,24 @@ export function orWord<T, W>(
   };
 }
 
+/** So many requests in so many milliseconds, written `50/s`, `1000/m`, `10000/h`. */
+export const rate: Grammar<{ requests: number; perMs: number }> = {
+  takes: "`1/h` to `1000000/s`",
+  parse(text) {
+    const [, digits, unit = ""] = /^(\d{1,7})\/([smh])$/.exec(text) ?? [];
+    const requests = Number(digits);
+    if (requests >= 1 && requests <= 1_000_000) {
+      return { value: { requests, perMs: MS[unit]! } };
+    }
+    return {
+      wanted: Number.isNaN(requests)
+        ? "is not a rate: write requests per s, m or h, such as " +
+          (/^[1-9]\d{0,5}$/.test(text) ? `${text}/s` : "50/s or 1000/m")
+        : "is out of bounds: write a rate from 1/h to 1000000/s",
+    };
+  },
+};
+
 /** A port, 0 to 65535; 0 takes a free one. */
 export const port: Grammar<number> = {
   takes: "`0` to `65535`",

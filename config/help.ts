@@ -4,7 +4,8 @@
  * @module
  */
 
-import { COMMANDS, flagOf, SETTING_NAMES, SETTINGS } from "./settings.ts";
+import { COMMANDS } from "./commands.ts";
+import { flagOf, SETTING_NAMES, SETTINGS } from "./settings.ts";
 import type { SettingName } from "./settings.ts";
 
 /** What `--help` prints, at most 100 columns wide. */

@@ -26,6 +26,7 @@ import type {
   PolicyName,
 } from "./backend_options.ts";
 import type { Clock } from "../base/clock.ts";
+import type { RateLimitOptions } from "./rate_limit.ts";
 
 export type { BackendContext, BackendFunction, Policy } from "../balancer.ts";
 export type { AttemptRecord, RequestRecord } from "../observe/log.ts";
@@ -55,6 +56,11 @@ export type {
   ServeOptions,
   TlsOptions,
 } from "./serve_options.ts";
+export type {
+  RateLimitContext,
+  RateLimitKey,
+  RateLimitOptions,
+} from "./rate_limit.ts";
 
 /** What a look-up has found. */
 export interface LookupResult {
@@ -315,11 +321,20 @@ export interface ProxyOptions {
    */
   readonly maxMessageBytes?: number | undefined;
   /**
-   * Concurrent requests, 1 to 1,000,000; above it, 503. `false` for no limit.
+   * Concurrent requests, 1 to 1,000,000; above it, 503. A number counts all that
+   * are under way. `"auto"` counts those that wait for the header of their answer,
+   * and learns from how long they wait how many the backends can take: see
+   * "Overload" in the README. `false` for no limit.
    *
    * @default {false}
    */
-  readonly maxInFlight?: number | false | undefined;
+  readonly maxInFlight?: number | "auto" | false | undefined;
+  /**
+   * How often one client may ask; `false` for no limit.
+   *
+   * @default {false}
+   */
+  readonly rateLimit?: false | RateLimitOptions | undefined;
   /**
    * The `Host` that backends are sent: the client's (`preserve`), their own
    * (`backend`), or the client's for `http:` and their own for `https:`

@@ -85,7 +85,10 @@ export function readBackends(
 
 /** Where a server with these options listens. */
 export function listenersOf(
-  { port, host, admin }: Pick<ServeOptions, "port" | "host" | "admin">,
+  { port, host, admin, redirectPort }: Pick<
+    ServeOptions,
+    "port" | "host" | "admin" | "redirectPort"
+  >,
 ): Listener[] {
   const listeners: Listener[] = [{
     host: host ?? defaultOf("HOST")!,
@@ -97,6 +100,9 @@ export function listenersOf(
       port: admin.port,
       isAdmin: true,
     });
+  }
+  if (typeof redirectPort === "number") {
+    listeners.push({ host: listeners[0]!.host, port: redirectPort });
   }
   return listeners;
 }

@@ -87,6 +87,13 @@ export interface ServeOptions {
   /** Serve HTTPS with this certificate. Default: plain HTTP. */
   readonly tls?: TlsOptions | undefined;
   /**
+   * A second port, 0 to 65535, that answers 308 to the same URL with `https:`;
+   * 0 takes a free one, `false` is none. Only with `tls`.
+   *
+   * @default {false}
+   */
+  readonly redirectPort?: number | false | undefined;
+  /**
    * Milliseconds between "not ready" and the end of listening, 0 s to 1 h.
    *
    * @default {0}

@@ -25,6 +25,7 @@ import {
   path,
   policy,
   port,
+  rate,
   secret,
   share,
   size,
@@ -32,76 +33,16 @@ import {
 } from "./grammar.ts";
 import type { Grammar } from "./grammar.ts";
 import type {
-  AdminOptions,
-  BackendTlsOptions,
-  EjectOptions,
-  HealthOptions,
-  PolicyName,
-  ProxyOptions,
-  ServeOptions,
-  TlsOptions,
-} from "./options.ts";
+  OptionPath,
+  SettingName,
+  SettingValues,
+} from "./setting_values.ts";
 
-/** What the text of each setting is read into. */
-export type SettingValues = {
-  BACKENDS: string;
-  BACKENDS_FILE: string;
-  BACKEND_CA: string;
-  BACKEND_CERT: string;
-  BACKEND_KEY: string;
-  TRANSPORT: "auto" | "fetch" | "socket";
-  PORT: number;
-  HOST: string;
-  TLS_CERT: string;
-  TLS_KEY: string;
-  WORKERS: number | "auto";
-  POLICY: PolicyName;
-  HEALTH_PATH: string | false;
-  HEALTH_HOST: string;
-  HEALTH_STATUS: string;
-  HEALTH_INTERVAL: number;
-  HEALTH_TIMEOUT: number;
-  HEALTH_RISE: number;
-  HEALTH_FALL: number;
-  EJECT_AFTER: number | false;
-  EJECT_TIME: number;
-  SLOW_START: number | false;
-  RETRIES: number;
-  RETRY_BUDGET: number;
-  CONNECT_TIMEOUT: number;
-  TIMEOUT: number;
-  CLIENT_TIMEOUT: number | false;
-  IDLE_TIMEOUT: number | false;
-  RESUME: boolean;
-  MAX_BODY: number | false;
-  MAX_MESSAGE: number;
-  MAX_IN_FLIGHT: number | false;
-  HOST_HEADER: "auto" | "preserve" | "backend";
-  TRUSTED_PROXIES: readonly string[];
-  VIA: boolean;
-  REQUEST_ID: boolean;
-  TRACE: boolean;
-  ACCESS_LOG: "json" | "combined" | false;
-  LOG_QUERY: boolean;
-  ADMIN_PORT: number | false;
-  ADMIN_HOST: readonly string[];
-  ADMIN_TOKEN: string;
-  DRAIN_DELAY: number;
-  DRAIN_TIMEOUT: number;
-};
-
-/** The name of a setting, which is the name of its environment variable. */
-export type SettingName = keyof SettingValues;
-
-/** A field of the options, as a path; one that is not there does not compile. */
-export type OptionPath =
-  | `proxy.${keyof ProxyOptions}`
-  | `proxy.health.${keyof HealthOptions}`
-  | `proxy.eject.${keyof EjectOptions}`
-  | `proxy.backendTls.${keyof BackendTlsOptions}`
-  | `serve.${keyof ServeOptions}`
-  | `serve.tls.${keyof TlsOptions}`
-  | `serve.admin.${keyof AdminOptions}`;
+export type {
+  OptionPath,
+  SettingName,
+  SettingValues,
+} from "./setting_values.ts";
 
 /** One row of the table. */
 export interface Setting<T = unknown> {
@@ -182,13 +123,21 @@ export const SETTINGS: {
     grammar: file,
     default: "",
     field: "serve.tls.cert",
-    help: "PEM: the certificate and its chain, to serve HTTPS",
+    help:
+      "PEM: the certificate and its chain, to serve HTTPS; read again, with its key, when they change and on SIGHUP",
   },
   TLS_KEY: {
     grammar: file,
     default: "",
     field: "serve.tls.key",
     help: "PEM: its private key",
+  },
+  REDIRECT_PORT: {
+    grammar: orOff(port),
+    default: "off",
+    field: "serve.redirectPort",
+    help:
+      "A second port, which answers 308 to the same URL with `https:`; only with TLS",
   },
   WORKERS: {
     grammar: orWord("auto", "auto", integer(1, 256)),
@@ -337,11 +286,18 @@ export const SETTINGS: {
       "Size of a WebSocket message, either way; a larger one closes the connection with 1009",
   },
   MAX_IN_FLIGHT: {
-    grammar: orOff(integer(1, 1_000_000)),
+    grammar: orOff(orWord("auto", "auto", integer(1, 1_000_000))),
     default: "off",
     field: "proxy.maxInFlight",
     help:
-      "Requests at once; past it, or when `max_conns` is full everywhere, 503 with `Retry-After`",
+      "Most requests at once, or `auto`, which learns from latencies how many may wait; above it, or when `max_conns` is full everywhere, 503 with `Retry-After`",
+  },
+  RATE_LIMIT: {
+    grammar: orOff(rate),
+    default: "off",
+    field: "proxy.rateLimit",
+    help:
+      "Requests of one client address per second, minute or hour, with a burst of as many; above it, 429 with `Retry-After`",
   },
   HOST_HEADER: {
     grammar: oneOf("auto", "preserve", "backend"),
@@ -428,14 +384,6 @@ export const SETTINGS: {
 export const SETTING_NAMES: readonly SettingName[] = Object.keys(
   SETTINGS,
 ) as SettingName[];
-
-/** The flags that are no settings. They take no value. */
-export const COMMANDS: Readonly<Record<string, string>> = {
-  "--help": "Print this",
-  "--version": "Print the version",
-  "--check":
-    "Read the settings, probe each backend once, print what was found and the narrowest Deno permissions; exit 0, 1 when a backend does not answer well, 2 when a setting is wrong",
-};
 
 /** The flag of a setting: `--health-path` for `HEALTH_PATH`. */
 export function flagOf(name: SettingName): string {

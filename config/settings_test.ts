@@ -1,7 +1,8 @@
 import assert from "node:assert/strict";
 import { settingsTable } from "../testing/settings_table.ts";
 import { helpText } from "./help.ts";
-import { COMMANDS, flagOf, SETTING_NAMES, SETTINGS } from "./settings.ts";
+import { COMMANDS } from "./commands.ts";
+import { flagOf, SETTING_NAMES, SETTINGS } from "./settings.ts";
 
 Deno.test("SETTINGS has only defaults that its own grammars take", () => {
   for (const name of SETTING_NAMES) {

@@ -7,7 +7,8 @@
  * @module
  */
 
-import { COMMANDS, flagOf, SETTING_NAMES, SETTINGS } from "./settings.ts";
+import { COMMANDS } from "./commands.ts";
+import { flagOf, SETTING_NAMES, SETTINGS } from "./settings.ts";
 import type { SettingName } from "./settings.ts";
 
 /** The flag that is likely meant, or `undefined` when none is near. */

@@ -210,6 +210,12 @@ export const WRONG_SETTINGS: readonly WrongSettings[] = [
   setting("PORT", "http", /^PORT: "http" is not a port/),
   setting("HOST", "http://localhost", /^HOST: .* is not an address or a name/),
   setting("HOST", "256.0.0.1", /^HOST: "256\.0\.0\.1" is not an address/),
+  setting(
+    "REDIRECT_PORT",
+    "80",
+    /^REDIRECT_PORT: "80" leads nowhere: set TLS_CERT and TLS_KEY$/,
+  ),
+  setting("REDIRECT_PORT", "on", /^REDIRECT_PORT: "on" is not a port: .*off$/),
   setting("WORKERS", "0", /^WORKERS: "0" .* 1 to 256, or auto$/),
   setting(
     "POLICY",
@@ -293,7 +299,17 @@ export const WRONG_SETTINGS: readonly WrongSettings[] = [
     "1000",
     /^MAX_BODY: "1000" has no unit: .* 1000MB, or off$/,
   ),
-  setting("MAX_IN_FLIGHT", "1e3", /^MAX_IN_FLIGHT: "1e3" .*, or off$/),
+  setting(
+    "MAX_IN_FLIGHT",
+    "1e3",
+    /^MAX_IN_FLIGHT: "1e3" .* 1000000, or auto, or off$/,
+  ),
+  setting(
+    "RATE_LIMIT",
+    "50",
+    /^RATE_LIMIT: "50" is not a rate: .* such as 50\/s, or off$/,
+  ),
+  setting("RATE_LIMIT", "0/s", /^RATE_LIMIT: "0\/s" is out of bounds: .* off$/),
   setting(
     "HOST_HEADER",
     "keep",

@@ -1,19 +1,11 @@
 /**
  * `BACKENDS_FILE`: read again when it changes, and when it is asked for.
  *
- * Its text is looked at every half second. A file watcher would tell sooner, but
- * of the wrong thing: editors put a new file in its place, Kubernetes turns a
- * symbolic link two folders up, network file systems tell nothing at all. What
- * counts is what stands there now, and reading a page costs a few microseconds.
- *
  * @module
  */
 
-import { readFile } from "node:fs/promises";
-import type { Clock, TimerHandle } from "../base/clock.ts";
-
-/** Milliseconds between two looks. */
-const LOOK_MS = 500;
+import type { Clock } from "../base/clock.ts";
+import { FileWatch } from "./file_watch.ts";
 
 /** Options for {@linkcode BackendsFile}. */
 export interface BackendsFileOptions {
@@ -33,60 +25,32 @@ export interface BackendsFileOptions {
 
 /** Looks after the file. */
 export class BackendsFile {
-  readonly #options: Required<BackendsFileOptions>;
-  readonly #timer: TimerHandle;
-  /** What was last handed on. */
-  #text: string;
-  /** What was seen at the last look. */
-  #seen: string;
-  #failure: string | undefined;
-  #reading = false;
+  readonly #watch: FileWatch;
 
   /** Begins to look. */
-  constructor(options: BackendsFileOptions) {
-    this.#options = { read: (path) => readFile(path, "utf8"), ...options };
-    this.#text = this.#seen = options.text;
-    this.#timer = options.clock.setInterval(() => {
-      // A file system that hangs is asked again only when it has answered.
-      if (!this.#reading) this.#look(false);
-    }, LOOK_MS);
+  constructor(
+    { path, text, changed, log, clock, read }: BackendsFileOptions,
+  ) {
+    this.#watch = new FileWatch({
+      paths: [path],
+      texts: [text],
+      changed: ([text = ""]) => changed(text),
+      failed: (reason) =>
+        log(
+          `BACKENDS_FILE cannot be read (${reason}): the backends stay as they are`,
+        ),
+      clock,
+      read,
+    });
   }
 
   /** Reads it now, and hands it on even if it is the same. */
   reload(): Promise<void> {
-    return this.#look(true);
+    return this.#watch.reload();
   }
 
   /** Ends looking. */
   stop(): void {
-    this.#options.clock.clear(this.#timer);
-  }
-
-  async #look(asked: boolean): Promise<void> {
-    const { path, read, changed, log } = this.#options;
-    this.#reading = true;
-    let text: string;
-    try {
-      text = await read(path);
-    } catch (error) {
-      const failure = error instanceof Error ? error.message : String(error);
-      if (asked || failure !== this.#failure) {
-        log(
-          `BACKENDS_FILE cannot be read (${failure}): the backends stay as they are`,
-        );
-      }
-      this.#failure = failure;
-      return;
-    } finally {
-      this.#reading = false;
-    }
-    this.#failure = undefined;
-    const settled = text === this.#seen;
-    this.#seen = text;
-    // Half of a file that is being written is a list too, of too few backends.
-    // So it has to look the same twice, unless SIGHUP says that it is done.
-    if (!asked && (!settled || text === this.#text)) return;
-    this.#text = text;
-    changed(text);
+    this.#watch.stop();
   }
 }

@@ -17,7 +17,7 @@ import { Authority } from "./tls/certificates.ts";
 /** Bun's server speaks no HTTP/2 unless it is told to. */
 const DENO_ONLY = { runtimes: ["deno"] } as const;
 
-const { NGHTTP2_CANCEL } = http2.constants;
+const { NGHTTP2_CANCEL, NGHTTP2_NO_ERROR } = http2.constants;
 
 /** Connects; `close` is part of each test. */
 function connect(url: string): http2.ClientHttp2Session {
@@ -132,6 +132,48 @@ for (const scheme of ["http", "https"] as const) {
       },
     );
   }
+}
+
+// A browser that is closed in the middle of an upload cancels its stream. Deno ends
+// the body then as if it were whole, and the backend took 100 bytes for a file.
+for (const scheme of ["http", "https"] as const) {
+  forBoth(
+    `an HTTP/2 upload over ${scheme} that is cancelled never looks whole`,
+    DENO_ONLY,
+    async () => {
+      const ends: string[] = [];
+      await using backend = await rawBackend(async (conn, request) => {
+        const { length } = ends;
+        ends[length] = "waits";
+        ends[length] = await request.body().then(() => "whole", () => "cut");
+        if (ends[length] === "whole") await conn.reply({});
+      });
+      await using started = await start(scheme, backend.url);
+      const { proxy } = started;
+      const session = connect(`${scheme}://127.0.0.1:${proxy.port}`);
+      for (let i = 0; i < 40; i++) {
+        const stream = session.request(
+          { ":method": "POST", ":path": "/" },
+          { endStream: false },
+        );
+        stream.on("error", () => {});
+        stream.write(new Uint8Array(i % 2 === 0 ? 100 : 100_000));
+        await until(() => ends.length === i + 1);
+        stream.close(i % 4 < 2 ? NGHTTP2_CANCEL : NGHTTP2_NO_ERROR);
+      }
+      await until(() => !ends.includes("waits"), {
+        what: () => `an end of each upload: ${ends}`,
+      });
+      assert.deepEqual(new Set(ends), new Set(["cut"]), String(ends));
+      const whole = await ask(
+        session,
+        { ":method": "POST", ":path": "/" },
+        "hello",
+      );
+      assert.equal(whole.status, 200);
+      session.destroy();
+    },
+  );
 }
 
 for (const scheme of ["http", "https"] as const) {

@@ -23,6 +23,24 @@ forBoth("a program ends by itself after stop()", async (runtime) => {
   assert.equal(code, 0);
 });
 
+// The first piece of a body without a length is read before the body is sent. One
+// of more than 512 KB was lost, and the backend took the rest for the whole body.
+forBoth(
+  "a request made in code has its body sent whole, however large its first piece is",
+  async (runtime) => {
+    const { code, stdout, stderr } = await runProgram(runtime, {
+      entry: "e2e/library/large.ts",
+    });
+    const sizes = [1, 65_536, 524_224, 524_225, 5_000_000];
+    assert.deepEqual(
+      stdout.trim().split("\n"),
+      sizes.map((size) => `${size} ${size + 10} 1 2`),
+      stderr,
+    );
+    assert.equal(code, 0);
+  },
+);
+
 for (const how of ["throws", "rejects"]) {
   forBoth(`a program whose every callback ${how} works on, and drains`, {
     timeoutMs: 60_000,

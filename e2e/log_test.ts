@@ -1,6 +1,6 @@
 import assert from "node:assert/strict"; // built in to both runtimes
 import { bunPath, denoPath, ROOT } from "../testing/tools.ts";
-import { ADMIN_ENV } from "./harness/admin.ts";
+import { ADMIN_ENV, adminUrl } from "./harness/admin.ts";
 import { rawBackend } from "./harness/backend.ts";
 import { RawConnection, rawRequest, requestText } from "./harness/client.ts";
 import {
@@ -65,6 +65,42 @@ forBoth(
     );
     assert.equal(lines[2].method, "HEAD");
     assert.equal(lines[2].bytes, 0);
+  },
+);
+
+// Clients were told 408, and the log and the metrics said 499, so that slow clients
+// could not be told from ones that had left.
+forBoth(
+  "a client that is told 408 is logged and counted with 408",
+  async (runtime) => {
+    await using backend = await rawBackend(async (conn, request) => {
+      await request.body();
+      await conn.reply({});
+    });
+    await using proxy = await startProxy(runtime, {
+      env: {
+        BACKENDS: backend.url,
+        ACCESS_LOG: "json",
+        CLIENT_TIMEOUT: "300ms",
+        ...ADMIN_ENV,
+      },
+    });
+    for (const length of [10, 100_000]) {
+      await using client = await RawConnection.connect(proxy.port);
+      await client.write(
+        `POST / HTTP/1.1\r\nHost: a\r\nContent-Length: ${length}\r\n\r\nbegin`,
+      );
+      const answer = await client.readResponse({ method: "POST" });
+      assert.equal(answer.status, 408, answer.text);
+    }
+    const lines = (await linesOf(proxy, 2)).map((line) => JSON.parse(line));
+    assert.deepEqual(lines.map(({ status }) => status), [408, 408]);
+    assert.ok(lines.every(({ bytes }) => bytes > 0));
+    const metrics = await fetch(`${await adminUrl(proxy)}/metrics`);
+    assert.match(
+      await metrics.text(),
+      /^sluice_requests_total\{code="408"\} 2$/m,
+    );
   },
 );
 

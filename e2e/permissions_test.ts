@@ -150,7 +150,7 @@ forBoth("the printed permissions do for TLS in front and behind", {
   await runs({
     env: { ...env, WORKERS: "2" },
     permissions,
-    line: /--unstable-net /,
+    line: /^--no-prompt --allow-net=/,
     tls: ca.cert,
   });
 });

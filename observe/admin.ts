@@ -31,6 +31,7 @@ import {
   type ProcessFacts,
   PROMETHEUS_TYPE,
   prometheusText,
+  type State,
 } from "./prometheus.ts";
 import { tokenCheck } from "./token.ts";
 
@@ -50,6 +51,8 @@ export interface AdminOptions {
   checkName: (name: string) => { value: string } | { wanted: string };
   /** Whether the proxy is about to stop. */
   draining: () => boolean;
+  /** The certificate that new connections are shown. Default: none. */
+  certificate?: (() => State["certificate"]) | undefined;
   /** The process. */
   process: () => ProcessFacts;
   /** Version of this program. */
@@ -370,6 +373,7 @@ export class Admin {
       backends: pool,
       report,
       draining: draining(),
+      certificate: this.#options.certificate?.(),
       version,
       process: this.#options.process(),
     });

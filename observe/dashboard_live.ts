@@ -145,13 +145,16 @@ const showCard = (id, value, small, floor) => {
   draw(card.querySelector("svg"), all[id], floor);
 };
 const showAll = (figures) => {
-  const { latencyMs, retriesPerSecond } = figures;
+  const { latencyMs, retriesPerSecond, refusedPerSecond, inFlightLimit } =
+    figures;
   showCard("rps", count(figures.requestsPerSecond), "/ s", 1);
   showCard("latency", time(latencyMs.p50),
     time(latencyMs.p95) + " · " + time(latencyMs.p99), 1);
-  showCard("inflight", count(figures.inFlight), "", 1);
+  showCard("inflight", count(figures.inFlight),
+    inFlightLimit > 0 ? "limit " + count(inFlightLimit) : "", 1);
   showCard("errors", count(figures.errorsPerSecond), "/ s" +
-    (retriesPerSecond > 0 ? " · " + count(retriesPerSecond) + " retries" : ""),
+    (retriesPerSecond > 0 ? " · " + count(retriesPerSecond) + " retries" : "") +
+    (refusedPerSecond > 0 ? " · " + count(refusedPerSecond) + " refused" : ""),
     1);
 };
 const figured = (figures) => {

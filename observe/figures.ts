@@ -14,6 +14,10 @@ export interface Figures {
   errorsPerSecond: number;
   retriesPerSecond: number;
   inFlight: number;
+  /** Requests that may be under way, or wait; 0 for no limit. */
+  inFlightLimit: number;
+  /** Requests that a limit refused: too many at once, or too often. */
+  refusedPerSecond: number;
   /** Of the requests of the last ten seconds; null when there were none. */
   latencyMs: { p50: number | null; p95: number | null; p99: number | null };
   /** By id. */
@@ -135,6 +139,11 @@ export function figuresOf(
     errorsPerSecond: rate(errors(next.requests) - errors(last.requests)),
     retriesPerSecond: rate(next.retries - last.retries),
     inFlight: next.inFlight,
+    inFlightLimit: Math.round(next.inFlightLimit),
+    refusedPerSecond: rate(
+      next.rateLimited + next.refusedFull - last.rateLimited -
+        last.refusedFull,
+    ),
     latencyMs: { p50: share(0.5), p95: share(0.95), p99: share(0.99) },
     backends,
   };

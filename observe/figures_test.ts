@@ -8,11 +8,18 @@ Deno.test("FigureKeeper makes rates of counters, second by second", async () => 
   const clock = new FakeClock();
   const pool = new Pool([{ url: "http://a.test" }]);
   const [a] = [...pool];
+  let refused = 0;
   const metrics = new Metrics(pool, {
     inFlight: () => 3,
     webSocketsOpen: () => 0,
     retriesRefused: () => 0,
     linesLost: () => 0,
+    admission: () => ({
+      rateLimited: refused,
+      refusedFull: refused,
+      inFlightLimit: 99.99,
+      waiting: 0,
+    }),
   });
   const ticks: Figures[] = [];
   const keeper = new FigureKeeper({
@@ -27,11 +34,14 @@ Deno.test("FigureKeeper makes rates of counters, second by second", async () => 
     metrics.request(i < 8 ? 200 : 500, 5);
   }
   metrics.failed(a!, "connection_refused");
+  refused = 2;
   await clock.advance(1000);
   const [first] = ticks;
   assert.equal(first?.requestsPerSecond, 10);
   assert.equal(first?.errorsPerSecond, 2);
   assert.equal(first?.inFlight, 3);
+  assert.equal(first?.inFlightLimit, 100);
+  assert.equal(first?.refusedPerSecond, 4);
   assert.ok(first!.latencyMs.p50! > 4 && first!.latencyMs.p50! < 6);
   assert.deepEqual(first?.backends[a!.id], {
     requestsPerSecond: 11,

@@ -32,6 +32,14 @@ export interface Snapshot {
   webSocketsOpen: number;
   /** Lines of the access log that were lost. */
   linesLost: number;
+  /** Requests that the rate limit refused. */
+  rateLimited: number;
+  /** Requests that were refused since too many were under way. */
+  refusedFull: number;
+  /** Requests that may be under way, or wait; 0 for no limit. */
+  inFlightLimit: number;
+  /** Requests that wait for a header, where that is what is limited. */
+  waiting: number;
   /** What was counted of each backend, by its id. */
   backends: Record<string, BackendSnapshot>;
 }
@@ -142,6 +150,19 @@ interface BackendCounts {
   answerMs: number;
 }
 
+/** The part of a {@linkcode Snapshot} that is about limits. */
+export type Admitted = Pick<
+  Snapshot,
+  "rateLimited" | "refusedFull" | "inFlightLimit" | "waiting"
+>;
+
+const NO_LIMITS: Admitted = {
+  rateLimited: 0,
+  refusedFull: 0,
+  inFlightLimit: 0,
+  waiting: 0,
+};
+
 /** Options for {@linkcode Metrics}. */
 export interface MetricsOptions {
   /** Requests under way, now. */
@@ -152,6 +173,8 @@ export interface MetricsOptions {
   retriesRefused: () => number;
   /** Lines of the access log that were lost, so far. */
   linesLost: () => number;
+  /** What the limits admit, and have refused so far; none without limits. */
+  admission?: () => Admitted;
 }
 
 /** Counts for one process. */
@@ -237,6 +260,7 @@ export class Metrics implements Meter {
       webSockets: this.#webSockets,
       webSocketsOpen: this.#options.webSocketsOpen(),
       linesLost: this.#options.linesLost(),
+      ...this.#options.admission?.() ?? NO_LIMITS,
       backends,
     };
   }
@@ -260,6 +284,17 @@ export class Metrics implements Meter {
     }
     return counts;
   }
+}
+
+/** What a process that has ended leaves: nothing is under way any more. */
+export function atRest(last: Snapshot): Snapshot {
+  return {
+    ...last,
+    inFlight: 0,
+    webSocketsOpen: 0,
+    inFlightLimit: 0,
+    waiting: 0,
+  };
 }
 
 /**

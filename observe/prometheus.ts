@@ -20,6 +20,8 @@ export interface State {
   report: (backend: Backend) => ProbeReport | undefined;
   /** Whether the proxy is draining. */
   draining: boolean;
+  /** The certificate that new connections are shown, if any. */
+  certificate?: { readonly expiresAt: number } | undefined;
   /** Version of this program. */
   version: string;
   /** The process around it. */
@@ -237,6 +239,7 @@ function writeTotals(page: Page, snapshot: Snapshot, draining: boolean): void {
       "Lines of the access log that standard output did not take",
       snapshot.linesLost,
     ],
+    ...limits(snapshot),
     [
       "sluice_draining",
       "gauge",
@@ -249,8 +252,45 @@ function writeTotals(page: Page, snapshot: Snapshot, draining: boolean): void {
   }
 }
 
+/** What the limits have refused, and the limit on requests where there is one. */
+function limits(snapshot: Snapshot): Single[] {
+  const refused: Single[] = [
+    [
+      "sluice_rate_limited_total",
+      "counter",
+      "Requests that RATE_LIMIT refused",
+      snapshot.rateLimited,
+    ],
+    [
+      "sluice_in_flight_refused_total",
+      "counter",
+      "Requests that MAX_IN_FLIGHT refused",
+      snapshot.refusedFull,
+    ],
+  ];
+  if (snapshot.inFlightLimit === 0) return refused;
+  return [
+    ...refused,
+    [
+      "sluice_in_flight_limit",
+      "gauge",
+      "Requests that MAX_IN_FLIGHT allows at once: with auto, that may wait for a header",
+      Math.round(snapshot.inFlightLimit),
+    ],
+    [
+      "sluice_requests_waiting",
+      "gauge",
+      "Requests that wait for a header, as MAX_IN_FLIGHT=auto counts them",
+      snapshot.waiting,
+    ],
+  ];
+}
+
 /** The process, and what runs in it. */
-function writeProcess(page: Page, { process, version }: State): void {
+function writeProcess(
+  page: Page,
+  { process, certificate, version }: State,
+): void {
   const singles: Single[] = [
     [
       "process_resident_memory_bytes",
@@ -273,6 +313,14 @@ function writeProcess(page: Page, { process, version }: State): void {
   ];
   for (const [name, type, help, value] of singles) {
     page.single(name, type, help, value);
+  }
+  if (certificate !== undefined) {
+    page.single(
+      "sluice_certificate_expiry_seconds",
+      "gauge",
+      "When the certificate expires that new connections are shown, since 1970",
+      certificate.expiresAt / 1000,
+    );
   }
   page.head("sluice_build_info", "gauge", "What runs here; always 1");
   page.value(1, {

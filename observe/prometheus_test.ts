@@ -5,7 +5,10 @@ import { prometheusText } from "./prometheus.ts";
 
 const HOSTILE = '"} 1\nforged{a="b"} \\ \x1b[31m\u2028 <b>%s';
 
-function page(url: string): string {
+function page(
+  url: string,
+  certificate?: Parameters<typeof prometheusText>[1]["certificate"],
+): string {
   const pool = new Pool([{ url, weight: 3 }]);
   const [backend] = [...pool];
   const metrics = new Metrics(pool, {
@@ -13,6 +16,12 @@ function page(url: string): string {
     webSocketsOpen: () => 0,
     retriesRefused: () => 0,
     linesLost: () => 4,
+    admission: () => ({
+      rateLimited: 7,
+      refusedFull: 8,
+      inFlightLimit: 120,
+      waiting: 9,
+    }),
   });
   metrics.answered(backend!, 200, 3);
   metrics.failed(backend!, "connection_refused");
@@ -29,6 +38,7 @@ function page(url: string): string {
       failed: 2,
     }),
     draining: false,
+    certificate,
     version: "1.2.3",
     process: {
       runtime: "deno",
@@ -39,6 +49,14 @@ function page(url: string): string {
     },
   });
 }
+
+Deno.test("prometheusText() says when the certificate expires, if there is one", () => {
+  const name = "sluice_certificate_expiry_seconds";
+  assert.ok(!page("http://a.test:1").includes(name));
+  const expiresAt = Date.parse("2027-02-25T00:00:00Z");
+  const text = page("http://a.test:1", { expiresAt });
+  assert.ok(text.split("\n").includes(`${name} ${expiresAt / 1000}`));
+});
 
 Deno.test("prometheusText() holds what was counted and what is known", () => {
   const text = page("http://a.test:1");
@@ -64,6 +82,10 @@ Deno.test("prometheusText() holds what was counted and what is known", () => {
       `sluice_probe_duration_seconds{${backend}} 0.012`,
       `sluice_probes_total{${backend},result="failed"} 2`,
       "sluice_log_lines_lost_total 4",
+      "sluice_rate_limited_total 7",
+      "sluice_in_flight_refused_total 8",
+      "sluice_in_flight_limit 120",
+      "sluice_requests_waiting 9",
       'sluice_build_info{version="1.2.3",runtime="deno",runtime_version="9"} 1',
     ]
   ) assert.ok(text.split("\n").includes(line), `${line}\nis not in\n${text}`);

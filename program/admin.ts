@@ -131,6 +131,7 @@ function handlerOptions(
     },
     checkName: backendName.parse,
     draining: () => core.draining,
+    certificate: () => core.certificate,
     process: processFacts,
     version: VERSION,
     policy: core.checked.policy,

@@ -11,7 +11,7 @@ import type { UsableConfig } from "../config/config.ts";
 import { withoutQuery } from "../config/fault.ts";
 import { FOREIGN_VARIABLES } from "../config/foreign.ts";
 import type { Listener } from "../config/listener.ts";
-import { checkedOption } from "../config/option.ts";
+import { checkedOption, defaultOf } from "../config/option.ts";
 import { PROXY_VARIABLES } from "../config/no_proxy.ts";
 import { listenersOf } from "../config/read_backends.ts";
 import type { BackendOptions } from "../config/options.ts";
@@ -26,8 +26,13 @@ import { checkBackend, type CheckResult } from "./check_backend.ts";
 import { env, writeLine, writeText } from "../runtime/process.ts";
 import { systemLookup } from "../runtime/lookup.ts";
 import { transportFor } from "../runtime/runtime.ts";
-import { programFolder, workersOf } from "../runtime/sharing.ts";
+import {
+  programFolder,
+  sharesTlsByFlag,
+  workersOf,
+} from "../runtime/sharing.ts";
 import { systemClock } from "../base/clock.ts";
+import { expiryRemarks } from "./certificates.ts";
 import { statusMatcher } from "./health.ts";
 import { VERSION } from "./version.ts";
 
@@ -36,7 +41,7 @@ const USER_AGENT = `sluice/${VERSION}`;
 /** Asks each backend once and says what it heard; the exit code. */
 export async function check(
   config: UsableConfig,
-  files: readonly string[],
+  texts: ReadonlyMap<string, string>,
 ): Promise<0 | 1> {
   const health = config.proxy.health || {};
   const path = config.proxy.health === false
@@ -53,14 +58,18 @@ export async function check(
   const backends = listed.map((init) => new Backend(init));
   const results = await found(config, backends, path);
   writeText("out", checkText(results, rules));
-  for (const line of remarks(config)) writeLine("out", line);
+  for (const line of remarks(config, texts)) writeLine("out", line);
   const { serve } = config;
   const many = workersOf(checkedOption("WORKERS", serve.workers)) > 1;
   const folder = many ? programFolder() : undefined;
+  const files = [...texts.keys()];
+  const secure = serve.tls !== undefined;
   writeText(
     "out",
     permissionText({
-      listens: listenersOf(serve).map((one) => address(one, many)),
+      listens: listenersOf(serve).map((one, i) =>
+        address(one, i === 0 && (many || secure))
+      ),
       backends,
       // What a name will stand for cannot be said now.
       anywhere: listed.some(({ resolve }) => resolve === true),
@@ -69,8 +78,8 @@ export async function check(
         ...FOREIGN_VARIABLES,
       ],
       files: folder === undefined ? files : [...files, folder],
-      byFetch: config.proxy.transport === "fetch",
-      sharesTls: many && serve.tls !== undefined,
+      byFetch: (config.proxy.transport ?? defaultOf("TRANSPORT")) === "fetch",
+      sharesTls: many && secure && sharesTlsByFlag(),
     }),
   );
   return results.every((one) => isWell(one, rules)) ? 0 : 1;
@@ -107,8 +116,11 @@ async function found(
 }
 
 /** What is odd about the settings themselves. */
-function remarks({ warnings }: UsableConfig): string[] {
-  const lines = [...warnings];
+function remarks(
+  { values, warnings }: UsableConfig,
+  texts: ReadonlyMap<string, string>,
+): string[] {
+  const lines = [...warnings, ...expiryRemarks(values, texts, Date.now())];
   const diverting = PROXY_VARIABLES.filter((name) => env(name));
   if (diverting.length > 0) {
     const names = diverting.join(", ");
@@ -118,8 +130,9 @@ function remarks({ warnings }: UsableConfig): string[] {
 }
 
 /** Where it listens, as a permission names it. */
-function address({ host, port, isAdmin }: Listener, many: boolean): string {
+function address({ host, port }: Listener, found: boolean): string {
   const name = urlHost(host);
-  // A free port is found before workers listen on it, and is not known now.
-  return port === 0 && many && !isAdmin ? name : `${name}:${port}`;
+  // A free port for workers, or for TLS, is found before it is listened on, and
+  // is not known now.
+  return port === 0 && found ? name : `${name}:${port}`;
 }

@@ -167,7 +167,7 @@ export interface Needs {
   files: readonly string[];
   /** Whether requests are sent by Deno's `fetch`. */
   byFetch: boolean;
-  /** Whether workers share a port for TLS. */
+  /** Whether workers share a port for TLS, which takes a flag. */
   sharesTls: boolean;
 }
 

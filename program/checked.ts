@@ -6,8 +6,9 @@
  */
 
 import { holds, parseAddress, parseCidr } from "../config/address.ts";
+import { checkedNumber } from "../config/check.ts";
 import { checkedOption, optionalOption } from "../config/option.ts";
-import type { ProxyOptions } from "../config/options.ts";
+import type { ProxyOptions, RateLimitOptions } from "../config/options.ts";
 import { type AddressMatcher, remembered } from "../proxy/addresses.ts";
 
 /** What is checked here; `Infinity` is no limit. */
@@ -20,7 +21,8 @@ export interface Checked {
   idleTimeoutMs: number;
   maxBodyBytes: number;
   maxMessageBytes: number;
-  maxInFlight: number;
+  maxInFlight: number | "auto";
+  rateLimit: RateLimitOptions | undefined;
   /** 0 for none. */
   slowStartMs: number;
   hostHeader: "auto" | "preserve" | "backend";
@@ -47,7 +49,7 @@ export function checkedOptions(options: ProxyOptions): Checked {
       "Cannot make a proxy: stickySecret has fewer than 16 characters",
     );
   }
-  const unlimited = (value: number | false) => value || Infinity;
+  const unlimited = <T>(value: T | false) => value || Infinity;
   const { clientTimeoutMs, idleTimeoutMs, maxBodyBytes, maxInFlight } = options;
   return {
     retries: checkedOption("RETRIES", options.retries),
@@ -64,6 +66,7 @@ export function checkedOptions(options: ProxyOptions): Checked {
     maxBodyBytes: unlimited(checkedOption("MAX_BODY", maxBodyBytes)),
     maxMessageBytes: checkedOption("MAX_MESSAGE", options.maxMessageBytes),
     maxInFlight: unlimited(checkedOption("MAX_IN_FLIGHT", maxInFlight)),
+    rateLimit: checkedRate(options.rateLimit),
     slowStartMs: checkedOption("SLOW_START", options.slowStartMs) || 0,
     transport: checkedOption("TRANSPORT", options.transport),
     hostHeader: checkedOption("HOST_HEADER", options.hostHeader),
@@ -74,6 +77,31 @@ export function checkedOptions(options: ProxyOptions): Checked {
     trace: checkedOption("TRACE", options.trace),
     accessLog: checkedOption("ACCESS_LOG", options.accessLog),
     logQuery: checkedOption("LOG_QUERY", options.logQuery),
+  };
+}
+
+/** The rate limit of these options, if there is one. */
+function checkedRate(
+  rateLimit: ProxyOptions["rateLimit"],
+): RateLimitOptions | undefined {
+  if (rateLimit === undefined || rateLimit === false) return undefined;
+  const { requests, perMs, key } = rateLimit;
+  if (key !== undefined && typeof key !== "function") {
+    throw new TypeError("Cannot make a proxy: rateLimit.key is no function");
+  }
+  const bounds = { otherwise: NaN, min: 1 };
+  return {
+    // What is missing is as wrong as what cannot be used.
+    requests: checkedNumber("rateLimit.requests", requests ?? NaN, {
+      ...bounds,
+      max: 1_000_000,
+    }),
+    perMs: checkedNumber("rateLimit.perMs", perMs ?? NaN, {
+      ...bounds,
+      max: DAY_MS,
+      whole: false,
+    }),
+    key,
   };
 }
 
@@ -94,6 +122,8 @@ export function matcherOf(
       blocks.some((block) => holds(block, number));
   });
 }
+
+const DAY_MS = 24 * 60 * 60 * 1000;
 
 /** Address blocks that have a name. */
 const NAMED_BLOCKS: Readonly<Record<string, readonly string[]>> = {

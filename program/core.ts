@@ -15,6 +15,7 @@ import {
   type SharedCounts,
 } from "../balancer.ts";
 import { parseAddress } from "../config/address.ts";
+import type { CertificateFacts } from "../config/certificate.ts";
 import { checkTls } from "../config/check.ts";
 import { wordsOf } from "../config/fault.ts";
 import type { Listener } from "../config/listener.ts";
@@ -30,6 +31,7 @@ import { Forwarder } from "../proxy/forward.ts";
 import { RequestRules } from "../proxy/headers.ts";
 import { InFlight } from "../proxy/in_flight.ts";
 import { keyOf } from "../proxy/keys.ts";
+import type { SharedRates } from "../proxy/rate_limit.ts";
 import type { Settled } from "../proxy/observed.ts";
 import { RetryBudget } from "../proxy/retry.ts";
 import { Sticky } from "../proxy/sticky.ts";
@@ -44,6 +46,7 @@ import { server, transportFor } from "../runtime/runtime.ts";
 import type { DrainOptions } from "../runtime/serve.ts";
 import { tlsFault } from "../runtime/tls.ts";
 import type { Crew } from "../workers/crew.ts";
+import { type Admission, admissionOf } from "./admission.ts";
 import { type Callbacks, callbacksOf } from "./callbacks.ts";
 import { type Checked, checkedOptions, matcherOf } from "./checked.ts";
 import { entryOf, entryToAdd, resolveFault } from "./entries.ts";
@@ -59,6 +62,8 @@ export interface AsWorker {
   of: number;
   /** Where all requests are counted. */
   all: SharedCounts;
+  /** The rate limit's buckets, which all have in common, if there are any. */
+  rates: SharedRates | undefined;
   /** Name in `Via`, which all have in common. */
   pseudonym: string | undefined;
   /** Puts the backends into an empty pool. */
@@ -75,6 +80,8 @@ export class Core {
   readonly forwarder: Forwarder;
   readonly judges: Judges;
   readonly life: Life;
+  /** What it admits. */
+  readonly admission: Admission;
   /** For `Bun.serve`. */
   readonly websocket: BunWebSocketHandlers;
   /** Name in `Via`, if there is one. */
@@ -85,6 +92,8 @@ export class Core {
   hasWorkers = false;
   /** Whether answers end their connections, and readiness says no. */
   draining = false;
+  /** What the certificate says that new connections are shown, if any are. */
+  certificate: CertificateFacts | undefined;
   /** Waits for the other workers on the way out, in one of them. */
   together: DrainOptions["together"];
   readonly #inFlight: InFlight;
@@ -106,7 +115,8 @@ export class Core {
     readonly callbacks: Callbacks = callbacksOf(options),
   ) {
     const health = checkedHealth(options);
-    const trusts = matcherOf(options.trustedProxies);
+    this.pseudonym = pseudonymOf(checked, worker);
+    const rules = rulesOf(options, this.pseudonym);
     const { clock, random } = callbacks;
     const hooks = hooksOf(options, checked.policy, callbacks.log);
     const policy = typeof options.policy === "function"
@@ -124,16 +134,17 @@ export class Core {
     this.#inFlight = new InFlight(clock, worker?.all);
     this.#budget = new RetryBudget(checked.retryBudget, worker?.of);
     this.websocket = bunWebSocket(checked.maxMessageBytes);
-    this.pseudonym = pseudonymOf(checked, worker);
+    this.admission = admissionOf(checked, {
+      pool,
+      clientAddress: (headers, peer) => rules.clientAddress(headers, peer),
+      log: callbacks.log,
+      worker,
+    });
     this.forwarder = new Forwarder({
       ...forwarding(this, policy, worker),
       hooks,
       transport,
-      rules: new RequestRules({
-        trusts,
-        isAddress: (text) => parseAddress(text) !== undefined,
-        pseudonym: this.pseudonym,
-      }),
+      rules,
       inFlight: this.#inFlight,
       budget: this.#budget,
     });
@@ -174,6 +185,10 @@ export class Core {
         webSocketsOpen: () => this.forwarder.bridged,
         retriesRefused: () => this.#budget.refused,
         linesLost: this.callbacks.linesLost,
+        admission: () => ({
+          refusedFull: this.forwarder.refusedFull,
+          ...this.admission.figures(this.#crew === undefined),
+        }),
       });
       this.#crew?.count();
     }
@@ -290,6 +305,18 @@ function pseudonymOf(
   return via ? `sluice-${crypto.randomUUID().slice(0, 8)}` : undefined;
 }
 
+/** How requests are rewritten; a list that cannot be read throws here. */
+function rulesOf(
+  { trustedProxies }: ProxyOptions,
+  pseudonym: string | undefined,
+): RequestRules {
+  return new RequestRules({
+    trusts: matcherOf(trustedProxies),
+    isAddress: (text) => parseAddress(text) !== undefined,
+    pseudonym,
+  });
+}
+
 /** What forwarding goes by, but for the parts that a proxy makes itself. */
 function forwarding(
   core: Core,
@@ -301,7 +328,8 @@ function forwarding(
 > {
   const { checked, callbacks, options, pool } = core;
   const { clock, log, logAccess } = callbacks;
-  const { accessLog, logQuery, idleTimeoutMs, maxInFlight, policy } = checked;
+  const { accessLog, logQuery, idleTimeoutMs, policy } = checked;
+  const { maxInFlight, room, rates } = core.admission;
   const format = { format: accessLog || "json", query: logQuery } as const;
   const line = accessLog === false
     ? undefined
@@ -309,6 +337,9 @@ function forwarding(
   const settled = settledBy(options, line, log);
   return {
     ...checked,
+    maxInFlight,
+    room,
+    rates,
     pool,
     server,
     clock,

@@ -5,7 +5,7 @@
  */
 
 import { urlHost } from "../base/text.ts";
-import type { ServeOptions } from "../config/options.ts";
+import type { ServeOptions, TlsOptions } from "../config/options.ts";
 import type { Served } from "../proxy/guard.ts";
 import { listen } from "../runtime/runtime.ts";
 import {
@@ -24,6 +24,8 @@ export interface Front {
   port: number;
   /** Resolves once it listens. */
   ready: Promise<void>;
+  /** Shows new connections another certificate. */
+  setCertificate(tls: TlsOptions): Promise<void>;
   /** Ends it without losing a request, and the proxy with it. */
   drain(options: DrainOptions): Promise<void>;
   /** Ends it at once. */
@@ -79,6 +81,9 @@ export function serveHere(
   return {
     port: listener.port,
     ready: Promise.resolve(),
+    setCertificate: (tls) =>
+      listener.setCertificate?.(tls) ??
+        Promise.reject(new Error("this runtime keeps the one it began with")),
     drain: (options) =>
       drain(listener, gate, drainable, {
         ...options,

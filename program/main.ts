@@ -30,6 +30,7 @@ import {
 } from "../runtime/process.ts";
 import { tlsFault } from "../runtime/tls.ts";
 import { workersFault } from "../runtime/sharing.ts";
+import { type CertificateFiles, watchCertificate } from "./certificates.ts";
 import { check } from "./check.ts";
 import { coreOf, createProxy, type ReverseProxy } from "./create.ts";
 import { entryOf, resolveFault } from "./entries.ts";
@@ -108,7 +109,7 @@ async function usableConfig(): Promise<
     return refuse(unresolved.map((fault) => `${list}: ${fault}`));
   }
   if (config.kind === "check") {
-    return exit(await check(config, [...texts.keys()]));
+    return exit(await check(config, texts));
   }
   const workers = workersFault(
     checkedOption("WORKERS", serve.workers),
@@ -124,18 +125,17 @@ function refuse(faults: readonly string[]): never {
   return exit(2);
 }
 
-/** What SIGHUP does, with the file of backends if there is one. */
-function hangUp(config: UsableConfig, file: BackendsFile | undefined): void {
-  // Neither runtime gives a running server another certificate: Bun's
-  // `reload()` takes one and shows the old one, Deno has nothing of the kind.
-  // A second listener beside the first (`reusePort`) shows it, but closing the
-  // first cuts connections that are in their handshake there: of 16 clients that
-  // kept connecting each reload cost three theirs on Bun, more on Deno.
-  if (config.serve.tls !== undefined) {
-    say("SIGHUP does not read TLS_CERT again: start it anew for that");
-  }
+/** What SIGHUP does, with the files that are read again if there are some. */
+function hangUp(
+  config: UsableConfig,
+  file: BackendsFile | undefined,
+  certificate: CertificateFiles | undefined,
+): void {
+  certificate?.reload();
   if (file !== undefined) file.reload();
-  else say("SIGHUP changes nothing: the backends come from BACKENDS");
+  else if (config.serve.tls === undefined) {
+    say("SIGHUP changes nothing: the backends come from BACKENDS");
+  }
 }
 
 /** The program: settings in, a server up, signals obeyed. */
@@ -167,7 +167,8 @@ export async function main(): Promise<void> {
     log: say,
     clock: systemClock,
   });
-  onSignal("SIGHUP", () => hangUp(config, file));
+  let certificate: CertificateFiles | undefined = undefined;
+  onSignal("SIGHUP", () => hangUp(config, file, certificate));
   await proxy.ready;
   if (signals > 0) return;
   try {
@@ -186,4 +187,8 @@ export async function main(): Promise<void> {
       `(${count} ${count === 1 ? "backend" : "backends"})`,
   );
   if (server.adminUrl !== undefined) say(`dashboard at ${server.adminUrl}/`);
+  if (server.redirectUrl !== undefined) {
+    say(`redirecting from ${server.redirectUrl}/`);
+  }
+  certificate = watchCertificate(server, config, texts, say);
 }

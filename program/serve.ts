@@ -5,16 +5,24 @@
  */
 
 import { urlHost } from "../base/text.ts";
+import { certificateFacts, readPair } from "../config/certificate.ts";
 import { checkTls } from "../config/check.ts";
 import { checkedOption } from "../config/option.ts";
-import type { ServeOptions } from "../config/options.ts";
+import type { ServeOptions, TlsOptions } from "../config/options.ts";
 import { listenersOf, ownFault } from "../config/read_backends.ts";
 import { systemClock } from "../base/clock.ts";
 import { tlsFault } from "../runtime/tls.ts";
 import { workersFault, workersOf } from "../runtime/sharing.ts";
-import { type AdminServer, checkedAdmin, serveAdmin } from "./admin.ts";
+import {
+  type AdminServer,
+  type CheckedAdmin,
+  checkedAdmin,
+  serveAdmin,
+} from "./admin.ts";
+import type { Core } from "./core.ts";
 import { coreOf, type ReverseProxy } from "./create.ts";
-import { serveHere } from "./front.ts";
+import { type Front, serveHere } from "./front.ts";
+import { type RedirectServer, serveRedirect } from "./redirect.ts";
 import { serveWorkers } from "./serve_workers.ts";
 
 /** A proxy that listens. With `await using` it drains at the end of its block. */
@@ -25,11 +33,19 @@ export interface ProxyServer extends AsyncDisposable {
   readonly url: string;
   /** Where the dashboard is, as a URL, if there is an admin port. */
   readonly adminUrl: string | undefined;
+  /** Where clients are sent on to HTTPS from, as a URL, if anywhere. */
+  readonly redirectUrl: string | undefined;
   /**
    * Resolves once it listens: at once, but for workers, which have to start.
    * Rejects if they cannot.
    */
   readonly ready: Promise<void>;
+  /**
+   * Shows each new connection another certificate, and leaves those that stand
+   * as they are. Rejects with the reason when that cannot be done, and then the
+   * one before stays; where `tls` was not set there is none to replace.
+   */
+  setCertificate(tls: TlsOptions): Promise<void>;
   /**
    * Drains and stops, the proxy included: no new connections, what is under way
    * goes to its end, and past `drainTimeoutMs` the rest is cut. May be called
@@ -79,6 +95,7 @@ export function serve(
     throw new RangeError(`Cannot serve: workers ${fault}`);
   }
   if (tls !== undefined) checkTls("serve", "tls", tls, tlsFault);
+  const redirectPort = checkedRedirectPort(options);
   refuseOdd(proxy, options);
   const drainOptions = {
     delayMs: checkedOption("DRAIN_DELAY", options.drainDelayMs),
@@ -86,18 +103,81 @@ export function serve(
     clock: systemClock,
   };
   const port = checkedOption("PORT", options.port);
-  const checked = options.admin ? checkedAdmin(options.admin) : undefined;
+  const admin = options.admin ? checkedAdmin(options.admin) : undefined;
   const front = workersOf(workers) > 1
     ? serveWorkers(core, { ...options, host, port, workers })
     : serveHere(core, { ...options, host, port });
+  const others = serveOthers(core, front, { host, redirectPort, admin });
+  core.certificate = tls && certificateFacts(tls.cert);
+  let stopping: Promise<void> | undefined;
+  const { promise: finished, resolve } = Promise.withResolvers<void>();
+  const stop = () =>
+    stopping ??= Promise.all([
+      front.drain(drainOptions),
+      others.redirect?.drain(drainOptions),
+    ]).then(() => others.admin?.stop()).then(resolve);
+  const at = (port: number) => `${urlHost(host)}:${port}`;
+  return {
+    port: front.port,
+    url: `${tls === undefined ? "http" : "https"}://${at(front.port)}`,
+    adminUrl: others.admin?.url,
+    redirectUrl: others.redirect && `http://${at(others.redirect.port)}`,
+    ready: front.ready,
+    setCertificate: async (given) => {
+      if (tls === undefined) throw new Error("there is no TLS");
+      const pair = readPair(given, { cert: "cert", key: "key" }, tlsFault);
+      if ("wanted" in pair) throw new TypeError(pair.wanted);
+      await front.setCertificate(pair.value.tls);
+      core.certificate = pair.value.facts;
+    },
+    stop,
+    finished,
+    [Symbol.asyncDispose]: stop,
+  };
+}
+
+/** The port that redirects, if any. */
+function checkedRedirectPort(
+  { redirectPort, tls }: ServeOptions,
+): number | false {
+  const port = checkedOption("REDIRECT_PORT", redirectPort);
+  if (port !== false && tls === undefined) {
+    throw new RangeError("Cannot serve: redirectPort is set, and tls is not");
+  }
+  return port;
+}
+
+/** Listens beside the front, and makes known where all of them are. */
+function serveOthers(
+  core: Core,
+  front: Front,
+  { host, redirectPort, admin: wanted }: {
+    host: string;
+    redirectPort: number | false;
+    admin: CheckedAdmin | undefined;
+  },
+): { redirect: RedirectServer | undefined; admin: AdminServer | undefined } {
+  let redirect: RedirectServer | undefined;
   let admin: AdminServer | undefined;
   try {
-    if (checked !== undefined) admin = serveAdmin(core, checked);
+    if (redirectPort !== false) {
+      redirect = serveRedirect({
+        port: redirectPort,
+        host,
+        httpsPort: front.port,
+        log: core.callbacks.log,
+      });
+    }
+    if (wanted !== undefined) admin = serveAdmin(core, wanted);
   } catch (error) {
     front.kill();
+    redirect?.kill();
     throw error;
   }
   core.listeners.splice(0, Infinity, { host, port: front.port });
+  if (redirect !== undefined) {
+    core.listeners.push({ host, port: redirect.port });
+  }
   if (admin !== undefined) {
     core.listeners.push({
       host: admin.host,
@@ -105,22 +185,7 @@ export function serve(
       isAdmin: true,
     });
   }
-  let stopping: Promise<void> | undefined;
-  const { promise: finished, resolve } = Promise.withResolvers<void>();
-  const stop = () =>
-    stopping ??= front.drain(drainOptions).then(() => admin?.stop())
-      .then(resolve);
-  return {
-    port: front.port,
-    url: `${tls === undefined ? "http" : "https"}://${
-      urlHost(host)
-    }:${front.port}`,
-    adminUrl: admin?.url,
-    ready: front.ready,
-    stop,
-    finished,
-    [Symbol.asyncDispose]: stop,
-  };
+  return { redirect, admin };
 }
 
 /** Refuses a handler that is none, and a backend that is one of the listeners. */

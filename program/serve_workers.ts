@@ -10,6 +10,8 @@ import type { ProxyOptions, ServeOptions } from "../config/options.ts";
 import { systemClock } from "../base/clock.ts";
 import { stayAlive } from "../runtime/process.ts";
 import { tryPort, workersOf } from "../runtime/sharing.ts";
+import { seedRates } from "../proxy/rate_limit.ts";
+import { RATE_TABLE_BYTES } from "../proxy/rate_table.ts";
 import { MOST_SHARED } from "../workers/capacity.ts";
 import type { Common, Crew } from "../workers/crew.ts";
 import type { Core } from "./core.ts";
@@ -31,7 +33,8 @@ export interface WorkersOptions extends ServeOptions {
  */
 export function serveWorkers(
   core: Core,
-  { admin, workers, fetch, ...options }: WorkersOptions,
+  { admin, workers, fetch, redirectPort: _redirectPort, ...options }:
+    WorkersOptions,
 ): Front {
   const plain = handedOver(core, workers, fetch !== undefined);
   core.pool.limit(MOST_SHARED);
@@ -67,6 +70,10 @@ export function serveWorkers(
   return {
     port,
     ready,
+    async setCertificate(tls) {
+      const { crew } = await hiring;
+      await crew.setCertificate(tls);
+    },
     async drain({ delayMs, timeoutMs }) {
       core.draining = true;
       const hired = await hiring.catch(() => undefined);
@@ -84,11 +91,12 @@ export function serveWorkers(
  * @throws {RangeError | TypeError} If one that workers need is no such value.
  */
 function handedOver(
-  { options, pool }: Core,
+  { options, checked, pool }: Core,
   workers: number | "auto",
   hasHandler: boolean,
 ): Omit<ProxyOptions, "backends"> {
   const odd = functionsForWorkers(options)[0] ??
+    (checked.rateLimit?.key !== undefined ? "rateLimit" : undefined) ??
     (hasHandler
       ? "fetch"
       : pool.backends.some(({ answer }) => answer !== undefined)
@@ -145,12 +153,17 @@ async function hire(
     ]);
   const { pool, judges, callbacks } = core;
   const memory = commonMemory(tableBytes(size));
+  const rates = core.checked.rateLimit && commonMemory(RATE_TABLE_BYTES);
+  if (rates !== undefined) seedRates(rates.buffer);
   const crew = new Crew({
     size,
     pool,
     spawn: startWorker,
     table: memory,
-    common,
+    common: {
+      ...common,
+      rates: rates && { at: rates.at, epochMs: performance.timeOrigin },
+    },
     outcome: (backend, { good, agoMs, reason }) =>
       judges.outcome(backend, good, callbacks.clock.now() - agoMs, reason),
     suspects: judges.suspects,
@@ -159,5 +172,11 @@ async function hire(
     log: callbacks.log,
   });
   core.employ(crew);
-  return { crew, free: memory.free };
+  return {
+    crew,
+    free() {
+      memory.free();
+      rates?.free();
+    },
+  };
 }

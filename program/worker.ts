@@ -95,6 +95,16 @@ export function work(): void {
           line.post({ kind: "snapshot", id: message.id, snapshot });
         }
         break;
+      case "certificate": {
+        const { id, tls } = message;
+        // One that has not begun will begin with it.
+        (working?.server.setCertificate(tls) ?? Promise.resolve()).then(
+          () => line.post({ kind: "certified", id }),
+          ({ message: reason }: Error) =>
+            line.post({ kind: "certified", id, reason }),
+        );
+        break;
+      }
       case "go":
         working?.goOn(message.stage);
         break;
@@ -183,6 +193,10 @@ function partOf(message: Begin, outcomes: Batch<RemoteOutcome>): Part {
   return {
     of: message.of,
     all: table.all,
+    rates: message.rates && {
+      memory: mapped(message.rates.at),
+      offsetMs: performance.timeOrigin - message.rates.epochMs,
+    },
     pseudonym: message.pseudonym,
     update,
     fill: (pool) => update(pool, message.backends),

@@ -41,7 +41,13 @@ export const TOO_LARGE_BODY: Refusal = {
   type: "http_request_denied",
 };
 /** A client that has left takes no answer, and has no address any more. */
-const LEFT: Refusal = { status: 499, type: "http_request_error" };
+const LEFT: Refusal = {
+  status: 499,
+  type: "http_request_error",
+  sentence: "Client closed request: its address is not known any more. " +
+    "A handler that passes on another Request than its server's must pass " +
+    "{ clientAddress } with it.",
+};
 const FULL: Refusal = { status: 503, type: "connection_limit_reached" };
 const LOOP: Refusal = { status: 508, type: "proxy_loop_detected" };
 
@@ -67,8 +73,10 @@ export function admit(
   // 2. Admit.
   const { length } = asked;
   if (length !== null && Number(length) > c.maxBodyBytes) return TOO_LARGE_BODY;
-  if (!c.inFlight.admit(c.maxInFlight)) return FULL;
   const { request, fields, connection, peer, at } = arrival;
+  const tooMany = c.rates?.refusal(request, peer ?? undefined, at);
+  if (tooMany !== undefined) return tooMany;
+  if (!hasRoom(at, c)) return FULL;
   const x = new Exchange(
     owner,
     request,
@@ -83,10 +91,20 @@ export function admit(
   );
   x.length = length;
   x.upgrades = asked.upgrades;
+  x.room = c.room;
   c.inFlight.add(x);
   c.budget.request(at);
   mark(x, c);
   return x;
+}
+
+/** Whether there is room for one more request; then it has it. */
+function hasRoom(now: number, c: Context): boolean {
+  if (c.room?.enter(now) !== false && c.inFlight.admit(c.maxInFlight)) {
+    return true;
+  }
+  c.refusedFull++;
+  return false;
 }
 
 /** Step 1: what is wrong with a request, or what it asks for. */

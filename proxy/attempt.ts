@@ -13,6 +13,7 @@ import { BAD_STATUS, failureOf, TRUNCATED, UNFRAMED } from "./failure.ts";
 import type { Fields } from "./fields.ts";
 import { lengthIn } from "./framing.ts";
 import { requestFacts } from "./headers.ts";
+import { checkAnswer } from "./hooks.ts";
 import { type Edited, editRequest } from "./on_request.ts";
 import { isIdempotent } from "./retry.ts";
 import { SMALL_BODY } from "./sampling.ts";
@@ -248,13 +249,16 @@ async function call(
   if (length !== undefined) headers.set("content-length", String(length));
   const host = x.hookHost ?? x.host ?? x.backend!.authority;
   const url = `${x.scheme}://${host}${x.target.text}`;
-  return await answer(new Request(url, init), {
+  const given = await answer(new Request(url, init), {
     clientAddress: x.peer === undefined
       ? undefined
       : rules.clientAddress(x.request.headers, x.peer),
     attempt: x.retries + x.refusals + 1,
     signal,
   });
+  if (!(given instanceof Response)) throw new TypeError("it gave no Response");
+  checkAnswer(given);
+  return given;
 }
 
 /** Step 4. */

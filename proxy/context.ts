@@ -14,12 +14,14 @@ import type { InFlight } from "./in_flight.ts";
 import type { KeyOf } from "./keys.ts";
 import type { Hooks } from "./hook_types.ts";
 import type { Explainer, Meter, Settled } from "./observed.ts";
+import type { RateLimiter } from "./rate_limit.ts";
 import type { RetryBudget } from "./retry.ts";
 import type { Sampling } from "./sampling.ts";
 import type { Server } from "./server.ts";
 import type { Sticky } from "./sticky.ts";
 import type { Streams } from "./streams.ts";
 import type { Transport } from "./transport.ts";
+import type { Waiting } from "./waiting.ts";
 
 /** Options for a forwarder; the values are checked by its caller. */
 export interface ForwarderOptions extends Limits {
@@ -49,6 +51,10 @@ export interface ForwarderOptions extends Limits {
   maxMessageBytes: number;
   /** Requests at once. */
   maxInFlight: number;
+  /** For those that wait for a header, where their limit is learnt. */
+  room: Waiting | undefined;
+  /** Refuses those who ask too often. */
+  rates: RateLimiter | undefined;
   /** Whether a broken answer is carried on from another backend. */
   resume: boolean;
   /** Whether every body must be followed to its end. */
@@ -91,9 +97,11 @@ export interface Context extends ForwarderOptions {
   /** What all WebSockets may keep. */
   readonly bridges: BridgeBudget;
   /** Ends what is waited for outside of any exchange, when all is to end. */
-  readonly waiting: Set<() => void>;
+  readonly hooksWaiting: Set<() => void>;
   /** Whether WebSockets are to be closed, since this process ends. */
   goneAway: boolean;
+  /** Requests that were refused since too many were under way. */
+  refusedFull: number;
   /** Counts; none until figures are wanted. */
   meter: Meter | undefined;
   /** Explains; none while no client may know. */

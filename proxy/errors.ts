@@ -78,9 +78,8 @@ const SENTENCES: Readonly<Record<number, string>> = {
   413: "Content too large: the request body is over the limit.",
   414: "URI too long: the target is longer than can be forwarded.",
   417: "Expectation failed.",
-  499: "Client closed request: its address is not known any more. " +
-    "A handler that passes on another Request than its server's must pass " +
-    "{ clientAddress } with it.",
+  429: "Too many requests: try again later.",
+  499: "Client closed request.",
   500: "Internal error.",
   501: "Not implemented: this method or coding is not forwarded.",
   502: "Bad gateway: the backend gave no valid answer.",

@@ -22,6 +22,7 @@ import {
 } from "./reasons.ts";
 import type { Trace } from "./trace.ts";
 import { type ClientBody, NO_UPLOAD, type Upload } from "./upload.ts";
+import type { Waiting } from "./waiting.ts";
 
 /** The time limits of a request, in milliseconds; `Infinity` for none. */
 export interface Limits {
@@ -61,6 +62,8 @@ export class Exchange extends Swept implements RelayOwner {
   hookHost: string | undefined;
   /** Since when a hook is being waited for, if one is. */
   hookAt: number | undefined;
+  /** Where it counts among those that wait, under a limit that is learnt. */
+  room: Waiting | undefined;
   /** Whether the request is over. */
   over = false;
   /** The backend of the current attempt. */
@@ -168,6 +171,7 @@ export class Exchange extends Swept implements RelayOwner {
       this.#seen = true;
       this.#owner.lasting(this);
     }
+    this.room?.look(this, now);
     const overdue = this.#overdue(now);
     if (overdue !== undefined) this.end(overdue);
   }
@@ -235,7 +239,10 @@ export class Exchange extends Swept implements RelayOwner {
 
 /** Status that a client was told; 499 when it had left (nginx's number). */
 export function statusOf(x: Exchange): number {
-  return x.cause === CLIENT_LEFT || (x.cause === CLIENT_SLOW && x.answered)
+  // One that was too slow to send was told 408; one that does not take its answer
+  // is cut.
+  return x.cause === CLIENT_LEFT ||
+      (x.cause === CLIENT_SLOW && x.relay !== undefined)
     ? 499
     : x.status;
 }

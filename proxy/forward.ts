@@ -30,7 +30,7 @@ import { leave } from "./settle.ts";
 import { Streams } from "./streams.ts";
 import type { Failure } from "./transport.ts";
 import { type Upload, uploadOf } from "./upload.ts";
-import { lasting } from "./watch.ts";
+import { lasting } from "./lasting.ts";
 
 /** Takes requests through all steps. */
 export class Forwarder implements Owner {
@@ -47,8 +47,9 @@ export class Forwarder implements Owner {
       sampling: new Sampling(),
       streams: new Streams(),
       bridges: new BridgeBudget(options.maxMessageBytes),
-      waiting: new Set(),
+      hooksWaiting: new Set(),
       goneAway: false,
+      refusedFull: 0,
       meter: undefined,
       explainer: undefined,
     };
@@ -99,6 +100,7 @@ export class Forwarder implements Owner {
         const backend = pick(x.key, x.tried, c);
         if (backend === undefined) return giveUp(x, failure, c);
         x.backend = backend;
+        x.room?.given(x);
         if (x.target.climbs && backend.basePath !== "") {
           leave(x);
           const { status, type, sentence } = CLIMBING;
@@ -163,6 +165,11 @@ export class Forwarder implements Owner {
     return this.#started;
   }
 
+  /** Requests that were refused since too many were under way. */
+  get refusedFull(): number {
+    return this.context.refusedFull;
+  }
+
   /** Whether an upload is being read that has not been answered yet. */
   get uploading(): boolean {
     for (const x of this.#exchanges()) if (x.uploading) return true;
@@ -185,7 +192,7 @@ export class Forwarder implements Owner {
   /** Ends all that is under way: with an answer where there is none yet. */
   cut(): void {
     for (const x of this.#exchanges()) x.end(STOPPED);
-    for (const stop of this.context.waiting) stop();
+    for (const stop of this.context.hooksWaiting) stop();
   }
 
   #exchanges(): Iterable<Exchange> {

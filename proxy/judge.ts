@@ -15,6 +15,10 @@ import type { Failure } from "./transport.ts";
 
 /** A backend has sent a response header. */
 export function answered(x: Exchange, status: number, c: Context): void {
+  if (x.room !== undefined) {
+    const now = c.clock.now();
+    x.room.answered(x, status, now - x.sentAt, now);
+  }
   if (c.timed) observe(x, status >= 500, c);
   c.meter?.answered(x.backend!, status, c.clock.now() - x.sentAt);
   note(x, String(status), c);

@@ -49,7 +49,10 @@ export function forClient(name: string, value: string, sides: Sides): string {
  */
 export function locationForClient(location: string, sides: Sides): string {
   const { basePath, client } = sides;
-  const url = splitUrl(location);
+  // One that names a host and no scheme has that of the page that it is on.
+  const url = splitUrl(
+    location.startsWith("//") ? `${sides.backendScheme}:${location}` : location,
+  );
   let rest: string | undefined = location;
   if (url !== undefined) {
     const known = isClientOrigin(url.origin, client);
@@ -57,9 +60,7 @@ export function locationForClient(location: string, sides: Sides): string {
       return location;
     }
     rest = url.rest;
-  } else if (
-    basePath === "" || !location.startsWith("/") || location.startsWith("//")
-  ) {
+  } else if (basePath === "" || !location.startsWith("/")) {
     return location;
   }
   // A place outside of the base path cannot be reached through here.

@@ -25,7 +25,7 @@ const LOCATIONS: [basePath: string, says: string, gets: string][] = [
   ["", "http://10.0.0.1:3000@evil/b", "http://10.0.0.1:3000@evil/b"],
   ["", "http://10.0.0.1:3000\\@evil/b", "http://10.0.0.1:3000\\@evil/b"],
   ["", "https://10.0.0.1:3000/b", "https://10.0.0.1:3000/b"],
-  ["", "//10.0.0.1:3000/b", "//10.0.0.1:3000/b"],
+  ["", "//10.0.0.1:3000/b", "https://a.test/b"],
   ["", "/b", "/b"],
   ["", "b", "b"],
   ["", "", ""],
@@ -77,6 +77,18 @@ Deno.test("locationForClient() takes a default port for none", () => {
   // A backend on port 80 that wrote the port sent the client past the proxy.
   for (const [ownOrigin, says, gets] of DEFAULT_PORTS) {
     assert.equal(locationForClient(says, { ...SIDES, ownOrigin }), gets, says);
+  }
+});
+
+Deno.test("locationForClient() takes a host without a scheme for the backend's", () => {
+  const sides = { ...SIDES, basePath: "/api" };
+  for (
+    const [says, gets] of [
+      ["//10.0.0.1:3000/api/x", "https://a.test/x"],
+      ["//other.test/api/x", "//other.test/api/x"],
+    ]
+  ) {
+    assert.equal(locationForClient(says!, sides), gets);
   }
 });
 

@@ -63,7 +63,7 @@ export async function answerOrOurs(
 
 /** Waits for something until the time limit, or the proxy's end. */
 async function limited<T>(
-  { clock, timeoutMs, waiting }: Context,
+  { clock, timeoutMs, hooksWaiting }: Context,
   task: () => Promise<T>,
 ): Promise<T> {
   const { promise, resolve, reject } = Promise.withResolvers<T>();
@@ -72,13 +72,13 @@ async function limited<T>(
     timeoutMs,
   );
   const stop = () => reject(new Error("the proxy is being stopped"));
-  waiting.add(stop);
+  hooksWaiting.add(stop);
   task().then(resolve, reject);
   try {
     return await promise;
   } finally {
     clock.clear(timer);
-    waiting.delete(stop);
+    hooksWaiting.delete(stop);
   }
 }
 

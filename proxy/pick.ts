@@ -25,17 +25,22 @@ export function pick(
   }
 }
 
+/** Backends that a request is not given to for having enough: each costs a pick. */
+const MOST_PASSED = 32;
+
 /**
- * One that the runtime would let wait is passed over for one that it would
- * not; when it would for all, it is the policy's choice again.
+ * One that the runtime would let wait, or that has more than its share of those
+ * that wait, is passed over for one of which neither is true; when there is
+ * none, it is the policy's choice again.
  */
 function choose(
   key: string | undefined,
   tried: readonly Backend[] | undefined,
-  { pool, transport }: Context,
+  c: Context,
 ): Backend | undefined {
+  const { pool } = c;
   const first = pool.pick(key, tried);
-  if (first === undefined || transport.full?.(first) !== true) return first;
+  if (first === undefined || !isFull(first, c)) return first;
   const passed = [...tried ?? [], first];
   for (;;) {
     const next = pool.pick(key, passed);
@@ -43,7 +48,12 @@ function choose(
       next === undefined || next.backup !== first.backup ||
       next.ejected !== first.ejected
     ) return first;
-    if (!transport.full(next)) return next;
-    passed.push(next);
+    if (!isFull(next, c)) return next;
+    if (passed.push(next) > MOST_PASSED) return first;
   }
+}
+
+/** Whether a backend should rather be passed over. */
+function isFull(backend: Backend, { transport, room }: Context): boolean {
+  return transport.full?.(backend) === true || room?.full(backend) === true;
 }

@@ -24,6 +24,7 @@ export function note(x: Exchange, outcome: string, c: Context): void {
 /** The attempt is over, though the request may go on. */
 export function leave(x: Exchange): void {
   if (x.backend === undefined) return;
+  x.room?.left(x);
   x.backend.leave();
   x.backend = undefined;
 }
@@ -34,6 +35,7 @@ export function settle(x: Exchange, c: Context): void {
   x.over = true;
   const { backend } = x;
   leave(x);
+  x.room?.over(x);
   c.inFlight.remove(x);
   if (x.stream !== undefined) c.streams.remove(x, x.stream);
   c.meter?.request(statusOf(x), c.clock.now() - x.startedAt);
@@ -52,7 +54,7 @@ export function settleRefused(
   c.settled?.({
     client: c.rules.clientAddress(request.headers, peer ?? undefined),
     method: request.method,
-    target: request.url,
+    target: originForm(request.url),
     status,
     bytes,
     ms,
@@ -62,6 +64,13 @@ export function settleRefused(
     traceId: undefined,
     request,
   });
+}
+
+/** The target as it stands in every other line; `*` is told as it is. */
+function originForm(url: string): string {
+  const authority = url.indexOf("://");
+  const path = authority < 0 ? -1 : url.indexOf("/", authority + 3);
+  return path < 0 ? url : url.slice(path);
 }
 
 /** How a request was answered, for a client that may know. */

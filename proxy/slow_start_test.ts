@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { type Backend, Pool } from "../balancer.ts";
 import { FakeClock } from "../testing/clock.ts";
-import { seeded } from "../testing/fleet.ts";
+import { seeded } from "../testing/random.ts";
 import { rampAfter, SlowStart } from "./slow_start.ts";
 
 Deno.test("rampAfter() goes from a tenth to the whole", () => {

@@ -19,6 +19,7 @@ import { type Chunk, type Reading, reading } from "./body.ts";
 import type { Read } from "./headers.ts";
 import { TOO_LARGE } from "./reasons.ts";
 import type { Server } from "./server.ts";
+import { watchClient, type Watched } from "./watch.ts";
 
 /** Bytes of a declared body that are read whole, so that it can be sent again. */
 export const KEPT_BODY = 64 * 1024;
@@ -31,6 +32,13 @@ const PIECE_BYTES = 64;
 
 /** Given to what still reads for an attempt that is over. */
 const DEAD = new Error("Cannot read the body: another attempt has begun");
+
+/**
+ * Turns of the event loop after which the end of a body without a length is
+ * believed. Deno ends the body of an HTTP/2 upload that the client has cancelled
+ * as if it were whole, and tells of the cancelling one or two turns later.
+ */
+const END_TURNS = 4;
 
 /** Methods whose requests have no body that `fetch` could send. */
 const BODILESS: ReadonlySet<string> = new Set(["GET", "HEAD"]);
@@ -66,8 +74,9 @@ export interface UploadOptions {
 }
 
 /** The request whose upload it is. */
-export interface UploadOwner {
-  readonly request: Request;
+export interface UploadOwner extends Watched {
+  /** What the server knows of its connection. */
+  readonly connection: unknown;
   readonly fields: Read;
   readonly method: string;
   /** Its declared length. */
@@ -78,6 +87,8 @@ export interface UploadOwner {
   interruptible<T>(task: () => Promise<T>): Promise<T>;
   /** Ends the request for a reason of this side's. */
   end(cause: Error): void;
+  /** Why it was ended. */
+  readonly cause: Error | undefined;
 }
 
 /** The upload of a request. A promise where something has to be read first. */
@@ -111,9 +122,25 @@ export function uploadOf(
   // HTTP/2 frames a body without either field, and so may a request that was
   // made in code. Deno has a stream also where HTTP/1.1 says that there is no
   // body; sent on, it would arrive as chunked, which some servers refuse.
+  if (server.connectionOf?.(x.connection) !== undefined) {
+    watchClient(x);
+    // HTTP/1.1, which is what a `Host` looks like, has no body then, and is not
+    // to wait for it.
+    const mayBeNone = x.fields.get("host") !== null;
+    body.confirmEnd = (size) =>
+      size === 0 && mayBeNone ? undefined : uncancelled(x, clock);
+  }
   return x.interruptible(() => streamed.first()).then((first) =>
     first === undefined ? NO_UPLOAD : streamed
   );
+}
+
+/** Waits until a client that has cancelled its upload would have been heard of. */
+async function uncancelled(x: UploadOwner, clock: Clock): Promise<void> {
+  for (let i = 0; i < END_TURNS && x.cause === undefined; i++) {
+    await new Promise<void>((resolve) => void clock.setTimeout(resolve, 0));
+  }
+  if (x.cause !== undefined) throw x.cause;
 }
 
 /** Reads a small body whole. It may be shorter than it should only if made in code. */
@@ -145,6 +172,8 @@ export class ClientBody {
   ended = false;
   /** Whether a piece failed to come, which is the client's doing. */
   broken = false;
+  /** Waits until its end can be believed; rejects if it was cut. */
+  confirmEnd: ((size: number) => Promise<void> | undefined) | undefined;
   /** Called when it is larger than it may be. */
   onTooLarge: () => void = () => {};
   /** The length that the client declared, if it did. */
@@ -182,6 +211,7 @@ export class ClientBody {
     try {
       // Deno gives an empty piece of a body that is empty.
       do piece = await this.#reading.read(); while (piece?.byteLength === 0);
+      if (piece === undefined) await this.confirmEnd?.(this.#size);
     } catch (error) {
       this.broken = true;
       throw error;
@@ -284,6 +314,9 @@ export class StreamedUpload {
         const piece = await this.#pending;
         if (attempt !== this.#attempt) throw DEAD;
         at++;
+        // More than `fetch` pulls ahead means that it is being sent. Not before
+        // this attempt has the piece: nothing else would hold it.
+        if (this.#keptBytes > MOST_KEPT) this.#kept = undefined;
         return piece;
       },
       cancel: (why) => {
@@ -320,11 +353,6 @@ export class StreamedUpload {
     if (this.#kept === undefined) return;
     const { byteLength, buffer } = piece;
     this.#keptBytes += byteLength + PIECE_BYTES;
-    // More than `fetch` pulls ahead means that it is being sent.
-    if (this.#keptBytes > MOST_KEPT) {
-      this.#kept = undefined;
-      return;
-    }
     // Deno gives a byte in a buffer of 64 KB. An upload that dribbles a byte at
     // a time would have each of them kept: 10,000 bytes took 460 MB.
     this.#kept.push(byteLength * 8 < buffer.byteLength ? piece.slice() : piece);

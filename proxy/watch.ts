@@ -1,16 +1,23 @@
 /**
- * Requests that last: their client is watched, and their connection is told to
- * wait. Nearly every request is answered before that is worth its cost.
+ * The client of a request is watched once that may matter. Nearly every request
+ * is answered before it is worth its cost.
  *
  * @module
  */
 
-import type { Context } from "./context.ts";
-import type { Exchange } from "./exchange.ts";
 import { CLIENT_LEFT } from "./reasons.ts";
 
+/** A request whose client can be watched. */
+export interface Watched {
+  readonly request: Request;
+  /** Whether it is watched. */
+  watched: boolean;
+  /** Ends it for a reason of this side's. */
+  end(cause: Error): void;
+}
+
 /** Listens for the client leaving. */
-export function watchClient(x: Exchange): void {
+export function watchClient(x: Watched): void {
   if (x.watched) return;
   x.watched = true;
   // A request made in code ends by its own signal as well.
@@ -19,14 +26,4 @@ export function watchClient(x: Exchange): void {
   // On Bun a signal that fired before anything listened stays silent.
   if (signal.aborted) left();
   else signal.addEventListener("abort", left, { once: true });
-}
-
-/** A request has lasted past a tick. */
-export function lasting(x: Exchange, { server, streams }: Context): void {
-  // Bun closes a connection that is quiet for long, and cannot know that we
-  // wait for a backend.
-  server.unhurried?.(x.request, x.connection);
-  watchClient(x);
-  x.stream = server.connectionOf?.(x.connection);
-  if (x.stream !== undefined) streams.add(x, x.stream);
 }

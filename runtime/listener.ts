@@ -40,4 +40,10 @@ export interface Listener {
   kill(): void;
   /** Whether {@linkcode close} would cut uploads that are under way. */
   readonly cutsUploads: boolean;
+  /**
+   * Shows each connection that is accepted from now on another certificate, and
+   * leaves those that stand as they are. Rejects with the reason when it cannot,
+   * and then nothing has changed. Absent where there is no TLS, or no way.
+   */
+  setCertificate?(tls: { cert: string; key: string }): Promise<void>;
 }

@@ -11,6 +11,7 @@
 
 import { availableParallelism } from "node:os";
 import process from "node:process";
+import { tlsInside } from "./deno/inside_tls.ts";
 
 /** Says to a process of Bun's that it is a worker, and to a thread as its name. */
 export const MARK = "SLUICE_WORKER";
@@ -54,6 +55,11 @@ export const ENTRY: URL = import.meta.url.endsWith("/runtime/sharing.ts")
 /** Whether Deno was started so that it shares ports by its public option. */
 export const denoShares: boolean = deno?.listenDatagram !== undefined;
 
+/** Whether Deno shares a port for TLS by its public option alone. */
+export function sharesTlsByFlag(): boolean {
+  return !onBun && !denoShares && tlsInside() === undefined;
+}
+
 /** How many workers are meant. */
 export function workersOf(workers: number | "auto"): number {
   return workers === "auto" ? availableParallelism() : workers;
@@ -68,8 +74,8 @@ export function workersFault(
   const quoted = `"${workers}" cannot be had`;
   if (isWorker()) return `${quoted} by a worker`;
   if (onBun) return undefined;
-  if (tls && !denoShares) {
-    return `${quoted} with TLS_CERT: Deno shares a port for TLS with ` +
+  if (tls && sharesTlsByFlag()) {
+    return `${quoted} with TLS_CERT: this Deno shares a port for TLS with ` +
       "--unstable-net only; add that flag, or write 1";
   }
   const path = programFolder();

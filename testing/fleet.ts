@@ -17,7 +17,9 @@
 import { type Backend, policyOf, Pool } from "../balancer.ts";
 import { Prober } from "../health.ts";
 import { rampAfter } from "../proxy/slow_start.ts";
+import { Agenda } from "./agenda.ts";
 import { FakeClock } from "./clock.ts";
+import { seeded } from "./random.ts";
 
 /** Size and load of a fleet. */
 export interface Fleet {
@@ -47,16 +49,6 @@ const FLEET: Fleet = {
 /** Seconds at the start that are not counted. */
 const WARM_UP_S = 1;
 
-/** Numbers that look random and are the same in each run (mulberry32). */
-export function seeded(seed: number): () => number {
-  return () => {
-    seed = (seed + 0x6d2b79f5) | 0;
-    let t = Math.imul(seed ^ (seed >>> 15), 1 | seed);
-    t = (t + Math.imul(t ^ (t >>> 7), 61 | t)) ^ t;
-    return ((t ^ (t >>> 14)) >>> 0) / 2 ** 32;
-  };
-}
-
 /** A request on its way. */
 interface Sent {
   at: number;
@@ -83,43 +75,6 @@ type Event =
   | { at: number; kind: "arrive" }
   | { at: number; kind: "done"; server: Server; sent: Sent }
   | { at: number; kind: "call"; call: (now: number) => void };
-
-/** Events by their time: a binary heap. */
-class Agenda {
-  readonly #events: Event[] = [];
-
-  add(event: Event): void {
-    const events = this.#events;
-    let at = events.length;
-    while (at > 0) {
-      const above = (at - 1) >> 1;
-      if (events[above]!.at <= event.at) break;
-      events[at] = events[above]!;
-      at = above;
-    }
-    events[at] = event;
-  }
-
-  next(): Event | undefined {
-    const events = this.#events;
-    const first = events[0];
-    const last = events.pop();
-    if (last === undefined || last === first) return first;
-    let at = 0;
-    while (true) {
-      let below = 2 * at + 1;
-      if (below >= events.length) break;
-      if (
-        below + 1 < events.length && events[below + 1]!.at < events[below]!.at
-      ) below++;
-      if (events[below]!.at >= last.at) break;
-      events[at] = events[below]!;
-      at = below;
-    }
-    events[at] = last;
-    return first;
-  }
-}
 
 /** What came out of a run. */
 export interface Outcome {
@@ -178,7 +133,7 @@ export function run(
         random: course.inStep === true ? () => 0 : random,
       }),
   );
-  const agenda = new Agenda();
+  const agenda = new Agenda<Event>();
   course.happen?.(
     pools,
     (at, call) => agenda.add({ at, kind: "call", call }),

@@ -78,7 +78,7 @@ Deno.test("POLICY=newest picks the last backend", async () => {
     heading: "Add a setting",
     edits: [
       {
-        file: "config/settings.ts",
+        file: "config/setting_values.ts",
         before: "  MAX_MESSAGE: number;",
         insert: "  MAX_TARGET: number;\n",
       },

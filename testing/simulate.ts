@@ -7,12 +7,15 @@
  * deno task simulate death              # plays one of them
  * deno task simulate path/to/file       # plays one of your own
  * deno task simulate fleet              # what many proxies do together
+ * deno task simulate overload           # what MAX_IN_FLIGHT=auto does
  * ```
  *
  * @module
  */
 
 import { fleet } from "./fleet.ts";
+import { COURSES } from "./overload.ts";
+import { printOverload } from "./overload_report.ts";
 import { readScenario, report, simulate } from "./simulator.ts";
 
 /** Scenarios that come with it; each is a test too. */
@@ -71,9 +74,12 @@ if (import.meta.main) {
   const [name] = Deno.args;
   if (name === undefined) {
     console.log(`scenarios: ${Object.keys(SCENARIOS).join(", ")}`);
-    console.log("or the path of a file with one (--allow-read), or fleet");
+    console.log("or the path of a file with one (--allow-read), or fleet,");
+    console.log(`or overload, or overload ${Object.keys(COURSES).join("|")}`);
   } else if (name === "fleet") {
     await fleet(Deno.args.slice(1));
+  } else if (name === "overload") {
+    printOverload(Deno.args.slice(1));
   } else {
     const text = SCENARIOS[name] ?? Deno.readTextFileSync(name);
     console.log(text.replace(/^ +/gm, "").trim() + "\n");

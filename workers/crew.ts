@@ -11,10 +11,12 @@
  */
 
 import type { Backend, Pool, SharedCounts } from "../balancer.ts";
-import { type Snapshot, sum } from "../observe/metrics.ts";
+import type { TlsOptions } from "../config/options.ts";
+import { atRest, type Snapshot, sum } from "../observe/metrics.ts";
 import type { Clock, TimerHandle } from "../base/clock.ts";
 import type { Worker } from "../runtime/line.ts";
 import type { Stage } from "../runtime/serve.ts";
+import { Certifying } from "./certifying.ts";
 import type {
   Begin,
   FromWorker,
@@ -108,8 +110,10 @@ export class Crew {
     number,
     { slot: Slot; answer: (snapshot: Snapshot | undefined) => void }
   >();
+  readonly #certifying: Certifying;
   readonly #ready = Promise.withResolvers<number>();
-  #port: number | undefined;
+  /** The port that was taken, and the certificate that came after the first. */
+  readonly #since: { port?: number; tls?: TlsOptions } = {};
   #unsubscribe: (() => void) | undefined;
   /** What workers that have ended had counted. */
   #past: Snapshot | undefined;
@@ -123,6 +127,7 @@ export class Crew {
   /** Makes a crew that does nothing until {@linkcode start}. */
   constructor(options: CrewOptions) {
     this.#options = options;
+    this.#certifying = new Certifying(options.clock);
     this.#table = new Table(options.table.buffer, options.size);
     this.#places = new Places((at) => this.#table.clear(at));
     this.#slots = Array.from({ length: options.size }, (_, number) => ({
@@ -170,6 +175,16 @@ export class Crew {
       () => void this.snapshots(),
       ASK_MS,
     );
+  }
+
+  /**
+   * Has all of them show another certificate to new connections. Rejects with the
+   * first reason when one cannot.
+   */
+  setCertificate(tls: TlsOptions): Promise<void> {
+    // Also for those that begin from now on.
+    this.#since.tls = tls;
+    return this.#certifying.certify(this.#slots, tls);
   }
 
   /** What they had counted when they were asked last. */
@@ -246,12 +261,12 @@ export class Crew {
           table: table.at,
           counts: this.#counts,
           // A replacement takes the port too.
-          serve: { ...common.serve, port: this.#port ?? common.serve.port },
+          serve: { ...common.serve, ...this.#since },
           backends: this.#states(),
         });
         break;
       case "listening":
-        this.#port ??= message.port;
+        this.#since.port ??= message.port;
         slot.listens = true;
         if (this.#slots.every(({ listens }) => listens)) {
           this.#ready.resolve(message.port);
@@ -271,6 +286,9 @@ export class Crew {
       case "snapshot":
         slot.last = message.snapshot;
         this.#asked.get(message.id)?.answer(message.snapshot);
+        break;
+      case "certified":
+        this.#certifying.certified(message.id, message.reason);
         break;
       case "log":
         log(message.line);
@@ -313,14 +331,14 @@ export class Crew {
     this.#table.forget(slot.number);
     if (!this.#stopping) this.#repair();
     if (slot.last !== undefined) {
-      // It has nothing under way any more.
-      const past = { ...slot.last, inFlight: 0, webSocketsOpen: 0 };
+      const past = atRest(slot.last);
       this.#past = this.#past === undefined ? past : sum([this.#past, past]);
       slot.last = undefined;
     }
     for (const { slot: asked, answer } of this.#asked.values()) {
       if (asked === slot) answer(undefined);
     }
+    this.#certifying.ended(slot);
     if (this.#stopping) {
       slot.ended.resolve();
       // The others need not wait for it any more.

@@ -384,3 +384,61 @@ Deno.test("Crew.start() starts nobody once it was stopped", async () => {
   await assert.rejects(crew.start(), /it was stopped/);
   assert.equal(workers.length, 0);
 });
+
+const TLS = { cert: "cert", key: "key" };
+
+Deno.test("Crew.setCertificate() resolves when every worker shows it", async () => {
+  const { crew, workers } = setUp();
+  crew.start();
+  for (const worker of workers) worker.listens();
+  let done = false;
+  const set = crew.setCertificate(TLS).then(() => done = true);
+  const [first, second] = workers.map((worker) => worker.last("certificate"));
+  assert.deepEqual(first!.tls, TLS);
+  workers[0]!.onMessage({ kind: "certified", id: first!.id });
+  await Promise.resolve();
+  assert.equal(done, false);
+  workers[1]!.onMessage({ kind: "certified", id: second!.id });
+  await set;
+  crew.kill();
+});
+
+Deno.test("Crew.setCertificate() rejects with a worker's reason, or when one is silent", async () => {
+  const { crew, workers, clock } = setUp();
+  crew.start();
+  for (const worker of workers) worker.listens();
+  const refused = crew.setCertificate(TLS);
+  for (const [i, worker] of workers.entries()) {
+    const { id } = worker.last("certificate");
+    worker.onMessage({
+      kind: "certified",
+      id,
+      ...(i === 0 ? {} : { reason: "no way" }),
+    });
+  }
+  await assert.rejects(refused, /no way/);
+  const unanswered = assert.rejects(
+    crew.setCertificate(TLS),
+    /worker 1 does not answer/,
+  );
+  await clock.advance(10_000);
+  await unanswered;
+  crew.kill();
+});
+
+Deno.test("Crew has a worker that takes another's place begin with the last certificate", async () => {
+  const { crew, workers, clock } = setUp();
+  crew.start();
+  for (const worker of workers) worker.listens();
+  const set = crew.setCertificate(TLS);
+  workers[0]!.onEnd("signal 9");
+  workers[1]!.onMessage({
+    kind: "certified",
+    id: workers[1]!.last("certificate").id,
+  });
+  await set;
+  await clock.advance(100);
+  workers[2]!.onMessage({ kind: "hello" });
+  assert.deepEqual(workers[2]!.last("begin").serve.tls, TLS);
+  crew.kill();
+});

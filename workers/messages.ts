@@ -5,13 +5,24 @@
  * @module
  */
 
-import type { ProxyOptions, ServeOptions } from "../config/options.ts";
+import type {
+  ProxyOptions,
+  ServeOptions,
+  TlsOptions,
+} from "../config/options.ts";
 import type { Snapshot } from "../observe/metrics.ts";
 import type { Stage } from "../runtime/serve.ts";
 import type { BackendState } from "./replica.ts";
 
 /** Where the common counts are: memory of this process, or a file to map. */
 export type TableAt = SharedArrayBuffer | string;
+
+/** Where the rate limit's buckets are. */
+export interface RatesAt {
+  at: TableAt;
+  /** When its clock began, in milliseconds since 1970: no two share a clock. */
+  epochMs: number;
+}
 
 /** What a worker begins with. */
 export interface Begin {
@@ -21,6 +32,8 @@ export interface Begin {
   /** How many there are. */
   of: number;
   table: TableAt;
+  /** The rate limit's buckets, if there is such a limit. */
+  rates?: RatesAt | undefined;
   /** Options of the proxy, less its backends and all that is a function. */
   proxy: Omit<ProxyOptions, "backends">;
   /** Options of the server; the admin port is the first process's. */
@@ -52,6 +65,7 @@ export type ToWorker =
   | { kind: "backends"; backends: readonly BackendState[] }
   | { kind: "count" }
   | { kind: "snapshot"; id: number }
+  | { kind: "certificate"; id: number; tls: TlsOptions }
   | { kind: "drain" }
   /** All have come so far. */
   | { kind: "go"; stage: Stage };
@@ -64,6 +78,8 @@ export type FromWorker =
   | { kind: "outcomes"; outcomes: readonly RemoteOutcome[] }
   | { kind: "panic"; reason: string }
   | { kind: "snapshot"; id: number; snapshot: Snapshot }
+  /** It shows the certificate, or cannot for this reason. */
+  | { kind: "certified"; id: number; reason?: string }
   | { kind: "log"; line: string }
   | { kind: "access"; lines: readonly string[] }
   | { kind: "reached"; stage: Stage }

@@ -81,7 +81,7 @@ async function command(
     HOME: Deno.env.get("HOME"),
     PORT: "0",
     HOST: "127.0.0.1",
-    // Every test is one of each transport's, see `testing/run.ts`.
+    // A run with it set has every test over that transport.
     TRANSPORT: Deno.env.get("TRANSPORT"),
     ...env,
   };

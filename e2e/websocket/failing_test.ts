@@ -197,12 +197,11 @@ forBoth(
         assert.equal(asked.status, 101);
       }
       assert.equal(sockets.length, 1);
-      await until(
-        () =>
-          sockets[0]!.readableEnded || sockets[0]!.destroyed ||
-          sockets[0]!.resume().readableEnded,
-        { what: "the connection to end" },
-      );
+      const held = sockets[0]!;
+      held.resume();
+      await until(() => held.readableEnded || held.destroyed, {
+        what: "the connection to end",
+      });
     } finally {
       for (const socket of sockets) socket.destroy();
       await new Promise((closed) => silent.close(closed));

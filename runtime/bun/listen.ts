@@ -7,11 +7,14 @@
 import process from "node:process";
 import { answer } from "../../proxy/errors.ts";
 import type { Handler, Listener, ListenOptions } from "../listener.ts";
+import { listenTlsBun, type MakeServer } from "./listen_tls.ts";
 import type { BunServerLike } from "./server.ts";
 
 /** Bun's server, as far as it is used here. */
 interface BunServer extends BunServerLike {
   readonly port: number;
+  readonly pendingRequests: number;
+  readonly pendingWebSockets: number;
   stop(closeActive?: boolean): Promise<void>;
 }
 
@@ -48,28 +51,31 @@ function broken(): Response {
 }
 
 /** Listens with `Bun.serve`. */
-export function listenBun(
-  handler: Handler,
-  { port, host, tls, shared = false, websocket }: ListenOptions,
-): Listener {
+export function listenBun(handler: Handler, options: ListenOptions): Listener {
+  const { host, tls, websocket } = options;
   const { Bun } = globalThis as unknown as { Bun: BunGlobal };
   liftHeadLimit();
-  const server = Bun.serve({
-    port,
-    hostname: host,
-    reusePort: shared,
-    idleTimeout: IDLE_S,
-    // Bun's own limit is 128 MB; ours is `MAX_BODY`.
-    maxRequestBodySize: Number.MAX_SAFE_INTEGER,
-    // Otherwise a fault is answered with a page that shows this program.
-    development: false,
-    // The handler never throws: this is a backend's body that broke before
-    // anything of the answer had left.
-    error: broken,
-    fetch: handler,
-    ...(websocket === undefined ? {} : { websocket }),
-    ...(tls === undefined ? {} : { tls }),
-  });
+  const make: MakeServer = (fetch, { port, shared = false, tls }) =>
+    Bun.serve({
+      port,
+      hostname: host,
+      reusePort: shared,
+      idleTimeout: IDLE_S,
+      // Bun's own limit is 128 MB; ours is `MAX_BODY`.
+      maxRequestBodySize: Number.MAX_SAFE_INTEGER,
+      // Otherwise a fault is answered with a page that shows this program.
+      development: false,
+      // The handler never throws: this is a backend's body that broke before
+      // anything of the answer had left.
+      error: broken,
+      fetch,
+      ...(websocket === undefined ? {} : { websocket }),
+      ...(tls === undefined ? {} : { tls }),
+    });
+  if (tls !== undefined) {
+    return listenTlsBun(make, handler, { ...options, tls });
+  }
+  const server = make(handler, options);
   return {
     port: server.port,
     cutsUploads: false,

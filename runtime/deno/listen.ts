@@ -6,6 +6,7 @@
 
 import type { Handler, Listener, ListenOptions } from "../listener.ts";
 import { sharing } from "../sharing.ts";
+import { listenTlsDeno } from "./listen_tls.ts";
 
 /** Milliseconds before listening is tried again. */
 const RELISTEN_MS = 50;
@@ -22,8 +23,11 @@ const FIXED = {
 /** Listens with `Deno.serve`. */
 export function listenDeno(
   handler: Handler,
-  { port, host, tls, shared = false, log }: ListenOptions,
+  options: ListenOptions,
 ): Listener {
+  const { port, host, tls, shared = false, log } = options;
+  const own = tls && listenTlsDeno(handler, { ...options, tls });
+  if (own !== undefined) return own;
   let closed = false;
   let shutting = false;
   const killed = new AbortController();

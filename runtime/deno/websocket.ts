@@ -16,6 +16,7 @@ import type {
   ClientEnd,
   ClientEvents,
 } from "../../proxy/socket.ts";
+import { keepWebSocket } from "./listen_tls.ts";
 
 /** Seconds of silence after which a client is asked whether it is there. */
 const IDLE_S = 120;
@@ -60,6 +61,7 @@ export function acceptDeno(
   const { socket, response } = Deno.upgradeWebSocket(request, {
     idleTimeout: IDLE_S,
   });
+  keepWebSocket(request, socket);
   // The head has not left yet, and what is added here goes out with it. The
   // subprotocol too: as an option it is looked for in the request by a rule that
   // takes `a, b` apart and not `a,b`.

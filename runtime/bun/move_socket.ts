@@ -1,0 +1,215 @@
+/**
+ * Moves a listening socket from one server of Bun's to another, in one process
+ * on Linux. Measured on 1.4.5.
+ *
+ * Nothing is changed before all is as expected: each of the two descriptors is a
+ * socket that listens on the port it should, and each stands once in the same
+ * event loop. And nothing else runs between the steps, as Bun's event loop runs
+ * in this very thread.
+ *
+ * @module
+ */
+
+import { Buffer } from "node:buffer";
+import {
+  closeSync,
+  openSync,
+  readdirSync,
+  readFileSync,
+  readlinkSync,
+} from "node:fs";
+import process from "node:process";
+
+/** The functions of the C library that are used. */
+interface Libc {
+  epoll_ctl(loop: number, what: number, fd: number, event: Buffer): number;
+  dup3(from: number, to: number, flags: number): number;
+  getsockopt(
+    fd: number,
+    level: number,
+    name: number,
+    value: Buffer,
+    size: Buffer,
+  ): number;
+  getsockname(fd: number, address: Buffer, size: Buffer): number;
+}
+
+/** What is used of `bun:ffi`. */
+interface Ffi {
+  dlopen(
+    name: string,
+    symbols: Record<string, { args: string[]; returns: string }>,
+  ): { symbols: Libc; close(): void };
+}
+
+/** How a descriptor stands in an event loop. */
+interface Entry {
+  loop: number;
+  events: number;
+  data: bigint;
+}
+
+/** Of Linux's headers, the same for both processors. */
+const [EPOLL_CTL_ADD, EPOLL_CTL_DEL, O_CLOEXEC] = [1, 2, 0o2000000];
+const [SOL_SOCKET, SO_ACCEPTCONN] = [1, 30];
+
+/** Where `struct epoll_event` has its data: on x86-64 it is packed. */
+const DATA_AT: Readonly<Record<string, number>> = { x64: 4, arm64: 8 };
+
+/** Names of the C library: glibc's, musl's. */
+const LIBC: Readonly<Record<string, readonly string[]>> = {
+  x64: ["libc.so.6", "libc.musl-x86_64.so.1"],
+  arm64: ["libc.so.6", "libc.musl-aarch64.so.1"],
+};
+
+/** Moves sockets, until it is closed. */
+export interface Mover {
+  /**
+   * Puts the socket that listens on the port `from` in the place of the one that
+   * listens on `to`, which is closed by it.
+   *
+   * @throws {Error} If it cannot, and then all is as it was.
+   */
+  move(from: number, to: number): void;
+  /** Gives back what it was made of. */
+  close(): void;
+}
+
+/**
+ * Makes what moves sockets. Loaded when it is needed, as nearly no process ever
+ * needs it.
+ *
+ * @throws {Error} If it is not to be had here.
+ */
+export async function socketMover(): Promise<Mover> {
+  const dataAt = DATA_AT[process.arch];
+  if (process.platform !== "linux" || dataAt === undefined) {
+    throw new Error("only on Linux, on x64 and arm64");
+  }
+  // Deno must not find it when it looks for what this program is made of.
+  const name = "bun:ffi";
+  const { dlopen } = await import(name) as Ffi;
+  const library = cLibrary(dlopen);
+  return {
+    move: (from, to) => move(library.symbols, dataAt, from, to),
+    close: () => library.close(),
+  };
+}
+
+function move(libc: Libc, dataAt: number, from: number, to: number): void {
+  const open = descriptors();
+  const [a, b] = [find(libc, open, from), find(libc, open, to)];
+  const entries = entriesOf(open, a, b);
+  const event = ({ events, data }: Entry) => {
+    const buffer = Buffer.alloc(dataAt + 8);
+    buffer.writeUInt32LE(events);
+    buffer.writeBigUInt64LE(data, dataAt);
+    return buffer;
+  };
+  const nothing = openSync("/dev/null", "r");
+  const { loop } = entries.a;
+  try {
+    if (libc.epoll_ctl(loop, EPOLL_CTL_DEL, a, event(entries.a)) < 0) {
+      throw new Error("epoll_ctl() takes no socket away");
+    }
+    if (
+      libc.dup3(a, b, O_CLOEXEC) < 0 ||
+      libc.epoll_ctl(loop, EPOLL_CTL_ADD, b, event(entries.b)) < 0
+    ) {
+      libc.epoll_ctl(loop, EPOLL_CTL_ADD, a, event(entries.a));
+      throw new Error("dup3() or epoll_ctl() moves no socket");
+    }
+    // What the loop has already heard of the socket finds nothing there now, and
+    // closing the descriptor closes nothing of worth.
+    libc.dup3(nothing, a, O_CLOEXEC);
+  } finally {
+    closeSync(nothing);
+  }
+}
+
+/** The descriptors of this process. */
+function descriptors(): number[] {
+  return readdirSync("/proc/self/fd").map(Number);
+}
+
+function cLibrary(dlopen: Ffi["dlopen"]): ReturnType<Ffi["dlopen"]> {
+  let reason: unknown;
+  for (const name of LIBC[process.arch]!) {
+    try {
+      return dlopen(name, {
+        epoll_ctl: { args: ["int", "int", "int", "ptr"], returns: "int" },
+        dup3: { args: ["int", "int", "int"], returns: "int" },
+        getsockopt: {
+          args: ["int", "int", "int", "ptr", "ptr"],
+          returns: "int",
+        },
+        getsockname: { args: ["int", "ptr", "ptr"], returns: "int" },
+      });
+    } catch (error) {
+      reason ??= error;
+    }
+  }
+  throw new Error("the C library cannot be loaded", { cause: reason });
+}
+
+/** The one descriptor that listens on a port. */
+function find(libc: Libc, open: readonly number[], port: number): number {
+  const found = open.filter((fd) => {
+    const listens = Buffer.alloc(4);
+    const four = Buffer.from([4, 0, 0, 0]);
+    if (
+      libc.getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, listens, four) < 0 ||
+      listens.readInt32LE() !== 1
+    ) return false;
+    const address = Buffer.alloc(128);
+    const size = Buffer.from([128, 0, 0, 0]);
+    // Family first, then the port, for IPv4 and IPv6 alike.
+    return libc.getsockname(fd, address, size) === 0 &&
+      address.readUInt16BE(2) === port;
+  });
+  if (found.length !== 1) {
+    throw new Error(`${found.length} sockets listen on port ${port}, not one`);
+  }
+  return found[0]!;
+}
+
+/** How two descriptors stand in the one event loop that has them. */
+function entriesOf(
+  open: readonly number[],
+  a: number,
+  b: number,
+): { a: Entry; b: Entry } {
+  const loops = open.filter((fd) => {
+    try {
+      return readlinkSync(`/proc/self/fd/${fd}`) === "anon_inode:[eventpoll]";
+    } catch {
+      return false; // it has been closed meanwhile
+    }
+  });
+  const entries = loops.flatMap((loop) => {
+    const text = readFileSync(`/proc/self/fdinfo/${loop}`, "utf8");
+    return entriesIn(text).map((entry) => ({ ...entry, loop }));
+  });
+  const [ofA, ofB] = [a, b].map((fd) =>
+    entries.filter((entry) => entry.fd === fd)
+  );
+  if (
+    ofA?.length !== 1 || ofB?.length !== 1 || ofA[0]!.loop !== ofB[0]!.loop ||
+    ofA[0]!.events !== ofB[0]!.events
+  ) throw new Error("the event loop is not as expected");
+  return { a: ofA[0]!, b: ofB[0]! };
+}
+
+/** What Linux tells of an event loop, see `proc_pid_fdinfo(5)`. */
+export function entriesIn(
+  text: string,
+): { fd: number; events: number; data: bigint }[] {
+  return text.split("\n").flatMap((line) => {
+    const [tfd, fd, , events, , data] = line.split(/:\s*|\s+/);
+    return tfd !== "tfd" || data === undefined ? [] : {
+      fd: Number(fd),
+      events: parseInt(events!, 16),
+      data: BigInt(`0x${data}`),
+    };
+  });
+}
