@@ -10,6 +10,7 @@ import { RawConnection, rawRequest, requestText } from "./harness/client.ts";
 import { runProgram, startProxy } from "./harness/proxy.ts";
 import { forBoth, skippedWithout } from "./harness/suite.ts";
 import { delay, until } from "./harness/wait.ts";
+import { Authority, HERE } from "./tls/certificates.ts";
 
 const OVER_SOCKETS = { TRANSPORT: "socket", HEALTH_PATH: "off" };
 
@@ -69,7 +70,12 @@ forBoth(
 forBoth(
   "over sockets CONNECT_TIMEOUT covers the TLS handshake, and alone it is 504",
   async (runtime) => {
-    const silent = net.createServer((socket) => socket.on("error", () => {}));
+    const sockets: net.Socket[] = [];
+    const silent = net.createServer((socket) => {
+      socket.on("error", () => {});
+      socket.resume();
+      sockets.push(socket);
+    });
     await new Promise<void>((listening) =>
       silent.listen(0, "127.0.0.1", listening)
     );
@@ -91,7 +97,13 @@ forBoth(
         /error=connection_timeout/,
       );
       assert.ok(took >= 290 && took < 10_000, `${took} ms`);
+      // Deno's own TLS keeps a connection for as long as its peer is silent: a
+      // backend that hangs would have cost a descriptor for each request.
+      await until(() => sockets.every((socket) => socket.readableEnded), {
+        what: "the connection to end",
+      });
     } finally {
+      for (const socket of sockets) socket.destroy();
       silent.close();
     }
   },
@@ -216,6 +228,54 @@ forBoth(
           what: `the connection of a ${method} to end`,
         });
       }
+    }
+  },
+);
+
+forBoth(
+  "over sockets an upload that its backend does not take is given up at once, with TLS and without",
+  skippedWithout("openssl"),
+  async (runtime) => {
+    // Closed with bytes that its peer does not take, a connection of Deno's own
+    // TLS stays open for as long as the peer pleases.
+    await using ca = await Authority.make();
+    for (const tls of [undefined, await ca.sign(HERE)]) {
+      await using backend = await rawBackend(hang, {
+        ...(tls === undefined ? {} : { tls }),
+        readAhead: 0,
+      });
+      await using proxy = await startProxy(runtime, {
+        env: {
+          ...OVER_SOCKETS,
+          BACKENDS: backend.url,
+          BACKEND_CA: `${ca.folder}/ca.pem`,
+          TIMEOUT: "1s",
+          EJECT_AFTER: "off",
+        },
+        permissions: [`--allow-read=${ca.folder}`],
+      });
+      const before = proxy.fds();
+      for (let i = 0; i < 3; i++) {
+        await using client = await RawConnection.connect(proxy.port);
+        await client.write(requestText("POST", "/", {
+          headers: { "Content-Length": "100000000" },
+        }));
+        // More than all buffers on the way take.
+        const piece = new Uint8Array(1024 * 1024);
+        const writing = (async () => {
+          for (let mb = 0; mb < 100; mb++) await client.write(piece);
+        })().catch(() => {});
+        // Bun ends the connection of a client that is still sending, and what it
+        // has answered may be lost.
+        const { status } = await client.readResponse();
+        assert.ok(status === 504 || runtime === "bun", String(status));
+        await client.close();
+        await writing;
+      }
+      await until(() => proxy.fds() <= before + 1, {
+        timeoutMs: 15_000,
+        what: () => `the descriptors; ${proxy.fds() - before} are left`,
+      });
     }
   },
 );

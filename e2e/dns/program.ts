@@ -9,7 +9,7 @@ import { Resolver } from "node:dns/promises";
 import process from "node:process";
 import { createProxy, type LookupResult, serve } from "../../mod.ts";
 
-const { DNS_SERVER = "", NAMED = "", HOST_HEADER, CA } = process.env;
+const { DNS_SERVER = "", NAMED = "", HOST_HEADER, CA, TRANSPORT } = process.env;
 const resolver = new Resolver();
 resolver.setServers([DNS_SERVER]);
 
@@ -26,6 +26,7 @@ const proxy = createProxy({
   health: { path: "/health", intervalMs: 5_000, timeoutMs: 4_000 },
   hostHeader: HOST_HEADER === "backend" ? "backend" : "preserve",
   backendTls: { ca: CA },
+  transport: TRANSPORT as "auto" | "fetch" | "socket" | undefined,
   lookup,
 });
 await proxy.ready;

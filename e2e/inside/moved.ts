@@ -11,10 +11,12 @@ import process from "node:process";
 Object.getOwnPropertySymbols = () => [];
 const { createProxy, serve } = await import("../../mod.ts");
 
-const server = serve(createProxy({ backends: [process.env.BACKENDS!] }), {
-  host: "127.0.0.1",
-  port: 0,
+const { BACKENDS = "", TRANSPORT } = process.env;
+const proxy = createProxy({
+  backends: [BACKENDS],
+  transport: TRANSPORT as "auto" | "fetch" | "socket" | undefined,
 });
+const server = serve(proxy, { host: "127.0.0.1", port: 0 });
 console.error(`listening on ${server.url}`);
 process.on("SIGTERM", () => server.stop());
 await server.finished;

@@ -198,9 +198,6 @@ forBoth(
       }
       assert.equal(sockets.length, 1);
       const held = sockets[0]!;
-      // Deno keeps the socket of a handshake that is under way until the other
-      // side ends it. The test beside `connectDeno()` notices when it does not.
-      if (runtime === "deno") held.end();
       held.resume();
       await until(() => held.readableEnded || held.destroyed, {
         what: "the connection to end",
