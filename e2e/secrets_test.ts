@@ -150,7 +150,7 @@ forBoth(
       seen.push(await (await fetch(admin + path)).text());
     }
     proxy.signal("SIGHUP");
-    await proxy.waitForLine(/SIGHUP/);
+    await proxy.waitForLine(/TLS_CERT read, and the same as before/);
     proxy.signal("SIGTERM");
     await proxy.waitForExit();
 
