@@ -47,6 +47,7 @@ const UNKNOWN_CODING: Refusal = {
   type: "http_request_error",
   sentence: "Not implemented: the only transfer coding taken is chunked.",
 };
+const BAD_FIELD = bad("Bad request: a field holds a control character.");
 const CLIMBS = bad("Bad request: the path climbs with encoded separators.");
 
 /** TRACE would show a client what was added behind it (RFC 9110 §9.3.8). */
@@ -283,6 +284,18 @@ export function refuseFraming(
     (transferEncoding !== null || (length !== null && !/^0+$/.test(length)))
   ) return BODY_ON_GET;
   return length === null || /^\d+$/.test(length) ? undefined : BAD_LENGTH;
+}
+
+/**
+ * Says whether a field's value holds the byte DEL (RFC 9110 §5.5). Strict
+ * backends answer it with 400 or close the connection, so that any client could
+ * have them ejected.
+ */
+export function refuseDelete(headers: Headers): Refusal | undefined {
+  for (const value of headers.values()) {
+    if (value.includes("\x7f")) return BAD_FIELD;
+  }
+  return undefined;
 }
 
 /** Whether something was refused. */

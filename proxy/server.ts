@@ -16,6 +16,8 @@ export interface Server {
    * that is listened for from the request's beginning.
    */
   readonly losesResets?: boolean;
+  /** Whether it lets a field through that holds the byte DEL. */
+  readonly admitsDelete?: boolean;
   /**
    * Bytes up to which an answer of declared length that has to be looked at is
    * better read whole than piece by piece.
