@@ -38,9 +38,9 @@ export interface ClientOptions {
   lingers: boolean;
   /**
    * Whether what a socket has read may be given a turn of the event loop later
-   * than what came behind it, such as the next request. An idle connection is
-   * used a turn later then: bytes that came before the request would be read as
-   * its answer otherwise (CWE-444).
+   * than what came behind it, such as the next request. A connection that has
+   * just become idle is used a turn later then: bytes that came before the
+   * request would be read as its answer otherwise (CWE-444).
    *
    * @default {false}
    */
@@ -71,6 +71,7 @@ export class Client implements Shared {
   readonly #rooms: Chunk[] = [];
   /** Connections that rest for a turn, and whose they are. */
   #resting: Connection[] = [];
+  #turn = 0;
   /** What waits for this turn to be over. */
   #settling: (() => void)[] = [];
   #tick = 0;
@@ -112,6 +113,10 @@ export class Client implements Shared {
     this.#gathering = this.#gatheringLonger = this.#resting = [];
   }
 
+  get turn(): number {
+    return this.#turn;
+  }
+
   get tick(): number {
     return this.#tick;
   }
@@ -127,6 +132,7 @@ export class Client implements Shared {
     this.#timers.later(() => {
       const resting = this.#resting;
       this.#resting = [];
+      this.#turn++;
       for (const connection of resting) connection.rested();
     });
   }

@@ -63,6 +63,8 @@ export class Connection
   implements SocketEvents, AnswerBodySource, UploadingEvents {
   /** Its owner's tick from which on it is too old to be used. */
   until = 0;
+  /** Its owner's turn in which it came to rest. */
+  since = 0;
   /** Whether it was parked in this turn of the event loop. */
   resting = false;
   readonly #socket: CountingSocket;

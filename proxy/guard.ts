@@ -41,7 +41,9 @@ const NO_ASTERISK = bad(
 const BODY_ON_GET = bad(
   "Bad request: a GET or HEAD with a body cannot be forwarded.",
 );
-const BAD_LENGTH = bad("Bad request: the Content-Length is not a number.");
+const BAD_LENGTH = bad(
+  "Bad request: the Content-Length is not a number that can be counted to.",
+);
 const UNKNOWN_CODING: Refusal = {
   status: 501,
   type: "http_request_error",
@@ -283,7 +285,10 @@ export function refuseFraming(
     (method === "GET" || method === "HEAD") &&
     (transferEncoding !== null || (length !== null && !/^0+$/.test(length)))
   ) return BODY_ON_GET;
-  return length === null || /^\d+$/.test(length) ? undefined : BAD_LENGTH;
+  return length === null ||
+      (/^\d+$/.test(length) && Number(length) <= Number.MAX_SAFE_INTEGER)
+    ? undefined
+    : BAD_LENGTH;
 }
 
 /**

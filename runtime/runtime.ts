@@ -52,7 +52,8 @@ export function socketTransport(options: SocketOptions): Transport {
     wholeUpTo: server.wholeUpTo,
     // Bun reads on by itself what is left of a request.
     lingers: !onBun,
-    lags: !onBun && Deno.env.get("LAG") !== "0",
+    // The result of a read that is over waits for its turn behind new requests.
+    lags: !onBun,
   });
 }
 

@@ -185,7 +185,10 @@ function bodyAt(
     if (Number(length) !== Number(lengths[0])) throw new Invalid("two lengths");
   }
   if (codings.length > 0) {
-    if (codings.join(",").toLowerCase() !== "chunked") {
+    const list = codings.join(",").toLowerCase().split(",").map(trimmed);
+    if (
+      list.at(-1) !== "chunked" || list.indexOf("chunked") < list.length - 1
+    ) {
       throw new Invalid(`coding "${codings.join(",")}"`);
     }
     if (lengths.length > 0) throw new Invalid("a coding and a length");
@@ -270,5 +273,11 @@ function faultsOf(
     ? "authority"
     : undefined;
   if (form === undefined) faults.push("a target of no form");
+  // Its end is certain, but what it holds is not (RFC 9112 §6.1: 501).
+  const codings = fields.filter(([name]) => name === "transfer-encoding")
+    .map(([, value]) => value).join(",");
+  if (codings !== "" && codings.toLowerCase() !== "chunked") {
+    faults.push("a coding besides chunked");
+  }
   return faults;
 }

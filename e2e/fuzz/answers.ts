@@ -220,6 +220,7 @@ function difference(wanted: Reference, given: Answer): string | undefined {
   const left = wanted.fields.filter(([name]) => !named.includes(name));
   const joined = new Map<string, string>();
   for (const [name, value] of left) {
+    if (value === "") continue;
     const had = joined.get(name);
     joined.set(name, had === undefined ? value : `${had}, ${value}`);
   }

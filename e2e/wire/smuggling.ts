@@ -170,6 +170,10 @@ const REFUSED: [promise: string, bytes: string][] = [
     "a length past 64 bits",
     post("Content-Length: 18446744073709551619", "abc"),
   ],
+  [
+    "a length past 53 bits, which would be sent on as another number",
+    post("Content-Length: 18446744073709551615", "abc"),
+  ],
   ["a length of 30 digits", post(`Content-Length: ${"9".repeat(30)}`, "abc")],
   ["a length in Arabic digits", post("Content-Length: \xd9\xa3", "abc")],
   ["an empty length", post("Content-Length:", HIDDEN)],
