@@ -32,8 +32,16 @@ export function nearMiss(written: string): SettingName | undefined {
   return SETTING_NAMES.find((name) =>
     // Shorter names are a letter away from foreign ones: `POST`, `HOSTS`.
     name.length >= 6 &&
-    (editDistance(written, name) === 1 || singular(written) === singular(name))
+    (isOneEdit(written, name) || singular(written) === singular(name))
   );
+}
+
+/**
+ * Whether two different words are one edit apart. Asked of each variable and each
+ * setting at every start: lengths say no to nearly all of them.
+ */
+function isOneEdit(a: string, b: string): boolean {
+  return Math.abs(a.length - b.length) <= 1 && editDistance(a, b) === 1;
 }
 
 /** Letters to add, drop, change or swap to get from one word to another. */

@@ -10,7 +10,7 @@
  * @module
  */
 
-import { readFile } from "node:fs/promises";
+import { builtin } from "../base/builtin.ts";
 import type { Clock, TimerHandle } from "../base/clock.ts";
 
 /** Milliseconds between two looks. */
@@ -68,7 +68,7 @@ export class FileWatch {
       paths,
       changed,
       failed,
-      read = (path) => readFile(path, "utf8"),
+      read = (path) => builtin("node:fs/promises").readFile(path, "utf8"),
     } = this.#options;
     this.#reading = true;
     let texts: readonly string[];

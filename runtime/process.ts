@@ -5,13 +5,12 @@
  * @module
  */
 
-import { readFileSync, writeSync } from "node:fs";
-import process from "node:process";
+import { builtin } from "../base/builtin.ts";
 import { plain } from "../base/text.ts";
 
 /** The program's arguments. */
 export function args(): string[] {
-  return process.argv.slice(2);
+  return builtin("node:process").argv.slice(2);
 }
 
 /** The part of Deno's global that tells what may be read. */
@@ -38,17 +37,17 @@ export function mayRead(variable?: string): boolean {
 /** An environment variable; without permission it is as if it were not set. */
 export function env(name: string): string | undefined {
   // Asked first: reading without permission would throw, or ask a person.
-  return mayRead(name) ? process.env[name] : undefined;
+  return mayRead(name) ? builtin("node:process").env[name] : undefined;
 }
 
 /** Names of all variables, if they may be listed. */
 export function envNames(): string[] | undefined {
-  return mayRead() ? Object.keys(process.env) : undefined;
+  return mayRead() ? Object.keys(builtin("node:process").env) : undefined;
 }
 
 /** A file as text. */
 export function readText(path: string): string {
-  return readFileSync(path, "utf8");
+  return builtin("node:fs").readFileSync(path, "utf8");
 }
 
 /**
@@ -62,7 +61,7 @@ export function writeLine(to: "out" | "err", line: string): void {
 /** Writes text as it is. */
 export function writeText(to: "out" | "err", text: string): void {
   try {
-    writeSync(to === "out" ? 1 : 2, text);
+    builtin("node:fs").writeSync(to === "out" ? 1 : 2, text);
   } catch {
     // Closed, or a full pipe that nobody reads: a proxy goes on without a log.
   }
@@ -73,7 +72,7 @@ export function onSignal(
   name: "SIGTERM" | "SIGINT" | "SIGHUP",
   listener: () => void,
 ): void {
-  process.on(name, listener);
+  builtin("node:process").on(name, listener);
 }
 
 /** What this process is and uses. */
@@ -85,6 +84,7 @@ export function processFacts(): {
   startedSeconds: number;
 } {
   const runtime = "Bun" in globalThis ? "bun" : "deno";
+  const process = builtin("node:process");
   const versions: Record<string, string | undefined> = process.versions;
   const { user, system } = process.cpuUsage();
   return {
@@ -99,7 +99,7 @@ export function processFacts(): {
 /** Resident memory; nothing is known of it without a free descriptor. */
 function residentBytes(): number {
   try {
-    return process.memoryUsage.rss();
+    return builtin("node:process").memoryUsage.rss();
   } catch {
     // Bun reads it in `/proc` and throws; Deno gives 0.
     return 0;
@@ -118,7 +118,7 @@ export function stayAlive(): () => void {
 
 /** Ends the process. */
 export function exit(code: number): never {
-  process.exit(code);
+  return builtin("node:process").exit(code);
 }
 
 /**
@@ -126,7 +126,7 @@ export function exit(code: number): never {
  * would, and a proxy must outlive a fault in the answer to one request.
  */
 export function surviveRejections(log: (line: string) => void): void {
-  process.on("unhandledRejection", (reason) => {
+  builtin("node:process").on("unhandledRejection", (reason) => {
     log(`an error was not handled: ${String(reason)}`);
   });
 }
@@ -158,6 +158,7 @@ export const BUN_AT_START = {
  */
 export function liftBunLimit(log: (line: string) => void): void {
   if (!("Bun" in globalThis)) return;
+  const process = builtin("node:process");
   const variable = BUN_LIMIT;
   if (process.env[variable] !== undefined) return;
   const { execve } = process as {

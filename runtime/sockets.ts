@@ -8,7 +8,6 @@
  * @module
  */
 
-import { setImmediate } from "node:timers";
 import type { Backend } from "../balancer.ts";
 import type { ProbeResult } from "../health.ts";
 import { type Answer as Answered, Unanswered } from "../http/call.ts";
@@ -26,6 +25,7 @@ import {
   type Transport,
 } from "../proxy/transport.ts";
 import { Batched } from "./batched.ts";
+import { builtin } from "../base/builtin.ts";
 import type { Clock } from "../base/clock.ts";
 import {
   type ConnectOptions,
@@ -66,6 +66,7 @@ export class SocketTransport implements Transport {
 
   constructor(options: SocketTransportOptions) {
     const { clock, wholeUpTo, lingers } = options;
+    const { setImmediate } = builtin("node:timers");
     this.#options = options;
     this.#client = new Client({
       timers: {
