@@ -20,12 +20,12 @@ interface Builtins {
   "node:net": typeof import("node:net");
   "node:os": typeof import("node:os");
   "node:process": typeof import("node:process");
-  "node:timers": typeof import("node:timers");
   "node:tls": typeof import("node:tls");
 }
 
 /** What is used of the global, which not every platform has. */
 interface Process {
+  // On Deno this loads `node:module` first.
   getBuiltinModule?<Name extends keyof Builtins>(
     name: Name,
   ): Builtins[Name] | undefined;
@@ -40,7 +40,9 @@ export function builtin<Name extends keyof Builtins>(
   name: Name,
 ): Builtins[Name] {
   const { process } = globalThis as unknown as { process?: Process };
-  const module = process?.getBuiltinModule?.(name);
+  const module = name === "node:process"
+    ? process as Builtins[Name] | undefined
+    : process?.getBuiltinModule?.(name);
   if (module === undefined) {
     throw new Error(`Cannot load "${name}": this platform does not have it`);
   }

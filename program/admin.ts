@@ -1,29 +1,18 @@
 /**
- * The listener for a proxy's operator: dashboard, metrics and admin API.
+ * The listener for a proxy's operator; what answers there is loaded with it, as
+ * most proxies in a program of one's own have none.
  *
  * @module
  */
 
 import { urlHost } from "../base/text.ts";
-import { backendName, parseBackendUrl } from "../config/backends.ts";
 import { checkedOption, optionalOption } from "../config/option.ts";
-import { foreignFaults } from "../config/foreign.ts";
-import { isNamed } from "../config/listener.ts";
-import { adminHosts, ownFault } from "../config/read_backends.ts";
+import { adminHosts } from "../config/read_backends.ts";
 import type { AdminOptions } from "../config/options.ts";
-import {
-  Admin,
-  type AdminOptions as HandlerOptions,
-} from "../observe/admin.ts";
-import { explainer } from "../observe/explain.ts";
-import { sum } from "../observe/metrics.ts";
-import { tokenCheck } from "../observe/token.ts";
 import { systemClock } from "../base/clock.ts";
 import type { Listener } from "../runtime/listener.ts";
-import { env, processFacts } from "../runtime/process.ts";
 import { listen } from "../runtime/runtime.ts";
 import type { Core } from "./core.ts";
-import { VERSION } from "./version.ts";
 
 /** Milliseconds that answers on the admin port may still take at the end. */
 const ADMIN_END_MS = 500;
@@ -34,6 +23,8 @@ export interface AdminServer {
   host: string;
   port: number;
   url: string;
+  /** Resolves once it answers; a request that comes sooner waits. */
+  ready: Promise<void>;
   /** Ends it, and those who read there. */
   stop(): Promise<void>;
 }
@@ -66,25 +57,22 @@ export function serveAdmin(
 ): AdminServer {
   const [host = ""] = names;
   const { log } = core.callbacks;
-  if (token !== undefined) {
-    const { forwarder, checked: { policy } } = core;
-    const knows = tokenCheck(token);
-    forwarder.explainer = explainer({ pool: core.pool, policy, knows });
-  }
-  const handler = new Admin({
-    ...handlerOptions(core),
-    token,
-    answersTo: (name) => isNamed(name, names),
-  });
+  // Counting begins now, and not when its first reader comes.
+  core.observe();
+  const loading = import("./admin_handler.ts").then(({ adminOf }) =>
+    adminOf(core, { names, token })
+  );
+  // Whoever asks is told; and `ready` says it, if that is awaited.
+  loading.catch(() => {});
   let listener: Listener;
   try {
-    listener = listen((request) => handler.handle(request), {
+    listener = listen(async (request) => (await loading).handle(request), {
       port,
       host,
       log,
     });
   } catch (error) {
-    handler.stop();
+    loading.then((handler) => handler.stop(), () => {});
     const reason = error instanceof Error ? error.message : String(error);
     throw new Error(`admin port ${port}: ${reason}`, { cause: error });
   }
@@ -92,8 +80,9 @@ export function serveAdmin(
     host,
     port: listener.port,
     url: `http://${urlHost(host)}:${listener.port}`,
+    ready: loading.then(() => {}),
     stop: async () => {
-      handler.stop();
+      await loading.then((handler) => handler.stop(), () => {});
       // Who reads here must not hold up the end.
       const closing = listener.close().catch(() => {});
       await Promise.race([
@@ -102,41 +91,5 @@ export function serveAdmin(
       ]);
       listener.kill();
     },
-  };
-}
-
-/** What the admin API is made of, but for who may ask. */
-function handlerOptions(
-  core: Core,
-): Omit<HandlerOptions, "token" | "answersTo"> {
-  const { metrics, probes } = core.observe();
-  return {
-    pool: core.pool,
-    report: core.report,
-    probes,
-    snapshot: async () => {
-      const own = metrics.snapshot();
-      const { crew } = core;
-      return crew === undefined ? own : sum([own, ...await crew.snapshots()]);
-    },
-    checkUrl: (url) => {
-      const result = parseBackendUrl(url);
-      if ("wanted" in result) return result;
-      const own = ownFault(result.value, core.listeners);
-      if (own !== undefined) return { wanted: own };
-      const [foreign] = foreignFaults([result.value], env);
-      return foreign === undefined
-        ? result
-        : { wanted: `cannot be reached: ${foreign}` };
-    },
-    checkName: backendName.parse,
-    draining: () => core.draining,
-    certificate: () => core.certificate,
-    process: processFacts,
-    version: VERSION,
-    policy: core.checked.policy,
-    pseudonym: core.pseudonym,
-    clock: systemClock,
-    log: core.callbacks.log,
   };
 }

@@ -7,7 +7,6 @@
 import type { ReplaceCounts } from "../balancer.ts";
 import { readSettings, type UsableConfig } from "../config/config.ts";
 import { wordsOf } from "../config/fault.ts";
-import { helpText } from "../config/help.ts";
 import { checkedOption } from "../config/option.ts";
 import type { BackendOptions } from "../config/options.ts";
 import { listenersOf, readBackends } from "../config/read_backends.ts";
@@ -19,11 +18,11 @@ import {
   envNames,
   exit,
   hushSignalRemark,
-  liftBunLimit,
   mayRead,
   onDeno,
   onSignal,
   readText,
+  say,
   surviveRejections,
   writeLine,
   writeText,
@@ -31,16 +30,10 @@ import {
 import { tlsFault } from "../runtime/tls.ts";
 import { workersFault } from "../runtime/sharing.ts";
 import { type CertificateFiles, watchCertificate } from "./certificates.ts";
-import { check } from "./check.ts";
 import { coreOf, createProxy, type ReverseProxy } from "./create.ts";
 import { entryOf, resolveFault } from "./entries.ts";
 import { type ProxyServer, serve } from "./serve.ts";
 import { VERSION } from "./version.ts";
-
-/** What the program writes to standard error. */
-export function say(line: string): void {
-  writeLine("err", `sluice: ${line}`);
-}
 
 /** Takes a new text of `BACKENDS_FILE`, or says why it cannot. */
 async function reload(
@@ -95,8 +88,7 @@ async function usableConfig(): Promise<
   });
   if (config.kind === "faults") return refuse(config.faults);
   if (!("proxy" in config)) {
-    const help = config.kind === "help";
-    writeText("out", help ? helpText(VERSION) : `sluice ${VERSION}\n`);
+    writeText("out", await askedText(config.kind));
     return exit(0);
   }
   const { proxy, serve, backendsFile } = config;
@@ -109,6 +101,7 @@ async function usableConfig(): Promise<
     return refuse(unresolved.map((fault) => `${list}: ${fault}`));
   }
   if (config.kind === "check") {
+    const { check } = await import("./check.ts");
     return exit(await check(config, texts));
   }
   const workers = workersFault(
@@ -117,6 +110,13 @@ async function usableConfig(): Promise<
   );
   if (workers !== undefined) return refuse([`WORKERS: ${workers}`]);
   return { config, texts };
+}
+
+/** What was asked for in place of a start. */
+async function askedText(kind: "help" | "version"): Promise<string> {
+  if (kind === "version") return `sluice ${VERSION}\n`;
+  const { helpText } = await import("../config/help.ts");
+  return helpText(VERSION);
 }
 
 /** Ends the program over settings that cannot be used. */
@@ -141,7 +141,6 @@ function hangUp(
 /** The program: settings in, a server up, signals obeyed. */
 export async function main(): Promise<void> {
   const { config, texts } = await usableConfig();
-  liftBunLimit(say);
   surviveRejections(say);
   hushSignalRemark();
   for (const warning of config.warnings) say(warning);

@@ -4,7 +4,8 @@
  * @module
  */
 
-import { exit } from "../runtime/process.ts";
+import { COMMANDS } from "../config/commands.ts";
+import { args, exit, liftBunLimit, say } from "../runtime/process.ts";
 import { isWorker } from "../runtime/sharing.ts";
 
 /** Runs the program, or the part of it that this worker is. */
@@ -13,7 +14,10 @@ export async function start(): Promise<void> {
     const { work } = await import("./worker.ts");
     return work();
   }
-  const { main, say } = await import("./main.ts");
+  // Before the rest is loaded, which would be loaded twice; what only prints a
+  // text and ends needs no limits.
+  if (!args().some((arg) => Object.hasOwn(COMMANDS, arg))) liftBunLimit(say);
+  const { main } = await import("./main.ts");
   // What is thrown here would otherwise be taken for one request's fault, and
   // the program would end, or go on without listening, as if all were well.
   await main().catch((error) => {

@@ -37,11 +37,12 @@ const onBun = "Bun" in globalThis;
 
 /** Whether this is a worker itself. */
 export function isWorker(): boolean {
-  const process = builtin("node:process");
-  return onBun
-    ? process.env[MARK] !== undefined && process.send !== undefined
-    : WorkerGlobalScope !== undefined &&
-      globalThis instanceof WorkerGlobalScope && name === MARK;
+  if (onBun) {
+    const process = builtin("node:process");
+    return process.env[MARK] !== undefined && process.send !== undefined;
+  }
+  return WorkerGlobalScope !== undefined &&
+    globalThis instanceof WorkerGlobalScope && name === MARK;
 }
 
 /**

@@ -25,7 +25,6 @@ import {
   type Transport,
 } from "../proxy/transport.ts";
 import { Batched } from "./batched.ts";
-import { builtin } from "../base/builtin.ts";
 import type { Clock } from "../base/clock.ts";
 import {
   type ConnectOptions,
@@ -58,6 +57,9 @@ export interface SocketTransportOptions {
   clock: Clock;
 }
 
+/** A global of both runtimes, and none of the Web's. */
+declare const setImmediate: (callback: () => void) => unknown;
+
 /** Sends attempts over sockets. */
 export class SocketTransport implements Transport {
   readonly #options: SocketTransportOptions;
@@ -66,7 +68,6 @@ export class SocketTransport implements Transport {
 
   constructor(options: SocketTransportOptions) {
     const { clock, wholeUpTo, lingers } = options;
-    const { setImmediate } = builtin("node:timers");
     this.#options = options;
     this.#client = new Client({
       timers: {
