@@ -17,14 +17,16 @@ import { sum } from "../observe/metrics.ts";
 import { tokenCheck } from "../observe/token.ts";
 import { systemClock } from "../base/clock.ts";
 import { env, processFacts } from "../runtime/process.ts";
-import type { CheckedAdmin } from "./admin.ts";
 import type { Core } from "./core.ts";
 import { VERSION } from "./version.ts";
 
 /** Makes it, and has its proxy explain answers to those who know the token. */
 export function adminOf(
   core: Core,
-  { names, token }: Pick<CheckedAdmin, "names" | "token">,
+  { names, token }: {
+    names: readonly string[];
+    token: string | undefined;
+  },
 ): Admin {
   if (token !== undefined) {
     const { forwarder, checked: { policy } } = core;
