@@ -26,6 +26,7 @@
  * @module
  */
 
+import { allowedMs, BURST, STANDING } from "./allowed_wait.ts";
 import { Lull } from "./lull.ts";
 
 /** The limit before anything is known, and its bounds. */
@@ -33,26 +34,6 @@ const START = 100;
 const LEAST = 10;
 const MOST = 10_000;
 
-/** A wait in a queue that is allowed, in terms of the wait without one. */
-interface Allowance {
-  /** Times the base … */
-  readonly times: number;
-  /** … but no less and no more milliseconds than these … */
-  readonly leastMs: number;
-  readonly mostMs: number;
-  /** … except that so many times the base are always allowed. */
-  readonly always: number;
-}
-
-/** What a burst may wait: 70 % load with uneven latencies is made of bursts. */
-const BURST: Allowance = { times: 40, leastMs: 200, mostMs: 800, always: 6 };
-/** What a queue that stands may wait: it needs only be never empty. */
-const STANDING: Allowance = {
-  times: 10,
-  leastMs: 100,
-  mostMs: 250,
-  always: 4,
-};
 /** Milliseconds of long waits after which a queue is one that stands. */
 const STANDS_MS = 3_000;
 /** Part of the allowed wait under which it stands no more, after so long. */
@@ -110,15 +91,6 @@ const STUCK_NO_MORE = 0.5;
 const STALE_MS = 2_000;
 /** … so many times the usual wait, is no part of a queue. */
 const STALE_TIMES = 4;
-
-/** Milliseconds from a request to its header that are allowed. */
-function allowedMs(
-  baseMs: number,
-  { times, leastMs, mostMs, always }: Allowance,
-): number {
-  const queue = Math.min(Math.max(times * baseMs, leastMs), mostMs);
-  return baseMs + Math.max(queue, always * baseMs);
-}
 
 /** What was counted in one window. */
 interface Window {
@@ -227,17 +199,26 @@ export class LearntLimit {
 
   /** Whether one more may wait; then it does. */
   enter(now: number): boolean {
-    this.#look(now);
-    if (2 * this.#waiting <= this.#limit) this.#calmAt = now;
-    if (this.#waiting >= this.limit && !this.#isSudden(now)) {
-      this.#refused++;
-      this.#refusedEver++;
-      return false;
-    }
+    if (!this.admits(now)) return false;
     this.#admitted++;
-    if (++this.#waiting > this.#peak) this.#peak = this.#waiting;
+    this.again();
     this.#lull?.enter(now);
     return true;
+  }
+
+  /** Whether one more may wait; one that may not counts as refused. */
+  admits(now: number): boolean {
+    this.#look(now);
+    if (2 * this.#waiting <= this.#limit) this.#calmAt = now;
+    if (this.#waiting < this.limit || this.#isSudden(now)) return true;
+    this.#refused++;
+    this.#refusedEver++;
+    return false;
+  }
+
+  /** One waits again that was admitted before. */
+  again(): void {
+    if (++this.#waiting > this.#peak) this.#peak = this.#waiting;
   }
 
   #isSudden(now: number): boolean {

@@ -25,8 +25,8 @@ const SHARES_MS = 100;
 
 /** A request, as far as it matters here. */
 export interface Waits {
-  /** When it came in. */
-  readonly startedAt: number;
+  /** Since when it waits: when it came in, or a hook let it go on. */
+  waitsSince: number;
   /** Where it counts among those that wait, while it does. */
   room: Waiting | undefined;
   /** The backend that has got it, if one has. */
@@ -55,6 +55,36 @@ export class Waiting {
     return this.#limit.enter(now);
   }
 
+  /** The same, for one that a hook may still answer: it takes no place yet. */
+  admits(now: number): boolean {
+    this.#now = now;
+    return this.#limit.admits(now);
+  }
+
+  /**
+   * A hook is waited for, which is no backend's time: it gives up its place. Says
+   * whether it had one.
+   */
+  pause(x: Waits): boolean {
+    if (x.room === undefined) return false;
+    this.left(x);
+    this.over(x);
+    return true;
+  }
+
+  /**
+   * The hook has let it go on, and its backend gets it: with its place back, if
+   * it had one, or if one more may wait. Says whether it may go on.
+   */
+  resume(x: Waits, had: boolean, now: number): boolean {
+    if (had) this.#limit.again();
+    else if (!this.enter(now)) return false;
+    x.room = this;
+    x.waitsSince = now;
+    this.given(x);
+    return true;
+  }
+
   /** A backend has got it. */
   given(x: Waits): void {
     if (x.room === undefined) return;
@@ -80,7 +110,7 @@ export class Waiting {
     // A backend that fails fast must not look as if it were fast; and a
     // WebSocket's handshake is no work.
     if (status < 500 && status !== 101) {
-      this.#limit.answered(x.startedAt, ms, now);
+      this.#limit.answered(x.waitsSince, ms, now);
     }
   }
 
@@ -102,7 +132,7 @@ export class Waiting {
 
   /** It has been here for a while: it may have waited too long to count. */
   look(x: Waits, now: number): void {
-    if (now - x.startedAt < this.#limit.staleMs) return;
+    if (now - x.waitsSince < this.#limit.staleMs) return;
     this.left(x);
     this.over(x);
   }
