@@ -155,7 +155,13 @@ export function readSettings(
     warnings: [
       ...reading.warnings,
       ...adminWarnings(reading),
-      ...variableWarnings(backends.map(({ url }) => url), mayRead),
+      ...variableWarnings(
+        unreadable(
+          backends.map(({ url }) => url),
+          serve.tls !== undefined,
+          mayRead,
+        ),
+      ),
     ],
   };
 }
@@ -277,11 +283,7 @@ function adminWarnings(reading: Reading): string[] {
   ];
 }
 
-function variableWarnings(
-  urls: readonly string[],
-  mayRead: (name: string) => boolean,
-): string[] {
-  const names = unreadable(urls, mayRead);
+function variableWarnings(names: readonly string[]): string[] {
   return names.length === 0 ? [] : [
     `${names.join(", ")}: may not be read, and would be obeyed all the same: ` +
     "add to --allow-env, so that Sluice can refuse them",
