@@ -18,7 +18,9 @@ import {
   Backend,
   type BackendFunction,
   type BackendInit,
+  type BackendSpec,
   idOf,
+  initOf,
 } from "./balancer/backend.ts";
 import { type Accepts, type Policy, roundRobin } from "./balancer/policies.ts";
 
@@ -27,6 +29,7 @@ export {
   type BackendContext,
   type BackendFunction,
   type BackendInit,
+  type BackendSpec,
   hash,
   type SharedCounts,
 } from "./balancer/backend.ts";
@@ -59,15 +62,6 @@ export interface PoolEvent {
   /** The reason, in a few words. */
   reason?: string;
 }
-
-/**
- * How a backend is configured: a URL or a function, with or without settings.
- */
-export type BackendSpec =
-  | string
-  | BackendInit
-  | BackendFunction
-  | (Omit<BackendInit, "url"> & { answer: BackendFunction });
 
 /** Options for {@linkcode Pool}. */
 export interface PoolOptions {
@@ -128,7 +122,7 @@ export class Pool implements Iterable<Backend> {
   constructor(
     backends: Iterable<BackendSpec>,
     policy: Policy = roundRobin(),
-    { read = plain, random = () => 0, failed = surface }: PoolOptions = {},
+    { read = initOf, random = () => 0, failed = surface }: PoolOptions = {},
   ) {
     this.#policy = policy;
     this.#read = read;
@@ -446,11 +440,3 @@ export class Pool implements Iterable<Backend> {
 
 /** Makes a listener's error visible when no handler is set. */
 const surface = (error: unknown) => void Promise.reject(error);
-
-/** Normalizes the shape of a spec, without checking it. */
-function plain(spec: BackendSpec): BackendInit {
-  if (typeof spec === "string") return { url: spec };
-  if (typeof spec === "function") spec = { answer: spec };
-  if ("url" in spec) return spec;
-  return { url: `function:${spec.answer.name || "anonymous"}`, ...spec };
-}

@@ -59,6 +59,23 @@ export interface BackendInit {
 }
 
 /**
+ * How a backend is configured: a URL or a function, with or without settings.
+ */
+export type BackendSpec =
+  | string
+  | BackendInit
+  | BackendFunction
+  | (Omit<BackendInit, "url"> & { answer: BackendFunction });
+
+/** Normalizes the shape of a spec, without checking it. */
+export function initOf(spec: BackendSpec): BackendInit {
+  if (typeof spec === "string") return { url: spec };
+  if (typeof spec === "function") spec = { answer: spec };
+  if ("url" in spec) return spec;
+  return { url: `function:${spec.answer.name || "anonymous"}`, ...spec };
+}
+
+/**
  * A backend's counters, shared by all workers (`workers/table.ts`). Without
  * them, counts are those of this process.
  */
