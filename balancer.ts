@@ -43,7 +43,7 @@ export {
   roundRobin,
 } from "./balancer/policies.ts";
 
-/** A change in a pool. */
+/** An event of the pool: what changed, in which backend, and why. */
 export interface PoolEvent {
   /** What happened. */
   type:
