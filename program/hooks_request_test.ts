@@ -232,8 +232,8 @@ Deno.test("onRequest() is not timed as the backend's work", async () => {
   await proxy.stop();
 });
 
-// Each counted as one that waits for a backend: a hook of half a second (a look-up
-// of a session, say) had Sluice answer 503 while its backends were idle.
+// Requests inside the hook counted as waiting for a backend: a hook of half a second
+// (a session look-up, say) made Sluice answer 503 while the backends were idle.
 Deno.test("onRequest() may take its time under MAX_IN_FLIGHT=auto", async () => {
   const gates: (() => void)[] = [];
   const { proxy, ask, sent } = proxyOf({

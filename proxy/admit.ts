@@ -91,7 +91,7 @@ export function admit(
   );
   x.length = length;
   x.upgrades = asked.upgrades;
-  // Where a hook comes first, it waits for a backend only behind that.
+  // With an `onRequest` hook, the wait for a backend begins after the hook.
   if (c.hooks.onRequest === undefined) x.room = c.room;
   c.inFlight.add(x);
   c.budget.request(at);

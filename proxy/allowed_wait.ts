@@ -1,40 +1,42 @@
 /**
- * How long a request may wait for the header of its answer: as long as the work
- * takes, and some time in a queue on top of it.
+ * How long a request may wait for its response header: the wait without a queue,
+ * and some time in a queue.
  *
  * @module
  */
 
-/** A wait in a queue that is allowed, in terms of the wait without one. */
+/** The time in a queue that is allowed, relative to the wait without one. */
 export interface Allowance {
-  /** Times the base … */
+  /** This many times the base … */
   readonly times: number;
-  /** … but no less and no more milliseconds than these … */
-  readonly leastMs: number;
-  readonly mostMs: number;
-  /** … except that so many times the base are always allowed. */
-  readonly always: number;
+  /** … within these bounds, in milliseconds … */
+  readonly minMs: number;
+  readonly maxMs: number;
+  /** … but always at least this many times the base. */
+  readonly atLeast: number;
 }
 
-/** What a burst may wait: 70 % load with uneven latencies is made of bursts. */
+/** For a burst: 70 % load with uneven latencies consists of bursts. */
 export const BURST: Allowance = {
   times: 40,
-  leastMs: 200,
-  mostMs: 800,
-  always: 6,
+  minMs: 200,
+  maxMs: 800,
+  atLeast: 6,
 };
-/** What a queue that stands may wait: it needs only be never empty. */
+
+/** For a standing queue: it only needs never to be empty. */
 export const STANDING: Allowance = {
   times: 10,
-  leastMs: 100,
-  mostMs: 250,
-  always: 4,
+  minMs: 100,
+  maxMs: 250,
+  atLeast: 4,
 };
-/** Milliseconds from a request to its header that are allowed. */
+
+/** The allowed milliseconds from a request to its response header. */
 export function allowedMs(
   baseMs: number,
-  { times, leastMs, mostMs, always }: Allowance,
+  { times, minMs, maxMs, atLeast }: Allowance,
 ): number {
-  const queue = Math.min(Math.max(times * baseMs, leastMs), mostMs);
-  return baseMs + Math.max(queue, always * baseMs);
+  const queue = Math.min(Math.max(times * baseMs, minMs), maxMs);
+  return baseMs + Math.max(queue, atLeast * baseMs);
 }

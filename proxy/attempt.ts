@@ -106,12 +106,12 @@ export async function attempt(
 }
 
 /**
- * Whether a request may wait for a backend that a hook has let go on. Those that
- * wait for the hook are not among them: a slow one would use up the limit, and
- * the backends would be idle.
+ * Whether a request may go on to its backend after the hook. Requests inside the
+ * hook do not count against the learnt limit: a slow hook would use it up while
+ * the backends are idle.
  */
 function goesOn(x: Exchange, had: boolean, c: Context): boolean {
-  // What was admitted once is not refused at a further attempt.
+  // A request that was admitted once is not refused at a retry.
   if (c.room === undefined || (!had && x.tried !== undefined)) return true;
   if (c.room.resume(x, had, c.clock.now())) return true;
   c.refusedFull++;

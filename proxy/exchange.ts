@@ -64,7 +64,7 @@ export class Exchange extends Swept implements RelayOwner {
   hookAt: number | undefined;
   /** Where it counts among those that wait, under a limit that is learnt. */
   room: Waiting | undefined;
-  /** Since when it does. */
+  /** When that wait began. */
   waitsSince: number;
   /** Whether the request is over. */
   over = false;

@@ -45,7 +45,7 @@ export const HOOK_FAILED: Failure = {
   fault: "none",
   reason: "a hook has failed",
 };
-/** As many as may wait for a backend did so when a hook had let it go on. */
+/** The learnt limit was reached when the `onRequest` hook ended. */
 export const NO_ROOM: Failure = {
   type: "connection_limit_reached",
   sent: false,

@@ -25,7 +25,7 @@ const SHARES_MS = 100;
 
 /** A request, as far as it matters here. */
 export interface Waits {
-  /** Since when it waits: when it came in, or a hook let it go on. */
+  /** When the wait began: at arrival, or when the `onRequest` hook ended. */
   waitsSince: number;
   /** Where it counts among those that wait, while it does. */
   room: Waiting | undefined;
@@ -55,15 +55,18 @@ export class Waiting {
     return this.#limit.enter(now);
   }
 
-  /** The same, for one that a hook may still answer: it takes no place yet. */
+  /**
+   * Returns whether one more may wait, without counting it: the `onRequest` hook
+   * runs first and may answer the request itself.
+   */
   admits(now: number): boolean {
     this.#now = now;
     return this.#limit.admits(now);
   }
 
   /**
-   * A hook is waited for, which is no backend's time: it gives up its place. Says
-   * whether it had one.
+   * Stops counting a request while a hook runs: that time is not the backend's.
+   * Returns whether the request was counted.
    */
   pause(x: Waits): boolean {
     if (x.room === undefined) return false;
@@ -73,11 +76,11 @@ export class Waiting {
   }
 
   /**
-   * The hook has let it go on, and its backend gets it: with its place back, if
-   * it had one, or if one more may wait. Says whether it may go on.
+   * Counts a request when its hook has ended. One that was counted before is
+   * always admitted; another only if the limit allows. Returns whether it was.
    */
   resume(x: Waits, had: boolean, now: number): boolean {
-    if (had) this.#limit.again();
+    if (had) this.#limit.enterAgain();
     else if (!this.enter(now)) return false;
     x.room = this;
     x.waitsSince = now;

@@ -108,18 +108,18 @@ Deno.test("Waiting learns nothing from failures and handshakes", () => {
 });
 
 // A slow `onRequest` used up the limit while the backends were idle.
-Deno.test("Waiting gives a place up while a hook is waited for, and takes it again", () => {
+Deno.test("Waiting does not count a request while its hook runs", () => {
   const { room, limit, a } = waiting(10);
   const x: Waits = { waitsSince: 0, room: undefined, backend: a };
   for (let i = 0; i < 100; i++) assert.ok(room.admits(0));
   assert.equal(limit.waiting, 0);
   assert.ok(room.resume(x, false, 5));
   assert.deepEqual([limit.waiting, x.waitsSince, x.room], [1, 5, room]);
-  // A further attempt: the hook is called anew.
+  // A retry calls the hook again.
   assert.ok(room.pause(x));
   assert.equal(limit.waiting, 0);
   for (let i = 0; i < 10; i++) sent(room, a, 2_000);
-  // It was admitted before and gets its place back; another one does not.
+  // A request that was admitted before is counted again; another one is refused.
   assert.equal(limit.limit, 10);
   assert.ok(room.resume(x, true, 2_000));
   assert.equal(limit.waiting, 11);
