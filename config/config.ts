@@ -155,13 +155,7 @@ export function readSettings(
     warnings: [
       ...reading.warnings,
       ...adminWarnings(reading),
-      ...variableWarnings(
-        unreadable(
-          backends.map(({ url }) => url),
-          serve.tls !== undefined,
-          mayRead,
-        ),
-      ),
+      ...variableWarnings(backends, serve.tls !== undefined, mayRead),
     ],
   };
 }
@@ -283,7 +277,12 @@ function adminWarnings(reading: Reading): string[] {
   ];
 }
 
-function variableWarnings(names: readonly string[]): string[] {
+function variableWarnings(
+  backends: readonly { readonly url: string }[],
+  secure: boolean,
+  mayRead: (name: string) => boolean,
+): string[] {
+  const names = unreadable(backends.map(({ url }) => url), secure, mayRead);
   return names.length === 0 ? [] : [
     `${names.join(", ")}: may not be read, and would be obeyed all the same: ` +
     "add to --allow-env, so that Sluice can refuse them",
