@@ -14,10 +14,10 @@ import {
   Pool,
   type SharedCounts,
 } from "../balancer.ts";
+import { messageOf } from "../base/text.ts";
 import { parseAddress } from "../config/address.ts";
 import type { CertificateFacts } from "../config/certificate.ts";
 import { checkTls } from "../config/check.ts";
-import { wordsOf } from "../config/fault.ts";
 import type { Listener } from "../config/listener.ts";
 import type { ProxyOptions } from "../config/options.ts";
 import { ownFault } from "../config/read_backends.ts";
@@ -40,7 +40,7 @@ import {
   bunWebSocket,
   type BunWebSocketHandlers,
 } from "../runtime/bun/websocket.ts";
-import { apart } from "../discovery/membership.ts";
+import { splitByResolve } from "../discovery/membership.ts";
 import { processFacts } from "../runtime/process.ts";
 import { server, transportFor } from "../runtime/runtime.ts";
 import type { DrainOptions } from "../runtime/serve.ts";
@@ -236,7 +236,7 @@ function poolOf(
   if (backends.length === 0 && worker === undefined) {
     throw new TypeError("Cannot make a proxy: backends is empty");
   }
-  const { fixed, named } = apart(
+  const { fixed, named } = splitByResolve(
     backends.map((init, index) => {
       const name = `backends[${index}]`;
       const entry = entryOf(init, name, index);
@@ -266,7 +266,7 @@ function poolOf(
     },
     random,
     failed: (error) =>
-      log(`a listener of the pool has failed: ${wordsOf(error)}`),
+      log(`a listener of the pool has failed: ${messageOf(error)}`),
   });
   worker?.fill(pool);
   return { pool, named };
