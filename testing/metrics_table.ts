@@ -33,6 +33,7 @@ function page(): string {
     webSocketsOpen: () => 0,
     retriesRefused: () => 0,
     linesLost: () => 0,
+    connections: () => ({ busy: 0, idle: 0 }),
     admission: () => ({
       rateLimited: 0,
       refusedFull: 0,
