@@ -324,7 +324,7 @@ export interface ProxyOptions {
    * Concurrent requests, 1 to 1,000,000; above it, 503. A number counts all that
    * are under way. `"auto"` counts those that wait for the header of their answer,
    * and learns from how long they wait how many the backends can take: see
-   * "Overload" in the README. `false` for no limit.
+   * `docs/failure.md`. `false` for no limit.
    *
    * @default {false}
    */

@@ -1,6 +1,6 @@
 /**
- * The one table of settings. The parser, `--help`, the README's table, and the
- * defaults and bounds of the library's options all come from it.
+ * The one table of settings. The parser, `--help`, the tables in the documents,
+ * and the defaults and bounds of the library's options all come from it.
  *
  * A default stands here as text and nowhere else: `option.ts` reads it with the
  * row's own grammar. A setting that is not given is an option left out.
