@@ -11,9 +11,10 @@ import { type Browser, startBrowser } from "./harness/browser.ts";
 import { rawRequest, requestText } from "./harness/client.ts";
 import { startProxy } from "./harness/proxy.ts";
 import { forBoth, skippedWithout } from "./harness/suite.ts";
+import { Authority, HERE } from "./tls/certificates.ts";
 
 const SLOW = {
-  ...skippedWithout("chromium", "chromedriver"),
+  ...skippedWithout("chromium", "chromedriver", "openssl"),
   timeoutMs: 120_000,
 };
 const PROBES = { HEALTH_INTERVAL: "200ms", HEALTH_TIMEOUT: "150ms" };
@@ -73,8 +74,13 @@ forBoth(
     await using first = await rawBackend();
     await using second = await rawBackend();
     await using third = await rawBackend();
+    await using ca = await Authority.make();
+    const { cert, key } = await ca.sign(HERE, 10);
     await using proxy = await startProxy(runtime, {
+      permissions: [`--allow-read=${ca.folder}`],
       env: {
+        TLS_CERT: await ca.write("front.pem", cert),
+        TLS_KEY: await ca.write("front.key", key),
         BACKENDS:
           `${first.url} name=web-1,${second.url} name=web-2,${third.url} backup`,
         RATE_LIMIT: "1/h",
@@ -100,12 +106,15 @@ forBoth(
       "which backend is down, and why",
     );
     // Refused requests are shown as such: the first had the only token.
-    const refuse = () => rawRequest(proxy.port, requestText("GET", "/"));
+    const refuse = () =>
+      rawRequest(proxy.port, requestText("GET", "/"), {
+        tls: { ca: ca.cert, servername: "localhost" },
+      });
     await refuse();
     const refusing = setInterval(refuse, 100);
     try {
       await browser.until(
-        `return /^RATE_LIMIT refuses/.test(document.querySelector("#notices").textContent) &&
+        `return /expires in 9 days.*RATE_LIMIT refuses/.test(document.querySelector("#notices").textContent) &&
          parseFloat(document.querySelector("#refused b").textContent) > 0`,
         "refused requests",
       );
@@ -114,6 +123,16 @@ forBoth(
     } finally {
       clearInterval(refusing);
     }
+    // A certificate that is replaced is a change.
+    const next = await ca.sign(HERE, 40);
+    await ca.write("front.key", next.key);
+    await ca.write("front.pem", next.cert);
+    proxy.signal("SIGHUP");
+    await browser.until(
+      `return /new certificate.*expires on/.test(document.querySelector("#log").textContent) &&
+       document.querySelector("#certificate").textContent === "certificate: 39 days left"`,
+      "the new certificate",
+    );
     assert.equal(
       await browser.run(
         `return getComputedStyle(document.querySelector("td.conns")).display`,
