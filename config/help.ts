@@ -1,5 +1,5 @@
 /**
- * The table of settings as people read it.
+ * The table of settings as text: `--help`.
  *
  * @module
  */
@@ -41,7 +41,7 @@ ${Object.entries(COMMANDS).map(([flag, help]) => item(flag, help)).join("\n")}
 `;
 }
 
-/** The default as people are shown it. */
+/** The default of a setting as shown to people. */
 export function shownDefault(name: SettingName, quote: string): string {
   const text = SETTINGS[name].default;
   const prefix = quote === "" ? "default " : "";

@@ -12,7 +12,7 @@ import { stayAlive } from "../runtime/process.ts";
 import { tryPort, workersOf } from "../runtime/sharing.ts";
 import { seedRates } from "../proxy/rate_limit.ts";
 import { RATE_TABLE_BYTES } from "../proxy/rate_table.ts";
-import { MOST_SHARED } from "../workers/capacity.ts";
+import { MAX_SHARED } from "../workers/capacity.ts";
 import type { Common, Crew } from "../workers/crew.ts";
 import type { Core } from "./core.ts";
 import type { Front } from "./front.ts";
@@ -37,7 +37,7 @@ export function serveWorkers(
     WorkersOptions,
 ): Front {
   const plain = handedOver(core, workers, fetch !== undefined);
-  core.pool.limit(MOST_SHARED);
+  core.pool.limit(MAX_SHARED);
   const port = tryPort(options.host, options.port);
   core.hasWorkers = true;
   // All workers may be dead at one moment, and the next ones not there yet.

@@ -13,4 +13,4 @@
 export const PLACES = 16_384;
 
 /** Backends that the pool of several workers can hold. */
-export const MOST_SHARED: number = PLACES - 1;
+export const MAX_SHARED: number = PLACES - 1;

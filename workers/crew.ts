@@ -54,7 +54,7 @@ export type Common = Omit<
 export interface CrewOptions {
   /** How many. */
   size: number;
-  /** The backends; `MOST_SHARED` of them at most. */
+  /** The backends; `MAX_SHARED` of them at most. */
   pool: Pool;
   /** What each begins with. */
   common: Common;
