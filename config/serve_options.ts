@@ -94,13 +94,13 @@ export interface ServeOptions {
    */
   readonly redirectPort?: number | false | undefined;
   /**
-   * Milliseconds between "not ready" and the end of listening, 0 to 1 h.
+   * Milliseconds between "not ready" and the end of listening, 0 s to 1 h.
    *
    * @default {0}
    */
   readonly drainDelayMs?: number | undefined;
   /**
-   * Milliseconds for requests in flight to finish after that, 0 to 1 h.
+   * Milliseconds for requests in flight to finish after that, 0 s to 1 h.
    *
    * @default {10_000}
    */

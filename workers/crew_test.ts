@@ -236,7 +236,7 @@ Deno.test("Crew hears nothing of a dead worker that would be said of the next", 
   dead.onMessage({ kind: "hello" });
   dead.onEnd("once more");
   assert.equal(next.killed, false);
-  assert.deepEqual(crew.known(), []);
+  assert.deepEqual(crew.latest(), []);
   assert.equal(next.got.filter(({ kind }) => kind === "begin").length, 1);
   assert.equal(logged.length, 1, "it has died once");
   // Its lines are lines all the same.
