@@ -96,6 +96,7 @@ export class Core {
   certificate: CertificateFacts | undefined;
   /** In a worker: waits for the other workers during shutdown. */
   barrier: DrainOptions["barrier"];
+  readonly #transport: Transport;
   readonly #inFlight: InFlight;
   readonly #budget: RetryBudget;
   #crew: Crew | undefined;
@@ -123,7 +124,7 @@ export class Core {
       ? ownPolicy(options.policy, logOnce("policy", callbacks.log))
       : policyOf(checked.policy, { random, now: () => clock.now() });
     const { pool, named } = poolOf(this, worker, policy);
-    const transport = transportOf(this, pool);
+    const transport = this.#transport = transportOf(this, pool);
     this.pool = pool;
     this.judges = new Judges(pool, health, callbacks, {
       probe: (backend, path, signal, options) =>
@@ -178,6 +179,7 @@ export class Core {
 
   /** Starts to keep figures and the history of probes, once. */
   observe(): { metrics: Metrics; probes: ProbeHistory } {
+    const transport = this.#transport;
     const probes = this.#probes ??= new ProbeHistory(this.pool);
     if (this.#metrics === undefined) {
       this.#metrics = this.forwarder.meter = new Metrics(this.pool, {
@@ -185,6 +187,7 @@ export class Core {
         webSocketsOpen: () => this.forwarder.bridged,
         retriesRefused: () => this.#budget.refused,
         linesLost: this.callbacks.linesLost,
+        connections: transport.connections?.bind(transport),
         admission: () => ({
           refusedFull: this.forwarder.refusedFull,
           ...this.admission.figures(this.#crew === undefined),
@@ -203,6 +206,7 @@ export class Core {
       backends: this.pool,
       report: this.report,
       draining: this.draining,
+      certificate: this.certificate,
       version: VERSION,
       process: processFacts(),
     });

@@ -198,17 +198,26 @@ export class LearntLimit {
 
   /** Admits a request if the limit allows; returns whether it did. */
   enter(now: number): boolean {
-    this.#update(now);
-    if (2 * this.#waiting <= this.#limit) this.#calmAt = now;
-    if (this.#waiting >= this.limit && !this.#isSudden(now)) {
-      this.#refused++;
-      this.#totalRefused++;
-      return false;
-    }
+    if (!this.admits(now)) return false;
     this.#admitted++;
-    if (++this.#waiting > this.#peak) this.#peak = this.#waiting;
+    this.enterAgain();
     this.#lull?.enter(now);
     return true;
+  }
+
+  /** Returns whether the limit allows one more; if not, counts a refusal. */
+  admits(now: number): boolean {
+    this.#update(now);
+    if (2 * this.#waiting <= this.#limit) this.#calmAt = now;
+    if (this.#waiting < this.limit || this.#isSudden(now)) return true;
+    this.#refused++;
+    this.#totalRefused++;
+    return false;
+  }
+
+  /** Counts a request that was admitted before, whatever the limit. */
+  enterAgain(): void {
+    if (++this.#waiting > this.#peak) this.#peak = this.#waiting;
   }
 
   #isSudden(now: number): boolean {
