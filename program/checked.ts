@@ -8,7 +8,7 @@ import { holds, parseAddress, parseCidr } from "../config/address.ts";
 import { checkedNumber } from "../config/check.ts";
 import { checkedOption, optionalOption } from "../config/option.ts";
 import type { ProxyOptions, RateLimitOptions } from "../config/options.ts";
-import { type AddressMatcher, remembered } from "../proxy/addresses.ts";
+import { type AddressMatcher, cachedMatcher } from "../proxy/addresses.ts";
 
 /** The checked options; `Infinity` means no limit. */
 export interface Checked {
@@ -115,7 +115,7 @@ export function matcherOf(
   const blocks = entries.flatMap((entry) => NAMED_BLOCKS[entry] ?? [entry]).map(
     (entry) => parseCidr(entry)!,
   );
-  return remembered((address) => {
+  return cachedMatcher((address) => {
     const number = parseAddress(address);
     return number !== undefined &&
       blocks.some((block) => holds(block, number));

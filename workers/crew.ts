@@ -176,10 +176,7 @@ export class Crew {
     );
   }
 
-  /**
-   * Makes all workers show another certificate on new connections. Rejects with
-   * the first reason if one cannot.
-   */
+  /** Uses another certificate for new connections; rejects if one cannot. */
   setCertificate(tls: TlsOptions): Promise<void> {
     // For replacements as well.
     this.#latest.tls = tls;
