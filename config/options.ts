@@ -323,8 +323,8 @@ export interface ProxyOptions {
   /**
    * Maximum concurrent requests, 1 to 1,000,000; above it, 503. A number counts
    * all requests in flight. `"auto"` counts those that wait for a response
-   * header, and learns the limit from how long they wait: see "Overload" in the
-   * README. `false`: no limit.
+   * header, and learns the limit from how long they wait: see
+   * `docs/failure.md`. `false`: no limit.
    *
    * @default {false}
    */

@@ -1,6 +1,6 @@
 /**
- * The one table of settings. The parser, `--help`, the README's table, and the
- * defaults and bounds of the library's options all come from it.
+ * The one table of settings. The parser, `--help`, the tables in the documents,
+ * and the defaults and bounds of the library's options all come from it.
  *
  * Each default is written here only, as text: `option.ts` parses it with the
  * row's grammar. An unset setting is an absent option.
