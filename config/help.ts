@@ -1,5 +1,5 @@
 /**
- * The table of settings as people read it.
+ * The table of settings as text: `--help`.
  *
  * @module
  */
@@ -47,7 +47,7 @@ ${flags.join("\n")}
 `;
 }
 
-/** A setting: its flag and its variable, and beside them what it means. */
+/** One setting: its flag and variable on the left, its meaning on the right. */
 function settingHelp(name: SettingName): string {
   const { grammar, help } = SETTINGS[name];
   const facts = `Takes ${grammar.takes}; ${shownDefault(name, "")}.`;
@@ -57,7 +57,7 @@ function settingHelp(name: SettingName): string {
   );
 }
 
-/** Two columns of lines beside each other. */
+/** Prints two columns side by side. */
 function columns(left: readonly string[], right: readonly string[]): string {
   const count = Math.max(left.length, right.length);
   return Array.from(
@@ -66,7 +66,7 @@ function columns(left: readonly string[], right: readonly string[]): string {
   ).join("\n");
 }
 
-/** The default as people are shown it. */
+/** The default of a setting as shown to people. */
 export function shownDefault(name: SettingName, quote: string): string {
   const text = SETTINGS[name].default;
   const prefix = quote === "" ? "default " : "";

@@ -88,8 +88,7 @@ export class FileWatch {
     const stable = same(texts, this.#polled);
     this.#polled = texts;
     // A poll may see a file half written, or a new certificate with the old
-    // key.
-    // So texts count once two polls in a row agree, unless a reload is
+    // key. So texts count once two polls in a row agree, unless a reload is
     // requested.
     if (!forced && (!stable || same(texts, this.#texts))) return;
     this.#texts = texts;

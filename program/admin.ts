@@ -1,5 +1,5 @@
 /**
- * The listener for a proxy's operator: dashboard, metrics and admin API.
+ * The admin listener: dashboard, metrics and admin API.
  *
  * @module
  */
@@ -21,35 +21,35 @@ import { tokenCheck } from "../observe/token.ts";
 import { systemClock } from "../base/clock.ts";
 import type { Listener } from "../runtime/listener.ts";
 import { env, processFacts } from "../runtime/process.ts";
-import { listen } from "../runtime/runtime.ts";
+import { listen, transportName } from "../runtime/runtime.ts";
 import type { Core } from "./core.ts";
 import { VERSION } from "./version.ts";
 
-/** Milliseconds that answers on the admin port may still take at the end. */
+/** Milliseconds for responses on the admin port to finish at the end. */
 const ADMIN_END_MS = 500;
 
 /** The admin listener. */
 export interface AdminServer {
-  /** Where it listens. */
+  /** Address, port and URL that it listens on. */
   host: string;
   port: number;
   url: string;
-  /** Ends it, and those who read there. */
+  /** Stops it and ends open responses. */
   stop(): Promise<void>;
 }
 
-/** Options of the admin listener, checked. */
+/** Checked options of the admin listener. */
 export interface CheckedAdmin {
-  /** Where it listens, and further names that it answers to. */
+  /** The host to listen on, then further names that it answers to. */
   readonly names: readonly string[];
   readonly port: number;
   readonly token: string | undefined;
 }
 
 /**
- * Checks the options, before anything listens.
+ * Checks the options before anything listens.
  *
- * @throws {TypeError | RangeError} If one cannot be used.
+ * @throws {TypeError | RangeError} If one is invalid.
  */
 export function checkedAdmin(options: AdminOptions): CheckedAdmin {
   return {
@@ -59,7 +59,7 @@ export function checkedAdmin(options: AdminOptions): CheckedAdmin {
   };
 }
 
-/** Listens for the dashboard, the metrics and the admin API. */
+/** Starts the admin listener. */
 export function serveAdmin(
   core: Core,
   { names, port, token }: CheckedAdmin,
@@ -94,7 +94,7 @@ export function serveAdmin(
     url: `http://${urlHost(host)}:${listener.port}`,
     stop: async () => {
       handler.stop();
-      // Who reads here must not hold up the end.
+      // Open responses, such as event streams, must not delay the end.
       const closing = listener.close().catch(() => {});
       await Promise.race([
         closing,
@@ -105,7 +105,7 @@ export function serveAdmin(
   };
 }
 
-/** What the admin API is made of, but for who may ask. */
+/** Options of the admin API, except those that restrict access. */
 function handlerOptions(
   core: Core,
 ): Omit<HandlerOptions, "token" | "answersTo"> {
@@ -135,6 +135,7 @@ function handlerOptions(
     process: processFacts,
     version: VERSION,
     policy: core.checked.policy,
+    transport: transportName(core.options.fetch ?? core.checked.transport),
     pseudonym: core.pseudonym,
     clock: systemClock,
     log: core.callbacks.log,

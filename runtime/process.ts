@@ -190,7 +190,7 @@ export function liftBunLimit(log: (line: string) => void): void {
  * handlers that act on the signal after they have answered; this one listens to
  * nobody by then, and only the program, which owns its console, may say so.
  */
-export function hushSignalRemark(): void {
+export function suppressSignalWarning(): void {
   const { warn } = console;
   console.warn = (...data: unknown[]) => {
     const [first] = data;
