@@ -253,17 +253,17 @@ forBoth(
 
 // Bun has no permissions.
 forBoth(
-  "the README's narrow permissions are enough",
+  "the narrow permissions of docs/production.md are enough",
   { runtimes: ["deno"] },
   async (runtime) => {
-    const readme = await Deno.readTextFile(`${ROOT}/README.md`);
-    const line = /^deno run (.*--allow-net=\S+.*) mod\.ts$/m.exec(readme);
-    assert.ok(line, "the README has a command with narrow permissions");
+    const page = await Deno.readTextFile(`${ROOT}/docs/production.md`);
+    const line = /^deno run (.*--allow-net=\S+.*) mod\.ts$/m.exec(page);
+    assert.ok(line, "there is a command with narrow permissions");
     assert.ok(
       line[1]!.includes(
         ` --allow-env=${["BACKENDS", ...FOREIGN_VARIABLES].join()}`,
       ),
-      "the README names the variables that --check names",
+      "it names the variables that --check names",
     );
     await using a = await rawBackend();
     await using b = await rawBackend();
@@ -286,7 +286,7 @@ forBoth(
   },
 );
 
-forBoth("a unix: backend needs the permissions that the README says", {
+forBoth("a unix: backend needs the permissions that docs/http.md says", {
   runtimes: ["deno"],
 }, async (runtime) => {
   const folder = await Deno.makeTempDir();

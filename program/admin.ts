@@ -1,11 +1,11 @@
 /**
- * The listener for a proxy's operator; what answers there is loaded with it, as
- * most proxies in a program of one's own have none.
+ * The admin listener. The dashboard, the metrics and the admin API are loaded when
+ * there is one: most library users have none.
  *
  * @module
  */
 
-import { urlHost } from "../base/text.ts";
+import { messageOf, urlHost } from "../base/text.ts";
 import { checkedOption, optionalOption } from "../config/option.ts";
 import { adminHosts } from "../config/read_backends.ts";
 import type { AdminOptions } from "../config/options.ts";
@@ -14,33 +14,33 @@ import type { Listener } from "../runtime/listener.ts";
 import { listen } from "../runtime/runtime.ts";
 import type { Core } from "./core.ts";
 
-/** Milliseconds that answers on the admin port may still take at the end. */
+/** Milliseconds for responses on the admin port to finish at the end. */
 const ADMIN_END_MS = 500;
 
 /** The admin listener. */
 export interface AdminServer {
-  /** Where it listens. */
+  /** Address, port and URL that it listens on. */
   host: string;
   port: number;
   url: string;
-  /** Resolves once it answers; a request that comes sooner waits. */
+  /** Resolves once requests are answered; earlier ones wait. */
   ready: Promise<void>;
-  /** Ends it, and those who read there. */
+  /** Stops it and ends open responses. */
   stop(): Promise<void>;
 }
 
-/** Options of the admin listener, checked. */
+/** Checked options of the admin listener. */
 export interface CheckedAdmin {
-  /** Where it listens, and further names that it answers to. */
+  /** The host to listen on, then further names that it answers to. */
   readonly names: readonly string[];
   readonly port: number;
   readonly token: string | undefined;
 }
 
 /**
- * Checks the options, before anything listens.
+ * Checks the options before anything listens.
  *
- * @throws {TypeError | RangeError} If one cannot be used.
+ * @throws {TypeError | RangeError} If one is invalid.
  */
 export function checkedAdmin(options: AdminOptions): CheckedAdmin {
   return {
@@ -50,19 +50,19 @@ export function checkedAdmin(options: AdminOptions): CheckedAdmin {
   };
 }
 
-/** Listens for the dashboard, the metrics and the admin API. */
+/** Starts the admin listener. */
 export function serveAdmin(
   core: Core,
   { names, port, token }: CheckedAdmin,
 ): AdminServer {
   const [host = ""] = names;
   const { log } = core.callbacks;
-  // Counting begins now, and not when its first reader comes.
+  // Counting starts now, and not when the modules have been loaded.
   core.observe();
   const loading = import("./admin_handler.ts").then(({ adminOf }) =>
     adminOf(core, { names, token })
   );
-  // Whoever asks is told; and `ready` says it, if that is awaited.
+  // `ready` reports a failure.
   loading.catch(() => {});
   let listener: Listener;
   try {
@@ -73,7 +73,7 @@ export function serveAdmin(
     });
   } catch (error) {
     loading.then((handler) => handler.stop(), () => {});
-    const reason = error instanceof Error ? error.message : String(error);
+    const reason = messageOf(error);
     throw new Error(`admin port ${port}: ${reason}`, { cause: error });
   }
   return {
@@ -83,7 +83,7 @@ export function serveAdmin(
     ready: loading.then(() => {}),
     stop: async () => {
       await loading.then((handler) => handler.stop(), () => {});
-      // Who reads here must not hold up the end.
+      // Open responses, such as event streams, must not delay the end.
       const closing = listener.close().catch(() => {});
       await Promise.race([
         closing,

@@ -1,5 +1,5 @@
 /**
- * What answers on the admin port: dashboard, metrics and admin API.
+ * What the admin listener answers: dashboard, metrics and admin API.
  *
  * @module
  */
@@ -17,10 +17,11 @@ import { sum } from "../observe/metrics.ts";
 import { tokenCheck } from "../observe/token.ts";
 import { systemClock } from "../base/clock.ts";
 import { env, processFacts } from "../runtime/process.ts";
+import { transportName } from "../runtime/runtime.ts";
 import type { Core } from "./core.ts";
 import { VERSION } from "./version.ts";
 
-/** Makes it, and has its proxy explain answers to those who know the token. */
+/** Creates the admin API; with a token, the proxy also explains its choices. */
 export function adminOf(
   core: Core,
   { names, token }: {
@@ -40,7 +41,7 @@ export function adminOf(
   });
 }
 
-/** What the admin API is made of, but for who may ask. */
+/** Options of the admin API, except those that restrict access. */
 function handlerOptions(
   core: Core,
 ): Omit<HandlerOptions, "token" | "answersTo"> {
@@ -70,6 +71,7 @@ function handlerOptions(
     process: processFacts,
     version: VERSION,
     policy: core.checked.policy,
+    transport: transportName(core.options.fetch ?? core.checked.transport),
     pseudonym: core.pseudonym,
     clock: systemClock,
     log: core.callbacks.log,

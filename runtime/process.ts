@@ -75,8 +75,8 @@ export function writeLine(to: "out" | "err", line: string): void {
   writeText(to, `${plain(line)}\n`);
 }
 
-/** What the program writes to standard error. */
-export function say(line: string): void {
+/** Writes a line of the program to standard error. */
+export function printError(line: string): void {
   writeLine("err", `sluice: ${line}`);
 }
 
@@ -231,7 +231,7 @@ export function liftBunLimit(log: (line: string) => void): void {
  * handlers that act on the signal after they have answered; this one listens to
  * nobody by then, and only the program, which owns its console, may say so.
  */
-export function hushSignalRemark(): void {
+export function suppressSignalWarning(): void {
   const { warn } = console;
   console.warn = (...data: unknown[]) => {
     const [first] = data;

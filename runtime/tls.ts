@@ -6,6 +6,7 @@
  */
 
 import { builtin } from "../base/builtin.ts";
+import { messageOf } from "../base/text.ts";
 import type { BackendTlsOptions } from "../config/options.ts";
 
 /** What is used of Deno's global. */
@@ -39,6 +40,6 @@ export function tlsFault(
     }
     return undefined;
   } catch (error) {
-    return error instanceof Error ? error.message : String(error);
+    return messageOf(error);
   }
 }
