@@ -24,7 +24,8 @@ import {
 } from "./admin_http.ts";
 import { backendJson } from "./backend_json.ts";
 import { EventLog, frame } from "./events.ts";
-import { FigureKeeper } from "./figures.ts";
+import { FigureKeeper, type Figures } from "./figures.ts";
+import { LastChanges } from "./last_changes.ts";
 import type { Snapshot } from "./metrics.ts";
 import type { ProbeHistory } from "./probes.ts";
 import {
@@ -59,6 +60,8 @@ export interface AdminOptions {
   version: string;
   /** Name of the policy, for the dashboard. */
   policy: string;
+  /** What requests are sent by, for the dashboard. */
+  transport: string;
   /** What changes need; none for no changes. */
   token: string | undefined;
   /** Whether a `Host` can only mean this listener. */
@@ -85,25 +88,30 @@ type Answer = Response | Promise<Response>;
 export class Admin {
   readonly #options: AdminOptions;
   readonly #knows: ((given: string) => boolean) | undefined;
+  readonly #changes: LastChanges;
   readonly #events: EventLog;
   readonly #figures: FigureKeeper;
+  /** The certificate at the last look. */
+  #certificate: State["certificate"];
   readonly #routes: Readonly<Record<string, Route>>;
 
   /** Begins to remember events and figures. */
   constructor(options: AdminOptions) {
-    const { token, pool, clock, snapshot, report } = options;
+    const { token, pool, clock, snapshot } = options;
     this.#options = options;
     this.#knows = token === undefined ? undefined : tokenCheck(token);
+    // Before the events, which tell what it remembers.
+    this.#changes = new LastChanges(pool);
     this.#events = new EventLog(pool, {
       clock,
-      tell: (backend) => backendJson(backend, report(backend)),
+      tell: (backend) => this.#tell(backend),
     });
     this.#figures = new FigureKeeper({
       snapshot,
       clock,
-      tick: (figures) =>
-        this.#events.figures({ ...figures, probes: options.probes.fresh() }),
+      tick: (figures) => this.#tick(figures),
     });
+    this.#certificate = options.certificate?.();
     this.#figures.start();
     this.#routes = {
       "/": { GET: () => this.#page() },
@@ -122,6 +130,33 @@ export class Admin {
   stop(): void {
     this.#figures.stop();
     this.#events.stop();
+    this.#changes.stop();
+  }
+
+  #tick(figures: Figures): void {
+    const { probes, certificate } = this.#options;
+    const shown = certificate?.();
+    if (shown?.expiresAt !== this.#certificate?.expiresAt) {
+      // The first one is set after this listener was made.
+      if (shown !== undefined && this.#certificate !== undefined) {
+        const day = new Date(shown.expiresAt).toISOString().slice(0, 10);
+        this.#events.add("certificate", `it expires on ${day}`);
+      }
+      this.#certificate = shown;
+    }
+    this.#events.figures({
+      ...figures,
+      proxy: this.#facts(),
+      probes: probes.fresh(),
+    });
+  }
+
+  /** What the dashboard shows of the proxy itself. */
+  #facts(): { draining: boolean; certificateExpiresAt: number | null } {
+    return {
+      draining: this.#options.draining(),
+      certificateExpiresAt: this.#options.certificate?.()?.expiresAt ?? null,
+    };
   }
 
   /** Answers a request. Never rejects. */
@@ -213,17 +248,19 @@ export class Admin {
   }
 
   #tell(backend: Backend): ReturnType<typeof backendJson> {
-    return backendJson(backend, this.#options.report(backend));
+    const report = this.#options.report(backend);
+    return backendJson(backend, report, this.#changes.of(backend));
   }
 
   async #page(): Promise<Response> {
     // Seldom asked for, and nearly a thousand lines of text.
     const { dashboard } = await import("./dashboard.ts");
-    const { version, policy, token } = this.#options;
+    const { version, policy, transport, token } = this.#options;
     const nonce = crypto.randomUUID();
     const html = dashboard({
       version,
       policy,
+      transport,
       nonce,
       changes: token !== undefined,
     });
@@ -357,11 +394,13 @@ export class Admin {
       const of = kept.map(({ backends }) => backends[backend.id]);
       backends[backend.id] = {
         requestsPerSecond: of.map((b) => b?.requestsPerSecond ?? 0),
+        errorsPerSecond: of.map((b) => b?.errorsPerSecond ?? 0),
         latencyMs: of.map((b) => b?.latencyMs ?? null),
         probes: probes.of(backend),
       };
     }
     return {
+      proxy: this.#facts(),
       all: kept.map((figures) => ({ ...figures, backends: undefined })),
       backends,
     };

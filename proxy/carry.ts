@@ -6,16 +6,16 @@
  */
 
 import type { Backend } from "../balancer.ts";
-import { Answered, askForRest, sourceOf } from "./attempt.ts";
-import { type Chunk, CutShort, type Reading } from "./body.ts";
+import { AnsweredByHook, requestRest, sourceOf } from "./attempt.ts";
+import { type Chunk, type Reading, TruncatedBody } from "./body.ts";
 import type { Context } from "./context.ts";
 import type { Exchange } from "./exchange.ts";
 import { failureOf, TRUNCATED } from "./failure.ts";
 import { withdraw } from "./hooks.ts";
-import { attemptFailed, judge, mayRetry } from "./judge.ts";
+import { answered, attemptFailed, judge, mayRetry } from "./judge.ts";
 import { pick } from "./pick.ts";
 import type { Carried } from "./resume.ts";
-import { leave, note } from "./settle.ts";
+import { leave } from "./settle.ts";
 import type { Failure } from "./transport.ts";
 
 /** Milliseconds before all backends are asked again, at first and at most. */
@@ -35,7 +35,9 @@ export function carriedOn(
       while (!last) {
         try {
           const piece = await source.read();
-          if (piece === undefined && !carried.mayEnd()) throw new CutShort();
+          if (piece === undefined && !carried.mayEnd()) {
+            throw new TruncatedBody();
+          }
           last = piece === undefined;
           const out = piece === undefined
             ? carried.rest()
@@ -92,17 +94,21 @@ async function takeUp(
     x.attemptAt = c.clock.now();
     tried.push(backend);
     try {
-      const answer = await askForRest(x, backend, c, more);
+      const answer = await requestRest(x, backend, c, more);
       const source = sourceOf(answer, c.transport.native);
-      if (source !== undefined && carried.accepts(answer)) return source;
+      const { status } = answer;
+      if (source !== undefined && carried.accepts(answer)) {
+        answered(x, status, c);
+        return source;
+      }
+      answered(x, status, c, `status ${status} in place of the rest`);
       source?.cancel(undefined);
       unfit.push(backend);
-      note(x, `status ${answer.status} in place of the rest`, c);
-      judge(x, answer.status, c);
+      judge(x, status, c);
       leave(x);
       failure = TRUNCATED;
     } catch (error) {
-      if (error instanceof Answered) {
+      if (error instanceof AnsweredByHook) {
         withdraw(x);
         return undefined;
       }

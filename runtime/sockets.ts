@@ -8,7 +8,6 @@
  * @module
  */
 
-import { setImmediate } from "node:timers";
 import type { Backend } from "../balancer.ts";
 import type { ProbeResult } from "../health.ts";
 import { type Answer as Answered, Unanswered } from "../http/call.ts";
@@ -19,6 +18,7 @@ import type { Socket } from "../http/socket.ts";
 import { AnswerLines } from "../proxy/fields.ts";
 import {
   type Answer,
+  type Connections,
   type Failure,
   type Outgoing,
   probeFields,
@@ -59,6 +59,9 @@ export interface SocketTransportOptions {
   /** Time and timers. */
   clock: Clock;
 }
+
+/** A global of both runtimes, and none of the Web's. */
+declare const setImmediate: (callback: () => void) => unknown;
 
 /** Sends attempts over sockets. */
 export class SocketTransport implements Transport {
@@ -153,6 +156,13 @@ export class SocketTransport implements Transport {
     return socketFailure(error);
   }
 
+  connections(backend: Backend): Connections {
+    const pool = this.#pools.get(backend);
+    if (pool === undefined) return NO_CONNECTIONS;
+    const { size, idle } = pool;
+    return { busy: size - idle, idle };
+  }
+
   forget(backend: Backend): void {
     const pool = this.#pools.get(backend);
     if (pool === undefined) return;
@@ -179,6 +189,7 @@ export class SocketTransport implements Transport {
   }
 }
 
+const NO_CONNECTIONS: Connections = { busy: 0, idle: 0 };
 const CLOSED = new Error("Cannot go on: the proxy was stopped");
 
 function answerOf({ status, fields, body }: Answered): Answer {

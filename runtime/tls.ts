@@ -5,7 +5,8 @@
  * @module
  */
 
-import tls from "node:tls";
+import { builtin } from "../base/builtin.ts";
+import { messageOf } from "../base/text.ts";
 import type { BackendTlsOptions } from "../config/options.ts";
 
 /** What is used of Deno's global. */
@@ -31,13 +32,14 @@ export function tlsFault(
   };
   try {
     if (deno === undefined) {
-      tls.createSecureContext(ca === undefined ? given : { ...given, ca });
+      const { createSecureContext } = builtin("node:tls");
+      createSecureContext(ca === undefined ? given : { ...given, ca });
     } else {
       const more = ca === undefined ? {} : { caCerts: [ca] };
       deno.createHttpClient({ ...given, ...more }).close();
     }
     return undefined;
   } catch (error) {
-    return error instanceof Error ? error.message : String(error);
+    return messageOf(error);
   }
 }
