@@ -267,7 +267,7 @@ export class RequestFuzz {
     const [first] = read.requests;
     if (first !== undefined && said.answers.length === 0) {
       report.count("valid, and no answer");
-      if (first.faults.length === 0) {
+      if (first.faults.length === 0 && !dropped(runtime, read)) {
         report.sample("valid, and no answer", show);
       }
     }
