@@ -75,8 +75,8 @@ export class AutoTransport implements Transport {
     return this.#sockets.dial(backend, signal, limitMs);
   }
 
-  undialled(error: unknown): Failure {
-    return this.#sockets.undialled(error);
+  classifyDial(error: unknown): Failure {
+    return this.#sockets.classifyDial(error);
   }
 
   forget(backend: Backend): void {

@@ -57,7 +57,7 @@ export function customTransport(
       }
     },
     dial: (backend, signal, limitMs) => own.dial(backend, signal, limitMs),
-    undialled: (error) => own.undialled(error),
+    classifyDial: (error) => own.classifyDial(error),
     close: () => own.close(),
   };
 }
