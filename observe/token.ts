@@ -4,7 +4,7 @@
  * @module
  */
 
-import { createHash, timingSafeEqual } from "node:crypto";
+import { builtin } from "../base/builtin.ts";
 
 /** Maximum length of a token. */
 const MAX_LENGTH = 512;
@@ -15,11 +15,12 @@ const MAX_LENGTH = 512;
  * not hashed.
  */
 export function tokenCheck(token: string): (given: string) => boolean {
+  const { timingSafeEqual } = builtin("node:crypto");
   const wanted = digest(token);
   return (given) =>
     given.length <= MAX_LENGTH && timingSafeEqual(digest(given), wanted);
 }
 
 function digest(text: string): Uint8Array {
-  return createHash("sha256").update(text).digest();
+  return builtin("node:crypto").createHash("sha256").update(text).digest();
 }

@@ -27,10 +27,14 @@ export interface Server {
    */
   read?(request: Request): Read | undefined;
   /**
-   * The complete request body, if it has this length and is available already.
-   * The request's own stream is consumed then.
+   * The complete request body, if exactly this many bytes have arrived: now, or
+   * by the next turn of the event loop. The request's own stream is consumed
+   * then; it may be read only if the result is `undefined`.
    */
-  whole?(request: Request, length: number): Chunk | undefined;
+  whole?(
+    request: Request,
+    length: number,
+  ): Chunk | undefined | Promise<Chunk | undefined>;
   /** Reads an upload, if there is a better way than chunk by chunk. */
   reading?(stream: ReadableStream<Chunk>, length: number | undefined): Reading;
   /**

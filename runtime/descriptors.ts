@@ -9,7 +9,7 @@
  * @module
  */
 
-import process from "node:process";
+import { builtin } from "../base/builtin.ts";
 
 /**
  * Whether no descriptor is left. Costs some microseconds, so it is for failures
@@ -21,7 +21,7 @@ import process from "node:process";
  */
 export function outOfDescriptors(): boolean {
   try {
-    return process.memoryUsage.rss() === 0;
+    return builtin("node:process").memoryUsage.rss() === 0;
   } catch {
     return true;
   }

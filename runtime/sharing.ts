@@ -9,8 +9,7 @@
  * @module
  */
 
-import { availableParallelism } from "node:os";
-import process from "node:process";
+import { builtin } from "../base/builtin.ts";
 import { tlsInside } from "./deno/inside_tls.ts";
 
 /** Marks a worker: an environment variable on Bun, a thread's name on Deno. */
@@ -38,10 +37,12 @@ const onBun = "Bun" in globalThis;
 
 /** Whether this is a worker. */
 export function isWorker(): boolean {
-  return onBun
-    ? process.env[MARK] !== undefined && process.send !== undefined
-    : WorkerGlobalScope !== undefined &&
-      globalThis instanceof WorkerGlobalScope && name === MARK;
+  if (onBun) {
+    const process = builtin("node:process");
+    return process.env[MARK] !== undefined && process.send !== undefined;
+  }
+  return WorkerGlobalScope !== undefined &&
+    globalThis instanceof WorkerGlobalScope && name === MARK;
 }
 
 /**
@@ -62,7 +63,9 @@ export function sharesTlsByFlag(): boolean {
 
 /** The number of workers. */
 export function workersOf(workers: number | "auto"): number {
-  return workers === "auto" ? availableParallelism() : workers;
+  return workers === "auto"
+    ? builtin("node:os").availableParallelism()
+    : workers;
 }
 
 /** Why this number of workers is not possible, if so. */

@@ -9,12 +9,8 @@
  * @module
  */
 
-import { Buffer } from "node:buffer";
-import { type ChildProcess, spawn } from "node:child_process";
-import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
-import { tmpdir } from "node:os";
-import { dirname } from "node:path";
-import process from "node:process";
+import type { ChildProcess } from "node:child_process";
+import { builtin } from "../base/builtin.ts";
 import type { Channel, Worker } from "./channel.ts";
 import { BUN_AT_START } from "./process.ts";
 import { ENTRY, MARK } from "./sharing.ts";
@@ -103,6 +99,8 @@ function threadChannel<In, Out>(): Channel<In, Out> {
 }
 
 function startProcess<In, Out>(): Worker<In, Out> {
+  const process = builtin("node:process");
+  const { spawn } = builtin("node:child_process");
   // A compiled program contains the script.
   const script = ENTRY.pathname.includes("/$bunfs/")
     ? []
@@ -131,6 +129,7 @@ function startProcess<In, Out>(): Worker<In, Out> {
 }
 
 function processChannel<In, Out>(): Channel<In, Out> {
+  const process = builtin("node:process");
   const channel: Channel<In, Out> = {
     post(message) {
       if (process.connected) process.send?.(message);
@@ -165,12 +164,13 @@ export function sharedMemory(bytes: number): SharedMemory {
     const buffer = new SharedArrayBuffer(bytes);
     return { at: buffer, buffer, free() {} };
   }
-  const folder = mkdtempSync(`${tmpdir()}/sluice-`);
+  const { mkdtempSync, rmSync, writeFileSync } = builtin("node:fs");
+  const folder = mkdtempSync(`${builtin("node:os").tmpdir()}/sluice-`);
   const at = `${folder}/counts`;
-  writeFileSync(at, Buffer.alloc(bytes), { mode: 0o600 });
+  writeFileSync(at, new Uint8Array(bytes), { mode: 0o600 });
   const free = () => rmSync(folder, { recursive: true, force: true });
   // Also when a second signal, or a port in use, ends the program.
-  process.once("exit", free);
+  builtin("node:process").once("exit", free);
   return { at, buffer: mapping(at), free };
 }
 
@@ -185,8 +185,9 @@ export function mapped(at: SharedArrayBuffer | string): ArrayBufferLike {
   // A first process that was killed could not remove its file. Only workers do
   // this: the first process may lose the channel to its own parent at any time,
   // and workers that start later still need the file.
-  process.once("disconnect", () => {
-    rmSync(dirname(at), { recursive: true, force: true });
+  const { rmSync } = builtin("node:fs");
+  builtin("node:process").once("disconnect", () => {
+    rmSync(at.slice(0, at.lastIndexOf("/")), { recursive: true, force: true });
   });
   return mapping(at);
 }
