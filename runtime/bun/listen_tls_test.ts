@@ -25,7 +25,7 @@ Deno.test("isOver() gives a server the time that its last connection may be idle
   assert.deepEqual(looks, [false, false, false, false, false, false, true]);
 });
 
-Deno.test("isOver() begins anew with each request", () => {
+Deno.test("isOver() starts over with each request", () => {
   const one = generation();
   for (let i = 0; i < 6; i++) assert.equal(isOver(one), false);
   one.requests++;
