@@ -32,7 +32,14 @@ Deno.test("rewritten() leaves alone what is outside, and misses no section", () 
 });
 
 Deno.test("what the documents link to is there", async () => {
-  for (const name of ["README.md", "CONTRIBUTING.md", "CHANGELOG.md"]) {
+  for (
+    const name of [
+      "README.md",
+      "CONTRIBUTING.md",
+      "CHANGELOG.md",
+      "SECURITY.md",
+    ]
+  ) {
     const text = await Deno.readTextFile(`${ROOT}/${name}`);
     for (const [, target] of text.matchAll(/\]\((?!https?:|#)([^)#]+)/g)) {
       await Deno.stat(`${ROOT}/${target}`);
