@@ -2,8 +2,9 @@
  * A backend of the soak, in a process of its own that can be killed.
  *
  * `/large` sends 256 KB, `/events` an event every 100 ms for as long as the
- * client stays, `/slow` takes 50 ms, `/ws` echoes messages; anything else says
- * how many bytes it was sent.
+ * client stays, `/slow` takes 50 ms, `/stuck` never ends, `/dribble` sends 10
+ * bytes a second, `/ws` echoes messages; anything else says how many bytes it was
+ * sent.
  *
  * @module
  */
@@ -11,25 +12,29 @@
 const LARGE = new Uint8Array(256 * 1024).fill(0x78);
 const encoder = new TextEncoder();
 
-function events(): Response {
+/** A body that gets another piece after each time, for as long as it is read. */
+function every(ms: number, piece: (count: number) => string) {
   let timer: ReturnType<typeof setInterval>;
   let count = 0;
-  const body = new ReadableStream<Uint8Array>({
+  return new ReadableStream<Uint8Array>({
     start(controller) {
-      const send = () => {
-        controller.enqueue(encoder.encode(`id: ${count}\ndata: ${count}\n\n`));
-        count++;
-      };
+      const send = () => controller.enqueue(encoder.encode(piece(count++)));
       send();
-      timer = setInterval(send, 100);
+      timer = setInterval(send, ms);
     },
     cancel() {
       clearInterval(timer);
     },
   });
-  return new Response(body, {
-    headers: { "content-type": "text/event-stream" },
-  });
+}
+
+function events(): Response {
+  return new Response(
+    every(100, (count) => `id: ${count}\ndata: ${count}\n\n`),
+    {
+      headers: { "content-type": "text/event-stream" },
+    },
+  );
 }
 
 function echo(request: Request): Response {
@@ -52,6 +57,8 @@ if (import.meta.main) {
     if (pathname === "/large") return new Response(LARGE);
     if (pathname === "/events") return events();
     if (pathname === "/ws") return echo(request);
+    if (pathname === "/dribble") return new Response(every(100, () => "x"));
+    if (pathname === "/stuck") await new Promise(() => {});
     if (pathname === "/slow") {
       await new Promise((resolve) => setTimeout(resolve, 50));
     }
