@@ -8,6 +8,7 @@
  * deno task soak                          # 30 minutes each: both runtimes, both transports
  * deno task soak deno socket --minutes=10 # one runtime, one transport
  * deno task soak --rate=100 --out=DIR     # visits a second; CSV and SVG go to DIR
+ * deno task soak --stalls=20              # the proxy is stopped for 4 s every 20 s
  * ```
  *
  * @module
@@ -98,6 +99,9 @@ if (import.meta.main) {
         seconds,
         rate: Number(flag("rate") ?? 100),
         warmUp: Math.min(300, seconds / 3),
+        ...flag("stalls") === undefined
+          ? {}
+          : { stallSeconds: Number(flag("stalls")) },
       };
       try {
         good = await report(options, flag("out")) && good;

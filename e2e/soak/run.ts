@@ -34,6 +34,11 @@ export interface SoakOptions {
   killSeconds?: number;
   /** Seconds between changes of `BACKENDS_FILE`. @default {7} */
   reloadSeconds?: number;
+  /**
+   * Seconds between stops of the proxy's process, each of 4 s: what a machine does
+   * that has no time for it. No failure is looked at then. @default {never}
+   */
+  stallSeconds?: number;
   /** Told of each sample. */
   onSample?: (sample: Sample) => void;
 }
@@ -175,6 +180,7 @@ class Traffic {
     readonly visitors: Visitors,
     readonly disturbed: Disturbed,
     readonly startedAt: number,
+    readonly stalled: boolean,
   ) {}
 
   async run(rate: number, seconds: number): Promise<void> {
@@ -206,6 +212,7 @@ class Traffic {
     const name = `${kind} ${visit.outcome}`;
     this.outcomes.set(name, (this.outcomes.get(name) ?? 0) + 1);
     if (visit.outcome === "ok" || this.disturbed.explains(visit)) return;
+    if (this.stalled) return;
     this.failures++;
     if (this.unexplained.length >= 50) return;
     const seconds = (visit.endedAt - this.startedAt) / 1_000;
@@ -241,8 +248,9 @@ function startSoaked(
       BACKENDS_FILE: file,
       TRANSPORT: transport,
       POLICY: "p2c",
-      HEALTH_INTERVAL: "1s",
-      HEALTH_TIMEOUT: "900ms",
+      // A machine that is busy for a while is no failure of a backend.
+      HEALTH_INTERVAL: "5s",
+      HEALTH_TIMEOUT: "4500ms",
       HEALTH_RISE: "1",
       RATE_LIMIT: "1000000/s",
       MAX_IN_FLIGHT: "10000",
@@ -258,7 +266,7 @@ function startSoaked(
 /** Runs it. */
 export async function soak(options: SoakOptions): Promise<Soaked> {
   const { seconds, rate, warmUp, everySeconds = 5 } = options;
-  const { killSeconds = 20, reloadSeconds = 7 } = options;
+  const { killSeconds = 20, reloadSeconds = 7, stallSeconds } = options;
   const random = seeded(18);
   await using disturbed = await Disturbed.start(random);
   await using proxy = await startSoaked(options, disturbed);
@@ -270,7 +278,12 @@ export async function soak(options: SoakOptions): Promise<Soaked> {
   const startedAt = performance.now();
   const samples: Sample[] = [];
   const visitors = new Visitors(proxy.port, random);
-  const traffic = new Traffic(visitors, disturbed, startedAt);
+  const traffic = new Traffic(
+    visitors,
+    disturbed,
+    startedAt,
+    stallSeconds !== undefined,
+  );
   const startCpu = proxy.cpuMs();
   let last = { at: startedAt, cpuMs: startCpu };
   const sampling = new Again(everySeconds, async () => {
@@ -293,8 +306,14 @@ export async function soak(options: SoakOptions): Promise<Soaked> {
   });
   const killing = new Again(killSeconds, () => disturbed.kill());
   const reloading = new Again(reloadSeconds, () => disturbed.reload());
+  const stalling = new Again(stallSeconds ?? 1e6, async () => {
+    proxy.signal("SIGSTOP");
+    await delay(4_000);
+    proxy.signal("SIGCONT");
+  });
   await traffic.run(rate, seconds);
-  await Promise.all([sampling, killing, reloading].map((one) => one.end()));
+  const acting = [sampling, killing, reloading, stalling];
+  await Promise.all(acting.map((one) => one.end()));
   const cpu = (proxy.cpuMs() - startCpu) / (performance.now() - startedAt);
   visitors[Symbol.dispose]();
   const after = await settled(proxy, admin, disturbed, before);
