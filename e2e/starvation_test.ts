@@ -82,8 +82,14 @@ forBoth(
           await using client = await RawConnection.connect(proxy.port, {
             timeoutMs: 1_000,
           });
-          const { status } = await client.request(GET);
+          const answer = await client.request(GET);
+          const { status } = answer;
           seen.set(status, (seen.get(status) ?? 0) + 1);
+          // Deno leaves it to the client to close.
+          if (answer.header("connection") === "close") {
+            await delay(50);
+            continue;
+          }
           while (!leaving && client.wire.ending === undefined) await delay(50);
         } catch {
           await delay(50);
@@ -101,7 +107,7 @@ forBoth(
     await clients;
     console.log(`    ${runtime}, answers meanwhile: ${[...seen].join(" ")}`);
     for (const status of seen.keys()) {
-      // Clients hold what connections to backends would need: most are told 503.
+      // Clients hold what connections to backends would need: some are told 503.
       assert.ok([0, 200, 503].includes(status), String(status));
     }
     say(`${runtime}, 256 files`, await servesAgain(proxy));
