@@ -6,8 +6,8 @@
  */
 
 import type { Backend } from "../balancer.ts";
-import { Answered, askForRest, sourceOf } from "./attempt.ts";
-import { type Chunk, CutShort, type Reading } from "./body.ts";
+import { AnsweredByHook, requestRest, sourceOf } from "./attempt.ts";
+import { type Chunk, type Reading, TruncatedBody } from "./body.ts";
 import type { Context } from "./context.ts";
 import type { Exchange } from "./exchange.ts";
 import { failureOf, TRUNCATED } from "./failure.ts";
@@ -35,7 +35,9 @@ export function carriedOn(
       while (!last) {
         try {
           const piece = await source.read();
-          if (piece === undefined && !carried.mayEnd()) throw new CutShort();
+          if (piece === undefined && !carried.mayEnd()) {
+            throw new TruncatedBody();
+          }
           last = piece === undefined;
           const out = piece === undefined
             ? carried.rest()
@@ -92,7 +94,7 @@ async function takeUp(
     x.attemptAt = c.clock.now();
     tried.push(backend);
     try {
-      const answer = await askForRest(x, backend, c, more);
+      const answer = await requestRest(x, backend, c, more);
       const source = sourceOf(answer, c.transport.native);
       const { status } = answer;
       if (source !== undefined && carried.accepts(answer)) {
@@ -106,7 +108,7 @@ async function takeUp(
       leave(x);
       failure = TRUNCATED;
     } catch (error) {
-      if (error instanceof Answered) {
+      if (error instanceof AnsweredByHook) {
         withdraw(x);
         return undefined;
       }

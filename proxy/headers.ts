@@ -10,7 +10,7 @@
 
 import {
   type AddressMatcher,
-  LONGEST_ADDRESS,
+  MAX_ADDRESS_LENGTH,
   plainAddress,
 } from "./addresses.ts";
 import {
@@ -350,7 +350,7 @@ function firstOf(list: string | null): string {
 }
 
 /** Most characters of an address with brackets, zone and port. */
-const LONGEST_NODE = LONGEST_ADDRESS + 32;
+const LONGEST_NODE = MAX_ADDRESS_LENGTH + 32;
 
 /** The address that stands between two places of a list, if one can. */
 function addressIn(

@@ -5,7 +5,7 @@
  */
 
 import type { Backend } from "../balancer.ts";
-import { type Begun, isReading } from "./attempt.ts";
+import { type AnswerBody, isReading } from "./attempt.ts";
 import type { Chunk, Reading } from "./body.ts";
 import { carriedOn } from "./carry.ts";
 import type { Context } from "./context.ts";
@@ -28,7 +28,7 @@ export function respond(
   x: Exchange,
   backend: Backend,
   answer: Response | Answer,
-  body: Begun,
+  body: AnswerBody,
   c: Context,
 ): Response {
   const { status, headers } = answer;
@@ -69,7 +69,7 @@ export function respond(
 function asItIs(
   x: Exchange,
   backend: Backend,
-  body: Begun,
+  body: AnswerBody,
   added: Fields | undefined,
   { transport }: Context,
 ): Response | undefined {

@@ -11,7 +11,7 @@
 import type { Backend } from "../balancer.ts";
 import { type Fields, type ResponseFacts, responseFields } from "./headers.ts";
 import type { Bridge } from "./bridge.ts";
-import { HandshakeFailed, type Opened, shakeHands } from "./handshake.ts";
+import { HandshakeFailed, type Opened, openWebSocket } from "./handshake.ts";
 import type { Server } from "./server.ts";
 import type { Transport } from "./transport.ts";
 
@@ -45,7 +45,7 @@ export async function askBackend(
     .catch((error) => {
       throw new HandshakeFailed(transport.undialled(error));
     });
-  return await shakeHands(socket, backend.basePath + target, fields, signal);
+  return await openWebSocket(socket, backend.basePath + target, fields, signal);
 }
 
 /** What {@linkcode acceptClient} needs of a request. */

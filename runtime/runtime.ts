@@ -4,6 +4,7 @@
  * @module
  */
 
+import { builtin } from "../base/builtin.ts";
 import type { Server } from "../proxy/server.ts";
 import type { FetchTransport, Transport } from "../proxy/transport.ts";
 import { withUsualAuthorities } from "./bun/authorities.ts";
@@ -44,6 +45,8 @@ export function fetchTransport(options: TransportOptions): FetchTransport {
 
 /** Sends requests over this runtime's sockets. */
 export function socketTransport(options: SocketOptions): Transport {
+  // Loaded before the time of the first probe runs.
+  if (options.secure) builtin("node:tls");
   return new SocketTransport({
     userAgent: "sluice",
     ...options,
@@ -68,6 +71,13 @@ export function transportFor(
   // Deno's adds `Accept-Language` to nearly every request, and more.
   if (by === "socket" || !onBun) return sockets;
   return new AutoTransport(fetchTransport(options), sockets, changedByBun);
+}
+
+/** What requests are sent by, as the dashboard calls it. */
+export function transportName(by: SentBy): string {
+  if (typeof by === "function") return "a fetch of your own";
+  if (by === "fetch") return "fetch";
+  return by === "socket" || !onBun ? "sockets" : "fetch and sockets";
 }
 
 /** Listens with this runtime's server. */

@@ -38,7 +38,7 @@ export interface DrainOptions {
    * close it at one moment: what the first of them lets go of would come back to
    * the others just when they close (of 58,000 requests 58 were lost so).
    */
-  together?: ((stage: Stage) => Promise<void>) | undefined;
+  barrier?: ((stage: Stage) => Promise<void>) | undefined;
 }
 
 /** What workers do together: close the port, then let the held answers go. */
@@ -116,7 +116,7 @@ export async function drain(
   listener: Listener,
   gate: Gate,
   proxy: Drainable,
-  { delayMs, timeoutMs, clock, together }: DrainOptions,
+  { delayMs, timeoutMs, clock, barrier }: DrainOptions,
 ): Promise<void> {
   const wait = (ms: number) =>
     new Promise<void>((resolve) => clock.setTimeout(resolve, ms));
@@ -154,9 +154,9 @@ export async function drain(
     await wait(HOLD_MS);
   }
   let done = false;
-  await together?.("close");
+  await barrier?.("close");
   const closing = listener.close().catch(() => {}).then(() => done = true);
-  await together?.("release");
+  await barrier?.("release");
   gate.release();
   // Such as were opened since.
   proxy.goAway();
