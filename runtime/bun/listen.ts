@@ -26,7 +26,7 @@ interface BunGlobal {
 /**
  * Seconds that a connection may be idle between requests, or take to send a
  * request's head: the longest that Bun can count. A request that lasts has its
- * connection taken out of the limit, see {@linkcode BunServer.unhurried}.
+ * connection taken out of the limit, see {@linkcode BunServer.keepOpen}.
  */
 const IDLE_S = 255;
 

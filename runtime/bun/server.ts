@@ -52,7 +52,7 @@ export class BunServer implements Server {
       undefined;
   }
 
-  left(request: Request): boolean {
+  clientGone(request: Request): boolean {
     // An upload that the client cut makes `fetch` fail like a lost backend.
     return request.signal.aborted;
   }
@@ -90,7 +90,7 @@ export class BunServer implements Server {
     return new Response(given, { status, headers: fields });
   }
 
-  parting(
+  closingResponse(
     request: Request,
     connection: unknown,
     response: Response,
@@ -105,7 +105,7 @@ export class BunServer implements Server {
     (connection as Partial<BunServerLike> | undefined)?.timeout?.(request, 1);
   }
 
-  unhurried(request: Request, connection: unknown): void {
+  keepOpen(request: Request, connection: unknown): void {
     (connection as Partial<BunServerLike> | undefined)?.timeout?.(request, 0);
   }
 
