@@ -181,7 +181,9 @@ function bodyAt(
     value.split(",").map(trimmed)
   );
   for (const length of lengths) {
-    if (!/^[0-9]{1,18}$/.test(length)) throw new Invalid(`length "${length}"`);
+    if (!/^0*[0-9]{1,15}$/.test(length)) {
+      throw new Invalid(`length "${length}"`);
+    }
     if (Number(length) !== Number(lengths[0])) throw new Invalid("two lengths");
   }
   if (codings.length > 0) {
