@@ -103,8 +103,8 @@ export async function bridged(
   const there: Uint8Array[] = [];
   const back: Uint8Array[] = [];
   const reading = Promise.all([
-    answerClose(far, there, from === "client" ? "backend" : "client"),
-    collect(near, back),
+    closes(far, there, from === "client" ? "backend" : "client", true),
+    closes(near, back, from, false),
   ]);
   try {
     for (const piece of pieces) {
@@ -129,11 +129,15 @@ export async function bridged(
   };
 }
 
-/** Collects, and answers a close frame as an endpoint has to (§5.5.1). */
-async function answerClose(
+/**
+ * Collects to the end. Answers a close frame, if this end has not sent one, and
+ * ends the connection behind it, if this end is the server (§5.5.1, §7.1.1).
+ */
+async function closes(
   wire: Wire,
   pieces: Uint8Array[],
   end: From,
+  answers: boolean,
 ): Promise<void> {
   const collecting = collect(wire, pieces);
   let over = false;
@@ -154,7 +158,7 @@ async function answerClose(
       ? new Uint8Array([0x88, 0x80, 0, 0, 0, 0])
       : new Uint8Array([0x88, 0]);
     try {
-      await wire.write(bytes);
+      if (answers) await wire.write(bytes);
       if (end === "backend") await wire.end();
     } catch (error) {
       if (!(error instanceof PeerGone)) throw error;
