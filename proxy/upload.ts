@@ -103,17 +103,17 @@ export function uploadOf(
   if (declared === 0) return NO_UPLOAD;
   if (declared !== undefined && declared <= KEPT_BODY) {
     const bytes = server.whole?.(request, declared);
-    if (bytes instanceof Promise) {
+    if (bytes instanceof Uint8Array) return { kind: "whole", bytes };
+    if (bytes !== undefined) {
       return x.interruptible(async () => {
         const whole = await bytes;
         return whole === undefined
-          ? await received(x, declared, options)
+          ? await received(clientBody(x, declared, options), declared)
           : { kind: "whole", bytes: whole };
       });
     }
-    return bytes === undefined
-      ? x.interruptible(() => received(x, declared, options))
-      : { kind: "whole", bytes };
+    const body = clientBody(x, declared, options);
+    return x.interruptible(() => received(body, declared));
   }
   const body = clientBody(x, declared, options);
   if (body === undefined) return NO_UPLOAD;
@@ -165,11 +165,9 @@ function clientBody(
 
 /** Reads a small body whole. It may be shorter than it should only if made in code. */
 async function received(
-  x: UploadOwner,
+  body: ClientBody | undefined,
   length: number,
-  options: UploadOptions,
 ): Promise<Upload> {
-  const body = clientBody(x, length, options);
   if (body === undefined) return NO_UPLOAD;
   let bytes = await body.read();
   if (bytes !== undefined && bytes.byteLength < length) {
