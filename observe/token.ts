@@ -4,7 +4,7 @@
  * @module
  */
 
-import { createHash, timingSafeEqual } from "node:crypto";
+import { builtin } from "../base/builtin.ts";
 
 /** Characters of the longest token. */
 const LONGEST = 512;
@@ -15,11 +15,12 @@ const LONGEST = 512;
  * longer than any token is not worth a hash.
  */
 export function tokenCheck(token: string): (given: string) => boolean {
+  const { timingSafeEqual } = builtin("node:crypto");
   const wanted = digest(token);
   return (given) =>
     given.length <= LONGEST && timingSafeEqual(digest(given), wanted);
 }
 
 function digest(text: string): Uint8Array {
-  return createHash("sha256").update(text).digest();
+  return builtin("node:crypto").createHash("sha256").update(text).digest();
 }

@@ -17,8 +17,8 @@
  * @module
  */
 
-import { createHmac, randomBytes } from "node:crypto";
 import type { Backend, Pool } from "../balancer.ts";
+import { builtin } from "../base/builtin.ts";
 import type { Read } from "./fields.ts";
 import { cookieOf } from "./keys.ts";
 
@@ -32,7 +32,7 @@ export class Sticky {
   /** Makes the cookies `name` for a pool; `secret` is what replicas share. */
   constructor(pool: Pool, name: string, secret?: string) {
     this.#name = name;
-    this.#secret = secret ?? randomBytes(32);
+    this.#secret = secret ?? crypto.getRandomValues(new Uint8Array(32));
     for (const backend of pool) this.#ids.set(this.#token(backend), backend.id);
     pool.subscribe(({ type, backend }) => {
       if (backend === undefined) return;
@@ -71,8 +71,8 @@ export class Sticky {
   #token(backend: Backend): string {
     let token = this.#tokens.get(backend);
     if (token === undefined) {
-      token = createHmac("sha256", this.#secret).update(backend.url)
-        .digest().subarray(0, 16).toString("base64url");
+      token = builtin("node:crypto").createHmac("sha256", this.#secret)
+        .update(backend.url).digest().subarray(0, 16).toString("base64url");
       this.#tokens.set(backend, token);
     }
     return token;

@@ -9,7 +9,7 @@
  * @module
  */
 
-import process from "node:process";
+import { builtin } from "../base/builtin.ts";
 
 /**
  * Says whether there is no descriptor left, right now. It costs some
@@ -22,7 +22,7 @@ import process from "node:process";
  */
 export function outOfDescriptors(): boolean {
   try {
-    return process.memoryUsage.rss() === 0;
+    return builtin("node:process").memoryUsage.rss() === 0;
   } catch {
     return true;
   }

@@ -9,7 +9,7 @@
  * @module
  */
 
-import { write as nodeWrite } from "node:fs";
+import { builtin } from "../base/builtin.ts";
 import type { Clock } from "../base/clock.ts";
 
 /** Writes some of the bytes and says how many. */
@@ -140,9 +140,10 @@ export function standard(to: "out" | "err"): Write {
     return (bytes) => file.write(bytes);
   }
   const fd = to === "out" ? 1 : 2;
+  const { write } = builtin("node:fs");
   return (bytes) =>
     new Promise((resolve, reject) => {
-      nodeWrite(fd, bytes, 0, bytes.byteLength, null, (error, written) => {
+      write(fd, bytes, 0, bytes.byteLength, null, (error, written) => {
         if (error) reject(error);
         else resolve(written);
       });

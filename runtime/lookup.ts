@@ -9,7 +9,7 @@
  * @module
  */
 
-import dns from "node:dns/promises";
+import { builtin } from "../base/builtin.ts";
 import type { Lookup } from "../config/options.ts";
 import { outOfDescriptors } from "./descriptors.ts";
 
@@ -18,6 +18,7 @@ const TTL_PATIENCE_MS = 500;
 
 /** Looks a name up with the system's resolver. */
 export const systemLookup: Lookup = async (host) => {
+  const dns = builtin("node:dns/promises");
   const ttl = ttlOf(host);
   const found = await dns.lookup(host, { all: true }).catch((error) => {
     // What cannot be asked for "is not found", on both runtimes.
@@ -44,6 +45,7 @@ function ttlOf(host: string): Promise<number | undefined> {
     Deno?.permissions !== undefined &&
     Deno.permissions.querySync({ name: "net" }).state !== "granted"
   ) return Promise.resolve(undefined);
+  const dns = builtin("node:dns/promises");
   const asked = [dns.resolve4, dns.resolve6].map((resolve) =>
     // Both runtimes throw here and now when something is not permitted.
     Promise.resolve().then(() => resolve(host, { ttl: true })).catch(() => [])

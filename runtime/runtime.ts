@@ -4,6 +4,7 @@
  * @module
  */
 
+import { builtin } from "../base/builtin.ts";
 import type { Server } from "../proxy/server.ts";
 import type { FetchTransport, Transport } from "../proxy/transport.ts";
 import { withUsualAuthorities } from "./bun/authorities.ts";
@@ -44,6 +45,8 @@ export function fetchTransport(options: TransportOptions): FetchTransport {
 
 /** Sends requests over this runtime's sockets. */
 export function socketTransport(options: SocketOptions): Transport {
+  // Loaded before the time of the first probe runs.
+  if (options.secure) builtin("node:tls");
   return new SocketTransport({
     userAgent: "sluice",
     ...options,

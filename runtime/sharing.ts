@@ -9,8 +9,7 @@
  * @module
  */
 
-import { availableParallelism } from "node:os";
-import process from "node:process";
+import { builtin } from "../base/builtin.ts";
 import { tlsInside } from "./deno/inside_tls.ts";
 
 /** Says to a process of Bun's that it is a worker, and to a thread as its name. */
@@ -38,10 +37,12 @@ const onBun = "Bun" in globalThis;
 
 /** Whether this is a worker itself. */
 export function isWorker(): boolean {
-  return onBun
-    ? process.env[MARK] !== undefined && process.send !== undefined
-    : WorkerGlobalScope !== undefined &&
-      globalThis instanceof WorkerGlobalScope && name === MARK;
+  if (onBun) {
+    const process = builtin("node:process");
+    return process.env[MARK] !== undefined && process.send !== undefined;
+  }
+  return WorkerGlobalScope !== undefined &&
+    globalThis instanceof WorkerGlobalScope && name === MARK;
 }
 
 /**
@@ -62,7 +63,9 @@ export function sharesTlsByFlag(): boolean {
 
 /** How many workers are meant. */
 export function workersOf(workers: number | "auto"): number {
-  return workers === "auto" ? availableParallelism() : workers;
+  return workers === "auto"
+    ? builtin("node:os").availableParallelism()
+    : workers;
 }
 
 /** Says why so many workers cannot be had; nothing if they can. */

@@ -5,7 +5,7 @@
  * @module
  */
 
-import tls from "node:tls";
+import { builtin } from "../base/builtin.ts";
 import { messageOf } from "../base/text.ts";
 import type { BackendTlsOptions } from "../config/options.ts";
 
@@ -32,7 +32,8 @@ export function tlsFault(
   };
   try {
     if (deno === undefined) {
-      tls.createSecureContext(ca === undefined ? given : { ...given, ca });
+      const { createSecureContext } = builtin("node:tls");
+      createSecureContext(ca === undefined ? given : { ...given, ca });
     } else {
       const more = ca === undefined ? {} : { caCerts: [ca] };
       deno.createHttpClient({ ...given, ...more }).close();

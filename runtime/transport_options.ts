@@ -12,6 +12,8 @@ export interface SocketOptions extends TransportOptions {
   connectTimeoutMs: number;
   /** Time and timers. */
   clock: Clock;
+  /** Whether some backend of now is asked over TLS. @default {false} */
+  secure?: boolean;
 }
 
 /** Options of a transport. */

@@ -9,12 +9,8 @@
  * @module
  */
 
-import { Buffer } from "node:buffer";
-import { type ChildProcess, spawn } from "node:child_process";
-import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
-import { tmpdir } from "node:os";
-import { dirname } from "node:path";
-import process from "node:process";
+import type { ChildProcess } from "node:child_process";
+import { builtin } from "../base/builtin.ts";
 import type { Line, Worker } from "./line.ts";
 import { BUN_AT_START } from "./process.ts";
 import { ENTRY, MARK } from "./sharing.ts";
@@ -101,6 +97,8 @@ function lineOfThread<In, Out>(): Line<In, Out> {
 }
 
 function startProcess<In, Out>(): Worker<In, Out> {
+  const process = builtin("node:process");
+  const { spawn } = builtin("node:child_process");
   // A program that was compiled into one file is in that file.
   const script = ENTRY.pathname.includes("/$bunfs/")
     ? []
@@ -129,6 +127,7 @@ function startProcess<In, Out>(): Worker<In, Out> {
 }
 
 function lineOfProcess<In, Out>(): Line<In, Out> {
+  const process = builtin("node:process");
   const line: Line<In, Out> = {
     post(message) {
       if (process.connected) process.send?.(message);
@@ -163,12 +162,13 @@ export function commonMemory(bytes: number): CommonMemory {
     const buffer = new SharedArrayBuffer(bytes);
     return { at: buffer, buffer, free() {} };
   }
-  const folder = mkdtempSync(`${tmpdir()}/sluice-`);
+  const { mkdtempSync, rmSync, writeFileSync } = builtin("node:fs");
+  const folder = mkdtempSync(`${builtin("node:os").tmpdir()}/sluice-`);
   const at = `${folder}/counts`;
-  writeFileSync(at, Buffer.alloc(bytes), { mode: 0o600 });
+  writeFileSync(at, new Uint8Array(bytes), { mode: 0o600 });
   const free = () => rmSync(folder, { recursive: true, force: true });
   // Also when a second signal, or a port that is taken, ends the program.
-  process.once("exit", free);
+  builtin("node:process").once("exit", free);
   return { at, buffer: mapping(at), free };
 }
 
@@ -183,8 +183,9 @@ export function mapped(at: SharedArrayBuffer | string): ArrayBufferLike {
   // A first process that was killed could not take its file away. Not asked of
   // the first one itself, whose own parent may let go of it at any time: workers
   // that are started after that still need the file.
-  process.once("disconnect", () => {
-    rmSync(dirname(at), { recursive: true, force: true });
+  const { rmSync } = builtin("node:fs");
+  builtin("node:process").once("disconnect", () => {
+    rmSync(at.slice(0, at.lastIndexOf("/")), { recursive: true, force: true });
   });
   return mapping(at);
 }

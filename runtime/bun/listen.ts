@@ -4,7 +4,7 @@
  * @module
  */
 
-import process from "node:process";
+import { builtin } from "../../base/builtin.ts";
 import { answer } from "../../proxy/errors.ts";
 import type { Handler, Listener, ListenOptions } from "../listener.ts";
 import { listenTlsBun, type MakeServer } from "./listen_tls.ts";
@@ -39,7 +39,7 @@ const HEAD_BYTES = 64 * 1024;
  */
 function liftHeadLimit(): void {
   // Not imported: Deno reads this file too, and would load it for nothing.
-  const http = process.getBuiltinModule("node:http") as unknown as {
+  const http = builtin("node:http") as unknown as {
     maxHeaderSize: number;
   };
   if (http.maxHeaderSize < HEAD_BYTES) http.maxHeaderSize = HEAD_BYTES;

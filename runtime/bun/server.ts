@@ -12,6 +12,9 @@ import type { Acceptance, ClientEvents } from "../../proxy/socket.ts";
 import { lingering } from "./linger.ts";
 import { acceptBun } from "./websocket.ts";
 
+/** A global of Bun, and none of the Web. */
+declare const setImmediate: (callback: () => void) => unknown;
+
 /** What is used of Bun's server, the second argument of a handler. */
 export interface BunServerLike {
   /** Address of a request's peer; nothing once the request has ended. */
