@@ -72,8 +72,8 @@ forBoth("the image runs without root, tells its health, and ends on SIGTERM", {
     try {
       await using proxy = await image.start({
         BACKENDS: backend.url,
-        HEALTH_INTERVAL: "200ms",
-        HEALTH_TIMEOUT: "100ms",
+        HEALTH_INTERVAL: "500ms",
+        HEALTH_TIMEOUT: "490ms",
         HEALTH_FALL: "1",
         PORT: "0",
         HOST: "127.0.0.1",
