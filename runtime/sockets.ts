@@ -149,7 +149,7 @@ export class SocketTransport implements Transport {
     return new Batched(await open(destination, { signal, limitMs, tls }));
   }
 
-  undialled(error: unknown): Failure {
+  classifyDial(error: unknown): Failure {
     return socketFailure(error);
   }
 

@@ -1,6 +1,6 @@
 /**
- * What Bun's server gives of a request, and what it wants of an answer. Measured
- * on 1.4.5. Bun's types are not Deno's, so what is used of them is written here.
+ * The interface to Bun's server. Measured on 1.4.5. Deno has no types for Bun,
+ * so the parts that are used are declared here.
  *
  * @module
  */
@@ -12,14 +12,14 @@ import type { Acceptance, ClientEvents } from "../../proxy/socket.ts";
 import { lingering } from "./linger.ts";
 import { acceptBun } from "./websocket.ts";
 
-/** A global of Bun, and none of the Web. */
+/** A global of Bun; not part of the Web's API. */
 declare const setImmediate: (callback: () => void) => unknown;
 
-/** What is used of Bun's server, the second argument of a handler. */
+/** The part of Bun's server that is used, the second argument of a handler. */
 export interface BunServerLike {
-  /** Address of a request's peer; nothing once the request has ended. */
+  /** Address of a request's peer; `null` once the request has ended. */
   requestIP(request: Request): { address: string } | null;
-  /** The port; none for a server on a Unix domain socket. */
+  /** The port; `undefined` for a server on a Unix domain socket. */
   readonly port?: number | undefined;
   /** `http` or `https`. */
   readonly protocol?: string | null;
@@ -39,7 +39,7 @@ interface BunGlobals {
 
 /** Bun's server. */
 export class BunServer implements Server {
-  // A complete body goes out with its length; a stream would lose it.
+  // A complete body is sent with its length; a stream would lose it.
   readonly wholeUpTo = 256 * 1024;
 
   peerOf(request: Request, connection: unknown): string | null | undefined {
@@ -47,7 +47,7 @@ export class BunServer implements Server {
     if (server.requestIP === undefined) return undefined;
     const peer = server.requestIP(request);
     if (peer !== null) return peer.address;
-    // Gone, unless there never was one.
+    // The client has disconnected, unless there was no address at all.
     return server.port === undefined ? undefined : null;
   }
 
@@ -56,8 +56,8 @@ export class BunServer implements Server {
       undefined;
   }
 
-  left(request: Request): boolean {
-    // An upload that the client cut makes `fetch` fail like a lost backend.
+  clientGone(request: Request): boolean {
+    // When a client aborts its upload, `fetch` fails as if the backend had.
     return request.signal.aborted;
   }
 
@@ -74,7 +74,7 @@ export class BunServer implements Server {
   ): Response {
     const has = (wanted: string) => fields.some(([name]) => name === wanted);
     if (head && !has("content-length")) {
-      // Without either field Bun would say a length of 0.
+      // Without either field Bun would set a length of 0.
       fields.push(["transfer-encoding", "chunked"]);
     }
     const given = body instanceof Uint8Array &&
@@ -84,7 +84,7 @@ export class BunServer implements Server {
     return new Response(given, { status, headers: fields });
   }
 
-  parting(
+  closingResponse(
     request: Request,
     connection: unknown,
     response: Response,
@@ -99,7 +99,7 @@ export class BunServer implements Server {
     (connection as Partial<BunServerLike> | undefined)?.timeout?.(request, 1);
   }
 
-  unhurried(request: Request, connection: unknown): void {
+  keepOpen(request: Request, connection: unknown): void {
     (connection as Partial<BunServerLike> | undefined)?.timeout?.(request, 0);
   }
 
@@ -140,13 +140,13 @@ async function arrived(
 const CORKED = 8 * 1024;
 
 /**
- * Bytes as a stream that is over at once: Bun sends it with its length, if its
- * high-water mark lets it be buffered whole, and does not call it
- * `application/octet-stream` where nobody has named a type.
+ * A stream that is complete at once. Bun sends it with its length, if its
+ * high-water mark allows to buffer it completely, and does not set
+ * `application/octet-stream` if there is no type.
  *
- * And it leaves in one write with its head. Given as bytes, a body that is too
- * large for Bun's buffer of 16 KB has its head sent in some thirty writes before
- * it, where the answer is not there at once: 115 and not 20 µs for 64 KB.
+ * It is sent in one write with its head. A body passed as bytes that exceeds
+ * Bun's buffer of 16 KB has its head sent in about thirty writes, if the
+ * response is asynchronous: 115 instead of 20 µs for 64 KB.
  */
 function filled(bytes: Chunk): ReadableStream<Chunk> {
   return new ReadableStream({
