@@ -169,8 +169,8 @@ forBoth(
       ["DELETE", "/backends", undefined, 405, /GET, HEAD, POST/],
       ["POST", "/metrics", {}, 405, /GET, HEAD/],
       ["OPTIONS", "/backends", undefined, 405, /GET/],
-      ["GET", "/nothing", undefined, 404, /nothing at this path/],
-      ["GET", "/backends/a/b", undefined, 404, /nothing at this path/],
+      ["GET", "/nothing", undefined, 404, /no such path/],
+      ["GET", "/backends/a/b", undefined, 404, /no such path/],
     ];
     for (const [method, path, body, status, sentence] of wrong) {
       const answer = await call(admin + path, method, body);

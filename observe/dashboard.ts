@@ -54,7 +54,7 @@ const DIALOG = `<dialog id="ask" aria-labelledby="asked">
     <h2 id="asked">Changes need the token</h2>
     <p id="why">It is the proxy's ADMIN_TOKEN, and is kept until this tab is closed.</p>
     <label>Token <input id="token" type="password" required autocomplete="off"></label>
-    <div class="buttons"><button type="button" id="cancel">Cancel</button><button type="submit" class="main">Go on</button></div>
+    <div class="buttons"><button type="button" id="cancel">Cancel</button><button type="submit" class="main">Continue</button></div>
   </form>
 </dialog>
 `;

@@ -78,7 +78,7 @@ const WORDS = {
   up: "is up", down: "is down", ejected: "is ejected",
   readmitted: "is back after its ejection", added: "was added",
   removed: "was removed", changed: "was changed", draining: "is draining",
-  panic: "All that is left is ejected, and is used", reloaded:
+  panic: "Only ejected backends are left, and are used", reloaded:
   "The list of backends was read again",
 };
 const LOOKS = { readmitted: "up", added: "up", removed: "resting",

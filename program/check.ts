@@ -124,7 +124,7 @@ function remarks(
   const diverting = PROXY_VARIABLES.filter((name) => env(name));
   if (diverting.length > 0) {
     const names = diverting.join(", ");
-    lines.push(`${names}: is set; NO_PROXY keeps these backends from it`);
+    lines.push(`${names}: is set, but NO_PROXY excludes these backends`);
   }
   return lines.length > 0 ? ["", ...lines] : lines;
 }

@@ -34,6 +34,7 @@ import { type CertificateFiles, watchCertificate } from "./certificates.ts";
 import { check } from "./check.ts";
 import { coreOf, createProxy, type ReverseProxy } from "./create.ts";
 import { entryOf, resolveFault } from "./entries.ts";
+import { withAdvice } from "./listen_advice.ts";
 import { type ProxyServer, serve } from "./serve.ts";
 import { VERSION } from "./version.ts";
 
@@ -60,7 +61,7 @@ async function reload(
   );
   const refuse = (faults: readonly string[]) => {
     for (const fault of faults) printError(fault);
-    printError("BACKENDS_FILE is not used: the backends stay as they are");
+    printError("BACKENDS_FILE was refused: the backends stay as they are");
   };
   if (all.length > 0) return refuse(all);
   const entries = backends.map((init, i) => entryOf(init, "backend", i));
@@ -134,7 +135,9 @@ function hangUp(
   certificate?.reload();
   if (file !== undefined) file.reload();
   else if (config.serve.tls === undefined) {
-    printError("SIGHUP changes nothing: the backends come from BACKENDS");
+    printError(
+      "SIGHUP has nothing to read again: neither BACKENDS_FILE nor TLS_CERT is set",
+    );
   }
 }
 
@@ -154,7 +157,7 @@ export async function main(): Promise<void> {
   let signals = 0;
   const end = () => {
     if (++signals > 1) exit(1);
-    printError("draining; a second signal ends it at once");
+    printError("draining: a second signal ends it at once");
     (server?.stop() ?? proxy.stop()).then(() => exit(0));
   };
   onSignal("SIGTERM", end);

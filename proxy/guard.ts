@@ -45,9 +45,11 @@ const BAD_LENGTH = bad("Bad request: the Content-Length is not a number.");
 const UNKNOWN_CODING: Refusal = {
   status: 501,
   type: "http_request_error",
-  sentence: "Not implemented: the only transfer coding taken is chunked.",
+  sentence: "Not implemented: the only transfer coding supported is chunked.",
 };
-const CLIMBS = bad("Bad request: the path climbs with encoded separators.");
+const CLIMBS = bad(
+  "Bad request: the path has dot segments with encoded separators.",
+);
 
 /** TRACE would show a client the fields added here (RFC 9110 §9.3.8). */
 const TRACE: Refusal = {

@@ -127,7 +127,7 @@ export function exit(code: number): never {
  */
 export function surviveRejections(log: (line: string) => void): void {
   process.on("unhandledRejection", (reason) => {
-    log(`an error was not handled: ${String(reason)}`);
+    log(`unhandled error: ${String(reason)}`);
   });
 }
 
@@ -171,7 +171,7 @@ export function liftBunLimit(log: (line: string) => void): void {
     BUN_AT_START[variable]
   } so that a backend that hangs cannot take them all`;
   if (execve === undefined) {
-    log(`Bun sends at most 256 requests at once: ${advice}`);
+    log(`Bun limits fetch to 256 concurrent requests: ${advice}`);
     return;
   }
   try {
@@ -181,7 +181,11 @@ export function liftBunLimit(log: (line: string) => void): void {
       ...process.argv.slice(1),
     ], { ...BUN_AT_START, ...process.env });
   } catch (error) {
-    log(`Bun sends at most 256 requests at once (${String(error)}): ${advice}`);
+    log(
+      `Bun limits fetch to 256 concurrent requests (${
+        String(error)
+      }): ${advice}`,
+    );
   }
 }
 
