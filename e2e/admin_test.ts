@@ -125,7 +125,7 @@ forBoth(
       ["POST", "/backends", "\xff", 400, /not JSON/],
       ["POST", "/backends", {}, 400, /"url" is missing/],
       ["POST", "/backends", { url: 1 }, 400, /"url" is not a text/],
-      ["POST", "/backends", { url: "ftp://x" }, 400, /another scheme/],
+      ["POST", "/backends", { url: "ftp://x" }, 400, /an unsupported scheme/],
       ["POST", "/backends", { url: "http://u:p@x" }, 400, /credentials/],
       ["POST", "/backends", { url: proxy.url }, 400, /is this proxy/],
       ["POST", "/backends", { url: backend.url }, 409, /already/],

@@ -82,7 +82,10 @@ forBoth(
     says(lost.url, "ok +status 404");
     says(lost.url, "answers 404 on /health, which counts as up");
     says(astray.url, "ok +status 301");
-    says(astray.url, "redirects to https://www.test/x, which is not here");
+    says(
+      astray.url,
+      "redirects to https://www.test/x, which is not this proxy",
+    );
     says(packed.url, "compresses its answers \\(gzip\\)");
     says(packed.url, "closes the connection");
     says(hung.url, "failing +no answer within 300 ms");

@@ -59,7 +59,7 @@ forBoth(
       [
         await write("reversed.pem", two.cert + one.cert),
         key,
-        "_KEY: .* number 2 in #_CERT",
+        "_KEY: .* certificate 2 in #_CERT",
       ],
       [cert, encrypted, "_KEY: .* contains an encrypted key"],
       [cert, await write("empty", ""), "_KEY: .* contains no PEM"],
@@ -172,7 +172,7 @@ forBoth(
       [
         await ca.sign("DNS:other.test"),
         "is for another name",
-        /named otherwise/,
+        /the name that it is for/,
       ],
       [await ca.sign(HERE, -1), "has expired", /renew its certificate/],
       [await stranger.sign(HERE), "is from an unknown authority", /BACKEND_CA/],

@@ -24,7 +24,7 @@ import {
 } from "./admin_http.ts";
 import { backendJson } from "./backend_json.ts";
 import { EventLog, frame } from "./events.ts";
-import { FigureKeeper } from "./figures.ts";
+import { FigureKeeper, type Figures } from "./figures.ts";
 import { LastChanges } from "./last_changes.ts";
 import type { Snapshot } from "./metrics.ts";
 import type { ProbeHistory } from "./probes.ts";
@@ -60,6 +60,8 @@ export interface AdminOptions {
   version: string;
   /** Name of the policy, for the dashboard. */
   policy: string;
+  /** What requests are sent by, for the dashboard. */
+  transport: string;
   /** What changes need; none for no changes. */
   token: string | undefined;
   /** Whether a `Host` can only mean this listener. */
@@ -89,6 +91,8 @@ export class Admin {
   readonly #changes: LastChanges;
   readonly #events: EventLog;
   readonly #figures: FigureKeeper;
+  /** The certificate at the last look. */
+  #certificate: State["certificate"];
   readonly #routes: Readonly<Record<string, Route>>;
 
   /** Begins to remember events and figures. */
@@ -105,9 +109,9 @@ export class Admin {
     this.#figures = new FigureKeeper({
       snapshot,
       clock,
-      tick: (figures) =>
-        this.#events.figures({ ...figures, probes: options.probes.fresh() }),
+      tick: (figures) => this.#tick(figures),
     });
+    this.#certificate = options.certificate?.();
     this.#figures.start();
     this.#routes = {
       "/": { GET: () => this.#page() },
@@ -127,6 +131,32 @@ export class Admin {
     this.#figures.stop();
     this.#events.stop();
     this.#changes.stop();
+  }
+
+  #tick(figures: Figures): void {
+    const { probes, certificate } = this.#options;
+    const shown = certificate?.();
+    if (shown?.expiresAt !== this.#certificate?.expiresAt) {
+      // The first one is set after this listener was made.
+      if (shown !== undefined && this.#certificate !== undefined) {
+        const day = new Date(shown.expiresAt).toISOString().slice(0, 10);
+        this.#events.add("certificate", `it expires on ${day}`);
+      }
+      this.#certificate = shown;
+    }
+    this.#events.figures({
+      ...figures,
+      proxy: this.#facts(),
+      probes: probes.fresh(),
+    });
+  }
+
+  /** What the dashboard shows of the proxy itself. */
+  #facts(): { draining: boolean; certificateExpiresAt: number | null } {
+    return {
+      draining: this.#options.draining(),
+      certificateExpiresAt: this.#options.certificate?.()?.expiresAt ?? null,
+    };
   }
 
   /** Answers a request. Never rejects. */
@@ -225,11 +255,12 @@ export class Admin {
   async #page(): Promise<Response> {
     // Seldom asked for, and nearly a thousand lines of text.
     const { dashboard } = await import("./dashboard.ts");
-    const { version, policy, token } = this.#options;
+    const { version, policy, transport, token } = this.#options;
     const nonce = crypto.randomUUID();
     const html = dashboard({
       version,
       policy,
+      transport,
       nonce,
       changes: token !== undefined,
     });
@@ -363,11 +394,13 @@ export class Admin {
       const of = kept.map(({ backends }) => backends[backend.id]);
       backends[backend.id] = {
         requestsPerSecond: of.map((b) => b?.requestsPerSecond ?? 0),
+        errorsPerSecond: of.map((b) => b?.errorsPerSecond ?? 0),
         latencyMs: of.map((b) => b?.latencyMs ?? null),
         probes: probes.of(backend),
       };
     }
     return {
+      proxy: this.#facts(),
       all: kept.map((figures) => ({ ...figures, backends: undefined })),
       backends,
     };

@@ -107,6 +107,11 @@ export class EventLog {
     for (const reader of this.#readers) this.#end(reader);
   }
 
+  /** Remembers and sends a change of the proxy itself. */
+  add(type: string, reason: string): void {
+    this.#remember(type, { reason });
+  }
+
   /** Sends an event that is not remembered; newer ones take its place. */
   figures(data: unknown): void {
     if (this.#readers.size === 0) return;
@@ -213,19 +218,25 @@ export class EventLog {
   #changed({ type, backend, reason }: PoolEvent): void {
     // Called from inside the pool's own work, which nothing here may disturb.
     try {
-      const text = frame(type, {
-        time: new Date(this.#options.date()).toISOString(),
-        type,
+      this.#remember(type, {
         reason,
         backend: backend && this.#options.tell(backend),
-      }, `${this.#run}-${this.#number + 1}`);
-      this.#kept.push(ENCODER.encode(text));
-      this.#number++;
-      if (this.#kept.length > KEPT) this.#kept.shift();
-      this.#wakeAll();
+      });
     } catch {
       // A change that cannot be told is still a change.
     }
+  }
+
+  #remember(
+    type: string,
+    facts: { reason: string | undefined; backend?: BackendJson | undefined },
+  ): void {
+    const time = new Date(this.#options.date()).toISOString();
+    const id = `${this.#run}-${this.#number + 1}`;
+    this.#kept.push(ENCODER.encode(frame(type, { time, type, ...facts }, id)));
+    this.#number++;
+    if (this.#kept.length > KEPT) this.#kept.shift();
+    this.#wakeAll();
   }
 
   #wakeAll(): void {

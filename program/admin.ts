@@ -21,7 +21,7 @@ import { tokenCheck } from "../observe/token.ts";
 import { systemClock } from "../base/clock.ts";
 import type { Listener } from "../runtime/listener.ts";
 import { env, processFacts } from "../runtime/process.ts";
-import { listen } from "../runtime/runtime.ts";
+import { listen, transportName } from "../runtime/runtime.ts";
 import type { Core } from "./core.ts";
 import { VERSION } from "./version.ts";
 
@@ -135,6 +135,7 @@ function handlerOptions(
     process: processFacts,
     version: VERSION,
     policy: core.checked.policy,
+    transport: transportName(core.options.fetch ?? core.checked.transport),
     pseudonym: core.pseudonym,
     clock: systemClock,
     log: core.callbacks.log,

@@ -22,8 +22,9 @@ import {
   isWell,
   permissionText,
 } from "./check_text.ts";
+import { painted, unpainted } from "./colours.ts";
 import { checkBackend, type CheckResult } from "./check_backend.ts";
-import { env, writeLine, writeText } from "../runtime/process.ts";
+import { env, showsColours, writeLine, writeText } from "../runtime/process.ts";
 import { systemLookup } from "../runtime/lookup.ts";
 import { transportFor } from "../runtime/runtime.ts";
 import {
@@ -57,7 +58,10 @@ export async function check(
   const listed: readonly BackendOptions[] = config.proxy.backends;
   const backends = listed.map((init) => new Backend(init));
   const results = await checkAll(config, backends, path);
-  writeText("out", checkText(results, rules));
+  writeText(
+    "out",
+    checkText(results, rules, showsColours() ? painted : unpainted),
+  );
   for (const line of remarks(config, texts)) writeLine("out", line);
   const { serve } = config;
   const many = workersOf(checkedOption("WORKERS", serve.workers)) > 1;

@@ -8,6 +8,7 @@ import type { Backend } from "../balancer.ts";
 import { plain } from "../base/text.ts";
 import { adviceOn, passesLeniently } from "../health.ts";
 import type { CheckResult } from "./check_backend.ts";
+import { type Paint, unpainted } from "./colours.ts";
 
 /** How a response is judged. */
 export interface CheckRules {
@@ -34,6 +35,7 @@ export function isWell({ answer }: CheckResult, rules: CheckRules): boolean {
 export function checkText(
   results: readonly CheckResult[],
   rules: CheckRules,
+  paint: Paint = unpainted,
 ): string {
   const rows = results.map((result) => [
     named(result.backend),
@@ -42,7 +44,8 @@ export function checkText(
     `${result.ms.toFixed(1)} ms`,
     result.addresses.join(" ") || "-",
   ]);
-  const table = [["Backend", "", "Answer", "Time", "Address"], ...rows];
+  const table = [["Backend", "", "Answer", "Time", "Address"], ...rows]
+    .map((row) => row.map(plain));
   const widths = [0, 1, 2, 3].map((column) =>
     Math.max(...table.map((row) => row[column]!.length))
   );
@@ -50,22 +53,25 @@ export function checkText(
     row.map((cell, column) => {
       const width = widths[column] ?? 0;
       // Align numbers to the right.
-      return column === 3 ? cell.padStart(width) : cell.padEnd(width);
+      const text = column === 3 ? cell.padStart(width) : cell.padEnd(width);
+      // Padded before: a colour would count as width.
+      if (column !== 1 || cell === "") return text;
+      return paint(text, cell === "ok" ? "good" : "bad");
     }).join("  ").trimEnd()
   );
   const hints = results.flatMap((result) =>
-    hintsFor(result, rules).map((hint) => `${result.backend.label}: ${hint}`)
+    hintsFor(result, rules).map((hint) =>
+      plain(`${result.backend.label}: ${hint}`)
+    )
   );
+  const host = rules.host === undefined ? "" : `, Host ${rules.host}`;
   return [
-    `GET ${rules.path}${
-      rules.host === undefined ? "" : `, Host ${rules.host}`
-    }`,
+    plain(`GET ${rules.path}${host}`),
     "",
     ...lines,
     ...hints.length ? [""] : [],
     ...hints,
-  ]
-    .map(plain).join("\n") + "\n";
+  ].join("\n") + "\n";
 }
 
 /** A backend's URL, after its name if it has one. */

@@ -67,7 +67,7 @@ Deno.test("hintsFor() says what is odd, and nothing of what is not", () => {
       result(302, { location: "https://www.test/" }),
       /not this proxy.*HOST_HEADER/,
     ],
-    [result(302, { location: "/login" }), /redirects to \/login: a path/],
+    [result(302, { location: "/login" }), /redirects to \/login: set HEALTH_PATH/],
     [result(200, { "content-encoding": "gzip" }), /compresses.*\(gzip\)/],
     [result(200, { connection: "Close" }), /closes the connection/],
     [result(200, { connection: "keep-alive" }), undefined],
@@ -118,6 +118,17 @@ http://app.test:3000: does not answer: check that it runs and can be reached fro
   const hostile = result(301, { location: "\u001b[2J\u0085x" });
   // deno-lint-ignore no-control-regex -- they are what is looked for
   assert.doesNotMatch(checkText([hostile], rules), /[\x00-\x09\x0b-\x1f\x85]/);
+});
+
+Deno.test("checkText() paints only the verdicts, and changes no width", () => {
+  const results = [result(200), result(undefined)];
+  const marks: string[] = [];
+  const text = checkText(results, rules, (text, emphasis) => {
+    marks.push(`${emphasis} ${text.trim()}`);
+    return text;
+  });
+  assert.deepEqual(marks, ["good ok", "bad failing"]);
+  assert.equal(text, checkText(results, rules));
 });
 
 const NEEDS: Needs = {

@@ -23,6 +23,7 @@ import {
   onDeno,
   onSignal,
   readText,
+  showsColours,
   suppressSignalWarning,
   surviveRejections,
   writeLine,
@@ -32,6 +33,7 @@ import { tlsFault } from "../runtime/tls.ts";
 import { workersFault } from "../runtime/sharing.ts";
 import { type CertificateFiles, watchCertificate } from "./certificates.ts";
 import { check } from "./check.ts";
+import { painted, unpainted } from "./colours.ts";
 import { coreOf, createProxy, type ReverseProxy } from "./create.ts";
 import { entryOf, resolveFault } from "./entries.ts";
 import { withAdvice } from "./listen_advice.ts";
@@ -97,7 +99,12 @@ async function usableConfig(): Promise<
   if (config.kind === "faults") return refuse(config.faults);
   if (!("proxy" in config)) {
     const help = config.kind === "help";
-    writeText("out", help ? helpText(VERSION) : `sluice ${VERSION}\n`);
+    const paint = showsColours() ? painted : unpainted;
+    const bold = (text: string) => paint(text, "bold");
+    writeText(
+      "out",
+      help ? helpText(VERSION, bold) : `sluice ${VERSION}\n`,
+    );
     return exit(0);
   }
   const { proxy, serve, backendsFile } = config;
@@ -180,7 +187,7 @@ export async function main(): Promise<void> {
   } catch (error) {
     const { HOST, PORT } = config.values;
     const reason = messageOf(error);
-    printError(`cannot listen on ${HOST}:${PORT}: ${reason}`);
+    printError(`cannot listen on ${HOST}:${PORT}: ${withAdvice(reason)}`);
     exit(1);
   }
   const count = proxy.pool.size;

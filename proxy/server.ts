@@ -27,10 +27,14 @@ export interface Server {
    */
   read?(request: Request): Read | undefined;
   /**
-   * All of a request's body, if these are as many bytes as are here already.
-   * They are taken: the request's own stream is as good as read then.
+   * All of a request's body, if exactly these bytes have arrived: now, or by the
+   * next turn of the event loop. They are taken: the request's own stream may be
+   * read only if they are undefined.
    */
-  whole?(request: Request, length: number): Chunk | undefined;
+  whole?(
+    request: Request,
+    length: number,
+  ): Chunk | undefined | Promise<Chunk | undefined>;
   /** How an upload is best read, if not piece by piece as it comes. */
   reading?(stream: ReadableStream<Chunk>, length: number | undefined): Reading;
   /**

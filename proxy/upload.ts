@@ -94,27 +94,29 @@ export interface UploadOwner extends Watched {
 /** The upload of a request. A promise where something has to be read first. */
 export function uploadOf(
   x: UploadOwner,
-  { server, maxBodyBytes, clock }: UploadOptions,
+  options: UploadOptions,
 ): Upload | Promise<Upload> {
+  const { server, clock } = options;
   const { request, method, length } = x;
   if (BODILESS.has(method)) return NO_UPLOAD;
   const declared = length === null ? undefined : Number(length);
   if (declared === 0) return NO_UPLOAD;
-  const small = declared !== undefined && declared <= KEPT_BODY;
-  if (small) {
+  if (declared !== undefined && declared <= KEPT_BODY) {
     const bytes = server.whole?.(request, declared);
-    if (bytes !== undefined) return { kind: "whole", bytes };
+    if (bytes instanceof Promise) {
+      return x.interruptible(async () => {
+        const whole = await bytes;
+        return whole === undefined
+          ? await received(x, declared, options)
+          : { kind: "whole", bytes: whole };
+      });
+    }
+    return bytes === undefined
+      ? x.interruptible(() => received(x, declared, options))
+      : { kind: "whole", bytes };
   }
-  const stream = request.body as ReadableStream<Chunk> | null;
-  if (stream === null) return NO_UPLOAD;
-  const body = x.clientBody = new ClientBody(
-    server.reading?.(stream, declared) ?? reading(stream),
-    declared,
-    clock,
-    maxBodyBytes,
-  );
-  body.onTooLarge = () => x.end(TOO_LARGE);
-  if (small) return x.interruptible(() => received(body, declared));
+  const body = clientBody(x, declared, options);
+  if (body === undefined) return NO_UPLOAD;
   const streamed = new StreamedUpload(body);
   if (
     declared !== undefined || x.fields.get("transfer-encoding") !== null
@@ -143,8 +145,32 @@ async function uncancelled(x: UploadOwner, clock: Clock): Promise<void> {
   if (x.cause !== undefined) throw x.cause;
 }
 
+/** Reads the body of a request piece by piece, if there is one. */
+function clientBody(
+  x: UploadOwner,
+  declared: number | undefined,
+  { server, maxBodyBytes, clock }: UploadOptions,
+): ClientBody | undefined {
+  const stream = x.request.body as ReadableStream<Chunk> | null;
+  if (stream === null) return undefined;
+  const body = x.clientBody = new ClientBody(
+    server.reading?.(stream, declared) ?? reading(stream),
+    declared,
+    clock,
+    maxBodyBytes,
+  );
+  body.onTooLarge = () => x.end(TOO_LARGE);
+  return body;
+}
+
 /** Reads a small body whole. It may be shorter than it should only if made in code. */
-async function received(body: ClientBody, length: number): Promise<Upload> {
+async function received(
+  x: UploadOwner,
+  length: number,
+  options: UploadOptions,
+): Promise<Upload> {
+  const body = clientBody(x, length, options);
+  if (body === undefined) return NO_UPLOAD;
   let bytes = await body.read();
   if (bytes !== undefined && bytes.byteLength < length) {
     const first = bytes;

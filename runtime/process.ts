@@ -68,6 +68,17 @@ export function writeText(to: "out" | "err", text: string): void {
   }
 }
 
+/**
+ * Whether standard output may have colours: it is a terminal, and `NO_COLOR` is
+ * not set (https://no-color.org).
+ */
+export function showsColours(): boolean {
+  // Deno tells the variable without a permission for it.
+  const { Deno } = globalThis as { Deno?: { noColor: boolean } };
+  const unwanted = Deno?.noColor ?? Boolean(process.env.NO_COLOR);
+  return process.stdout.isTTY === true && !unwanted;
+}
+
 /** Calls `listener` for each signal of that name. */
 export function onSignal(
   name: "SIGTERM" | "SIGINT" | "SIGHUP",

@@ -70,6 +70,13 @@ export function transportFor(
   return new AutoTransport(fetchTransport(options), sockets, changedByBun);
 }
 
+/** What requests are sent by, as the dashboard calls it. */
+export function transportName(by: SentBy): string {
+  if (typeof by === "function") return "a fetch of your own";
+  if (by === "fetch") return "fetch";
+  return by === "socket" || !onBun ? "sockets" : "fetch and sockets";
+}
+
 /** Listens with this runtime's server. */
 export function listen(handler: Handler, options: ListenOptions): Listener {
   return onBun ? listenBun(handler, options) : listenDeno(handler, options);

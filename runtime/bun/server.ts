@@ -5,6 +5,7 @@
  * @module
  */
 
+import { setImmediate } from "node:timers";
 import type { Chunk } from "../../proxy/body.ts";
 import type { Fields } from "../../proxy/fields.ts";
 import type { Server } from "../../proxy/server.ts";
@@ -22,6 +23,12 @@ export interface BunServerLike {
   readonly protocol?: string | null;
   /** Idle limit of one request's connection, in seconds. */
   timeout(request: Request, seconds: number): void;
+}
+
+/** What is used of Bun itself. */
+interface BunLike {
+  /** The value of a promise that is fulfilled, or the promise. */
+  peek<T>(promise: Promise<T>): T | Promise<T>;
 }
 
 /** Bun's server. */
@@ -46,6 +53,21 @@ export class BunServer implements Server {
   left(request: Request): boolean {
     // An upload that the client cut makes `fetch` fail like a lost backend.
     return request.signal.aborted;
+  }
+
+  async whole(request: Request, length: number): Promise<Chunk | undefined> {
+    // The handler is called before the bytes behind the head are looked at.
+    await new Promise<void>((resolve) => void setImmediate(resolve));
+    // A body that is read through its stream costs 1.7 times a request, and one
+    // that is taken whole says nothing of its pieces. So a copy is taken whole:
+    // it is there at once, or the pieces are waited for, one after the other.
+    const taken = request.clone().bytes();
+    const bytes = (globalThis as unknown as { Bun: BunLike }).Bun.peek(taken);
+    if (bytes instanceof Uint8Array) {
+      return bytes.byteLength === length ? bytes as Chunk : undefined;
+    }
+    taken.catch(() => {});
+    return undefined;
   }
 
   respond(
