@@ -67,7 +67,10 @@ Deno.test("hintsFor() says what is odd, and nothing of what is not", () => {
       result(302, { location: "https://www.test/" }),
       /not this proxy.*HOST_HEADER/,
     ],
-    [result(302, { location: "/login" }), /redirects to \/login: set HEALTH_PATH/],
+    [
+      result(302, { location: "/login" }),
+      /redirects to \/login: set HEALTH_PATH/,
+    ],
     [result(200, { "content-encoding": "gzip" }), /compresses.*\(gzip\)/],
     [result(200, { connection: "Close" }), /closes the connection/],
     [result(200, { connection: "keep-alive" }), undefined],
