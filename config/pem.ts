@@ -102,7 +102,7 @@ function day(date: string): string {
 }
 
 function holdsNo(label: string): string {
-  return `contains no PEM: write the file with -----BEGIN ${label}-----`;
+  return `contains no PEM: export it as PEM, with -----BEGIN ${label}-----`;
 }
 
 interface Block {

@@ -90,7 +90,7 @@ forBoth(
     says(packed.url, "closes the connection");
     says(hung.url, "failing +no answer within 300 ms");
     says(dead.url, "failing +connection refused");
-    says(dead.url, "gives no answer: check that it runs");
+    says(dead.url, "does not answer: check that it runs");
   },
 );
 
