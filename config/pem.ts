@@ -8,7 +8,8 @@
  * @module
  */
 
-import { createPrivateKey, type KeyObject, X509Certificate } from "node:crypto";
+import type { KeyObject, X509Certificate } from "node:crypto";
+import { builtin } from "../base/builtin.ts";
 import type { Result } from "./grammar.ts";
 
 /** The certificates of a file. */
@@ -30,6 +31,7 @@ export interface PrivateKey {
 export function readCertificates(text: string): Result<Certificates> {
   const blocks = blocksOf(text).filter(({ label }) => label === "CERTIFICATE");
   if (blocks.length === 0) return { wanted: holdsNo("CERTIFICATE") };
+  const { X509Certificate } = builtin("node:crypto");
   const list: X509Certificate[] = [];
   for (const { pem } of blocks) {
     try {
@@ -60,6 +62,7 @@ export function readPrivateKey(text: string): Result<PrivateKey> {
       wanted: "contains an encrypted key: export it without a passphrase",
     };
   }
+  const { createPrivateKey } = builtin("node:crypto");
   try {
     return {
       value: { pem: joined([block]), key: createPrivateKey(block.pem) },

@@ -32,8 +32,16 @@ export function nearMiss(written: string): SettingName | undefined {
   return SETTING_NAMES.find((name) =>
     // Shorter names are one letter away from others' names: `POST`, `HOSTS`.
     name.length >= 6 &&
-    (editDistance(written, name) === 1 || singular(written) === singular(name))
+    (isOneEdit(written, name) || singular(written) === singular(name))
   );
+}
+
+/**
+ * Whether two different words are one edit apart. Each start compares every
+ * variable with every setting: the lengths exclude nearly all pairs.
+ */
+function isOneEdit(a: string, b: string): boolean {
+  return Math.abs(a.length - b.length) <= 1 && editDistance(a, b) === 1;
 }
 
 /** Letters to add, drop, change or swap to turn one word into another. */

@@ -157,7 +157,7 @@ export class Core {
       judges: this.judges,
       callbacks,
       stopped: () => {
-        this.#inFlight.rest();
+        this.#inFlight.stopIfIdle();
         transport.close();
         this.#metrics?.stop();
         this.#probes?.stop();
@@ -290,6 +290,7 @@ function transportOf(
     backends: () => pool.backends.filter((b) => b.answer === undefined).length,
     connectTimeoutMs: checked.connectTimeoutMs,
     clock: callbacks.clock,
+    secure: pool.backends.some(({ origin }) => origin.startsWith("https:")),
   });
   transport.warm?.();
   pool.subscribe(({ type, backend }) => {

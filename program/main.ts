@@ -7,7 +7,6 @@
 import type { ReplaceCounts } from "../balancer.ts";
 import { messageOf } from "../base/text.ts";
 import { readSettings, type UsableConfig } from "../config/config.ts";
-import { helpText } from "../config/help.ts";
 import { checkedOption } from "../config/option.ts";
 import type { BackendOptions } from "../config/options.ts";
 import { listenersOf, readBackends } from "../config/read_backends.ts";
@@ -18,10 +17,10 @@ import {
   env,
   envNames,
   exit,
-  liftBunLimit,
   mayRead,
   onDeno,
   onSignal,
+  printError,
   readText,
   showsColours,
   suppressSignalWarning,
@@ -32,18 +31,10 @@ import {
 import { tlsFault } from "../runtime/tls.ts";
 import { workersFault } from "../runtime/sharing.ts";
 import { type CertificateFiles, watchCertificate } from "./certificates.ts";
-import { check } from "./check.ts";
-import { painted, unpainted } from "./colours.ts";
 import { coreOf, createProxy, type ReverseProxy } from "./create.ts";
 import { entryOf, resolveFault } from "./entries.ts";
-import { withAdvice } from "./listen_advice.ts";
 import { type ProxyServer, serve } from "./serve.ts";
 import { VERSION } from "./version.ts";
-
-/** Writes a line to standard error. */
-export function printError(line: string): void {
-  writeLine("err", `sluice: ${line}`);
-}
 
 /** Applies a new text of `BACKENDS_FILE`, or logs why it cannot. */
 async function reload(
@@ -98,13 +89,7 @@ async function usableConfig(): Promise<
   });
   if (config.kind === "faults") return refuse(config.faults);
   if (!("proxy" in config)) {
-    const help = config.kind === "help";
-    const paint = showsColours() ? painted : unpainted;
-    const bold = (text: string) => paint(text, "bold");
-    writeText(
-      "out",
-      help ? helpText(VERSION, bold) : `sluice ${VERSION}\n`,
-    );
+    writeText("out", await askedText(config.kind));
     return exit(0);
   }
   const { proxy, serve, backendsFile } = config;
@@ -117,6 +102,7 @@ async function usableConfig(): Promise<
     return refuse(unresolved.map((fault) => `${list}: ${fault}`));
   }
   if (config.kind === "check") {
+    const { check } = await import("./check.ts");
     return exit(await check(config, texts));
   }
   const workers = workersFault(
@@ -125,6 +111,15 @@ async function usableConfig(): Promise<
   );
   if (workers !== undefined) return refuse([`WORKERS: ${workers}`]);
   return { config, texts };
+}
+
+/** What `--help` and `--version` print. */
+async function askedText(kind: "help" | "version"): Promise<string> {
+  if (kind === "version") return `sluice ${VERSION}\n`;
+  const { helpText } = await import("../config/help.ts");
+  const { painted, unpainted } = await import("./colours.ts");
+  const paint = showsColours() ? painted : unpainted;
+  return helpText(VERSION, (heading) => paint(heading, "bold"));
 }
 
 /** Ends the program because of invalid settings. */
@@ -151,7 +146,6 @@ function hangUp(
 /** The program: reads settings, starts a server, handles signals. */
 export async function main(): Promise<void> {
   const { config, texts } = await usableConfig();
-  liftBunLimit(printError);
   surviveRejections(printError);
   suppressSignalWarning();
   for (const warning of config.warnings) printError(warning);
@@ -187,6 +181,7 @@ export async function main(): Promise<void> {
   } catch (error) {
     const { HOST, PORT } = config.values;
     const reason = messageOf(error);
+    const { withAdvice } = await import("./listen_advice.ts");
     printError(`cannot listen on ${HOST}:${PORT}: ${withAdvice(reason)}`);
     exit(1);
   }

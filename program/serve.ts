@@ -121,7 +121,9 @@ export function serve(
     url: `${tls === undefined ? "http" : "https"}://${at(front.port)}`,
     adminUrl: others.admin?.url,
     redirectUrl: others.redirect && `http://${at(others.redirect.port)}`,
-    ready: front.ready,
+    ready: others.admin === undefined
+      ? front.ready
+      : both(front.ready, others.admin.ready),
     setCertificate: async (given) => {
       if (tls === undefined) throw new Error("there is no TLS");
       const pair = readPair(given, { cert: "cert", key: "key" }, tlsFault);
@@ -133,6 +135,13 @@ export function serve(
     finished,
     [Symbol.asyncDispose]: stop,
   };
+}
+
+/** Waits for both. A rejection that nothing awaits must not end the process. */
+function both(first: Promise<void>, second: Promise<void>): Promise<void> {
+  const ready = Promise.all([first, second]).then(() => {});
+  ready.catch(() => {});
+  return ready;
 }
 
 /** The checked port of the redirecting listener, if any. */

@@ -4,7 +4,8 @@
  * @module
  */
 
-import { exit } from "../runtime/process.ts";
+import { COMMANDS } from "../config/commands.ts";
+import { args, exit, liftBunLimit, printError } from "../runtime/process.ts";
 import { isWorker } from "../runtime/sharing.ts";
 
 /** Runs the program, or a worker of it. */
@@ -13,7 +14,12 @@ export async function start(): Promise<void> {
     const { work } = await import("./worker.ts");
     return work();
   }
-  const { main, printError } = await import("./main.ts");
+  // Before the other modules, which would be loaded twice. A command that only
+  // prints needs no limits.
+  if (!args().some((arg) => Object.hasOwn(COMMANDS, arg))) {
+    liftBunLimit(printError);
+  }
+  const { main } = await import("./main.ts");
   // An error here must end the program: otherwise it would be handled like one
   // request's error, and the program would go on without listening.
   await main().catch((error) => {

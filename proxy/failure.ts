@@ -98,7 +98,7 @@ export function failureOf(
       return SLOW_BACKEND;
   }
   if (x.clientBody?.broken === true) return LEFT;
-  if (server.left?.(x.request) === true) return LEFT;
+  if (server.clientGone?.(x.request) === true) return LEFT;
   if (x.backend?.answer !== undefined) return THREW;
   if (error instanceof HandshakeFailed) return error.failure;
   return transport.classify(error);

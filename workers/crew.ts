@@ -13,7 +13,7 @@ import type { Backend, Pool, SharedCounts } from "../balancer.ts";
 import type { TlsOptions } from "../config/options.ts";
 import { atRest, type Snapshot, sum } from "../observe/metrics.ts";
 import type { Clock, TimerHandle } from "../base/clock.ts";
-import type { Worker } from "../runtime/line.ts";
+import type { Worker } from "../runtime/channel.ts";
 import type { Stage } from "../runtime/serve.ts";
 import { Certifying } from "./certifying.ts";
 import type {

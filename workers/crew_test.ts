@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { type Backend, Pool } from "../balancer.ts";
 import { Metrics, type Snapshot } from "../observe/metrics.ts";
-import type { Worker } from "../runtime/line.ts";
+import type { Worker } from "../runtime/channel.ts";
 import { FakeClock } from "../testing/clock.ts";
 import { Crew } from "./crew.ts";
 import type { FromWorker, RemoteOutcome, ToWorker } from "./messages.ts";

@@ -5,13 +5,15 @@
  * @module
  */
 
-import { setImmediate } from "node:timers";
 import type { Chunk } from "../../proxy/body.ts";
 import type { Fields } from "../../proxy/fields.ts";
 import type { Server } from "../../proxy/server.ts";
 import type { Acceptance, ClientEvents } from "../../proxy/socket.ts";
 import { lingering } from "./linger.ts";
 import { acceptBun } from "./websocket.ts";
+
+/** A global of Bun, and none of the Web. */
+declare const setImmediate: (callback: () => void) => unknown;
 
 /** What is used of Bun's server, the second argument of a handler. */
 export interface BunServerLike {
@@ -50,7 +52,7 @@ export class BunServer implements Server {
       undefined;
   }
 
-  left(request: Request): boolean {
+  clientGone(request: Request): boolean {
     // An upload that the client cut makes `fetch` fail like a lost backend.
     return request.signal.aborted;
   }
@@ -88,7 +90,7 @@ export class BunServer implements Server {
     return new Response(given, { status, headers: fields });
   }
 
-  parting(
+  closingResponse(
     request: Request,
     connection: unknown,
     response: Response,
@@ -103,7 +105,7 @@ export class BunServer implements Server {
     (connection as Partial<BunServerLike> | undefined)?.timeout?.(request, 1);
   }
 
-  unhurried(request: Request, connection: unknown): void {
+  keepOpen(request: Request, connection: unknown): void {
     (connection as Partial<BunServerLike> | undefined)?.timeout?.(request, 0);
   }
 
