@@ -116,7 +116,7 @@ Deno.test("parseBackends() takes a pool of backups only", () => {
   assert.deepEqual(parseBackends("http://a backup,http://b backup").faults, []);
 });
 
-Deno.test("parseBackends() shows no password, however it is mistaken", () => {
+Deno.test("parseBackends() shows no password, however an entry is malformed", () => {
   const lists = [
     "http://user:hunter2@a",
     "http://user:hunter2@a?b weight=x",
@@ -139,7 +139,7 @@ Deno.test("parseBackends() shows no password, however it is mistaken", () => {
 
 // `http://127.0.0.1:abc` was shown as `http://127.0.0.1:***`, which hides the one
 // thing that is wrong.
-Deno.test("parseBackends() hides nothing but what stands before an @", () => {
+Deno.test("parseBackends() hides nothing but the text before an @", () => {
   const entries = [
     "http://127.0.0.1:abc",
     "127.0.0.1:abc",

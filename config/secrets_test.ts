@@ -51,7 +51,7 @@ Deno.test("readSettings() takes a token that begins like a flag", () => {
   assert.equal(serve.admin && serve.admin.token, token);
 });
 
-Deno.test("readSettings() shows the settings in effect without what is secret", () => {
+Deno.test("readSettings() shows the settings in effect without secrets", () => {
   const { values } = usable({
     BACKENDS: A,
     ADMIN_TOKEN: "0123456789abcdef",
@@ -64,7 +64,7 @@ Deno.test("readSettings() shows the settings in effect without what is secret", 
 });
 
 // The first lines of any file were printed that the variable was pointed at.
-Deno.test("readSettings() repeats of a wrong BACKENDS_FILE only what looks like a backend", () => {
+Deno.test("readSettings() quotes only lines of BACKENDS_FILE that look like a backend", () => {
   const cases: [text: string, shown: RegExp | undefined][] = [
     ["root:x:0:0:root:/root:/bin/hunter2\n", undefined],
     ["ADMIN_TOKEN=hunter2\nKEY: hunter2\n", undefined],
@@ -102,7 +102,7 @@ Deno.test("readSettings() repeats of a wrong BACKENDS_FILE only what looks like 
 
 // Secrets of containers are often put into the variable itself. The key was shown
 // twice then: as the value, and in the system's message on the path.
-Deno.test("readSettings() does not show PEM that stands where its path belongs", () => {
+Deno.test("readSettings() does not show PEM given in place of a path", () => {
   for (const text of [KEY, KEY.replaceAll("\n", "\\n"), KEY_SEC1, ` ${CERT}`]) {
     for (const name of ["TLS_KEY", "BACKEND_CA", "BACKENDS_FILE"]) {
       const env = { TLS_CERT: "/cert", [name]: text };

@@ -77,7 +77,7 @@ Deno.test("readSettings() refuses certificates and keys that cannot be used", ()
   assert.deepEqual(more, []);
 });
 
-Deno.test("readSettings() hands certificates and keys on without what stands around them", () => {
+Deno.test("readSettings() passes on certificates and keys without surrounding text", () => {
   const { serve, proxy } = usable(
     {
       BACKENDS: A,

@@ -182,7 +182,7 @@ function writeConnections(page: Page, rows: readonly Row[]): void {
   page.head(
     "sluice_backend_connections",
     "gauge",
-    "Connections to a backend: busy with a request, or idle",
+    "Connections to a backend that Sluice opened itself: busy with a request, or idle",
   );
   for (const { labels, counts } of known) {
     const { busy, idle } = counts!.connections!;

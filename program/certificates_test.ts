@@ -36,7 +36,7 @@ function files() {
   };
 }
 
-Deno.test("CertificateFiles shows a new pair and says for whom and until when", async () => {
+Deno.test("CertificateFiles uses a new pair and logs its names and expiry", async () => {
   const { clock, texts, shown, log, watcher } = files();
   Object.assign(texts, { cert: CERT, key: KEY });
   await clock.advance(1_500);
@@ -92,7 +92,7 @@ Deno.test("CertificateFiles says why a pair cannot be shown, and tries it again 
   watcher.stop();
 });
 
-Deno.test("expiryRemarks() has nothing to say of certificates that last", () => {
+Deno.test("expiryRemarks() is empty for certificates that are valid for long", () => {
   const texts = new Map([["/cert", CERT]]);
   const remarks = (now: string) =>
     expiryRemarks({ TLS_CERT: "/cert" }, texts, Date.parse(now));

@@ -1,6 +1,7 @@
 /**
  * `--check` as text: the response of each backend, hints, and the permissions
  * that suffice. Pure functions; the requests are sent elsewhere.
+ *
  * @module
  */
 

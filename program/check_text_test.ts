@@ -36,7 +36,7 @@ function result(
   };
 }
 
-Deno.test("isWell() judges as probes do, and takes any answer where there are none", () => {
+Deno.test("isWell() judges as probes do, and accepts any response without probes", () => {
   assert.equal(isWell(result(200), rules), true);
   assert.equal(isWell(result(500), rules), false);
   assert.equal(isWell(result(404), rules), false);
@@ -57,7 +57,7 @@ Deno.test("isWell() judges as probes do, and takes any answer where there are no
   assert.equal(isWell(result(undefined), { ...rules, probes: false }), false);
 });
 
-Deno.test("hintsFor() says what is odd, and nothing of what is not", () => {
+Deno.test("hintsFor() has a hint for each problem, and no other", () => {
   const cases: [CheckResult, RegExp | undefined][] = [
     [result(200), undefined],
     [result(undefined), /check that it runs/],
@@ -86,7 +86,7 @@ Deno.test("hintsFor() says what is odd, and nothing of what is not", () => {
   }
 });
 
-Deno.test("hintsFor() tells certificates apart that are not accepted", () => {
+Deno.test("hintsFor() distinguishes problems of certificates", () => {
   const cases: [error: string, hint: RegExp][] = [
     ["its certificate is a CA certificate (CA:TRUE)", /CA:FALSE/],
     ["its certificate is from an unknown authority", /BACKEND_CA/],
@@ -160,7 +160,7 @@ Deno.test("permissionFlags() names each host, variable and file once, and nothin
 
 // Deno wants more for a socket than its file: the line that was printed had every
 // request answered with 503.
-Deno.test("permissionFlags() names no hosts where others are needed than can be named", () => {
+Deno.test("permissionFlags() names no hosts if some are not known in advance", () => {
   const socket = new Backend({ url: "unix:/run/app.sock" });
   for (const byFetch of [false, true]) {
     assert.deepEqual(
@@ -177,7 +177,7 @@ Deno.test("permissionFlags() names no hosts where others are needed than can be 
   assert.equal(permissionFlags({ ...NEEDS, anywhere: true })[1], "--allow-net");
 });
 
-Deno.test("permissionText() is a line for a shell, and says what it keeps from working", () => {
+Deno.test("permissionText() is a line for a shell, with its limitation", () => {
   const files = ["/a b/c,d.pem", "/it's"];
   const text = permissionText({ ...NEEDS, files, sharesTls: true });
   const [, , command, , more] = text.split("\n");

@@ -12,7 +12,7 @@ for (
     ["never ends", never] as [string, () => never],
   ]
 ) {
-  Deno.test(`key() that ${how} leaves its request to round robin`, async () => {
+  Deno.test(`key() that ${how} falls back to round robin`, async () => {
     const used = proxyOf({
       backends: [A, B],
       policy: "uri_hash",
@@ -25,7 +25,7 @@ for (
     await used.proxy.stop();
   });
 
-  Deno.test(`policy() that ${how} leaves the pick to round robin`, async () => {
+  Deno.test(`policy() that ${how} falls back to round robin`, async () => {
     const used = proxyOf({
       backends: [A, B],
       policy: fail as unknown as Policy,
@@ -38,7 +38,7 @@ for (
   });
 }
 
-Deno.test("key() is hashed in place of the policy's own, and told of the request", async () => {
+Deno.test("key() replaces the policy's own key, and gets the request", async () => {
   const keys: (string | undefined)[] = [];
   const used = proxyOf({
     backends: [A, B, "http://10.0.0.3:3000"],
@@ -110,7 +110,7 @@ Deno.test("policy() cannot pick what is not accepted, or not of the pool", async
   }
 });
 
-Deno.test("health.check() takes the place of the probe, and its text is the reason", async () => {
+Deno.test("health.check() replaces the probe, and its text is the reason", async () => {
   let well: boolean | string = true;
   const used = proxyOf({
     backends: [A, () => new Response()],
@@ -172,7 +172,7 @@ for (
   });
 }
 
-Deno.test("health.headers and health.method are what probes say", async () => {
+Deno.test("health.headers and health.method are sent by probes", async () => {
   const probes: [string | undefined, string | null, string | null][] = [];
   const { proxy } = proxyOf({
     health: {

@@ -10,7 +10,7 @@ Deno.test("declaredLength() is the length, or NaN without one", () => {
 });
 
 // A length shorter than its chunks cut an answer on Deno, which looked whole.
-Deno.test("declaredLength() does not believe a length beside chunks", () => {
+Deno.test("declaredLength() ignores a length next to chunked", () => {
   for (const length of [null, "0", "3", "300000"]) {
     assert.equal(declaredLength("chunked", length), NaN);
     assert.equal(declaredLength("Chunked", length), NaN);

@@ -104,7 +104,18 @@ export function giveUp(
   }
   const status = failure.status ??
     (failure.fault === "proxy" ? 503 : STATUS[failure.type]);
-  return answerWith(x, status, failure.type, c, { reason });
+  return answerWith(x, status, failure.type, c, {
+    reason,
+    last: isStarved(failure),
+  });
+}
+
+/**
+ * Whether there was no descriptor to connect with. Idle connections of clients
+ * hold them then, so this client's is one to close.
+ */
+function isStarved({ fault, type }: Failure): boolean {
+  return fault === "proxy" && type === "proxy_internal_error";
 }
 
 /** Ends an exchange with a response of our own, or of the hook. */
@@ -113,17 +124,20 @@ export function answerWith(
   status: number,
   type: ErrorType,
   c: Context,
-  { sentence, reason = sentence ?? sentenceOf(status) }: {
+  { sentence, reason = sentence ?? sentenceOf(status), last = false }: {
     /** Text for the client; by default the usual one of the status. */
     sentence?: string | undefined;
     /** Reason for the hook. */
     reason?: string | undefined;
+    /** Whether this is the last response on the client's connection. */
+    last?: boolean | undefined;
   } = {},
 ): Response | Promise<Response> {
   x.status = status;
   x.answered = true;
   abandonUpload(x, status);
   const fields = fieldsOf(status, x.requestId, c);
+  if (last) fields["connection"] = "close";
   if (x.explained) fields["server-timing"] = explanation(x, c);
   const response = answer(status, type, {
     sentence,

@@ -6,6 +6,7 @@
  * The first process does not listen for clients. So it is never too busy to
  * probe, to answer the operator or to notice a death, and no request waits for
  * that work. A request passed to it in code is answered, and counts as well.
+ *
  * @module
  */
 
