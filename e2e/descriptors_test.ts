@@ -112,7 +112,7 @@ forBoth(
     {
       await using _holders = await Holders.of(proxy, 40);
       await proxy.waitForLine(
-        /probes cannot be made \(this process is out/,
+        /cannot probe \(this process is out/,
         LONG,
       );
       // Ten intervals, of which three failures were enough.
