@@ -1,9 +1,10 @@
 /**
- * A maintenance page: a function as a backup, which answers while no other
- * backend is available, and the program's own `serve` in front.
+ * A maintenance page: a function as a backup backend, which responds while no
+ * other backend is available, behind the program's own `serve`.
  *
  * ```sh
- * BACKENDS=http://127.0.0.1:3000 deno run --allow-net --allow-env examples/maintenance.ts
+ * BACKENDS=http://127.0.0.1:3000 deno run --allow-net --allow-env
+ * examples/maintenance.ts
  * BACKENDS=http://127.0.0.1:3000 bun run examples/maintenance.ts
  * ```
  *
