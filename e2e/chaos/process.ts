@@ -11,7 +11,7 @@ const PROGRAM = decodeURIComponent(
   new URL("backend.ts", import.meta.url).pathname,
 );
 
-/** A backend in a process of its own. */
+/** A backend in its own process. */
 export class BackendProcess implements AsyncDisposable {
   readonly label = "backend process";
   #child: Deno.ChildProcess | undefined;
@@ -22,7 +22,7 @@ export class BackendProcess implements AsyncDisposable {
     readonly manner: string,
   ) {}
 
-  /** Starts one on a free port; what it gets is kept in `folder`. */
+  /** Starts one on a free port; its requests are recorded in `folder`. */
   static async start(folder: string, manner = ""): Promise<BackendProcess> {
     const port = await deadPort();
     const backend = new BackendProcess(port, `${folder}/${port}`, manner);
@@ -69,7 +69,7 @@ export class BackendProcess implements AsyncDisposable {
     await child.status;
   }
 
-  /** Lets its probe fail, or pass again. */
+  /** Makes its probe fail, or pass again. */
   async drain(draining: boolean): Promise<void> {
     const mark = `${this.path}.draining`;
     if (draining) await Deno.writeTextFile(mark, "");
@@ -100,7 +100,7 @@ export class Backends implements AsyncDisposable {
     readonly all: readonly BackendProcess[],
   ) {}
 
-  /** Starts so many; the first one is told how to behave. */
+  /** Starts so many; the options are for the first one. */
   static async start(count: number, manner?: string): Promise<Backends> {
     const folder = await Deno.makeTempDir();
     const all = await Promise.all(
