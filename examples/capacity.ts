@@ -3,10 +3,8 @@
  * (`X-Capacity`), and gets requests in proportion.
  *
  * ```sh
- * BACKENDS=http://127.0.0.1:3000,http://127.0.0.1:3001 deno run --allow-net
- * --allow-env examples/capacity.ts
- * BACKENDS=http://127.0.0.1:3000,http://127.0.0.1:3001 bun run
- * examples/capacity.ts
+ * BACKENDS=http://127.0.0.1:3000,http://127.0.0.1:3001 deno run --allow-net --allow-env examples/capacity.ts
+ * BACKENDS=http://127.0.0.1:3000,http://127.0.0.1:3001 bun run examples/capacity.ts
  * ```
  */
 import process from "node:process";

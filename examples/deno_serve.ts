@@ -3,8 +3,7 @@
  * its flags, or Bun, which serves a default export.
  *
  * ```sh
- * BACKENDS=http://127.0.0.1:3000 deno serve --allow-net --allow-env
- * examples/deno_serve.ts
+ * BACKENDS=http://127.0.0.1:3000 deno serve --allow-net --allow-env examples/deno_serve.ts
  * BACKENDS=http://127.0.0.1:3000 bun run examples/deno_serve.ts
  * ```
  *

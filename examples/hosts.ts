@@ -3,10 +3,8 @@
  * other.
  *
  * ```sh
- * API=http://127.0.0.1:3000 SITE=http://127.0.0.1:3001 deno run --allow-net
- * --allow-env examples/hosts.ts
- * API=http://127.0.0.1:3000 SITE=http://127.0.0.1:3001 bun run
- * examples/hosts.ts
+ * API=http://127.0.0.1:3000 SITE=http://127.0.0.1:3001 deno run --allow-net --allow-env examples/hosts.ts
+ * API=http://127.0.0.1:3000 SITE=http://127.0.0.1:3001 bun run examples/hosts.ts
  * ```
  */
 import process from "node:process";

@@ -3,8 +3,7 @@
  * backend. Drains on SIGTERM, and has an admin port.
  *
  * ```sh
- * BACKENDS=http://127.0.0.1:3000 LOGIN=me:secret deno run --allow-net
- * --allow-env examples/login.ts
+ * BACKENDS=http://127.0.0.1:3000 LOGIN=me:secret deno run --allow-net --allow-env examples/login.ts
  * BACKENDS=http://127.0.0.1:3000 LOGIN=me:secret bun run examples/login.ts
  * ```
  */

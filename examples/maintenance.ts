@@ -3,8 +3,7 @@
  * other backend is available, behind the program's own `serve`.
  *
  * ```sh
- * BACKENDS=http://127.0.0.1:3000 deno run --allow-net --allow-env
- * examples/maintenance.ts
+ * BACKENDS=http://127.0.0.1:3000 deno run --allow-net --allow-env examples/maintenance.ts
  * BACKENDS=http://127.0.0.1:3000 bun run examples/maintenance.ts
  * ```
  *

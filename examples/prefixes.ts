@@ -3,10 +3,8 @@
  * and with a field added; everything else goes to the other.
  *
  * ```sh
- * API=http://127.0.0.1:3000 SITE=http://127.0.0.1:3001 deno run --allow-net
- * --allow-env examples/prefixes.ts
- * API=http://127.0.0.1:3000 SITE=http://127.0.0.1:3001 bun run
- * examples/prefixes.ts
+ * API=http://127.0.0.1:3000 SITE=http://127.0.0.1:3001 deno run --allow-net --allow-env examples/prefixes.ts
+ * API=http://127.0.0.1:3000 SITE=http://127.0.0.1:3001 bun run examples/prefixes.ts
  * ```
  */
 import process from "node:process";

@@ -1,6 +1,6 @@
 /**
  * Two pools inside a router: one for the API, one for the site, and some
- * answers from this process. Any router will do that hands on `Request`s.
+ * responses of this process. Works with any router that passes `Request`s.
  *
  * ```sh
  * API=http://127.0.0.1:3000 SITE=http://127.0.0.1:3001 deno serve --allow-net --allow-env examples/router.ts

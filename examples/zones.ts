@@ -4,10 +4,8 @@
  * is available.
  *
  * ```sh
- * NEAR=http://127.0.0.1:3000 FAR=http://127.0.0.1:3001 deno run --allow-net
- * --allow-env examples/zones.ts
- * NEAR=http://127.0.0.1:3000 FAR=http://127.0.0.1:3001 bun run
- * examples/zones.ts
+ * NEAR=http://127.0.0.1:3000 FAR=http://127.0.0.1:3001 deno run --allow-net --allow-env examples/zones.ts
+ * NEAR=http://127.0.0.1:3000 FAR=http://127.0.0.1:3001 bun run examples/zones.ts
  * ```
  */
 import process from "node:process";
