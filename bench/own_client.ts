@@ -23,6 +23,7 @@ const client = new Client({
   wholeUpTo: (Bun ? 256 : 64) * 1024,
   // Bun reads the rest of a request by itself.
   lingers: !Bun,
+  lags: !Bun,
 });
 const pools = urls.map((url) => {
   const destination = destinationOf(new Backend({ url }));
