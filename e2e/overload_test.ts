@@ -47,6 +47,30 @@ const FEW = 0.05;
 
 const BOUND = { timeoutMs: 120_000 };
 
+// Each counted as one that waits for a backend: the 101st was refused, while no
+// backend had anything to do.
+forBoth(
+  "MAX_IN_FLIGHT=auto counts no request that is in an onRequest hook",
+  { timeoutMs: 60_000 },
+  async (runtime) => {
+    await using backend = await rawBackend();
+    await using proxy = await startProxy(runtime, {
+      entry: "e2e/overload/hook.ts",
+      env: { BACKENDS: backend.url },
+    });
+    const get = requestText("GET", "/");
+    const answers = await Promise.all(
+      Array.from(
+        { length: 300 },
+        () => rawRequest(proxy.port, get, { timeoutMs: 50_000 }),
+      ),
+    );
+    const statuses = new Set(answers.map(({ status }) => status));
+    assert.deepEqual([...statuses], [200]);
+    assert.equal(backend.requests.length, 300);
+  },
+);
+
 forBoth(
   "MAX_IN_FLIGHT=auto refuses little at 70 % load, keeps most of the goodput at 200 %, and is as before 5 s later",
   BOUND,
