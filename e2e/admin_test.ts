@@ -227,7 +227,7 @@ forBoth("the admin API changes nothing without the token", async (runtime) => {
 });
 
 forBoth(
-  "the admin port answers no name that may have been made to point at it",
+  "the admin port refuses host names, against DNS rebinding",
   async (runtime) => {
     await using backend = await rawBackend();
     await using proxy = await startProxy(runtime, {
@@ -300,7 +300,7 @@ forBoth(
 );
 
 forBoth(
-  "/events tells each change once, also to who was away for a moment",
+  "/events sends each change once, also after a reconnect",
   async (runtime) => {
     await using backend = await rawBackend();
     await using other = await rawBackend();
@@ -365,7 +365,7 @@ forBoth(
 );
 
 forBoth(
-  "an event stream that nobody reads holds up nothing",
+  "an event stream that is not read delays nothing",
   async (runtime) => {
     await using backend = await rawBackend();
     await using proxy = await startProxy(runtime, {
