@@ -41,6 +41,8 @@ interface BunGlobals {
 export class BunServer implements Server {
   // A complete body is sent with its length; a stream would lose it.
   readonly wholeUpTo = 256 * 1024;
+  // It refuses all other control characters by itself.
+  readonly admitsDelete = true;
 
   peerOf(request: Request, connection: unknown): string | null | undefined {
     const server = connection as Partial<BunServerLike>;
