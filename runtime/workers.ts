@@ -13,7 +13,7 @@ import type { ChildProcess } from "node:child_process";
 import { builtin } from "../base/builtin.ts";
 import type { Line, Worker } from "./line.ts";
 import { BUN_AT_START } from "./process.ts";
-import { ENTRY, MARK } from "./sharing.ts";
+import { entryUrl, MARK } from "./sharing.ts";
 
 const onBun = "Bun" in globalThis;
 
@@ -68,7 +68,7 @@ function startThread<In, Out>(): Worker<In, Out> {
       options: { type: "module"; name: string },
     ) => Port;
   };
-  const thread = new Worker(ENTRY, { type: "module", name: MARK });
+  const thread = new Worker(entryUrl(), { type: "module", name: MARK });
   const { worker, end } = held<In, Out>(
     (message) => thread.postMessage(message),
     () => {
@@ -100,9 +100,10 @@ function startProcess<In, Out>(): Worker<In, Out> {
   const process = builtin("node:process");
   const { spawn } = builtin("node:child_process");
   // A program that was compiled into one file is in that file.
-  const script = ENTRY.pathname.includes("/$bunfs/")
+  const { pathname } = entryUrl();
+  const script = pathname.includes("/$bunfs/")
     ? []
-    : [decodeURIComponent(ENTRY.pathname)];
+    : [decodeURIComponent(pathname)];
   const child: ChildProcess = spawn(
     process.execPath,
     [...process.execArgv, ...script],
