@@ -116,11 +116,7 @@ export class Core {
   ) {
     const health = checkedHealth(options);
     this.#pseudonym = pseudonymOf(checked, worker);
-    const rules = rulesOf(
-      options,
-      // No random numbers are to be had there before a request.
-      callbacks.due === undefined ? this.pseudonym : this.#pseudonym,
-    );
+    const rules = rulesOf(options, this.#pseudonym);
     const { clock, random } = callbacks;
     const hooks = hooksOf(options, checked.policy, callbacks.log);
     const policy = typeof options.policy === "function"
@@ -135,11 +131,8 @@ export class Core {
       probed: (backend, passed, report) =>
         this.#probes?.add(backend, passed, report),
     });
-    this.#inFlight = new InFlight(
-      clock,
-      worker?.all,
-      callbacks.due !== undefined,
-    );
+    const apart = callbacks.due !== undefined;
+    this.#inFlight = new InFlight(clock, worker?.all, apart);
     this.#budget = new RetryBudget(checked.retryBudget, worker?.of);
     this.websocket = bunWebSocket(checked.maxMessageBytes);
     this.admission = admissionOf(checked, {
@@ -313,7 +306,10 @@ function transportOf(
   return transport;
 }
 
-/** The name in `Via`, if any. */
+/**
+ * The name in `Via`, if any. Drawn at its first use: some platforms have no random
+ * numbers before the first request.
+ */
 function pseudonymOf(
   { via }: Checked,
   worker: AsWorker | undefined,
@@ -330,7 +326,7 @@ function pseudonymOf(
 /** The rules for rewriting requests; throws if an address list is invalid. */
 function rulesOf(
   { trustedProxies }: ProxyOptions,
-  pseudonym: string | (() => string) | undefined,
+  pseudonym: (() => string) | undefined,
 ): RequestRules {
   return new RequestRules({
     trusts: matcherOf(trustedProxies),
