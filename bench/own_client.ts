@@ -23,6 +23,7 @@ const client = new Client({
   wholeUpTo: (Bun ? 256 : 64) * 1024,
   // Bun reads on by itself what is left of a request.
   lingers: !Bun,
+  lags: !Bun,
 });
 const pools = urls.map((url) => {
   const destination = destinationOf(new Backend({ url }));

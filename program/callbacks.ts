@@ -49,7 +49,8 @@ export function callbacksOf(options: ProxyOptions): Callbacks {
     : guarded(options.log, () => {});
   const lines = outputTo(
     "out",
-    () => log("lines of the access log are lost: standard output is not read"),
+    () =>
+      log("access log lines are dropped: standard output is not being read"),
   );
   const clock = options.clock === undefined
     ? systemClock

@@ -157,7 +157,7 @@ export class Core {
       judges: this.judges,
       callbacks,
       stopped: () => {
-        this.#inFlight.rest();
+        this.#inFlight.stopIfIdle();
         transport.close();
         this.#metrics?.stop();
         this.#probes?.stop();

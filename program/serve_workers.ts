@@ -147,15 +147,15 @@ async function makeCrew(
   size: number,
   common: Common,
 ): Promise<CrewMemory> {
-  const [{ Crew }, { tableBytes }, { commonMemory, startWorker }] =
+  const [{ Crew }, { tableBytes }, { sharedMemory, startWorker }] =
     await Promise.all([
       import("../workers/crew.ts"),
       import("../workers/table.ts"),
       import("../runtime/workers.ts"),
     ]);
   const { pool, judges, callbacks } = core;
-  const memory = commonMemory(tableBytes(size));
-  const rates = core.checked.rateLimit && commonMemory(RATE_TABLE_BYTES);
+  const memory = sharedMemory(tableBytes(size));
+  const rates = core.checked.rateLimit && sharedMemory(RATE_TABLE_BYTES);
   if (rates !== undefined) seedRates(rates.buffer);
   const crew = new Crew({
     size,

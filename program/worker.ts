@@ -17,7 +17,7 @@ import {
   surviveRejections,
 } from "../runtime/process.ts";
 import type { Stage } from "../runtime/serve.ts";
-import { lineToFirst, mapped } from "../runtime/workers.ts";
+import { channelToFirst, mapped } from "../runtime/workers.ts";
 import type {
   Begin,
   FromWorker,
@@ -63,7 +63,7 @@ class Batch<T> {
 
 /** Answers requests until the first process says to stop. */
 export function work(): void {
-  const line = lineToFirst<ToWorker, FromWorker>();
+  const line = channelToFirst<ToWorker, FromWorker>();
   const log = (text: string) => line.post({ kind: "log", line: text });
   surviveRejections(log);
   suppressSignalWarning();

@@ -371,7 +371,7 @@ function startNativeBody(
     // On Bun, a stream of our own would be sent without its length.
     !x.upgrades && !c.exact && backend.maxConns === Infinity &&
     native !== undefined && length <= SMALL_BODY && length <= native.upTo &&
-    native.handsOver?.(answer) !== false &&
+    native.canPassThrough?.(answer) !== false &&
     c.sampling.skips(backend, x.attemptAt)
   ) return answer;
   const stream = answer.body as ReadableStream<Chunk> | null;

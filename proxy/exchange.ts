@@ -39,7 +39,7 @@ export interface Owner {
   /** The time limits. */
   readonly limits: Limits;
   /** The exchange has lasted longer than a tick. */
-  lasting(x: Exchange): void;
+  longRunning(x: Exchange): void;
   /** A relayed body has ended. */
   relayed(x: Exchange, how: Ending): void;
   /** The client reads nothing; its connection must be cut. */
@@ -173,9 +173,9 @@ export class Exchange extends Swept implements RelayOwner {
     // it would catch a quarter of all requests, most of which end soon.
     if (!this.#seen && now - this.startedAt >= TICK_MS) {
       this.#seen = true;
-      this.#owner.lasting(this);
+      this.#owner.longRunning(this);
     }
-    this.room?.look(this, now);
+    this.room?.dropIfStale(this, now);
     const overdue = this.#overdue(now);
     if (overdue !== undefined) this.end(overdue);
   }

@@ -22,7 +22,7 @@ export const UNFRAMED: Failure = {
   type: "http_protocol_error",
   sent: true,
   fault: "backend",
-  reason: "an answer whose end cannot be known",
+  reason: "an answer without a usable length",
 };
 /** The response body ended before its length. */
 export const TRUNCATED: Failure = {
@@ -98,7 +98,7 @@ export function failureOf(
       return SLOW_BACKEND;
   }
   if (x.clientBody?.broken === true) return LEFT;
-  if (server.left?.(x.request) === true) return LEFT;
+  if (server.clientGone?.(x.request) === true) return LEFT;
   if (x.backend?.answer !== undefined) return THREW;
   if (error instanceof HandshakeFailed) return error.failure;
   return transport.classify(error);

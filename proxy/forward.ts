@@ -31,7 +31,7 @@ import { leave } from "./settle.ts";
 import { Streams } from "./streams.ts";
 import type { Failure } from "./transport.ts";
 import { type Upload, uploadOf } from "./upload.ts";
-import { lasting } from "./lasting.ts";
+import { longRunning } from "./long_running.ts";
 
 /** Runs the steps for each request. */
 export class Forwarder implements Owner {
@@ -101,14 +101,14 @@ export class Forwarder implements Owner {
         const backend = pick(x.key, x.tried, c);
         if (backend === undefined) return giveUp(x, failure, c);
         x.backend = backend;
-        x.room?.given(x);
+        x.room?.assigned(x);
         if (x.target.climbs && backend.basePath !== "") {
           leave(x);
           const { status, type, sentence } = CLIMBING;
           return await answerWith(x, status, type, c, { sentence });
         }
         if (failure !== undefined) x.attemptAt = c.clock.now();
-        // 4. Rewrite, and 5. send. Waits for the header only.
+        // 4. Rewrite, and 5. send. WaitingRequest for the header only.
         const result = await attempt(x, backend, c);
         // 6. Judge, and 7. answer.
         if (result.kind === "opened") {
@@ -138,7 +138,7 @@ export class Forwarder implements Owner {
   }
 
   /**
-   * Waits for the part of an upload that must be read first; returns a failure.
+   * WaitingRequest for the part of an upload that must be read first; returns a failure.
    */
   async #receive(
     x: Exchange,
@@ -215,8 +215,8 @@ export class Forwarder implements Owner {
   }
 
   /** A request has lasted longer than a tick. */
-  lasting(x: Exchange): void {
-    lasting(x, this.context);
+  longRunning(x: Exchange): void {
+    longRunning(x, this.context);
   }
 
   /** A relayed body has ended. */

@@ -24,7 +24,7 @@ import {
 } from "./headers.ts";
 import { cookieOf } from "./keys.ts";
 import { cookieForClient, forBackend, locationForClient } from "./mapping.ts";
-import { carriedOf } from "./resume.ts";
+import { resumableOf } from "./resume.ts";
 import { traceOf } from "./trace.ts";
 
 /** Inputs of about so many characters, from nothing in particular. */
@@ -141,8 +141,8 @@ const READERS: Readonly<Record<string, (text: string) => unknown>> = {
       ...SIDES,
       added: undefined,
     }),
-  "carriedOf()": (text) =>
-    carriedOf("GET", withField("accept", `text/event-stream${text}`), stream),
+  "resumableOf()": (text) =>
+    resumableOf("GET", withField("accept", `text/event-stream${text}`), stream),
   "accessLine()": (text) => {
     for (const format of ["json", "combined"] as const) {
       accessLine(
@@ -223,11 +223,11 @@ Deno.test("fields() reads thousands of lines in linear time", () => {
   assertLinear("lines", (kilobytes) => rules.fields(lines(kilobytes), FACTS));
 });
 
-Deno.test("carriedOf() holds back an event in one-byte pieces in linear time", () => {
+Deno.test("resumableOf() holds back an event in one-byte pieces in linear time", () => {
   // Each piece was copied together with all before it: a megabyte cost minutes.
   const piece = new TextEncoder().encode("x");
   assertLinear("pieces", (kilobytes) => {
-    const carried = carriedOf("GET", EVENTS, stream)!;
+    const carried = resumableOf("GET", EVENTS, stream)!;
     const bytes = kilobytes * 4096;
     for (let i = 0; i < bytes; i++) carried.take(piece);
     assert.equal(carried.rest().byteLength, bytes);

@@ -1,6 +1,6 @@
 /**
- * The process around the program: arguments, environment, files, signals, output
- * and exit. On Deno by its own functions, since Node's cost 10 ms at the start.
+ * The program's process: arguments, environment, files, signals, output and
+ * exit. On Deno by its own API, since Node's modules cost 10 ms at start.
  *
  * @module
  */
@@ -15,7 +15,7 @@ export function args(): string[] {
     : [...deno.args];
 }
 
-/** What is used of Deno's global, for which no module of Node's is loaded. */
+/** The part of Deno's global that is used, in place of Node's modules. */
 interface DenoGlobal {
   permissions: {
     querySync(descriptor: { name: "env"; variable?: string }): {
@@ -28,9 +28,10 @@ interface DenoGlobal {
     toObject(): Record<string, string>;
   };
   exit(code: number): never;
+  noColor: boolean;
   addSignalListener(name: string, listener: () => void): void;
   readTextFileSync(path: string): string;
-  stdout: { writeSync(bytes: Uint8Array): number };
+  stdout: { writeSync(bytes: Uint8Array): number; isTerminal(): boolean };
   stderr: { writeSync(bytes: Uint8Array): number };
 }
 
@@ -39,7 +40,7 @@ const { Deno: deno } = globalThis as unknown as { Deno?: DenoGlobal };
 /** Whether this is Deno. */
 export const onDeno: boolean = deno !== undefined;
 
-/** Whether a variable (or, without one, all of them) may be read. */
+/** Whether a variable, or without one all variables, may be read. */
 export function mayRead(variable?: string): boolean {
   if (deno === undefined) return true;
   const name = variable === undefined ? {} : { variable };
@@ -47,20 +48,20 @@ export function mayRead(variable?: string): boolean {
     "granted";
 }
 
-/** An environment variable; without permission it is as if it were not set. */
+/** An environment variable; `undefined` without permission. */
 export function env(name: string): string | undefined {
-  // Asked first: reading without permission would throw, or ask a person.
+  // Check first: reading without permission would throw or prompt.
   if (deno === undefined) return builtin("node:process").env[name];
   return mayRead(name) ? deno.env.get(name) : undefined;
 }
 
-/** Names of all variables, if they may be listed. */
+/** The names of all variables, if they may be listed. */
 export function envNames(): string[] | undefined {
   if (deno === undefined) return Object.keys(builtin("node:process").env);
   return mayRead() ? Object.keys(deno.env.toObject()) : undefined;
 }
 
-/** A file as text. */
+/** Reads a file as text. */
 export function readText(path: string): string {
   return deno === undefined
     ? builtin("node:fs").readFileSync(path, "utf8")
@@ -68,19 +69,19 @@ export function readText(path: string): string {
 }
 
 /**
- * Writes a line to standard output or error. Control characters become `?`: what
- * a client or a backend has sent may stand in a line, and must not end it.
+ * Writes a line to standard output or error. Control characters become `?`: a
+ * line may contain data of a client or a backend, which must not end it.
  */
 export function writeLine(to: "out" | "err", line: string): void {
   writeText(to, `${plain(line)}\n`);
 }
 
-/** Writes a line of the program to standard error. */
+/** Writes a line to standard error. */
 export function printError(line: string): void {
   writeLine("err", `sluice: ${line}`);
 }
 
-/** Writes text as it is. */
+/** Writes text unchanged. */
 export function writeText(to: "out" | "err", text: string): void {
   try {
     if (deno === undefined) {
@@ -93,11 +94,22 @@ export function writeText(to: "out" | "err", text: string): void {
       }
     }
   } catch {
-    // Closed, or a full pipe that nobody reads: a proxy goes on without a log.
+    // Closed, or a full pipe without a reader: a proxy continues without a log.
   }
 }
 
-/** Calls `listener` for each signal of that name. */
+/**
+ * Whether standard output may have colours: it is a terminal, and `NO_COLOR` is
+ * not set (https://no-color.org).
+ */
+export function showsColours(): boolean {
+  // Deno tells whether the variable is set without a permission for it.
+  if (deno !== undefined) return deno.stdout.isTerminal() && !deno.noColor;
+  const { stdout, env } = builtin("node:process");
+  return stdout.isTTY === true && !env.NO_COLOR;
+}
+
+/** Calls `listener` on each signal of this name. */
 export function onSignal(
   name: "SIGTERM" | "SIGINT" | "SIGHUP",
   listener: () => void,
@@ -106,7 +118,7 @@ export function onSignal(
   else deno.addSignalListener(name, listener);
 }
 
-/** What this process is and uses. */
+/** Facts about this process. */
 export function processFacts(): {
   runtime: string;
   runtimeVersion: string;
@@ -127,22 +139,22 @@ export function processFacts(): {
   };
 }
 
-/** Resident memory; nothing is known of it without a free descriptor. */
+/** Resident memory; 0 without a free descriptor. */
 function residentBytes(): number {
   try {
     return builtin("node:process").memoryUsage.rss();
   } catch {
-    // Bun reads it in `/proc` and throws; Deno gives 0.
+    // Bun reads it from `/proc` and throws; Deno returns 0.
     return 0;
   }
 }
 
 /**
- * Keeps the process running until the result is called, though nothing else
- * does: no timer of ours, and not a listener while there is none.
+ * Keeps the process running until the result is called, for a time without a
+ * listener: our timers do not keep it running.
  */
 export function stayAlive(): () => void {
-  // The longest that a timer can be set to, 24 days.
+  // The longest possible timer, 24 days.
   const timer = setInterval(() => {}, 2 ** 31 - 1);
   return () => clearInterval(timer);
 }
@@ -155,12 +167,12 @@ export function exit(code: number): never {
 }
 
 /**
- * Keeps a rejection that nobody took from ending the process: both runtimes
- * would, and a proxy must outlive a fault in the answer to one request.
+ * Keeps an unhandled rejection from ending the process: an error in one
+ * response must not end a proxy.
  */
 export function surviveRejections(log: (line: string) => void): void {
   const survive = (reason: unknown) =>
-    log(`an error was not handled: ${String(reason)}`);
+    log(`unhandled error: ${String(reason)}`);
   if (deno === undefined) {
     builtin("node:process").on("unhandledRejection", survive);
   } else {
@@ -171,18 +183,18 @@ export function surviveRejections(log: (line: string) => void): void {
   }
 }
 
-/** The variable that says how many requests Bun's `fetch` makes at once. */
+/** The variable with the limit of concurrent requests of Bun's `fetch`. */
 export const BUN_LIMIT = "BUN_CONFIG_MAX_HTTP_REQUESTS";
-/** How many it makes while the variable is not set. */
+/** The limit if the variable is not set. */
 export const BUN_DEFAULT = 256;
 
 /**
- * What Bun has to find in its environment when it starts, as nothing else is
- * heeded: as many requests at once as `fetch` can be set to, and milliseconds
- * until its allocator gives freed memory back. By itself it does so after 10 ms, a
- * moment later that is wanted again, and each page is a fault in the kernel. Of
- * the five-liner's requests a second small GETs did 0.86 so, 0.92 with a second
- * and 0.97 when nothing was ever given back (turns of 1 s, which favour the last).
+ * Variables that Bun reads only when it starts: the maximum limit of concurrent
+ * requests, and the milliseconds until its allocator returns freed memory. The
+ * default is 10 ms, and memory that is needed again shortly after costs a page
+ * fault in the kernel. Small GETs reached 0.86 of the five-liner's requests per
+ * second with it, 0.92 with one second, and 0.97 when nothing was returned
+ * (turns of 1 s, which favour the last).
  */
 export const BUN_AT_START = {
   [BUN_LIMIT]: "65535",
@@ -190,11 +202,11 @@ export const BUN_AT_START = {
 };
 
 /**
- * On Bun, starts the program again with a limit of requests at once that does
- * not let one hung backend starve all others: the default is 256 in a process,
- * probes included, and only the environment at start can say otherwise. The
- * process stays the same one, by id and by its open files. What else only the
- * environment at start can say is said along with it.
+ * On Bun, restarts the program with a higher limit of concurrent requests, so
+ * that one hung backend cannot block all others: the default is 256 per
+ * process, probes included, and only the environment at start can change it.
+ * The process keeps its id and its open files. Other variables that only work
+ * at start are set too.
  */
 export function liftBunLimit(log: (line: string) => void): void {
   if (!("Bun" in globalThis)) return;
@@ -212,7 +224,7 @@ export function liftBunLimit(log: (line: string) => void): void {
     BUN_AT_START[variable]
   } so that a backend that hangs cannot take them all`;
   if (execve === undefined) {
-    log(`Bun sends at most 256 requests at once: ${advice}`);
+    log(`Bun limits fetch to 256 concurrent requests: ${advice}`);
     return;
   }
   try {
@@ -222,21 +234,25 @@ export function liftBunLimit(log: (line: string) => void): void {
       ...process.argv.slice(1),
     ], { ...BUN_AT_START, ...process.env });
   } catch (error) {
-    log(`Bun sends at most 256 requests at once (${String(error)}): ${advice}`);
+    log(
+      `Bun limits fetch to 256 concurrent requests (${
+        String(error)
+      }): ${advice}`,
+    );
   }
 }
 
 /**
- * Keeps Deno's remark about `request.signal` out of the log. It is about
- * handlers that act on the signal after they have answered; this one listens to
- * nobody by then, and only the program, which owns its console, may say so.
+ * Suppresses Deno's warning about `request.signal`. It concerns handlers that
+ * use the signal after they have answered, which this one does not. Only the
+ * program calls this, since it owns its console.
  */
 export function suppressSignalWarning(): void {
   const { warn } = console;
   console.warn = (...data: unknown[]) => {
     const [first] = data;
-    const remark = typeof first === "string" &&
+    const isThis = typeof first === "string" &&
       first.startsWith("Deno.serve: request.signal aborts on successful");
-    if (!remark) warn(...data);
+    if (!isThis) warn(...data);
   };
 }

@@ -1,5 +1,5 @@
 /**
- * Which runtime this is, and its parts.
+ * Selects the parts of the current runtime.
  *
  * @module
  */
@@ -32,12 +32,12 @@ const onBun = "Bun" in globalThis;
  */
 export const onWeb: boolean = !onBun && !("Deno" in globalThis);
 
-/** What requests are sent by: one of the words of `TRANSPORT`, or a `fetch`. */
+/** What sends requests: a value of `TRANSPORT`, or a custom `fetch`. */
 export type SentBy = "auto" | "fetch" | "socket" | typeof fetch;
 
 /**
- * Whether it can be told to connect to an address and to ask there for the
- * certificate of a name. Deno's `fetch` cannot: it takes one host for both.
+ * Whether it can connect to an address and verify the certificate of a name.
+ * Deno's `fetch` cannot: it uses one host for both.
  */
 export function sendsServerName(by: SentBy): boolean {
   return onBun || by === "auto" || by === "socket";
@@ -79,12 +79,14 @@ export function socketTransport(options: SocketOptions): Transport {
     tls: onBun ? withUsualAuthorities(options.tls) : options.tls,
     open: onBun ? connectBun : connectDeno,
     wholeUpTo: server.wholeUpTo,
-    // Bun reads on by itself what is left of a request.
+    // Bun reads the rest of a request by itself.
     lingers: !onBun,
+    // The result of a read that is over waits for its turn behind new requests.
+    lags: !onBun,
   });
 }
 
-/** Makes what requests are sent by. */
+/** Makes the transport for requests. */
 export function transportFor(
   by: SentBy,
   options: SocketOptions,
@@ -99,12 +101,12 @@ export function transportFor(
   }
   if (by === "fetch" || onWeb) return fetchTransport(options);
   const sockets = socketTransport(options);
-  // Deno's adds `Accept-Language` to nearly every request, and more.
+  // Deno's `fetch` changes nearly every request, for example `Accept-Language`.
   if (by === "socket" || !onBun) return sockets;
   return new AutoTransport(fetchTransport(options), sockets, changedByBun);
 }
 
-/** What requests are sent by, as the dashboard calls it. */
+/** The name of the transport on the dashboard. */
 export function transportName(by: SentBy): string {
   if (typeof by === "function") return "a fetch of your own";
   if (by === "fetch") return "fetch";

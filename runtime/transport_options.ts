@@ -1,5 +1,5 @@
 /**
- * What both runtimes' transports are made with.
+ * The options of both runtimes' transports.
  *
  * @module
  */
@@ -24,8 +24,8 @@ export interface TransportOptions {
     cert?: string | undefined;
     key?: string | undefined;
   } | undefined;
-  /** What probes say they are. */
+  /** `User-Agent` of probes. */
   userAgent?: string;
-  /** How many backends it sends to, when they have to share its capacity. */
+  /** Number of backends, if they share its capacity. */
   backends?: () => number;
 }

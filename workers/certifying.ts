@@ -7,7 +7,7 @@
 
 import type { Clock } from "../base/clock.ts";
 import type { TlsOptions } from "../config/options.ts";
-import type { Worker } from "../runtime/line.ts";
+import type { Worker } from "../runtime/channel.ts";
 import type { FromWorker, ToWorker } from "./messages.ts";
 
 /** Milliseconds for a worker to confirm a new certificate. */

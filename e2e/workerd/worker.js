@@ -2,6 +2,7 @@
 // had, with the options that a test gives it.
 
 import { env } from "cloudflare:workers";
+// @ts-ignore: `deno task bundle` makes it, and config.capnp names it.
 import { createProxy } from "sluice.js";
 
 const refused = {};

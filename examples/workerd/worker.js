@@ -1,6 +1,7 @@
 // Sluice as a worker of Cloudflare's runtime. `deno task bundle` makes the file
 // that it imports; config.capnp says where both are.
 
+// @ts-ignore: `deno task bundle` makes it, and config.capnp names it.
 import { createProxy } from "sluice.js";
 
 let proxy;

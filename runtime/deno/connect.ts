@@ -41,12 +41,25 @@ async function openTcp(
   { hostname, port }: HostAndPort,
   signal: AbortSignal,
 ): Promise<Deno.TcpConn> {
-  const connection = await Deno.connect({
-    hostname,
-    port,
-    signal,
-    autoSelectFamilyAttemptDelay: NEXT_ADDRESS_MS,
-  });
+  // Deno asks this when it has connected, too, and what throws there loses a
+  // connection that nothing can close any more: one for each client that left at
+  // that moment. An attempt that is ended fails without it.
+  signal.throwIfAborted = () => {};
+  let connection: Deno.TcpConn;
+  try {
+    connection = await Deno.connect({
+      hostname,
+      port,
+      signal,
+      autoSelectFamilyAttemptDelay: NEXT_ADDRESS_MS,
+    });
+  } catch (error) {
+    throw signal.aborted ? signal.reason : error;
+  }
+  if (signal.aborted) {
+    connection.close();
+    throw signal.reason;
+  }
   connection.setNoDelay(true);
   connection.setKeepAlive(true);
   return connection;

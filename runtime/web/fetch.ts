@@ -103,7 +103,7 @@ export class WebFetch implements FetchTransport {
     return Promise.reject(new Error("there are no sockets"));
   }
 
-  undialled(): Failure {
+  classifyDial(): Failure {
     return NO_SOCKETS;
   }
 

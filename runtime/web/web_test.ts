@@ -94,7 +94,7 @@ Deno.test("WebFetch takes every failure for one that may have been sent", async 
       error: "the connection was refused or lost",
     });
   });
-  assert.equal(transport.undialled().status, 501);
+  assert.equal(transport.classifyDial().status, 501);
   await assert.rejects(transport.dial());
 });
 
