@@ -293,7 +293,7 @@ forBoth(
     await until(async () => (await call(`${admin}/readyz`)).status === 503);
     assert.match((await call(`${admin}/readyz`)).text, /draining/);
     assert.equal((await call(`${admin}/livez`)).status, 200);
-    // Not ready, and still served: that is what the delay is for.
+    // Not ready, but still serving: that is the purpose of the delay.
     const answer = await rawRequest(proxy.port, requestText("GET", "/"));
     assert.equal(answer.status, 200);
   },
@@ -352,7 +352,7 @@ forBoth(
       assert.equal((await events.next()).type, "removed");
     }
     {
-      // An id of another run means nothing here: all that is remembered is told.
+      // An id of another run is unknown: all remembered events are sent.
       await using events = await EventReader.open(
         `${admin}/events?figures=off`,
         {

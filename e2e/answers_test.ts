@@ -1,6 +1,6 @@
 /**
- * Ends that are not the usual one: a client that leaves, a backend that does not
- * answer, a request that is refused; and what the program says then.
+ * Failed requests: the client leaves, the backend does not respond, or the
+ * request is refused; and what is logged then.
  *
  * @module
  */
@@ -17,7 +17,7 @@ import { startProxy } from "./harness/proxy.ts";
 import { forBoth } from "./harness/suite.ts";
 import { until, within } from "./harness/wait.ts";
 
-/** Checks what every answer of the program's own has. */
+/** Checks what each of the proxy's own responses has. */
 function own(response: RawResponse, status: number, error: string): void {
   assert.equal(response.status, status, response.text);
   assert.equal(response.header("proxy-status"), `sluice; error=${error}`);
@@ -44,7 +44,7 @@ forBoth("a client that leaves before the answer ends its attempt", async (
     await client[leave]();
     await within(request.conn.closed, 5_000, "the attempt's end");
   }
-  // Nobody else was asked in their place, and nobody was blamed.
+  // No other backend was tried, and no failure was counted.
   assert.equal(backend.requests.length, 2);
   assert.doesNotMatch(proxy.log, /eject/);
 });
@@ -257,7 +257,7 @@ forBoth("a cut body never looks whole", async (runtime) => {
     env: { BACKENDS: backend.url, EJECT_AFTER: "off" },
   });
   for (const path of ["/length", "/chunked"]) {
-    // Too long to be held back until it is whole.
+    // Too long to be buffered.
     const response = await rawRequest(proxy.port, requestText("GET", path));
     assert.equal(response.status, 200);
     assert.equal(response.complete, false, path);

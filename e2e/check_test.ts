@@ -146,8 +146,8 @@ forBoth(
       proxy.signal("SIGTERM");
       assert.equal((await proxy.waitForExit()).code, 0);
     }
-    // If a bug asked for another host: the list of backends now holds one that
-    // the permissions were not made for.
+    // In case a bug requests another host: the backend file now has one that
+    // the permissions do not include.
     await using proxy = await startProxy(runtime, {
       env: {
         ...env,

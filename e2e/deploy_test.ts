@@ -1,6 +1,6 @@
 /**
- * The recipes in `examples/deploy`: what is in them is linted, held against the
- * schemas of what reads it, and run as it stands, by the user that it names.
+ * The recipes in `examples/deploy`: their contents are linted, validated
+ * against schemas, and run unchanged, as the user that they name.
  */
 
 import assert from "node:assert/strict";
@@ -122,7 +122,7 @@ forBoth("the image takes a renewed certificate without root", {
   assert.equal((await rawRequest(proxy.port, GET, { tls })).status, 200);
 });
 
-/** The one object of a kind and name. */
+/** The only object of a kind and name. */
 function pick(all: readonly Manifest[], kind: string, name: string): Manifest {
   const found = all.filter((one) =>
     one.kind === kind && one.metadata.name === name
@@ -149,7 +149,7 @@ forOnce("the Kubernetes manifests are as the schemas say", NODE, async () => {
   }
 });
 
-/** What the pods of the manifests are told. */
+/** The environment of the manifests' pods. */
 async function pod() {
   const all = (await judged(kubernetesText())).map(({ manifest }) => manifest);
   const deployment = pick(all, "Deployment", "sluice");
@@ -174,10 +174,10 @@ forOnce(
     );
     assert.ok(config.kind === "run", JSON.stringify(config));
     const { serve } = config;
-    // Time for a pod to end: what it may take, and some more.
+    // Enough time for a pod to end, with a margin.
     const drainMs = serve.drainDelayMs! + serve.drainTimeoutMs!;
     assert.ok(spec.terminationGracePeriodSeconds * 1000 > drainMs + 2_000);
-    // A probe goes to a port that is there; so do the Services.
+    // Probes and Services refer to existing ports.
     const ports: { name: string; containerPort: number }[] = container.ports;
     const portNamed = (name: string) =>
       ports.find((one) => one.name === name)?.containerPort;
@@ -187,17 +187,17 @@ forOnce(
     assert.equal(portNamed("admin"), serve.admin.port);
     const service = pick(all, "Service", "sluice")["spec"];
     for (const { port, targetPort } of service.ports) {
-      // Clients are redirected to PORT, so it has to be what they connect to.
+      // Clients are redirected to PORT, so it must be the port they connect to.
       assert.equal(port, portNamed(targetPort));
     }
-    // A headless Service is what `resolve` looks up.
+    // `resolve` looks up a headless Service.
     const [backend] = config.proxy.backends;
     const { hostname, port } = new URL(backend!.url);
     assert.equal(backend!.resolve, true);
     const pool = pick(all, "Service", hostname)["spec"];
     assert.equal(pool.clusterIP, "None");
     assert.equal(String(pool.ports[0].port), port);
-    // One is left over while another is taken away.
+    // At least one pod remains while another is removed.
     const budget = pick(all, "PodDisruptionBudget", "sluice")["spec"];
     assert.ok(deployment["spec"].replicas > budget.minAvailable);
     for (
@@ -217,7 +217,7 @@ forOnce(
   },
 );
 
-/** Asks as a kubelet does: by the pod's address. */
+/** Probes like a kubelet: by the pod's address. */
 async function probed(
   admin: number,
   { httpGet }: { httpGet: { path: string } },
@@ -262,7 +262,7 @@ forBoth("a pod of the manifests is probed, and ends within its time", {
   await until(async () => await probed(admin, readinessProbe) === 503, {
     timeoutMs: 3_000,
   });
-  // Alive, and still taking requests of those who do not know yet.
+  // Alive, and still serving clients that do not know yet.
   assert.equal(await probed(admin, livenessProbe), 200);
   const tls = { ca: ca.cert, servername: "localhost" };
   assert.equal((await rawRequest(proxy.port, GET, { tls })).status, 200);

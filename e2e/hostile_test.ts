@@ -1,6 +1,6 @@
 /**
- * Hostile bytes of a backend's, 64 KB at a time, towards what reads answers to a
- * WebSocket handshake: another client notices nothing of them.
+ * Hostile bytes of a backend, 64 KB at a time, for the readers of responses to
+ * a WebSocket handshake: another client must not notice.
  */
 
 import assert from "node:assert/strict";
@@ -15,10 +15,10 @@ const SIZE = 64_000;
 const STATUS = "HTTP/1.1 200 OK\r\n";
 const CHUNKED = `${STATUS}Transfer-Encoding: chunked\r\n\r\n`;
 
-/** Repeats a text up to the size that a head may have. */
+/** Repeats a text up to the maximum size of a head. */
 const much = (text: string) => text.repeat(Math.floor(SIZE / text.length));
 
-/** Answers, by the path that asks for them. */
+/** Responses, by request path. */
 const HOSTILE: Record<string, string> = {
   // Three repetitions side by side matched these, for up to an hour each.
   "spaces, then an invalid byte": `${STATUS}X:${much(" ")}\x7f\r\n\r\n`,
@@ -76,7 +76,7 @@ forBoth(
         const path = `/${encodeURIComponent(name)}/${size}`;
         await conn.write(requestText("GET", path, { headers: [...ASKING] }));
         const { status } = await conn.readResponse();
-        // Cut, where a body is broken of which nothing was passed on yet.
+        // Truncated, if the body is broken before any of it was passed on.
         assert.ok([0, 200, 502].includes(status), `${name}: ${status}`);
       }
     };

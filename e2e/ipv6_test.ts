@@ -29,7 +29,7 @@ forBoth("IPv6: a listener on :: takes both families", IPV6, async (runtime) => {
   for (
     const [host, name, address] of [
       ["::1", `[::1]:${proxy.port}`, "::1"],
-      // Not as `::ffff:127.0.0.1`, which is how the socket says it.
+      // Not as `::ffff:127.0.0.1`, as the socket reports it.
       ["127.0.0.1", `127.0.0.1:${proxy.port}`, "127.0.0.1"],
     ] as const
   ) {
@@ -73,7 +73,7 @@ forBoth(
   },
 );
 
-// Where `localhost` is both, in whatever order, each must do alone.
+// Where `localhost` is both, in any order, each must work alone.
 const local = (await lookup("localhost", { all: true }))
   .map(({ address }) => address);
 

@@ -1,5 +1,5 @@
 /**
- * The proxy in a program of somebody's own, and what it leaves behind.
+ * The proxy in a user's program, and what it leaves behind.
  *
  * @module
  */
@@ -23,8 +23,8 @@ forBoth("a program ends by itself after stop()", async (runtime) => {
   assert.equal(code, 0);
 });
 
-// The first piece of a body without a length is read before the body is sent. One
-// of more than 512 KB was lost, and the backend took the rest for the whole body.
+// The first chunk of a body without a length is read before the body is sent.
+// One above 512 KB was lost, and the backend took the rest for the whole body.
 forBoth(
   "a request made in code has its body sent whole, however large its first piece is",
   async (runtime) => {
@@ -45,8 +45,8 @@ for (const how of ["throws", "rejects"]) {
   forBoth(`a program whose every callback ${how} works on, and drains`, {
     timeoutMs: 60_000,
   }, async (runtime) => {
-    // A rejection that nothing handles ends a process, on both runtimes; and a
-    // log that threw kept an ejected backend from ever coming back.
+    // An unhandled rejection ends the process, on both runtimes; and a log
+    // function that threw kept an ejected backend from coming back.
     await using good = await rawBackend();
     await using bad = await rawBackend(async (conn) => await conn.reset());
     const gate = Promise.withResolvers<void>();

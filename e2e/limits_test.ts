@@ -1,6 +1,6 @@
 /**
- * Limits: what is over one is refused at once and in the same words, and what is
- * under it goes through untouched.
+ * Limits: what exceeds one is refused at once, in the same way, and what does
+ * not is forwarded unchanged.
  *
  * @module
  */
@@ -23,7 +23,7 @@ import { until } from "./harness/wait.ts";
 
 const GET = requestText("GET", "/");
 
-/** A backend that answers when it is let go. */
+/** A backend that responds when it is released. */
 function held(): { handler: Handler; release: () => void } {
   const { promise, resolve } = Promise.withResolvers<void>();
   return {
@@ -36,12 +36,12 @@ function held(): { handler: Handler; release: () => void } {
   };
 }
 
-/** Requests that are sent and whose answers come later. */
+/** Requests whose responses come later. */
 function sendMany(port: number, count: number): Promise<RawResponse>[] {
   return Array.from({ length: count }, () => rawRequest(port, GET));
 }
 
-/** Waits until the backends have so many between them. */
+/** Waits until the backends have so many in total. */
 async function given(count: number, ...all: RawBackend[]): Promise<void> {
   await until(() =>
     all.reduce((n, { requests }) => n + requests.length, 0) === count
@@ -190,7 +190,7 @@ forBoth("MAX_BODY ends a chunked upload that grows past it", async (
       chunk.repeat(10) + "0\r\n\r\n",
   );
   assert.equal(answer.status, 413, answer.text);
-  // Whoever has got a part of it must see that it is one.
+  // A client that got a part of it must see that it is incomplete.
   const asked = [...backend.requests, ...other.requests];
   assert.ok(asked.length <= 1);
   await until(() => asked.every(({ conn }) => conn.ending !== undefined));

@@ -11,12 +11,12 @@ import { startProxy } from "./harness/proxy.ts";
 import { forBoth } from "./harness/suite.ts";
 import { until } from "./harness/wait.ts";
 
-/** A backend that says its number. */
+/** A backend that returns its number. */
 function numbered(number: number): Promise<RawBackend> {
   return rawBackend((conn) => conn.reply({ body: String(number) }));
 }
 
-/** A file of backends in a folder of its own. */
+/** A file of backends in its own folder. */
 async function backendsFile(text: string) {
   const folder = await Deno.makeTempDir();
   const path = `${folder}/backends`;
@@ -25,7 +25,7 @@ async function backendsFile(text: string) {
     path,
     /** What the program may read. */
     permissions: [`--allow-read=${folder}`],
-    /** Puts a new file in its place, as editors and Kubernetes do. */
+    /** Replaces the file, as editors and Kubernetes do. */
     async put(text: string) {
       await Deno.writeTextFile(`${path}.new`, text);
       await Deno.rename(`${path}.new`, path);
@@ -37,14 +37,15 @@ async function backendsFile(text: string) {
 const get = (port: number, target = "/") =>
   rawRequest(port, requestText("GET", target));
 
-/** Who answers, over so many requests. */
+/** The responding backends of so many requests. */
 async function answering(port: number, count: number): Promise<string> {
   const names = new Set<string>();
   for (let i = 0; i < count; i++) names.add((await get(port)).text);
   return [...names].sort().join(" ");
 }
 
-// `SLUICE_LONG=1` makes the changes come over half a minute, by looks alone.
+// `SLUICE_LONG=1` makes the changes over half a minute, detected by polling
+// alone.
 const long = Deno.env.get("SLUICE_LONG") === "1";
 
 forBoth(
@@ -64,7 +65,7 @@ forBoth(
     await using load = Load.start(proxy.port, { clients: 8 });
     let last: number[] = [];
     for (let change = 1; change <= 50; change++) {
-      // Each backend goes and comes; at times all change at once.
+      // Each backend joins and leaves; sometimes all change at once.
       last = [0, 1, 2, 3, 4, 5].filter((i) =>
         (change >> (i % 3)) % 2 === i % 2
       );
@@ -132,7 +133,7 @@ forBoth(
     proxy.signal("SIGHUP");
     await proxy.waitForLine(/BACKENDS_FILE cannot be read/);
     assert.equal(await answering(proxy.port, 4), "1");
-    // It is none the worse for that.
+    // It still works.
     await file.put(b.url);
     await proxy.waitForLine(/BACKENDS_FILE read/);
     assert.equal(await answering(proxy.port, 4), "2");
@@ -226,7 +227,7 @@ forBoth(
     await file.put(`${a.url}\n${c.url}`);
     proxy.signal("SIGHUP");
     await proxy.waitForLine(/BACKENDS_FILE read/);
-    // One part to ten; an hour hardly moves while this runs.
+    // A share of 1 to 10: a slow start of one hour hardly advances meanwhile.
     for (let i = 0; i < 110; i++) await get(proxy.port);
     const share = c.requests.length;
     assert.ok(share >= 8 && share <= 13, `${share} of 110`);

@@ -72,7 +72,7 @@ forBoth(
       if (spans.length > 1) retried++;
       const got = [...broken.requests, ...backend.requests]
         .filter(({ target }) => target === line.target);
-      // A runtime may send one attempt twice by itself; the span is the same then.
+      // A runtime may send one attempt twice by itself, with the same span.
       assert.deepEqual(
         new Set(got.map((request) => request.headerAll("traceparent").join())),
         new Set(
@@ -89,8 +89,8 @@ forBoth(
   },
 );
 
-// Behind a trusted proxy any value of the field would do: its clients, all of them,
-// could ask for the addresses and the states of the backends.
+// Behind a trusted proxy any value of the field was accepted: all its clients
+// could read the addresses and the states of the backends.
 forBoth(
   "Sluice-Debug is explained to who has the token, and reaches no backend",
   async (runtime) => {

@@ -67,7 +67,7 @@ forOnce("rawRequest() shows a response byte by byte", async () => {
   assert.equal(response.complete, true);
 });
 
-/** What a server sends, and what the client has to say about it. */
+/** What a server sends, and the problem that the client reports. */
 const ENDINGS: [
   name: string,
   sent: string,
@@ -188,7 +188,7 @@ forOnce("conn.reset() sends a RST, conn.end() a FIN", async () => {
     if (request.path === "/rst") await conn.reset();
     else await conn.end();
   });
-  // Deno's own socket as the witness: it tells the two apart by itself.
+  // Deno's own socket as the reference: it reports the two differently.
   for (const path of ["/rst", "/fin"]) {
     using conn = await Deno.connect({ port: backend.port });
     await conn.write(requestText("GET", path));
@@ -512,7 +512,7 @@ forBoth("startProxy() starts a program, and ends it", async (runtime) => {
   assert.match(proxy.url, /^http:\/\/127\.0\.0\.1:\d+$/);
   const response = await rawRequest(proxy.port, requestText("GET", "/x"));
   assert.equal(response.status, 200);
-  // Nothing of the test's environment but what was said.
+  // Nothing of the test's environment except what was passed.
   const names = response.text.split(",");
   assert.deepEqual(
     names.filter((name) => !/^_|^DENO_|^BUN_/.test(name)),
