@@ -23,7 +23,7 @@ const AUTH = { authorization: `Bearer ${TOKEN}` };
 // whose name resolves here (DNS rebinding) could read them in an operator's
 // browser.
 forBoth(
-  "every admin page answers to addresses, localhost and the names of ADMIN_HOST only",
+  "every admin page accepts only addresses, localhost and the names of ADMIN_HOST as Host",
   async (
     runtime,
   ) => {
@@ -147,7 +147,7 @@ forBoth("no way makes the admin port a backend", async (runtime) => {
 });
 
 forBoth(
-  "a name that is looked up does not make the admin port a backend",
+  "the admin port is not a backend by a name that resolves to it",
   async (
     runtime,
   ) => {
@@ -203,7 +203,7 @@ function tunnelTo(port: number) {
   return tunnel;
 }
 
-forBoth("the admin port refuses what has come through the proxy itself", async (
+forBoth("the admin port refuses requests that came through the proxy", async (
   runtime,
 ) => {
   const admin = await deadPort();
@@ -415,7 +415,7 @@ forBoth("hostile input of 64 KB is refused, and holds up nothing", {
   assert.doesNotMatch(proxy.log, /cannot answer/);
 });
 
-forBoth("a body on the admin port that does not come is answered 408", {
+forBoth("a body that does not arrive on the admin port is answered 408", {
   timeoutMs: 60_000,
 }, async (runtime) => {
   await using backend = await rawBackend();

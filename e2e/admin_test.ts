@@ -52,8 +52,8 @@ forBoth(
     await using proxy = await startProxy(runtime, {
       env: {
         BACKENDS: first.url,
-        HEALTH_INTERVAL: "100ms",
-        HEALTH_TIMEOUT: "90ms",
+        HEALTH_INTERVAL: "500ms",
+        HEALTH_TIMEOUT: "490ms",
         ...ADMIN_ENV,
       },
     });
@@ -227,7 +227,7 @@ forBoth("the admin API changes nothing without the token", async (runtime) => {
 });
 
 forBoth(
-  "the admin port answers no name that may have been made to point at it",
+  "the admin port refuses host names, against DNS rebinding",
   async (runtime) => {
     await using backend = await rawBackend();
     await using proxy = await startProxy(runtime, {
@@ -300,15 +300,15 @@ forBoth(
 );
 
 forBoth(
-  "/events tells each change once, also to who was away for a moment",
+  "/events sends each change once, also after a reconnect",
   async (runtime) => {
     await using backend = await rawBackend();
     await using other = await rawBackend();
     await using proxy = await startProxy(runtime, {
       env: {
         BACKENDS: `${backend.url},${other.url}`,
-        HEALTH_INTERVAL: "100ms",
-        HEALTH_TIMEOUT: "90ms",
+        HEALTH_INTERVAL: "500ms",
+        HEALTH_TIMEOUT: "490ms",
         ...ADMIN_ENV,
       },
     });
@@ -365,7 +365,7 @@ forBoth(
 );
 
 forBoth(
-  "an event stream that nobody reads holds up nothing",
+  "an event stream that is not read delays nothing",
   async (runtime) => {
     await using backend = await rawBackend();
     await using proxy = await startProxy(runtime, {

@@ -214,7 +214,7 @@ forBoth(
 );
 
 forBoth(
-  "SIGHUP reads certificate and backends, and says what came of it",
+  "SIGHUP reloads certificate and backends, and logs the result",
   OPENSSL,
   async (
     runtime,
@@ -330,7 +330,7 @@ forBoth(
 );
 
 forBoth(
-  "serve() takes another certificate by setCertificate()",
+  "serve() replaces the certificate by setCertificate()",
   OPENSSL,
   async (
     runtime,
@@ -366,7 +366,7 @@ forBoth(
 // Neither Deno's internals nor Bun's event loop are guaranteed to stay the
 // same.
 forBoth(
-  "where a certificate cannot be replaced, all else works and the log says so",
+  "if a certificate cannot be replaced, everything else works and the log says so",
   OPENSSL,
   async (runtime) => {
     await using ca = await Authority.make();

@@ -6,7 +6,7 @@ import { runProgram, startProxy } from "./harness/proxy.ts";
 import { forBoth } from "./harness/suite.ts";
 
 forBoth(
-  "--check asks each backend once, says what it heard, and exits 0",
+  "--check probes each backend once, prints the results, and exits 0",
   async (runtime) => {
     await using backend = await rawBackend();
     const { code, stdout, stderr } = await runProgram(runtime, {
@@ -95,7 +95,7 @@ forBoth(
 );
 
 forBoth(
-  "--check exits 2 when a setting is wrong, and asks nobody",
+  "--check exits 2 on a wrong setting, without a probe",
   async (runtime) => {
     await using backend = await rawBackend();
     const { code, stdout, stderr } = await runProgram(runtime, {

@@ -22,7 +22,7 @@ const stateOf = (url: string) =>
   })?.querySelector(".state").textContent`;
 
 forBoth(
-  "the dashboard shows a backend die and come back, and drains one by a click",
+  "the dashboard shows a backend that dies and recovers, and drains one by a click",
   SLOW,
   async (runtime) => {
     await using first = await rawBackend((conn) =>
@@ -152,7 +152,7 @@ forBoth(
 );
 
 forBoth(
-  "the dashboard comes back by itself when the proxy does",
+  "the dashboard reconnects when the proxy has restarted",
   SLOW,
   async (runtime) => {
     await using backend = await rawBackend();

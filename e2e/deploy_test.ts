@@ -38,7 +38,7 @@ async function lint(path: string): Promise<Deno.CommandOutput> {
 }
 
 forBoth(
-  "the Dockerfile has nothing that its linter minds",
+  "the Dockerfile passes its linter",
   NODE,
   async (runtime) => {
     const { code, stdout } = await lint(fileOf(runtime));
@@ -57,45 +57,49 @@ forBoth(
   },
 );
 
-forBoth("the image runs without root, tells its health, and ends on SIGTERM", {
-  ...skippedWithout("setpriv"),
-  timeoutMs: 120_000,
-}, async (runtime) => {
-  await using image = await Image.make(runtime);
-  assert.match(image.recipe.user, /^[1-9]\d*:[1-9]\d*$/);
-  assert.match(
-    image.recipe.entrypoint[0]!,
-    /^\/usr\/local\/bin\/(?:deno|bun)$/,
-  );
-  for (const workers of ["1", "2"]) {
-    const backend = await rawBackend();
-    try {
-      await using proxy = await image.start({
-        BACKENDS: backend.url,
-        HEALTH_INTERVAL: "200ms",
-        HEALTH_TIMEOUT: "100ms",
-        HEALTH_FALL: "1",
-        PORT: "0",
-        HOST: "127.0.0.1",
-        ADMIN_PORT: "0",
-        WORKERS: workers,
-      });
-      assert.equal((await rawRequest(proxy.port, GET)).status, 200);
-      const [, url] = await proxy.waitForLine(/dashboard at (http:\S+)\/$/);
-      const health = () => image.health({ ADMIN_PORT: String(portOf(url!)) });
-      assert.equal(await health(), 0, proxy.log);
-      await backend.stop();
-      await until(async () => await health() === 1, { timeoutMs: 10_000 });
-      assert.doesNotMatch(proxy.log, /denied|EACCES|EROFS|NotCapable/);
-      proxy.signal("SIGTERM");
-      assert.equal((await proxy.waitForExit()).code, 0);
-    } finally {
-      await backend.stop();
+forBoth(
+  "the image runs without root, reports its health, and stops on SIGTERM",
+  {
+    ...skippedWithout("setpriv"),
+    timeoutMs: 120_000,
+  },
+  async (runtime) => {
+    await using image = await Image.make(runtime);
+    assert.match(image.recipe.user, /^[1-9]\d*:[1-9]\d*$/);
+    assert.match(
+      image.recipe.entrypoint[0]!,
+      /^\/usr\/local\/bin\/(?:deno|bun)$/,
+    );
+    for (const workers of ["1", "2"]) {
+      const backend = await rawBackend();
+      try {
+        await using proxy = await image.start({
+          BACKENDS: backend.url,
+          HEALTH_INTERVAL: "500ms",
+          HEALTH_TIMEOUT: "490ms",
+          HEALTH_FALL: "1",
+          PORT: "0",
+          HOST: "127.0.0.1",
+          ADMIN_PORT: "0",
+          WORKERS: workers,
+        });
+        assert.equal((await rawRequest(proxy.port, GET)).status, 200);
+        const [, url] = await proxy.waitForLine(/dashboard at (http:\S+)\/$/);
+        const health = () => image.health({ ADMIN_PORT: String(portOf(url!)) });
+        assert.equal(await health(), 0, proxy.log);
+        await backend.stop();
+        await until(async () => await health() === 1, { timeoutMs: 10_000 });
+        assert.doesNotMatch(proxy.log, /denied|EACCES|EROFS|NotCapable/);
+        proxy.signal("SIGTERM");
+        assert.equal((await proxy.waitForExit()).code, 0);
+      } finally {
+        await backend.stop();
+      }
     }
-  }
-});
+  },
+);
 
-forBoth("the image takes a renewed certificate without root", {
+forBoth("the image loads a renewed certificate without root", {
   ...skippedWithout("setpriv", "openssl"),
   timeoutMs: 120_000,
 }, async (runtime) => {
@@ -131,7 +135,7 @@ function pick(all: readonly Manifest[], kind: string, name: string): Manifest {
   return found[0]!;
 }
 
-forOnce("the Kubernetes manifests are as the schemas say", NODE, async () => {
+forOnce("the Kubernetes manifests match the schemas", NODE, async () => {
   const text = kubernetesText();
   for (const { fault } of await judged(text)) assert.equal(fault, null);
   // So that the test above means something.

@@ -76,7 +76,7 @@ class Holders implements AsyncDisposable {
 }
 
 forBoth(
-  "clients that hold all descriptors take no backend down",
+  "clients that hold all descriptors do not mark a backend down",
   options,
   async (runtime) => {
     await using a = await rawBackend();
@@ -167,7 +167,7 @@ forBoth(
 );
 
 forBoth(
-  "the first request of all may come when no descriptor is left",
+  "the very first request may come when no descriptor is left",
   options,
   async (runtime) => {
     // Bun starts its request thread with the first request, and aborts the

@@ -110,7 +110,7 @@ forBoth(
   },
 );
 
-forBoth("resolve looks names up as the system does", async (runtime) => {
+forBoth("resolve resolves names like the system", async (runtime) => {
   await using backend = await rawBackend();
   await using proxy = await startProxy(runtime, {
     env: { BACKENDS: `http://localhost:${backend.port} resolve` },
@@ -179,7 +179,7 @@ function ownHosts(): boolean {
 }
 
 forBoth(
-  "of a name's addresses, one that answers no SYN is passed over after 250 ms",
+  "an address of a name that drops SYNs is skipped after 250 ms",
   ownHosts()
     ? skippedWithout("python3")
     : { skip: "needs root and unshare, for an /etc/hosts of its own" },

@@ -440,7 +440,7 @@ const ELSEWHERE: readonly [path: string, heading: string, test: string][] = [
 ];
 
 forOnce(
-  "each sh block of the documents is run by a test, or says that not",
+  "each sh block of the documents is run by a test or marked as ignored",
   () => {
     for (const [path, heading, test] of ELSEWHERE) {
       blocksOf(path, heading);

@@ -158,7 +158,7 @@ forBoth("a second signal ends it at once with 1", async (runtime) => {
   assert.deepEqual(await proxy.waitForExit(), { code: 1, signal: null });
 });
 
-forBoth("during DRAIN_DELAY it goes on serving, and closes connections", async (
+forBoth("during DRAIN_DELAY it still serves, and closes connections", async (
   runtime,
 ) => {
   await using backend = await rawBackend();

@@ -79,7 +79,7 @@ async function limitFiles(pid: number, files: number): Promise<void> {
 // accept, also in a program of three lines. Deno's listener ends and is
 // reopened.
 forBoth(
-  "without a free descriptor it goes on once there are some; until then Bun spins and Deno does not",
+  "without a free descriptor it recovers once there are some; until then Bun spins and Deno does not",
   skippedWithout("prlimit"),
   async (runtime) => {
     await using backend = await rawBackend();

@@ -94,7 +94,7 @@ async function ask(
 }
 
 forBoth(
-  "random requests and answers arrive as they were sent",
+  "random requests and responses arrive as they were sent",
   {
     timeoutMs: 60_000 + CASES * 1_000,
   },

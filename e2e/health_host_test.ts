@@ -29,7 +29,7 @@ function asked(backend: RawBackend): string[] {
   ];
 }
 
-forBoth("HEALTH_HOST is what probes say as Host, under a base path too", {
+forBoth("HEALTH_HOST is the Host of probes, also with a base path", {
   timeoutMs: 60_000,
 }, async (runtime) => {
   await using plain = await rawBackend();
@@ -57,7 +57,7 @@ forBoth("HEALTH_HOST is what probes say as Host, under a base path too", {
 });
 
 forBoth(
-  "HEALTH_HOST is said to https: backends, whose certificate has another name",
+  "HEALTH_HOST is sent to https: backends, whose certificate has another name",
   {
     ...skippedWithout("openssl"),
     timeoutMs: 60_000,
@@ -83,7 +83,7 @@ forBoth(
 );
 
 forBoth(
-  "HEALTH_HOST is said to unix: backends, in the target too where that names one",
+  "HEALTH_HOST is sent to unix: backends, also in an absolute target",
   {
     timeoutMs: 60_000,
   },
@@ -113,7 +113,7 @@ forBoth(
   },
 );
 
-forBoth("--check asks with HEALTH_HOST as well", async (runtime) => {
+forBoth("--check probes with HEALTH_HOST too", async (runtime) => {
   await using backend = await rawBackend(undefined, {
     health: async (conn, request) => {
       const known = request.header("host") === "app.example.com";

@@ -94,7 +94,7 @@ forBoth(
   },
 );
 
-forBoth("a backend that dies and comes back costs no client an error", {
+forBoth("a backend that dies and recovers causes no client error", {
   timeoutMs: 90_000,
 }, async (
   runtime,
@@ -163,7 +163,7 @@ forBoth(
 );
 
 forBoth(
-  "a probe says who it is, follows no redirect, and asks anew each time",
+  "a probe has a User-Agent, follows no redirect, and uses a new connection",
   { timeoutMs: 90_000 },
   async (
     runtime,
@@ -226,7 +226,7 @@ forBoth(
 );
 
 forBoth(
-  "a 404 on a path that was asked for is down",
+  "a 404 on a configured path is down",
   { timeoutMs: 90_000 },
   async (runtime) => {
     await using backend = await rawBackend(undefined, {

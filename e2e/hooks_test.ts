@@ -120,7 +120,7 @@ forBoth(
   },
 );
 
-forBoth("onRequest() is asked for each attempt", async (runtime) => {
+forBoth("onRequest() is called for each attempt", async (runtime) => {
   await using dead = await rawBackend((conn) => conn.reset());
   await using alive = await rawBackend();
   await using proxy = await hooked(runtime, [dead, alive]);
@@ -137,7 +137,7 @@ forBoth("onRequest() is asked for each attempt", async (runtime) => {
 });
 
 forBoth(
-  "onRequest() that answers, throws or hangs: no backend hears of it",
+  "onRequest() that responds, throws or hangs: no backend gets the request",
   async (runtime) => {
     await using backend = await rawBackend();
     await using proxy = await hooked(runtime, [backend]);
@@ -200,7 +200,7 @@ for (
 }
 
 forBoth(
-  "onResponse() passes a body on as it comes, and wraps it as it comes",
+  "onResponse() streams an unchanged body, and a wrapped one",
   async (runtime) => {
     const gate = Promise.withResolvers<void>();
     await using backend = await rawBackend(async (conn) => {
@@ -237,7 +237,7 @@ forBoth(
 );
 
 forBoth(
-  "onResponse() keeps the length of what it leaves alone, and says none of what it changes",
+  "onResponse() keeps the length of an unchanged body, and drops that of a changed one",
   async (runtime) => {
     await using backend = await rawBackend((conn, request) =>
       request.path === "/304"
@@ -323,7 +323,7 @@ forBoth(
 );
 
 forBoth(
-  "onError() answers in place of a refusal and of a failure",
+  "onError() replaces the response to a refusal and to a failure",
   async (runtime) => {
     await using backend = await rawBackend((conn) => conn.reset());
     await using proxy = await hooked(runtime, [backend]);

@@ -48,7 +48,7 @@ const HOSTILE: Record<string, string> = {
 };
 
 forBoth(
-  "hostile answers to a handshake keep no other request waiting",
+  "hostile responses to a handshake delay no other request",
   { timeoutMs: 180_000 },
   async (runtime) => {
     await using backend = await rawBackend(async (conn, request) => {
@@ -95,7 +95,7 @@ forBoth(
 );
 
 forBoth(
-  "an answer to a handshake that comes byte by byte keeps no other request waiting",
+  "a response to a handshake that comes byte by byte delays no other request",
   { timeoutMs: 120_000 },
   async (runtime) => {
     await using backend = await rawBackend(async (conn, request) => {

@@ -63,7 +63,7 @@ async function nghttp(...args: string[]): Promise<string> {
 // The same check must not lose a body: HAProxy sends a `host` field in addition
 // to the authority, and a body of unknown length was then taken for none.
 forBoth(
-  "a request over HTTP/2 that has a body arrives with it, whatever is said of its host and length",
+  "a request over HTTP/2 with a body arrives with it, with any host and length fields",
   { runtimes: ["deno"], ...skippedWithout("nghttp") },
   async (runtime) => {
     await using backend = await rawBackend(async (conn, request) =>
@@ -108,7 +108,7 @@ const REPLIES: [status: number, reply: Reply][] = [200, 204, 205, 206, 304, 404]
 // The response of a backend that declares a length on a 204, which RFC 9110
 // §8.6 forbids, was reset: Deno sent the length on, and clients refuse it.
 forBoth(
-  "an answer over HTTP/2 that has no body ends, whatever is said of a length",
+  "a response over HTTP/2 without a body ends, with any length field",
   DENO,
   async (runtime) => {
     await using backend = await rawBackend();

@@ -138,7 +138,7 @@ for (const scheme of ["http", "https"] as const) {
 // body as if it were complete, and the backend took 100 bytes for a file.
 for (const scheme of ["http", "https"] as const) {
   forBoth(
-    `an HTTP/2 upload over ${scheme} that is cancelled never looks whole`,
+    `a cancelled HTTP/2 upload over ${scheme} never looks complete`,
     DENO_ONLY,
     async () => {
       const ends: string[] = [];
@@ -178,7 +178,7 @@ for (const scheme of ["http", "https"] as const) {
 
 for (const scheme of ["http", "https"] as const) {
   forBoth(
-    `HTTP/2 requests over ${scheme} have the body that was sent, and none where none was`,
+    `HTTP/2 requests over ${scheme} arrive with their body, or without one`,
     DENO_ONLY,
     async () => {
       // DELETE, OPTIONS, MKCOL and PATCH without a body arrived as chunked,

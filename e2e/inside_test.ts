@@ -53,7 +53,7 @@ const REQUESTS: readonly Uint8Array[] = [
 ];
 
 // These internals are Deno's; Bun has none of them.
-forBoth("Deno's insides: requests and answers are the same without them", {
+forBoth("Deno's internals: requests and responses are the same without them", {
   runtimes: ["deno"],
 }, async (runtime) => {
   await using backend = await rawBackend(async (conn, request) => {

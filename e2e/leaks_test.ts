@@ -148,7 +148,7 @@ async function asking(port: number, path: string): Promise<RawConnection> {
 // connection for good: 464 of 1,200.
 for (const scheme of ["http", "https", "unix"] as const) {
   forBoth(
-    `clients that leave as a connection is opened leave none behind, ${scheme}: over sockets`,
+    `clients that abort while a connection is opened leak none, ${scheme}: over sockets`,
     {
       timeoutMs: 60_000,
       ...scheme === "https" ? skippedWithout("openssl") : {},
@@ -204,7 +204,7 @@ for (const scheme of ["http", "https", "unix"] as const) {
 }
 
 forBoth(
-  "200 refused WebSockets give back what they took, read, unread and cut",
+  "200 refused WebSockets leak nothing: read, unread and cut",
   { timeoutMs: 120_000 },
   async (runtime) => {
     // Each refusal of 1 byte to 64 KB kept its connection to the backend for
@@ -288,7 +288,7 @@ const CUTS = [
 ] as const;
 
 forBoth(
-  "200 WebSockets give back what they took, cut at every stage by either side",
+  "200 WebSockets leak nothing, cut at every stage by either side",
   { timeoutMs: 120_000 },
   async (runtime) => {
     // Of 30 clients that died when their 101 came, ten left their backend's
@@ -382,7 +382,7 @@ forBoth(
 );
 
 forBoth(
-  "Deno keeps a connection whose client was reset as its 101 left (a limit)",
+  "Deno keeps a connection whose client was reset while its 101 was sent (a limit)",
   {
     // Bun reports that the client has left, and closes the connection.
     runtimes: ["deno"],

@@ -67,7 +67,7 @@ forBoth(
 );
 
 forBoth(
-  "a handler of one's own on a Unix domain socket is served, without an address",
+  "a user's handler on a Unix domain socket is served, without an address",
   async (runtime) => {
     const dir = await Deno.makeTempDir({ prefix: "sluice-" });
     try {
@@ -101,7 +101,7 @@ forBoth(
 );
 
 forBoth(
-  "a handler of one's own may pass on a request that it made, with the address",
+  "a user's handler may pass on a request that it made, with the address",
   async (runtime) => {
     const dir = await Deno.makeTempDir({ prefix: "sluice-" });
     try {

@@ -97,36 +97,39 @@ forBoth(
   },
 );
 
-forBoth("a backup gets requests only while no other can take them", async (
-  runtime,
-) => {
-  await using main = await rawBackend();
-  await using spare = await rawBackend();
-  await using proxy = await startProxy(runtime, {
-    env: {
-      BACKENDS: `${main.url},${spare.url} backup`,
-      HEALTH_INTERVAL: "200ms",
-      HEALTH_TIMEOUT: "190ms",
-      EJECT_TIME: "200ms",
-    },
-  });
-  for (let i = 0; i < 5; i++) {
-    assert.equal((await rawRequest(proxy.port, GET)).status, 200);
-  }
-  assert.equal(spare.requests.length, 0);
-  // Also before the probes have seen it: the refused one is tried there.
-  await main.kill();
-  for (let i = 0; i < 5; i++) {
-    assert.equal((await rawRequest(proxy.port, GET)).status, 200);
-  }
-  assert.equal(spare.requests.length, 5);
-  await main.restart();
-  await until(async () => {
-    const before = main.requests.length;
-    assert.equal((await rawRequest(proxy.port, GET)).status, 200);
-    return main.requests.length > before;
-  }, { timeoutMs: 20_000 });
-});
+forBoth(
+  "a backup gets requests only while no other backend is available",
+  async (
+    runtime,
+  ) => {
+    await using main = await rawBackend();
+    await using spare = await rawBackend();
+    await using proxy = await startProxy(runtime, {
+      env: {
+        BACKENDS: `${main.url},${spare.url} backup`,
+        HEALTH_INTERVAL: "200ms",
+        HEALTH_TIMEOUT: "190ms",
+        EJECT_TIME: "200ms",
+      },
+    });
+    for (let i = 0; i < 5; i++) {
+      assert.equal((await rawRequest(proxy.port, GET)).status, 200);
+    }
+    assert.equal(spare.requests.length, 0);
+    // Also before the probes have seen it: the refused one is tried there.
+    await main.kill();
+    for (let i = 0; i < 5; i++) {
+      assert.equal((await rawRequest(proxy.port, GET)).status, 200);
+    }
+    assert.equal(spare.requests.length, 5);
+    await main.restart();
+    await until(async () => {
+      const before = main.requests.length;
+      assert.equal((await rawRequest(proxy.port, GET)).status, 200);
+      return main.requests.length > before;
+    }, { timeoutMs: 20_000 });
+  },
+);
 
 forBoth("MAX_BODY lets through what is exactly as long", async (runtime) => {
   await using backend = await rawBackend(async (conn, request) => {
@@ -149,7 +152,7 @@ forBoth("MAX_BODY lets through what is exactly as long", async (runtime) => {
   }
 });
 
-forBoth("MAX_BODY refuses a declared length before a backend is asked", async (
+forBoth("MAX_BODY refuses a declared length before a backend is picked", async (
   runtime,
 ) => {
   await using backend = await rawBackend();

@@ -72,7 +72,7 @@ forBoth(
 // Clients got 408 while the log and the metrics had 499, so that slow clients
 // looked like clients that had left.
 forBoth(
-  "a client that is told 408 is logged and counted with 408",
+  "a client that gets 408 is logged and counted with 408",
   async (runtime) => {
     await using backend = await rawBackend(async (conn, request) => {
       await request.body();
@@ -106,7 +106,7 @@ forBoth(
 );
 
 forBoth(
-  "the access log knows the bytes of a stream, and who left it with 499",
+  "the access log has the bytes of a stream, and 499 if the client aborted it",
   async (runtime) => {
     await using backend = await rawBackend(async (conn, request) => {
       if (request.path === "/hang") return;
@@ -142,7 +142,7 @@ forBoth(
 );
 
 forBoth(
-  "the access log writes what was refused, and answers of the proxy's own",
+  "the access log has refused requests, and the proxy's own responses",
   async (runtime) => {
     await using backend = await rawBackend();
     await using proxy = await startProxy(runtime, {
@@ -178,7 +178,7 @@ forBoth(
 );
 
 forBoth(
-  "no line of the log can be forged, and none holds a secret",
+  "no log line can be forged, and none contains a secret",
   async (runtime) => {
     await using backend = await rawBackend();
     for (const format of ["json", "combined"]) {

@@ -124,7 +124,7 @@ forBoth(
 );
 
 forBoth(
-  "an upload that dribbles a byte at a time takes under 32 MB",
+  "an upload of one byte at a time takes under 32 MB",
   options,
   async (runtime) => {
     await using backend = await rawBackend(async (conn, request) => {

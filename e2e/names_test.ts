@@ -47,7 +47,7 @@ async function labels(admin: string, metric: string): Promise<string[]> {
 }
 
 forBoth(
-  "a name stands in the log, the access log, metrics, events and answers",
+  "a name is in the log, the access log, metrics, events and responses",
   {
     timeoutMs: 60_000,
   },
@@ -118,7 +118,7 @@ forBoth(
 );
 
 forBoth(
-  "the admin API adds a backend by name, and refuses one that is taken",
+  "the admin API adds a backend by name, and refuses a name in use",
   async (
     runtime,
   ) => {
@@ -234,7 +234,7 @@ async function twins(): Promise<[RawBackend, RawBackend]> {
 }
 
 forBoth(
-  "two backends whose URLs have one hash share neither figures nor sessions",
+  "two backends whose URLs have the same hash share neither metrics nor sessions",
   {
     ...(Deno.build.os === "linux"
       ? {}

@@ -34,7 +34,7 @@ const SERVER = `
 
 // A conditional HEAD to nginx was a 500 on Deno: its 304 has no length.
 forBoth(
-  "curl is told the same of answers without a body by nginx and through the proxy",
+  "curl gets the same responses without a body from nginx and through the proxy",
   skippedWithout("nginx", "curl"),
   async (runtime) => {
     await using nginx = await startNginx(SERVER);

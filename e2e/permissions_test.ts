@@ -170,7 +170,7 @@ forBoth("the printed permissions do for resolve", DENO, async () => {
 });
 
 forBoth(
-  "the printed permissions do for HTTP_PROXY beside NO_PROXY",
+  "the printed permissions suffice for HTTP_PROXY with NO_PROXY",
   DENO,
   async () => {
     await using backend = await backendAt();

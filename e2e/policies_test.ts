@@ -231,7 +231,7 @@ forBoth(
   },
 );
 
-forBoth("sticky:NAME takes no cookie that was made up", async (runtime) => {
+forBoth("sticky:NAME ignores a forged cookie", async (runtime) => {
   await using pool = await pooled(runtime, 2, { POLICY: "sticky:srv" });
   const { back } = cookieOf(await pool.get());
   const [a] = pool.backends as [RawBackend];
@@ -249,7 +249,7 @@ forBoth("sticky:NAME takes no cookie that was made up", async (runtime) => {
 });
 
 forBoth(
-  "sticky:NAME marks its cookie Secure for clients that came by https",
+  "sticky:NAME marks its cookie Secure for https clients",
   async (runtime) => {
     await using trusting = await pooled(runtime, 1, {
       POLICY: "sticky:srv",
@@ -264,7 +264,7 @@ forBoth(
 );
 
 forBoth(
-  "sticky:NAME leaves the backend's own cookies alone",
+  "sticky:NAME does not change the backend's own cookies",
   async (runtime) => {
     await using backend = await rawBackend((conn) =>
       conn.reply({

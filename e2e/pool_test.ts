@@ -86,7 +86,7 @@ forBoth(
 );
 
 forBoth(
-  "BACKENDS_FILE is taken up when it changes, without a signal",
+  "BACKENDS_FILE is read again when it changes, without a signal",
   async (runtime) => {
     await using a = await numbered(1);
     await using b = await numbered(2);
@@ -105,7 +105,7 @@ forBoth(
 );
 
 forBoth(
-  "a bad BACKENDS_FILE leaves the old list and says why, with the line",
+  "a bad BACKENDS_FILE keeps the old list and logs the reason and the line",
   async (runtime) => {
     await using a = await numbered(1);
     await using b = await numbered(2);
@@ -141,7 +141,7 @@ forBoth(
 );
 
 forBoth(
-  "SIGHUP without a file changes nothing and says so",
+  "SIGHUP without a file changes nothing and logs that",
   async (runtime) => {
     await using a = await numbered(1);
     await using proxy = await startProxy(runtime, { env: { BACKENDS: a.url } });
@@ -152,7 +152,7 @@ forBoth(
 );
 
 forBoth(
-  "the requests of a backend that has left go on to their end",
+  "the requests of a removed backend are completed",
   async (runtime) => {
     const gate = Promise.withResolvers<void>();
     await using a = await rawBackend(async (conn, request) => {
@@ -185,7 +185,7 @@ forBoth(
 );
 
 forBoth(
-  "who stays in BACKENDS_FILE keeps its verdict, who joins is probed first",
+  "a backend that stays in BACKENDS_FILE keeps its verdict, a new one is probed first",
   async (runtime) => {
     await using a = await numbered(1);
     await using b = await numbered(2);
@@ -212,7 +212,7 @@ forBoth(
 );
 
 forBoth(
-  "SLOW_START gives who joins a tenth at first, and who starts along all",
+  "SLOW_START gives a new backend a tenth at first, and an initial one its full share",
   async (runtime) => {
     await using a = await numbered(1);
     await using b = await numbered(2);

@@ -90,7 +90,7 @@ function withinFivePercent(given: number, wanted: number, asked: number): void {
 }
 
 forBoth(
-  "RATE_LIMIT gives a client at ten times its rate that rate, and another one all of its own",
+  "RATE_LIMIT holds a client to its rate, and does not affect another one",
   { timeoutMs: 60_000 },
   async (runtime) => {
     await using backend = await rawBackend();
@@ -130,7 +130,7 @@ forBoth(
   },
 );
 
-forBoth("RATE_LIMIT answers 429 and says when to come again", async (
+forBoth("RATE_LIMIT answers 429 with Retry-After", async (
   runtime,
 ) => {
   await using backend = await rawBackend();
@@ -165,7 +165,7 @@ forBoth("RATE_LIMIT answers 429 and says when to come again", async (
 });
 
 forBoth(
-  "RATE_LIMIT counts the address that trusted proxies say, IPv6 by /64",
+  "RATE_LIMIT counts by the address from trusted proxies, IPv6 by /64",
   async (
     runtime,
   ) => {
@@ -252,7 +252,7 @@ forBoth(
 );
 
 forBoth(
-  "createProxy({ rateLimit: { key } }) limits by a key of the user's own",
+  "createProxy({ rateLimit: { key } }) limits by a custom key",
   async (
     runtime,
   ) => {
@@ -279,7 +279,7 @@ forBoth(
   },
 );
 
-forBoth("serve() refuses workers beside a key, which is a function", async (
+forBoth("serve() refuses workers together with a key function", async (
   runtime,
 ) => {
   const { stdout } = await runProgram(runtime, {

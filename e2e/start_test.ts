@@ -61,7 +61,7 @@ for (
     ["--version", /^sluice \d+\.\d+\.\d+\n$/],
   ] as const
 ) {
-  forBoth(`${flag} prints and ends with 0, whatever else is set`, async (
+  forBoth(`${flag} prints and exits 0, whatever else is set`, async (
     runtime,
   ) => {
     const { code, stdout, stderr } = await runProgram(runtime, {
@@ -205,7 +205,7 @@ forBoth("Bun's limit of 256 requests at once is lifted, by the same process", {
   assert.ok(read("cmdline").endsWith(`${PROGRAM}\0--timeout\x0020s\0`));
 });
 
-forBoth("SIGHUP has nothing to read again and says so", async (runtime) => {
+forBoth("SIGHUP without anything to reload logs that", async (runtime) => {
   await using backend = await rawBackend();
   await using proxy = await startProxy(runtime, {
     env: { BACKENDS: backend.url },
@@ -286,7 +286,7 @@ forBoth(
   },
 );
 
-forBoth("a unix: backend needs the permissions that docs/http.md says", {
+forBoth("a unix: backend needs the permissions in docs/http.md", {
   runtimes: ["deno"],
 }, async (runtime) => {
   const folder = await Deno.makeTempDir();
@@ -363,7 +363,7 @@ forOnce("a program that also exports a handler is served twice", {
 });
 
 forBoth(
-  "Bun serves a program's default export besides",
+  "Bun also serves a program's default export",
   { runtimes: ["bun"] },
   async (runtime) => {
     const folder = await Deno.makeTempDir();

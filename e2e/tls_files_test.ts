@@ -161,7 +161,7 @@ async function selfSigned(folder: string, isAuthority: boolean) {
 
 // The message said only that the certificate is not accepted.
 forBoth(
-  "the log and --check say what is wrong with a backend's certificate, and no client learns it",
+  "the log and --check name the fault of a backend's certificate, and no client gets it",
   OPENSSL,
   async (
     runtime,

@@ -37,7 +37,7 @@ async function run(command: string, args: string[]): Promise<string> {
   return decoder.decode(stdout);
 }
 
-forBoth("TLS in front: HTTP/1.1, and HTTP/2 where the runtime speaks it", {
+forBoth("TLS in front: HTTP/1.1, and HTTP/2 where the runtime supports it", {
   ...skippedWithout("openssl", "curl"),
 }, async (runtime) => {
   await using ca = await Authority.make();
@@ -164,7 +164,7 @@ forBoth(
 );
 
 forBoth(
-  "TLS behind: a client certificate is shown, and asked for",
+  "TLS behind: a client certificate is sent, and required",
   BEHIND,
   async (runtime) => {
     await using ca = await Authority.make();
@@ -233,7 +233,7 @@ forBoth(
 );
 
 forBoth(
-  "TLS behind: such a certificate is an outcome, and takes a backend out",
+  "TLS behind: such a certificate is an outcome, and ejects a backend",
   { ...BEHIND },
   async (runtime) => {
     await using ca = await Authority.make();
@@ -303,7 +303,7 @@ forBoth(
 );
 
 forBoth(
-  "TLS behind: a private authority is believed besides the usual ones",
+  "TLS behind: a private authority is trusted in addition to the usual ones",
   BEHIND,
   async (runtime) => {
     await using ca = await Authority.make();

@@ -34,7 +34,7 @@ forBoth(
 );
 
 forBoth(
-  "TRACE=on keeps a trace or begins one, and each attempt is a span of its own",
+  "TRACE=on continues or starts a trace, and each attempt is a separate span",
   async (runtime) => {
     await using broken = await rawBackend((conn) => conn.reset());
     await using backend = await rawBackend();
@@ -92,7 +92,7 @@ forBoth(
 // Behind a trusted proxy any value of the field was accepted: all its clients
 // could read the addresses and the states of the backends.
 forBoth(
-  "Sluice-Debug is explained to who has the token, and reaches no backend",
+  "Sluice-Debug is answered only with the token, and reaches no backend",
   async (runtime) => {
     await using dead = await rawBackend();
     await using backend = await rawBackend((conn) =>

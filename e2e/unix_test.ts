@@ -87,7 +87,7 @@ forBoth(
 );
 
 forBoth(
-  "unix: whatever Host clients ask for, connections are as few as requests at a time",
+  "unix: with any Host, there are only as many connections as concurrent requests",
   async (runtime) => {
     // Deno's `fetch` keeps a connection for each Host, and every twentieth that
     // it opens hangs until the time limit: any client could force new ones.

@@ -103,7 +103,7 @@ forBoth(
 );
 
 forBoth(
-  "eight trickling uploads are served, and eject nobody",
+  "eight slow uploads are served, and eject no backend",
   { timeoutMs: 60_000 },
   async (runtime) => {
     await using a = await rawBackend(echoSize);
@@ -141,7 +141,7 @@ forBoth(
 );
 
 forBoth(
-  "clients that stall their uploads get 408, and eject nobody",
+  "clients that stall their uploads get 408, and eject no backend",
   async (runtime) => {
     // Twelve idle clients ejected half of the pool of a busy site.
     const backends = await Promise.all(
@@ -227,7 +227,7 @@ forBoth(
 );
 
 forBoth(
-  "200 downloads that nobody reads free their slots and their backends within CLIENT_TIMEOUT",
+  "200 downloads that are not read free their slots and backends within CLIENT_TIMEOUT",
   { timeoutMs: 90_000 },
   async (runtime) => {
     // Five of them held five slots for ever, and used up MAX_IN_FLIGHT.

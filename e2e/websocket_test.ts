@@ -213,7 +213,7 @@ forBoth(
 );
 
 forBoth(
-  "WebSocket: who does not answer the close is cut when the drain is over",
+  "WebSocket: a peer that does not reply to the close is cut when the drain ends",
   async (runtime) => {
     const { backend, next } = await granting();
     await using _backend = backend;
@@ -279,7 +279,7 @@ forBoth(
   },
 );
 
-forBoth("WebSocket: within a handler of one's own", async (runtime) => {
+forBoth("WebSocket: within a user's own handler", async (runtime) => {
   const { backend, next } = await granting([["Sec-WebSocket-Protocol", "b"]]);
   await using _backend = backend;
   await using server = await startProxy(runtime, {

@@ -14,7 +14,7 @@ import { forBoth } from "./harness/suite.ts";
 import { startWorkers, withWorkers } from "./harness/workers.ts";
 
 forBoth(
-  "WORKERS: proxy.fetch answers in the first process too, and counts with them",
+  "WORKERS: proxy.fetch works in the first process too, and counts with them",
   {
     timeoutMs: 60_000,
   },
@@ -94,7 +94,7 @@ forBoth("WORKERS: a list of too many backends ends with exit code 2", async (
   }
 });
 
-forBoth("WORKERS: more backends than fit are refused, and the old ones stay", {
+forBoth("WORKERS: too many backends are refused, and the old ones stay", {
   timeoutMs: 120_000,
 }, async (runtime) => {
   // One more than the table of common counts had room for ended the program: at

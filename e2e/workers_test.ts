@@ -572,7 +572,7 @@ forBoth("WORKERS: a cookie of sticky:NAME is known to all", async (runtime) => {
   assert.deepEqual(new Set(arrived), ids);
 });
 
-forBoth("WORKERS: a loop is seen by whichever worker it comes to", async (
+forBoth("WORKERS: each worker detects a loop", async (
   runtime,
 ) => {
   let port = 0;
@@ -686,7 +686,7 @@ forBoth("WORKERS: HTTPS from each of them", skippedWithout("openssl"), async (
 });
 
 forBoth(
-  "WORKERS: a port that is taken ends it with 1 and a line",
+  "WORKERS: a port in use makes it exit with 1 and a line",
   PROC,
   async (runtime) => {
     await using folder = await temporary();
@@ -733,7 +733,7 @@ async function refusal(
   return stderr;
 }
 
-forOnce("WORKERS: Deno is told which permission is missing", async () => {
+forOnce("WORKERS: the missing permission on Deno is named", async () => {
   assert.match(await refusal({}, []), /--allow-read/);
   const elsewhere = ["--allow-read=/nowhere"];
   assert.match(await refusal({}, elsewhere), /--allow-read/);
@@ -741,7 +741,7 @@ forOnce("WORKERS: Deno is told which permission is missing", async () => {
 
 // What is used of Deno to share a port for TLS obeys this variable.
 forOnce(
-  "WORKERS: Deno is told what TLS needs beside a variable that compresses answers",
+  "WORKERS: the permission for TLS on Deno is named, also with a variable that compresses responses",
   skippedWithout("openssl"),
   async () => {
     await using ca = await Authority.make();
@@ -833,7 +833,7 @@ function library(env: Record<string, string>) {
   return withWorkers({ entry: "e2e/workers/library.ts", env });
 }
 
-forBoth("serve() has workers in a program of somebody's own", PROC, async (
+forBoth("serve() has workers in a user's program", PROC, async (
   runtime,
 ) => {
   await using backends = await Numbered.start(3);

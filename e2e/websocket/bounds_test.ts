@@ -244,7 +244,7 @@ forBoth(
 );
 
 forBoth(
-  "WebSocket: maxMessageBytes holds on a server of one's own",
+  "WebSocket: maxMessageBytes applies on a user's own server",
   async (runtime) => {
     const { backend, next } = await granting();
     await using _backend = backend;

@@ -89,7 +89,7 @@ forBoth(
 );
 
 forBoth(
-  "WebSocket: a backend that answers a handshake wrongly is 502, and blamed",
+  "WebSocket: an invalid response to a handshake is 502, and the backend's failure",
   async (runtime) => {
     await using wrong = await rawBackend((conn) =>
       conn.send(
@@ -210,7 +210,7 @@ forBoth(
 );
 
 forBoth(
-  "WebSocket: a backend that says nothing is 504, a dead one 502",
+  "WebSocket: a silent backend is 504, a dead one 502",
   async (runtime) => {
     await using silent = await rawBackend(async (conn) => {
       await conn.closed;

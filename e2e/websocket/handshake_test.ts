@@ -15,7 +15,7 @@ import { granting } from "./granting.ts";
 import { ask, ASKING } from "./raw.ts";
 
 forBoth(
-  "WebSocket: what a handshake says reaches the backend",
+  "WebSocket: the fields of a handshake reach the backend",
   async (runtime) => {
     const { backend } = await granting([
       ["Sec-WebSocket-Protocol", "b"],
@@ -253,7 +253,7 @@ forBoth(
 );
 
 forBoth(
-  "WebSocket: through a proxy that was given a fetch of its own",
+  "WebSocket: through a proxy with a custom fetch",
   async (runtime) => {
     // It was handed to objects that inherit the runtime's transport, which
     // cannot open a connection then: TypeError, 502, and an ejection.
