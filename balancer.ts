@@ -422,7 +422,7 @@ export class Pool implements Iterable<Backend> {
     const ejected = policy(backends, ejectedOnly, key);
     if (ejected !== undefined && !this.#panicking) {
       this.#panicking = true;
-      this.emit({ type: "panic", reason: "all that is left is ejected" });
+      this.emit({ type: "panic", reason: "only ejected backends are left" });
     }
     return ejected;
   }

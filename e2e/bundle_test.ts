@@ -1,12 +1,13 @@
 /**
- * The one file of `deno task bundle`, as a program and as a library. This is the
- * short form; `SLUICE_ENTRY=dist/sluice.js deno task test e2e` is all of it.
+ * The bundle of `deno task bundle`, as a program and as a library. This is the
+ * short form; `SLUICE_ENTRY=dist/sluice.js deno task test e2e` runs all tests.
  *
  * @module
  */
 
 import assert from "node:assert/strict";
 import { BUDGET, bundle, sizeOf } from "../testing/bundle.ts";
+import { compile } from "../testing/compile.ts";
 import { TYPESCRIPT } from "../testing/declarations.ts";
 import { denoPath, npmTool } from "../testing/tools.ts";
 import { ADMIN_ENV, adminUrl } from "./harness/admin.ts";
@@ -29,7 +30,7 @@ globalThis.addEventListener(
 await bundle(folder);
 const entry = `${folder}/sluice.js`;
 
-/** Starts it far from the checkout, whose `deno.json` it must not need. */
+/** Starts it outside the checkout, as it must not need its `deno.json`. */
 function alone(env: Record<string, string>): ProxyOptions {
   return { entry, cwd: folder, env };
 }
@@ -139,6 +140,28 @@ forBoth("the bundle knows --help, --version and --check", async (runtime) => {
   assert.equal(backend.probes.length, 1);
 });
 
+forBoth("the executable is the program, and its workers are too", {
+  runtimes: ["bun"],
+}, async (runtime) => {
+  const executable = `${folder}/sluice`;
+  await compile(executable);
+  await using backends = await Numbered.start(2);
+  for (const args of [[], ["--workers", "2"]]) {
+    await using proxy = await startProxy(runtime, {
+      executable,
+      args,
+      cwd: folder,
+      env: { BACKENDS: backends.urls() },
+    });
+    for (let i = 0; i < 4; i++) {
+      const answer = await rawRequest(proxy.port, requestText("GET", "/"));
+      assert.equal(answer.status, 200, proxy.log);
+    }
+    proxy.signal("SIGTERM");
+    assert.equal((await proxy.waitForExit()).code, 0, proxy.log);
+  }
+});
+
 const LIBRARY = `
 import { createProxy, VERSION } from "./sluice.js";
 const backend = () => new Response("from a function");
@@ -150,7 +173,7 @@ await proxy.stop();
 
 forBoth("imported, the bundle does nothing by itself", async (runtime) => {
   await Deno.writeTextFile(`${folder}/library.ts`, LIBRARY);
-  // With a setting that the program would take, or refuse.
+  // With a setting that the program would accept, or refuse.
   const { code, stdout, stderr } = await runProgram(runtime, {
     ...alone({ BACKENDS: "http://127.0.0.1:1" }),
     entry: `${folder}/library.ts`,

@@ -47,10 +47,12 @@ const BAD_LENGTH = bad(
 const UNKNOWN_CODING: Refusal = {
   status: 501,
   type: "http_request_error",
-  sentence: "Not implemented: the only transfer coding taken is chunked.",
+  sentence: "Not implemented: the only transfer coding supported is chunked.",
 };
-const BAD_FIELD = bad("Bad request: a field holds a control character.");
-const CLIMBS = bad("Bad request: the path climbs with encoded separators.");
+const BAD_FIELD = bad("Bad request: a field contains a control character.");
+const CLIMBS = bad(
+  "Bad request: the path has dot segments with encoded separators.",
+);
 
 /** TRACE would show a client the fields added here (RFC 9110 §9.3.8). */
 const TRACE: Refusal = {

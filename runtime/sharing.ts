@@ -49,9 +49,11 @@ export function isWorker(): boolean {
  * The program that workers load: the entry module, or the file that it was
  * bundled into.
  */
-export const ENTRY: URL = import.meta.url.endsWith("/runtime/sharing.ts")
-  ? new URL("../mod.ts", import.meta.url)
-  : new URL(import.meta.url);
+export function entryUrl(): URL {
+  return import.meta.url.endsWith("/runtime/sharing.ts")
+    ? new URL("../mod.ts", import.meta.url)
+    : new URL(import.meta.url);
+}
 
 /** Whether Deno was started with its public option for sharing ports. */
 export const denoShares: boolean = deno?.listenDatagram !== undefined;
@@ -74,20 +76,20 @@ export function workersFault(
   tls: boolean,
 ): string | undefined {
   if (workersOf(workers) === 1) return undefined;
-  const quoted = `"${workers}" cannot be had`;
-  if (isWorker()) return `${quoted} by a worker`;
+  const quoted = `"${workers}" is not possible`;
+  if (isWorker()) return `${quoted} in a worker: write 1`;
   if (onBun) return undefined;
   if (tls && sharesTlsByFlag()) {
     return `${quoted} with TLS_CERT: this Deno shares a port for TLS with ` +
-      "--unstable-net only; add that flag, or write 1";
+      "--unstable-net only: add that flag, or write 1";
   }
   const path = programFolder();
   if (
     path !== undefined &&
     deno?.permissions.querySync({ name: "read", path }).state !== "granted"
   ) {
-    return `${quoted}: each worker reads the program anew; add ` +
-      "--allow-read with the folder that it lies in, or write 1";
+    return `${quoted}: each worker loads the program again: add ` +
+      "--allow-read with the folder of the program, or write 1";
   }
   return undefined;
 }
@@ -97,7 +99,7 @@ export function workersFault(
  * program again; `undefined` if it was loaded from a URL.
  */
 export function programFolder(): string | undefined {
-  const { protocol, pathname } = new URL(".", ENTRY);
+  const { protocol, pathname } = new URL(".", entryUrl());
   return protocol === "file:" ? decodeURIComponent(pathname) : undefined;
 }
 
