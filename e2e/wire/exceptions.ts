@@ -390,7 +390,7 @@ export function limits(): string {
   };
   const always = EXCEPTIONS.filter(({ over }) => over !== "fetch");
   const byFetch = EXCEPTIONS.filter(({ over }) => over === "fetch");
-  return `${lists(always)}With \`TRANSPORT=fetch\` these come on top.\n\n${
+  return `${lists(always)}With \`TRANSPORT=fetch\`, in addition:\n\n${
     lists(byFetch)
   }`.trimEnd() + "\n";
 }
