@@ -14,6 +14,8 @@ export interface Reading {
   read(): Promise<Chunk | undefined>;
   /** Gives the rest up. */
   cancel(why: unknown): void;
+  /** Takes the memory of a piece back whose bytes are not needed any more. */
+  reuse?(piece: Chunk): void;
 }
 
 /** A request to be sent. */

@@ -131,11 +131,16 @@ export class Connection
     this.#mark = this.#socket.left;
     signal.addEventListener("abort", this);
     this.#send(call, room, size);
-    if (payload !== undefined && !this.#closed) {
-      call.begun = true;
-      this.#upload = new Uploading(this.#socket, payload, this);
-      this.#upload.start();
-    }
+    if (payload === undefined) return;
+    this.#upload = new Uploading(this.#socket, payload, this);
+    // Nothing of it is read before the head has left, so that it can be sent on
+    // another connection if this one takes nothing any more.
+    if (this.#socket.queued === 0) this.#startUpload(call);
+  }
+
+  #startUpload(call: Call): void {
+    call.begun = true;
+    this.#upload!.start();
   }
 
   /** Ends it at once, with whatever it carries. */
@@ -216,7 +221,11 @@ export class Connection
       this.#owner.giveRoom(this.#room);
       this.#room = undefined;
     }
-    this.#upload?.drained();
+    if (this.#call?.begun === false && this.#upload !== undefined) {
+      this.#startUpload(this.#call);
+    } else {
+      this.#upload?.drained();
+    }
     if (this.#signal === undefined && this.#seconds > 0) this.#park();
   }
 
@@ -293,7 +302,9 @@ export class Connection
     }
     this.#framed = new BodyReader(framing);
     this.#bytesLeft = typeof framing === "number" ? framing - here : Infinity;
-    this.#readSize = FIRST_READ;
+    this.#readSize = typeof framing === "number"
+      ? Math.min(Math.max(framing / 4 >> 12 << 12, FIRST_READ), LARGEST_READ)
+      : FIRST_READ;
     const first = this.#framed.push(bytes.subarray(at));
     if (this.#framed.over) {
       if (this.#framed.excess > 0) this.#seconds = 0;

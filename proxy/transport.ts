@@ -16,8 +16,8 @@ import type { Socket } from "./socket.ts";
 export type Payload = {
   /** Its bytes, from the beginning. Asked for once, or {@linkcode reading} is. */
   stream(): ReadableStream<Chunk>;
-  /** The same, piece by piece. */
-  reading(): Reading;
+  /** The same, piece by piece, and kept for another attempt or not. */
+  reading(keeps?: boolean): Reading;
   /** The length that the client declared, if it did. */
   readonly length: number | undefined;
 } | undefined;

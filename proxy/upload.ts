@@ -242,6 +242,11 @@ export class ClientBody {
   cancel(why: unknown): void {
     this.#reading.cancel(why);
   }
+
+  /** Takes the memory of a piece back. */
+  reuse(piece: Chunk): void {
+    this.#reading.reuse?.(piece);
+  }
 }
 
 /**
@@ -298,8 +303,12 @@ export class StreamedUpload {
     }, { highWaterMark: 0 });
   }
 
-  /** The same, piece by piece. */
-  reading(): Reading {
+  /**
+   * The same, piece by piece. Unless it `keeps` what it reads, the body cannot be
+   * begun anew once anything new was read: for what reads nothing before there is
+   * a connection that takes it.
+   */
+  reading(keeps = true): Reading {
     const attempt = ++this.#attempt;
     // Its own hold on what is kept: an answer may begin, and all be forgotten,
     // before this attempt has been given what an earlier one had read.
@@ -308,6 +317,7 @@ export class StreamedUpload {
     return {
       read: async () => {
         if (kept !== undefined && at < kept.length) return kept[at++]!;
+        if (!keeps) this.#kept = undefined;
         if (this.#kept === undefined) kept = undefined;
         // One read is under way at most, whichever attempt asked for it.
         this.#pending ??= this.#next();
@@ -323,6 +333,9 @@ export class StreamedUpload {
         if (attempt === this.#attempt && this.#kept === undefined) {
           this.body.cancel(why);
         }
+      },
+      reuse: (piece) => {
+        if (this.#kept === undefined) this.body.reuse(piece);
       },
     };
   }

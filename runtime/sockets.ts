@@ -93,7 +93,7 @@ export class SocketTransport implements Transport {
       fields,
       whole,
       payload: payload && {
-        reading: payload.reading(),
+        reading: payload.reading(false),
         length: payload.length,
       },
       repeatable: !outgoing.once,
