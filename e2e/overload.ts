@@ -27,24 +27,31 @@ async function measure(runtime: Runtime, limit: string): Promise<void> {
   await using proxy = await startProxy(runtime, {
     env: { BACKENDS: workshop.urls, MAX_IN_FLIGHT: limit },
   });
-  const parts: Asked[][] = [];
+  const parts: { asked: Asked[]; busy: number }[] = [];
+  let odd: number;
   {
     await using load = new OpenLoop(proxy.port);
     for (const [share, seconds] of COURSE) {
-      parts.push(await load.run(share * workshop.capacity, seconds));
+      const busy = workshop.timed();
+      const asked = await load.run(share * workshop.capacity, seconds);
+      parts.push({ asked, busy: busy() });
     }
+    await load.settle();
+    odd = load.asked.filter(({ status }) => status === 0).length;
   }
   console.log(`\n${runtime}, MAX_IN_FLIGHT=${limit}`);
   COURSE.forEach(([share, seconds], i) => {
-    const asked = parts[i]!;
-    const good = goodput(asked, seconds) / workshop.capacity;
+    const { asked, busy } = parts[i]!;
+    const percent = (share: number) => `${(100 * share).toFixed(0)} %`;
     console.log(
       `${share * 100} % for ${seconds} s:`.padEnd(16),
       `${(100 * refused(asked)).toFixed(1)} % refused,`.padStart(16),
-      `answers in time ${(100 * good).toFixed(0)} % of the capacity,`,
+      `${percent(busy)} of the backends' time used,`,
+      `${percent(goodput(asked, busy))} for answers in time,`,
       `median ${median(asked).toFixed(0)} ms`,
     );
   });
+  if (odd > 0) console.log(`${odd} were not answered at all`, proxy.log);
 }
 
 if (import.meta.main) {

@@ -50,10 +50,22 @@ async function greedyAndModest(
   return { greedy: both[0], modest: both[1] };
 }
 
-/** What may be had in the time from the first answer to the last. */
+/**
+ * What a bucket gives to requests that come when these were answered: a machine
+ * that stands still for a while lets tokens go to waste.
+ */
 function allowance(asked: readonly Asked[]): number {
-  const ends = asked.map(({ endedAt }) => endedAt);
-  return 50 + (Math.max(...ends) - Math.min(...ends)) / 1_000 * 50;
+  const times = asked.map(({ endedAt }) => endedAt).sort((a, b) => a - b);
+  let tokens = 50;
+  let given = 0;
+  times.forEach((at, i) => {
+    const passed = at - (times[i - 1] ?? at);
+    tokens = Math.min(50, tokens + passed / 1_000 * 50);
+    if (tokens < 1) return;
+    tokens--;
+    given++;
+  });
+  return given;
 }
 
 forBoth(

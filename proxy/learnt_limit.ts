@@ -85,6 +85,14 @@ const PEAK_FADES_MS = 10_000;
 /** Places that each replica has on top: without them the small ones starve. */
 const EXTRA = 2;
 
+/**
+ * Requests that come all at once, out of the calm: a process that stood still for
+ * a moment hands over what has come meanwhile. So many milliseconds after no more
+ * than half of the limit was in use, so many times the limit may wait.
+ */
+const SUDDEN_MS = 250;
+const SUDDEN_TIMES = 2;
+
 /** Milliseconds of wall clock between two lulls. */
 const LULL_EVERY_MS = 30_000;
 
@@ -159,6 +167,7 @@ export class LearntLimit {
 
   #allowedMs = NaN;
   #longSince = NaN;
+  #calmAt = -Infinity;
   #stands = false;
   #shortMs = 0;
   #stuckMs = 0;
@@ -219,7 +228,8 @@ export class LearntLimit {
   /** Whether one more may wait; then it does. */
   enter(now: number): boolean {
     this.#look(now);
-    if (this.#waiting >= this.limit) {
+    if (2 * this.#waiting <= this.#limit) this.#calmAt = now;
+    if (this.#waiting >= this.limit && !this.#isSudden(now)) {
       this.#refused++;
       this.#refusedEver++;
       return false;
@@ -228,6 +238,11 @@ export class LearntLimit {
     if (++this.#waiting > this.#peak) this.#peak = this.#waiting;
     this.#lull?.enter(now);
     return true;
+  }
+
+  #isSudden(now: number): boolean {
+    return !this.#stands && now - this.#calmAt <= SUDDEN_MS &&
+      this.#waiting < SUDDEN_TIMES * this.#limit;
   }
 
   /** One waits no more, for whatever reason. */

@@ -27,6 +27,9 @@ const MEAN_MS = 0.9 * SHORT_MS + 0.1 * LONG_MS;
 export class Workshop implements AsyncDisposable {
   /** How fast they work. */
   speed = 1;
+  #busy = 0;
+  #busyMs = 0;
+  #changedAt = performance.now();
   private constructor(readonly backends: RawBackend[] = []) {}
 
   static async start(count: number): Promise<Workshop> {
@@ -44,14 +47,42 @@ export class Workshop implements AsyncDisposable {
     return rawBackend(async (conn) => {
       if (busy === WORKERS) {
         await new Promise<void>((resolve) => waiting.push(resolve));
-      } else busy++;
+      } else {
+        busy++;
+        this.#works(1);
+      }
       const ms = (random() < 0.1 ? LONG_MS : SHORT_MS) / this.speed;
       await new Promise((resolve) => setTimeout(resolve, ms));
       const next = waiting.shift();
-      if (next === undefined) busy--;
-      else next();
+      if (next === undefined) {
+        busy--;
+        this.#works(-1);
+      } else next();
       if (conn.ending === undefined) await conn.reply({ body: "done" });
     });
+  }
+
+  #works(more: number): void {
+    const now = performance.now();
+    this.#busyMs += this.#busy * (now - this.#changedAt);
+    this.#changedAt = now;
+    this.#busy += more;
+  }
+
+  /**
+   * Says, when it is called, which share of the time the workers have been busy
+   * since. On a machine that has too little time to spare they get less done in
+   * a second, but not with fewer hands.
+   */
+  timed(): () => number {
+    this.#works(0);
+    const busyMs = this.#busyMs;
+    const from = this.#changedAt;
+    return () => {
+      this.#works(0);
+      const all = this.backends.length * WORKERS * (this.#changedAt - from);
+      return (this.#busyMs - busyMs) / all;
+    };
   }
 
   get urls(): string {
@@ -73,11 +104,19 @@ export function refused(asked: readonly Asked[]): number {
   return asked.filter(({ status }) => status === 503).length / asked.length;
 }
 
-/** Answers that came while they were waited for, a second. */
-export function goodput(asked: readonly Asked[], seconds: number): number {
+/** Share of these whose answers came while they were waited for. */
+export function inTime(asked: readonly Asked[]): number {
   return asked.filter(({ status, at, endedAt }) =>
     status === 200 && endedAt - at <= PATIENCE_MS
-  ).length / seconds;
+  ).length / asked.length;
+}
+
+/**
+ * What came of the backends' work while it was waited for, as a share of what
+ * they could have done: they were busy for the `busy` share of the time.
+ */
+export function goodput(asked: readonly Asked[], busy: number): number {
+  return busy * inTime(asked.filter(({ status }) => status === 200));
 }
 
 /** Milliseconds that the median of the answers took. */
