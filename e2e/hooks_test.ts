@@ -13,6 +13,7 @@ import { get, hooked } from "./harness/hooked.ts";
 import type { ProxyProcess } from "./harness/proxy.ts";
 import { forBoth } from "./harness/suite.ts";
 import { until } from "./harness/wait.ts";
+import { toLatin1 } from "./harness/wire.ts";
 import { ask, grant } from "./websocket/raw.ts";
 
 /** Waits for what `onSettled` says of a request. */
@@ -375,6 +376,7 @@ forBoth(
   "RESUME carries a body on below onResponse(), with onRequest() for the rest",
   async (runtime) => {
     const whole = "0123456789".repeat(20_000);
+    const begun = Promise.withResolvers<void>();
     await using backend = await rawBackend(async (conn, request) => {
       const range = /^bytes=(\d+)-/.exec(request.header("range") ?? "");
       const from = Number(range?.[1] ?? 0);
@@ -391,14 +393,23 @@ forBoth(
       );
       if (range !== null) return await conn.send(whole.slice(from));
       await conn.send(whole.slice(0, 100_000));
+      // Bun's `fetch` gives no answer at all when its head, a part of its body
+      // and the end of the connection arrive together.
+      await begun.promise;
       await conn.end();
     });
     await using other = await rawBackend(backend.handler);
     await using proxy = await hooked(runtime, [backend, other], {
       RESUME: "on",
     });
-    const { status, text } = await get(proxy, "/resumed");
-    assert.equal(status, 200);
+    await using client = await RawConnection.connect(proxy.port);
+    await client.write(requestText("GET", "/resumed"));
+    assert.equal((await client.readHead()).status, 200);
+    let text = "";
+    for (let piece; (piece = await client.readChunkOrBytes()) !== null;) {
+      begun.resolve();
+      text += toLatin1(piece.data);
+    }
     assert.equal(text, whole);
     const requests = [...backend.requests, ...other.requests];
     assert.ok(
