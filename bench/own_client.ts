@@ -23,6 +23,7 @@ const client = new Client({
   wholeUpTo: (Bun ? 256 : 64) * 1024,
   // Bun reads on by itself what is left of a request.
   lingers: !Bun,
+  reuses: !Bun,
 });
 const pools = urls.map((url) => {
   const destination = destinationOf(new Backend({ url }));
@@ -32,7 +33,7 @@ const pools = urls.map((url) => {
 });
 let turn = 0;
 
-function answered({ status, fields, body }: Answer): Response {
+function answered({ status, fields, body, reuse }: Answer): Response {
   const kept = fields.filter(([name]) =>
     name !== "connection" && name !== "keep-alive" &&
     name !== "transfer-encoding"
@@ -47,7 +48,9 @@ function answered({ status, fields, body }: Answer): Response {
       },
       cancel: (why) => body.cancel(why),
     }, { highWaterMark: 0 });
-  return new Response(given, { status, headers: kept });
+  const response = new Response(given, { status, headers: kept });
+  if (Deno) reuse?.();
+  return response;
 }
 
 /**

@@ -48,6 +48,8 @@ export interface Answer {
   readonly fields: FieldLines;
   /** All of it, where the rest of it comes from, or `null` if it has none. */
   readonly body: Chunk | Reading | null;
+  /** Takes the memory of a whole body back, once nothing needs its bytes. */
+  readonly reuse?: (() => void) | undefined;
 }
 
 /** Why there is no answer, or no whole one. */

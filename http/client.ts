@@ -36,6 +36,8 @@ export interface ClientOptions {
    * answer may be lost with it.
    */
   lingers: boolean;
+  /** Whether answers' bodies are told when nothing needs their memory any more. */
+  reuses: boolean;
 }
 
 /** Milliseconds between two looks at what is kept. */
@@ -47,13 +49,17 @@ const PATIENCE_MS = 10;
 /** Bytes of a room: a usual head, and a body that is kept to be sent again. */
 const ROOM = (16 + 64) * 1024;
 
-/** Rooms that are kept: each is in use from a write until that has left. */
-const MOST_ROOMS = 16;
+/**
+ * Rooms that are kept: each is in use from a write until that has left, or from
+ * a small answer's head until its body was copied.
+ */
+const MOST_ROOMS = 64;
 
 /** The connections to all backends, and what they share. */
 export class Client implements Shared {
   readonly wholeUpTo: number;
   readonly lingers: boolean;
+  readonly reuses: boolean;
   readonly ticksASecond: number = 1000 / TICK_MS;
   readonly #timers: Timers;
   readonly #pools = new Set<Pool>();
@@ -69,10 +75,11 @@ export class Client implements Shared {
   #patience: unknown;
 
   /** Makes a client without connections. */
-  constructor({ timers, wholeUpTo, lingers }: ClientOptions) {
+  constructor({ timers, wholeUpTo, lingers, reuses }: ClientOptions) {
     this.#timers = timers;
     this.wholeUpTo = wholeUpTo;
     this.lingers = lingers;
+    this.reuses = reuses;
   }
 
   /** The connections to one backend, none so far. */

@@ -21,6 +21,8 @@ export interface Server {
    * better read whole than piece by piece.
    */
   readonly wholeUpTo: number;
+  /** Whether {@linkcode respond} copies a body that is given as bytes. */
+  readonly copiesBodies?: boolean;
   /**
    * The fields of a request, where the runtime has them in a form that is read
    * for less than its `Headers`.

@@ -75,6 +75,8 @@ export interface Answer {
   readonly headers: Read;
   /** All of the body, or where it comes from, or none. */
   readonly body: Chunk | Reading | null;
+  /** Takes the memory of a whole body back, once nothing needs its bytes. */
+  readonly reuse?: (() => void) | undefined;
 }
 
 /** What can be done with an answer of `fetch` in place of reading its body. */

@@ -52,6 +52,7 @@ export function socketTransport(options: SocketOptions): Transport {
     wholeUpTo: server.wholeUpTo,
     // Bun reads on by itself what is left of a request.
     lingers: !onBun,
+    reuses: server.copiesBodies === true,
   });
 }
 

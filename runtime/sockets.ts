@@ -54,6 +54,8 @@ export interface SocketTransportOptions {
   wholeUpTo: number;
   /** Whether an upload goes on for a moment behind the end of its answer. */
   lingers: boolean;
+  /** Whether answers' bodies are told when nothing needs their memory any more. */
+  reuses: boolean;
   /** Time and timers. */
   clock: Clock;
 }
@@ -65,7 +67,7 @@ export class SocketTransport implements Transport {
   readonly #pools = new Map<Backend, Pool>();
 
   constructor(options: SocketTransportOptions) {
-    const { clock, wholeUpTo, lingers } = options;
+    const { clock, wholeUpTo, lingers, reuses } = options;
     this.#options = options;
     this.#client = new Client({
       timers: {
@@ -76,6 +78,7 @@ export class SocketTransport implements Transport {
       },
       wholeUpTo,
       lingers,
+      reuses,
     });
   }
 
@@ -178,8 +181,8 @@ export class SocketTransport implements Transport {
 
 const CLOSED = new Error("Cannot go on: the proxy was stopped");
 
-function answerOf({ status, fields, body }: Answered): Answer {
-  return { status, headers: new AnswerLines(fields), body };
+function answerOf({ status, fields, body, reuse }: Answered): Answer {
+  return { status, headers: new AnswerLines(fields), body, reuse };
 }
 
 /** What an error of the client's means. */

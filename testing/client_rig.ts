@@ -24,7 +24,10 @@ export class ClientRig {
   /** Called with each connection that was opened. */
   opened: ((connection: FakeConnection) => void) | undefined;
 
-  constructor(delivery: Delivery = "own", { lingers = true } = {}) {
+  constructor(
+    delivery: Delivery = "own",
+    { lingers = true, reuses = false } = {},
+  ) {
     this.client = new Client({
       timers: {
         later: (callback) => void setImmediate(callback),
@@ -34,6 +37,7 @@ export class ClientRig {
       },
       wholeUpTo: 64 * 1024,
       lingers,
+      reuses,
     });
     this.pool = this.client.pool(() => {
       if (this.refusal !== undefined) return Promise.reject(this.refusal);

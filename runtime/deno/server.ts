@@ -20,6 +20,7 @@ export class DenoServer implements Server {
   // A reset that comes before its signal was asked for is not told later.
   readonly losesResets = true;
   readonly wholeUpTo = 64 * 1024;
+  readonly copiesBodies = true;
 
   pastesUrl(connection: unknown): boolean {
     return (connection as Partial<Deno.ServeHandlerInfo> | null | undefined)
