@@ -265,7 +265,7 @@ export interface ProxyOptions {
    * (`socket`), by the runtime's `fetch`, or by `fetch` unless it would change
    * what is said (`auto`). The option `fetch` goes before all of them.
    *
-   * @default {"fetch"}
+   * @default {"auto"}
    */
   readonly transport?: "auto" | "fetch" | "socket" | undefined;
   /**

@@ -38,6 +38,8 @@ export interface Outgoing {
   payload: Payload;
   /** A small body that was read whole, in place of {@linkcode payload}. */
   whole?: Chunk | undefined;
+  /** Whether it is said that there is a body, of length 0. */
+  empty?: boolean;
   /** Whether the backend must not get it twice, whatever happens on the way. */
   once: boolean;
   /** Whether it must have a connection of its own, which ends with it. */

@@ -94,7 +94,7 @@ export class SocketTransport implements Transport {
       // Both runtimes' handlers get a path that is never empty.
       target: url.slice(backend.origin.length),
       fields,
-      whole,
+      whole: outgoing.empty ? EMPTY : whole,
       payload: payload && {
         reading: payload.reading(false),
         length: payload.length,
@@ -179,6 +179,7 @@ export class SocketTransport implements Transport {
   }
 }
 
+const EMPTY = new Uint8Array();
 const CLOSED = new Error("Cannot go on: the proxy was stopped");
 
 function answerOf({ status, fields, body, reuse }: Answered): Answer {

@@ -9,7 +9,7 @@
  * @module
  */
 
-import type { Runtime } from "../harness/proxy.ts";
+import type { Runtime, SentBy } from "../harness/proxy.ts";
 import { BOTH, type Exception } from "./exception.ts";
 import { AT_THE_EDGE } from "./exceptions_edge.ts";
 
@@ -358,15 +358,19 @@ export const EXCEPTIONS: readonly Exception[] = [
 /** The exception that a case falls under, if there is one. */
 export function exceptionFor(
   runtime: Runtime,
-  over: "fetch" | "socket",
+  by: SentBy,
   group: string,
   name: string,
 ): Exception | undefined {
-  return EXCEPTIONS.find((row) =>
+  const row = EXCEPTIONS.find((row) =>
     row.runtimes.includes(runtime) && row.group === group &&
-    (row.over === undefined || row.over === over) &&
+    (row.over === undefined || row.over === by || by === "auto") &&
     row.cases.some((begin) => name.startsWith(begin))
   );
+  // With `auto` either transport may have sent the request.
+  return by === "auto" && row?.over !== undefined
+    ? { ...row, sometimes: true }
+    : row;
 }
 
 /** Where an issue is, as Markdown. */
