@@ -1,9 +1,10 @@
 /**
- * The pool of backends, which one of them is picked, and who may be picked.
+ * The pool: the backends, their state, and the choice of one per request.
  *
- * Everything here is pure: no socket, no timer, no clock. What is learnt of a
- * {@linkcode Backend} is written into it, and a {@linkcode Policy} reads that
- * through one predicate, which holds every reason to pass a backend over.
+ * Everything here is pure: no socket, no timer, no clock. Other modules write
+ * what they learn about a backend into its {@linkcode Backend}. A
+ * {@linkcode Policy} never reads that state to exclude a backend: it calls one
+ * predicate, which holds every reason to skip one.
  *
  * @module
  */
@@ -17,7 +18,9 @@ import {
   Backend,
   type BackendFunction,
   type BackendInit,
+  type BackendSpec,
   idOf,
+  initOf,
 } from "./balancer/backend.ts";
 import { type Accepts, type Policy, roundRobin } from "./balancer/policies.ts";
 
@@ -26,6 +29,7 @@ export {
   type BackendContext,
   type BackendFunction,
   type BackendInit,
+  type BackendSpec,
   hash,
   type SharedCounts,
 } from "./balancer/backend.ts";
@@ -39,7 +43,7 @@ export {
   roundRobin,
 } from "./balancer/policies.ts";
 
-/** Something that changed in a pool. */
+/** An event of the pool: what changed, in which backend, and why. */
 export interface PoolEvent {
   /** What happened. */
   type:
@@ -53,79 +57,72 @@ export interface PoolEvent {
     | "draining"
     | "panic"
     | "reloaded";
-  /** The backend that it happened to; absent when it concerns the whole pool. */
+  /** The backend that changed; absent if the event concerns the whole pool. */
   backend?: Backend;
-  /** Why, in a few words. */
+  /** The reason, in a few words. */
   reason?: string;
 }
 
-/** A backend as it may be given: a URL or a function, or either with settings. */
-export type BackendSpec =
-  | string
-  | BackendInit
-  | BackendFunction
-  | (Omit<BackendInit, "url"> & { answer: BackendFunction });
-
 /** Options for {@linkcode Pool}. */
 export interface PoolOptions {
-  /** Brings a backend that is given into its normal form, or throws. */
+  /** Normalizes a spec; throws if it is invalid. */
   read?: (spec: BackendSpec) => BackendInit;
   /**
-   * Evenly from 0 up to 1: where in its first round each backend stands. When
-   * all proxies of a fleet begin with the first of their common list they march
-   * on in step, and each backend in turn gets a request from all of them at once
+   * Uniform in [0, 1): where in its first round each backend starts. If all
+   * proxies of a fleet start with the first backend of the same list, they stay
+   * in step, and each backend in turn gets a request from all of them at once
    * (`deno task simulate fleet`: a median five times as long).
    *
-   * @default {in the order of the list}
+   * @default {the order of the list}
    */
   random?: () => number;
   /**
-   * Takes what a listener throws, or what its promise is rejected with. Default:
-   * it is a rejection that nothing handles.
+   * Handles an error that a listener throws or rejects with. Default: an
+   * unhandled rejection.
    */
   failed?: (error: unknown) => void;
 }
 
-/** What {@linkcode Pool.replace} has done. */
+/** What {@linkcode Pool.replace} changed. */
 export interface ReplaceCounts {
-  /** How many have joined. */
+  /** Number of backends added. */
   added: number;
-  /** How many have left. */
+  /** Number of backends removed. */
   removed: number;
-  /** How many stay with other settings than before. */
+  /** Number of backends kept with different settings. */
   changed: number;
 }
 
 /**
- * Events that may come of one another before all listeners have been told. Past
- * that a listener answers its own changes with changes, without an end.
+ * Limit of events that listeners may cause within one {@linkcode Pool.emit}.
+ * Beyond it, a listener is assumed to answer its own events in a loop.
  */
-const MOST_EVENTS = 100_000;
+const MAX_CHAINED_EVENTS = 100_000;
 
-/** The backends, and what is known of each right now. */
+/** The backends and their current state. */
 export class Pool implements Iterable<Backend> {
-  /** All of them, in their order. */
+  /** All backends, in list order. */
   readonly #byId = new Map<string, Backend>();
   readonly #byUrl = new Map<string, Backend>();
-  /** By what they are called, each {@linkcode Backend.label} once. */
+  /** By {@linkcode Backend.label}, which is unique. */
   readonly #byLabel = new Map<string, Backend>();
   readonly #policy: Policy;
   readonly #read: (spec: BackendSpec) => BackendInit;
   readonly #random: () => number;
   readonly #failed: (error: unknown) => void;
-  /** The same as an array; made when it is asked for, and is another by then. */
+  /** Cached array of `#byId`; `undefined` after a change. */
   #backends: readonly Backend[] | undefined = [];
   #listeners: readonly ((event: PoolEvent) => void)[] = [];
   #events: PoolEvent[] = [];
   #notifying = false;
   #panicking = false;
-  #most = Infinity;
+  #maxSize = Infinity;
 
   /** Makes a pool that picks by `policy`. */
   constructor(
     backends: Iterable<BackendSpec>,
     policy: Policy = roundRobin(),
-    { read = plain, random = () => 0, failed = surface }: PoolOptions = {},
+    { read = initOf, random = () => 0, failed = surface }: PoolOptions = {},
   ) {
     this.#policy = policy;
     this.#read = read;
@@ -134,44 +131,46 @@ export class Pool implements Iterable<Backend> {
     for (const spec of backends) this.add(spec);
   }
 
-  /** How many backends there are, whatever their state. */
+  /** Number of backends, whatever their state. */
   get size(): number {
     return this.#byId.size;
   }
 
-  /** The backends in their order; a change of the pool makes a new array. */
+  /** The backends in list order. Each change of the pool makes a new array. */
   get backends(): readonly Backend[] {
-    // Not at each change: a list of thousands is taken in one after another.
+    // Built on demand: rebuilding it for each addition would make loading a
+    // list of thousands quadratic.
     return this.#backends ??= [...this.#byId.values()];
   }
 
-  /** Each backend, in their order. */
+  /** Iterates over the backends in list order. */
   [Symbol.iterator](): IterableIterator<Backend> {
     return this.backends[Symbol.iterator]();
   }
 
-  /** The backend of this id, URL or name, if it is here. */
+  /** The backend with this id, URL or name. */
   get(idUrlOrName: string): Backend | undefined {
     return this.#byId.get(idUrlOrName) ?? this.#byUrl.get(idUrlOrName) ??
       this.#byLabel.get(idUrlOrName);
   }
 
-  /** Holds so many at most from now on; throws a RangeError if it has more. */
-  limit(most: number): void {
-    if (this.size > most) {
+  /** Limits the pool's size; throws a RangeError if it holds more already. */
+  limit(max: number): void {
+    if (this.size > max) {
       throw new RangeError(
-        `Cannot limit the pool to ${most} backends: it has ${this.size}`,
+        `Cannot limit the pool to ${max} backends: it has ${this.size}`,
       );
     }
-    this.#most = most;
+    this.#maxSize = max;
   }
 
   /**
-   * Adds a backend: at once, or after its first passing probe where there are
-   * probes.
+   * Adds a backend. With probes, it gets requests after its first passing
+   * probe;
+   * otherwise at once.
    *
-   * @throws {TypeError | RangeError} If it cannot be used, if one with this URL
-   * or name is here already, or if the pool is full.
+   * @throws {TypeError | RangeError} If the spec is invalid, if its URL or name
+   * is in use, or if the pool is full.
    */
   add(spec: BackendSpec): Backend {
     const init = this.#read(spec);
@@ -190,17 +189,18 @@ export class Pool implements Iterable<Backend> {
   }
 
   #makeRoom(verb: string, count: number): void {
-    if (this.size + count <= this.#most) return;
+    if (this.size + count <= this.#maxSize) return;
     throw new RangeError(
-      `Cannot ${verb}: the pool can hold ${this.#most} backends and would ` +
+      `Cannot ${verb}: the pool can hold ${this.#maxSize} backends and would ` +
         `hold ${this.size + count}`,
     );
   }
 
   #insert(init: BackendInit): Backend {
-    // Thirty-two bits: among thousands of URLs two may have one hash, and then
-    // share figures, cookies and the path in the admin API. What stands in front
-    // makes another hash of it; behind, the two would stay alike (FNV-1a).
+    // A 32-bit hash can collide among thousands of URLs; two such backends
+    // would
+    // share figures, cookies and the path in the admin API. The number goes in
+    // front: FNV-1a states that are equal stay equal whatever is appended.
     let id = init.id ?? idOf(init.url);
     for (let n = 1; this.#byId.has(id); n++) id = idOf(`${n} ${init.url}`);
     const backend = new Backend({ ...init, id });
@@ -213,7 +213,7 @@ export class Pool implements Iterable<Backend> {
     return backend;
   }
 
-  /** Removes a backend; what it is answering goes on to its end. */
+  /** Removes a backend; requests in flight finish. */
   remove(backend: Backend): boolean {
     if (this.#byId.get(backend.id) !== backend) return false;
     this.#backends = undefined;
@@ -225,14 +225,14 @@ export class Pool implements Iterable<Backend> {
     return true;
   }
 
-  /** Gives a backend nothing new, or takes that back. */
+  /** Sets whether a backend is draining: it gets no new requests. */
   drain(backend: Backend, draining = true): void {
     if (backend.draining === draining) return;
     backend.draining = draining;
     this.emit({ type: draining ? "draining" : "changed", backend });
   }
 
-  /** Changes a backend's share; throws a RangeError if it is not 0 to 1000. */
+  /** Sets a backend's weight; throws a RangeError unless it is 0 to 1000. */
   setWeight(backend: Backend, weight: number): void {
     if (!(weight >= 0 && weight <= 1000)) {
       throw new RangeError(
@@ -245,14 +245,13 @@ export class Pool implements Iterable<Backend> {
   }
 
   /**
-   * Makes the pool hold what is given and nothing else, but for those that
-   * `keeps` says are looked after elsewhere. A backend that stays keeps its state
-   * and what it is answering; its name, weight and limits become the given ones.
-   * It stays if its URL is given, or its function. A name goes to the backend
-   * that it is given to, also if another one had it so far.
+   * Replaces the backends by `specs`, except those for which `keeps` is true. A
+   * backend stays if its URL or function is in the list: it keeps its state and
+   * its requests in flight, and takes the new name, weight and limits. A name
+   * that another backend had moves to the backend that is now given it.
    *
-   * @throws {TypeError | RangeError} If one cannot be used, or not beside the
-   * others; nothing has changed then.
+   * @throws {TypeError | RangeError} If a spec is invalid or conflicts with
+   * another one; the pool is unchanged then.
    */
   replace(
     specs: Iterable<BackendSpec>,
@@ -283,9 +282,9 @@ export class Pool implements Iterable<Backend> {
   }
 
   /**
-   * Which backends stay, and as what.
+   * The backends that stay, with their new settings.
    *
-   * @throws {RangeError} If two of the list are one backend, or are called alike.
+   * @throws {RangeError} If two specs have the same URL or name.
    */
   #staying(inits: readonly BackendInit[]): Map<Backend, BackendInit> {
     const stay = new Map<Backend, BackendInit>();
@@ -316,7 +315,7 @@ export class Pool implements Iterable<Backend> {
     return stay;
   }
 
-  /** Takes a name from the backend that has it, which then goes by its URL. */
+  /** Frees a name: the backend that has it falls back to its URL. */
   #takeName(name: string | undefined): void {
     const other = name === undefined ? undefined : this.#byLabel.get(name);
     if (other === undefined || other.name === undefined) return;
@@ -332,7 +331,7 @@ export class Pool implements Iterable<Backend> {
     this.#byLabel.set(backend.label, backend);
   }
 
-  /** Gives a backend these settings, as if made with them; says if any is new. */
+  /** Applies settings, with defaults for absent ones; true if any differs. */
   change(
     backend: Backend,
     settings: Pick<BackendInit, "name" | "weight" | "backup" | "maxConns">,
@@ -353,7 +352,7 @@ export class Pool implements Iterable<Backend> {
     return true;
   }
 
-  /** Calls `listener` at each change until the returned function is called. */
+  /** Calls `listener` on each change, until the returned function is called. */
   subscribe(listener: (event: PoolEvent) => void): () => void {
     this.#listeners = [...this.#listeners, listener];
     return () => {
@@ -362,15 +361,15 @@ export class Pool implements Iterable<Backend> {
   }
 
   /**
-   * Tells the listeners of a change. What comes of it in a listener is told to
-   * all of them afterwards, so that each hears of everything in one order.
+   * Sends an event to the listeners. Events that listeners cause are queued, so
+   * that every listener sees all events in the same order.
    */
   emit(event: PoolEvent): void {
     this.#events.push(event);
     if (this.#notifying) return;
     this.#notifying = true;
     for (let i = 0; i < this.#events.length; i++) {
-      if (i === MOST_EVENTS) {
+      if (i === MAX_CHAINED_EVENTS) {
         this.#failed(new RangeError("the pool's listeners never come to rest"));
         break;
       }
@@ -382,27 +381,29 @@ export class Pool implements Iterable<Backend> {
     this.#notifying = false;
   }
 
-  /** A listener that fails must not keep what made the change from going on. */
+  /** Isolates the caller from a listener that fails. */
   #notify(listener: (event: PoolEvent) => unknown, event: PoolEvent): void {
     try {
-      const given = listener(event);
-      // An `async` function is a listener too, as far as types can say.
-      if (given instanceof Promise) given.catch(this.#failed);
+      const result = listener(event);
+      // TypeScript accepts an `async` function where `void` is expected.
+      if (result instanceof Promise) result.catch(this.#failed);
     } catch (error) {
       this.#failed(error);
     }
   }
 
   /**
-   * Picks a backend that is available and not among `tried`.
+   * Picks an available backend that is not in `tried`.
    *
-   * Backups come in when no other is available. When all that is left is
-   * ejected, those are used ("panic"): an ejection is a guess, and a guess must
-   * not turn a slow site into a dead one. A backend that probes have found down
-   * is never picked.
+   * Backups are used when no other backend is available. If all that remain are
+   * ejected, those are used ("panic"): an ejection is a guess, and must not
+   * take
+   * down a site that is merely slow. A backend that the probes found down is
+   * never picked.
    */
   pick(key?: string, tried?: readonly Backend[]): Backend | undefined {
-    // Apart, since a closure in here would cost every pick an allocation.
+    // A separate method: a closure in this one would cost an allocation per
+    // pick.
     if (tried !== undefined && tried.length > 0) {
       return this.#pickUntried(key, tried);
     }
@@ -437,13 +438,5 @@ export class Pool implements Iterable<Backend> {
   }
 }
 
-/** Lets a listener's fault be seen where nothing takes it. */
+/** Makes a listener's error visible when no handler is set. */
 const surface = (error: unknown) => void Promise.reject(error);
-
-/** A backend that is given as it should be. */
-function plain(spec: BackendSpec): BackendInit {
-  if (typeof spec === "string") return { url: spec };
-  if (typeof spec === "function") spec = { answer: spec };
-  if ("url" in spec) return spec;
-  return { url: `function:${spec.answer.name || "anonymous"}`, ...spec };
-}

@@ -1,11 +1,13 @@
 /**
- * Health of a backend: what probes say of it, and what its requests show.
+ * Health of a backend: verdicts of probes, and ejections after bad outcomes.
  *
- * The judging is pure. {@linkcode observe} folds probe results into a verdict,
- * {@linkcode weigh} folds outcomes into ejections; each takes a value and gives
- * a new one, so that every transition can be tested without waiting for it.
- * {@linkcode Prober} and {@linkcode Ejector} are the thin parts that hold the
- * timers and write into the pool.
+ * The decisions are pure. {@linkcode observe} folds probe results into a
+ * verdict,
+ * {@linkcode weigh} folds outcomes into ejections; each takes a value and
+ * returns
+ * a new one, so every transition can be tested without waiting.
+ * {@linkcode Prober} and {@linkcode Ejector} are thin: they hold the timers and
+ * write into the pool.
  *
  * @module
  */
@@ -18,7 +20,7 @@ export {
 } from "./health/verdict.ts";
 export {
   adviceOn,
-  heardOf,
+  describeProbe,
   passesLeniently,
   type Probe,
   Prober,
@@ -26,5 +28,5 @@ export {
   type ProbeResult,
   type ProberOptions,
 } from "./health/prober.ts";
-export { type Standing, UNBLEMISHED, weigh } from "./health/standing.ts";
+export { CLEAN_STANDING, type Standing, weigh } from "./health/standing.ts";
 export { Ejector, type EjectorOptions } from "./health/ejector.ts";

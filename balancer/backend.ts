@@ -1,167 +1,187 @@
 /**
- * One backend: where it is, and what is known of it right now.
+ * One backend: its address and its current state.
  *
  * @module
  */
 
 /**
  * A backend that is a function: a maintenance page, a static fallback, another
- * proxy. It is not probed, and only a throw from it is a bad outcome.
+ * proxy. It is not probed. Only a throw, a rejection or a timeout is a bad
+ * outcome.
  */
 export type BackendFunction = (
   request: Request,
   context: BackendContext,
 ) => Response | Promise<Response>;
 
-/** What a {@linkcode BackendFunction} is told of a request. */
+/** What a {@linkcode BackendFunction} is passed with a request. */
 export interface BackendContext {
-  /** The client's address, as far as it is known. */
+  /** The client's address, if known. */
   readonly clientAddress: string | undefined;
-  /** Which attempt at answering the request this is, from 1. */
+  /** Number of this attempt at the request, from 1. */
   readonly attempt: number;
-  /** Fires when the answer is no longer wanted. */
+  /** Aborted when the response is no longer needed. */
   readonly signal: AbortSignal;
 }
 
-/** What a {@linkcode Backend} is made from. */
+/** Settings of a {@linkcode Backend}. */
 export interface BackendInit {
   /**
-   * Where it is: `http://host:port/base`, `https://…` or `unix:/path`, in the
-   * normal form that `config/backends.ts` gives. For a function, its name.
+   * `http://host:port/base`, `https://…` or `unix:/path`, normalized by
+   * `config/backends.ts`. For a function, `function:` and its name.
    */
   url: string;
   /**
-   * What it is called wherever it is shown; no two backends of a pool are called
-   * alike. Default: its URL.
+   * Name in logs, metrics and the admin API; unique in the pool. Default: the
+   * URL.
    */
   name?: string | undefined;
-  /** Its share beside the others, 0 to 1000; 0 gets nothing. @default {1} */
+  /** Relative share of requests, 0 to 1000; 0 gets none. @default {1} */
   weight?: number | undefined;
-  /** Gets requests only while no other is available. @default {false} */
+  /**
+   * Whether it gets requests only while no other is available. @default {false}
+   */
   backup?: boolean | undefined;
-  /** Most requests at once. @default {Infinity} */
+  /** Maximum concurrent requests. @default {Infinity} */
   maxConns?: number | undefined;
-  /** Answers in this process; such a backend is never probed. */
+  /** Answers requests in this process instead of a server; never probed. */
   answer?: BackendFunction | undefined;
   /**
-   * `name:port` that it goes by, when its URL has an address that the name was
-   * looked up to. Default: what stands in the URL.
+   * `name:port` for `Host`, when the URL holds an address that was looked up
+   * from that name. Default: the authority of the URL.
    */
   authority?: string | undefined;
   /**
-   * Names it in the admin API: eight hexadecimal digits. Default: a hash of the
-   * URL, or another one if a backend of the pool has that already.
+   * Id in the admin API: eight hexadecimal digits. Default: a hash of the URL,
+   * changed if another backend of the pool has it.
    */
   id?: string | undefined;
 }
 
 /**
- * What several workers know of a backend in common, see `workers/table.ts`. A
- * backend without it is this process's alone.
+ * How a backend is configured: a URL or a function, with or without settings.
+ */
+export type BackendSpec =
+  | string
+  | BackendInit
+  | BackendFunction
+  | (Omit<BackendInit, "url"> & { answer: BackendFunction });
+
+/** Normalizes the shape of a spec, without checking it. */
+export function initOf(spec: BackendSpec): BackendInit {
+  if (typeof spec === "string") return { url: spec };
+  if (typeof spec === "function") spec = { answer: spec };
+  if ("url" in spec) return spec;
+  return { url: `function:${spec.answer.name || "anonymous"}`, ...spec };
+}
+
+/**
+ * A backend's counters, shared by all workers (`workers/table.ts`). Without
+ * them, counts are those of this process.
  */
 export interface SharedCounts {
-  /** Whether this process gives out no requests itself, and only looks. */
-  readonly looks: boolean;
-  /** Requests under way, in all workers together. */
+  /** Whether this process only reads the counts and sends no requests. */
+  readonly readOnly: boolean;
+  /** Requests in flight, over all workers. */
   readonly inFlight: number;
   /**
-   * Takes over what this process had counted by itself: requests under way, and
-   * all that were ever given.
+   * Adds what this process counted before sharing began: requests in flight and
+   * total requests.
    */
   adopt(inFlight: number, requests: number): void;
-  /** Requests that it was ever given, by all workers together. */
+  /** Total requests, over all workers. */
   readonly requests: number;
-  /** One more here, unless `most` are under way everywhere; says whether. */
-  enter(most: number): boolean;
-  /** One fewer here. */
+  /** Counts a request unless `max` are in flight; returns whether it did. */
+  enter(max: number): boolean;
+  /** Counts the end of a request. */
   leave(): void;
 }
 
-/** Milliseconds after which a latency has lost most (63 %) of its say. */
+/** Time constant of the latency average: after it, 63 % of a peak has faded. */
 export const LATENCY_DECAY_MS = 10_000;
 
 /**
- * A server, or a function, that requests are sent on to, and what is known of it
- * right now. To change one, use the pool that it is in.
+ * A server or function that answers requests, and its current state. Change it
+ * through its pool.
  */
 export class Backend {
-  /** Names it in the admin API; stable for one URL, and unique in its pool. */
+  /** Id in the admin API; stable for a URL, unique in the pool. */
   readonly id: string;
   /**
-   * The number behind {@linkcode id}, which hashing policies mix with a key.
+   * {@linkcode id} as a number; hashing policies mix it with the key.
    *
    * @ignore
    */
   readonly seed: number;
-  /** As configured, in normal form. */
+  /** The configured URL, normalized. */
   readonly url: string;
-  /** Scheme and authority: what a target is appended to. */
+  /** Scheme and authority; the request target is appended to it. */
   readonly origin: string;
-  /** `host:port`, for the `Host` field when it is the backend's own. */
+  /** `host:port` for `Host`, when that is the backend's own. */
   readonly authority: string;
   /**
-   * Scheme and {@linkcode authority}: what it calls itself in a `Location`.
+   * Scheme and {@linkcode authority}: the origin it uses in a `Location`.
    *
    * @ignore
    */
   readonly ownOrigin: string;
-  /** Path in front of every target, without a slash at its end. */
+  /** Prefix of every target, without a trailing slash. */
   readonly basePath: string;
-  /** Path of a Unix domain socket, when it listens on one. */
+  /** Path of the Unix domain socket, if it listens on one. */
   readonly socketPath: string | undefined;
-  /** A function backend's function. */
+  /** The function, if the backend is one. */
   readonly answer: BackendFunction | undefined;
-  /** What it is called, when that is not its URL. The pool's to change. */
+  /** The configured name, if any. Only the pool changes it. */
   name: string | undefined;
-  /** Gets requests only while no other is available. */
+  /** Whether it gets requests only while no other is available. */
   backup: boolean;
-  /** Most requests at once. */
+  /** Maximum concurrent requests. */
   maxConns: number;
-  /** Its share beside the others. */
+  /** Relative share of requests. */
   weight: number;
-  /** The probes' verdict: a fact. */
+  /** The verdict of the probes. */
   up = true;
-  /** Out for a while because of outcomes: a guess. */
+  /** Whether outcomes took it out for a while. */
   ejected = false;
-  /** Finishing what it has, given nothing new. */
+  /** Whether it gets no new requests; those in flight finish. */
   draining = false;
   /**
-   * Where its counts are, when several workers share them.
+   * Counters shared with other workers, if there are any.
    *
    * @ignore
    */
   shared: SharedCounts | undefined;
   /**
-   * Requests that other workers had under way at the last {@linkcode refresh}.
+   * Requests in flight in other workers, as of the last {@linkcode refresh}.
    *
    * @ignore
    */
   elsewhere = 0;
   /**
-   * Whole answers in a row; what is proven need not be watched closely.
+   * Complete responses in a row; bodies of a proven backend are only sampled.
    *
    * @ignore
    */
   proven = 0;
   /**
-   * When a body of its was looked at last, on the clock of the proxy.
+   * When one of its bodies was last sampled, on the proxy's clock.
    *
    * @ignore
    */
-  lookedAt: number = -Infinity;
+  sampledAt: number = -Infinity;
   /**
-   * Part of its weight that counts while it warms up, 0 to 1.
+   * Part of its weight that counts during slow start, 0 to 1.
    *
    * @ignore
    */
   ramp = 1;
   /**
-   * What smooth round robin owes it, in requests.
+   * Credit in smooth round robin, in requests.
    *
    * @ignore
    */
   turn = 0;
-  /** Peak EWMA of the milliseconds to a header; `NaN` before the first. */
+  /** Peak EWMA of the milliseconds to the response header; `NaN` if unknown. */
   latencyMs: number = NaN;
   /**
    * When {@linkcode latencyMs} was last written.
@@ -173,7 +193,7 @@ export class Backend {
   #requests = 0;
 
   /**
-   * Makes a backend that is up and has no past.
+   * Makes a backend that is up.
    *
    * @ignore
    */
@@ -194,8 +214,9 @@ export class Backend {
       this.basePath = "";
       this.socketPath = undefined;
     } else if (init.url.startsWith("unix:")) {
-      // A name is needed for the `Host` field and for `fetch`; RFC 2606 keeps
-      // "localhost" from ever meaning another machine.
+      // `Host` and `fetch` need a name. RFC 2606 reserves "localhost", so it
+      // never
+      // names another machine.
       this.origin = "http://localhost";
       this.authority = "localhost";
       this.ownOrigin = this.origin;
@@ -212,39 +233,39 @@ export class Backend {
     }
   }
 
-  /** What it is called wherever it is shown. */
+  /** Its name, or its URL if it has none. */
   get label(): string {
     return this.name ?? this.url;
   }
 
   /**
-   * Requests that it is answering now, until their bodies have ended. Those of
-   * other workers are as of the last {@linkcode refresh}: a policy looks more
-   * than once, and what it sees must not change meanwhile.
+   * Requests in flight, counted until their response bodies end. The part of
+   * other workers is as of the last {@linkcode refresh}: a policy reads this
+   * several times per pick and needs one consistent value.
    */
   get inFlight(): number {
-    return this.shared?.looks === true
+    return this.shared?.readOnly === true
       ? this.shared.inFlight
       : this.#inFlight + this.elsewhere;
   }
 
-  /** Sets this process's own part. */
+  /** Sets the part of this process. */
   set inFlight(count: number) {
     this.#inFlight = count;
   }
 
-  /** Requests that it was ever given, retries included. */
+  /** Total requests sent to it, retries included. */
   get requests(): number {
     return this.shared === undefined ? this.#requests : this.shared.requests;
   }
 
-  /** Sets this process's own part. */
+  /** Sets the part of this process. */
   set requests(count: number) {
     this.#requests = count;
   }
 
   /**
-   * Counts in common with other workers from now on.
+   * Shares the counters with other workers from now on.
    *
    * @ignore
    */
@@ -254,7 +275,7 @@ export class Backend {
   }
 
   /**
-   * Looks how many requests other workers have under way now.
+   * Reads the other workers' requests in flight.
    *
    * @ignore
    */
@@ -265,8 +286,8 @@ export class Backend {
   }
 
   /**
-   * Gives it a request. Says no when another worker has just given it the last
-   * that it may have: between a policy's look and this there is no lock.
+   * Counts a request; false if `maxConns` is reached. Another worker may have
+   * taken the last place since the pick: there is no lock across workers.
    *
    * @ignore
    */
@@ -281,7 +302,7 @@ export class Backend {
   }
 
   /**
-   * A request that it was given has ended.
+   * Counts the end of a request.
    *
    * @ignore
    */
@@ -290,16 +311,16 @@ export class Backend {
     this.shared?.leave();
   }
 
-  /** What counts of its weight right now. */
+  /** The effective weight, slow start included. */
   get share(): number {
     return this.weight * this.ramp;
   }
 
   /**
-   * Takes how long it took to a header. A peak counts at once and is lived down
-   * over {@linkcode LATENCY_DECAY_MS}: who has become slow should be avoided by
-   * the next request and not after a row of them (as in Finagle's Peak EWMA).
-   * Weighted by time and not by count, so that a burst is one experience.
+   * Records the time to a response header. A slower value counts at once and
+   * fades over {@linkcode LATENCY_DECAY_MS}: the very next request should avoid
+   * a backend that has become slow (as in Finagle's Peak EWMA). The decay is by
+   * time, not by count, so that a burst counts as one observation.
    *
    * @ignore
    */
@@ -312,15 +333,15 @@ export class Backend {
   }
 }
 
-/** The id of a backend of this URL, if no other has it. */
+/** The id of a backend with this URL, unless it collides with another. */
 export function idOf(url: string): string {
   return hash(url).toString(16).padStart(8, "0");
 }
 
 /**
- * FNV-1a, 32 bits. Of a backend's URL it is a short name that is the same in
- * every process and after every restart, so that a dashboard's link and a
- * metric's label survive a reload, and replicas hash a key to the same backend.
+ * FNV-1a, 32 bits. The hash of a URL is the same in every process and after
+ * each restart, so dashboard links and metric labels survive a reload, and
+ * replicas hash a key to the same backend.
  */
 export function hash(text: string): number {
   let state = 0x811c9dc5;

@@ -1,28 +1,28 @@
 /**
  * The policies: each picks one backend of an array.
  *
- * None knows of health, draining, limits or what was tried: all that is in the
- * one predicate that it is handed, so every policy honours every reason to pass
- * a backend over. A policy's own memory is small and lies in its closure or in
- * the backend's fields; an array may be another one at each call.
+ * No policy knows about health, draining, limits or earlier attempts: the
+ * predicate holds all reasons to skip a backend. A policy keeps little state,
+ * in
+ * its closure or in the backend's fields; the array may differ at each call.
  *
  * @module
  */
 
 import { type Backend, hash, LATENCY_DECAY_MS } from "./backend.ts";
 
-/** Says whether a backend may be picked. Asked once or twice a pick; pure. */
+/** Whether a backend may be picked. Pure; called once or twice per pick. */
 export type Accepts = (backend: Backend) => boolean;
 
 /**
- * Picks one of the backends that `accepts` lets through, or none when it lets
- * none through. `accepts` holds every reason to pass a backend over: its health,
- * an ejection, draining, its limit, that it was tried already. A policy need know
- * none of them, and must pick no backend that is not accepted.
+ * Picks one of the backends for which `accepts` is true, or none if there is no
+ * such backend. `accepts` holds every reason to skip a backend: health,
+ * ejection, draining, its limit, an earlier attempt. A policy must not pick a
+ * backend that is not accepted.
  *
- * `key` is what the policies that hash go by; a function of your own gets what
- * the option `key` gives. It is called up to three times for a request: for the
- * backends, for the backups when there was none, and for those that are ejected
+ * `key` is what hash policies hash. A custom policy gets the result of the
+ * option `key`. The policy is called up to three times per request: for the
+ * primary backends; if there is none, for the backups; then for ejected ones.
  * when there was none of either.
  */
 export type Policy = (
@@ -31,38 +31,37 @@ export type Policy = (
   key?: string,
 ) => Backend | undefined;
 
-/** A policy, with a note of what it goes by. */
+/** A policy and the figures that it reads. */
 export interface NotedPolicy extends Policy {
   /**
-   * What has to be kept of a backend for it: requests in flight, exactly, or
-   * those and latencies too. Most need neither, which spares the work.
+   * Which figures of a backend it reads: the exact requests in flight, or those
+   * and latencies. Most policies read neither, which saves the bookkeeping.
    */
   readonly needs?: "in flight" | "latency";
 }
 
-/** What chance and time are taken from. */
+/** Sources of randomness and time. */
 export interface PolicyOptions {
-  /** Evenly from 0 up to 1. @default {Math.random} */
+  /** Uniform in [0, 1). @default {Math.random} */
   random?: () => number;
-  /** Milliseconds on the clock that `Backend.observed` is told. */
+  /** Milliseconds on the clock of `Backend.observed`. */
   now?: () => number;
 }
 
-/** Where two amounts differ only by how they were rounded on the way. */
+/** Relative difference below which two amounts count as equal. */
 const ROUNDING = 1e-9;
 
 /**
- * Smooth weighted round robin, as nginx has it: what each accepted backend is
- * owed grows by its part of the weights, whoever is owed most is picked and pays
- * one. With weights 5, 1, 1 that gives a a b a c a a and not five in a row.
+ * Smooth weighted round robin, as in nginx: each accepted backend earns credit
+ * in proportion to its weight; the one with most credit is picked and pays one
+ * request. With weights 5, 1, 1 this gives a a b a c a a and not five in a row.
  *
- * A backend that is passed over takes no part in the round, so its share falls
- * to all others by weight and never to its neighbour alone. nginx counts in
- * weights where this counts in requests; when the sum of weights changes in the
- * middle of a round, a debt in requests stays right, and so nobody is skipped
- * or served twice when one of them leaves.
+ * A backend that is skipped earns nothing, so its share goes to all others by
+ * weight, and not to its neighbour alone. nginx counts credit in weights, this
+ * counts it in requests: when the sum of weights changes in the middle of a
+ * round, the credit stays right, and no backend is skipped or picked twice.
  *
- * Nothing is allocated. Linear, since every weight must be looked at.
+ * Allocates nothing. Linear, since it reads every weight.
  */
 export function roundRobin(): Policy {
   return (backends, accepts) => {
@@ -77,7 +76,7 @@ export function roundRobin(): Policy {
       const backend = backends[i]!;
       if (!accepts(backend)) continue;
       backend.turn += backend.share / total;
-      // Between equals the first, though thirds do not add up to one exactly.
+      // Ties go to the first; thirds do not add up to exactly one.
       if (best === undefined || backend.turn > best.turn + ROUNDING) {
         best = backend;
       }
@@ -88,8 +87,8 @@ export function roundRobin(): Policy {
 }
 
 /**
- * Least connections: fewest requests in flight for its weight; among equals,
- * smooth round robin, or an idle pool would send all to its first. Linear.
+ * Least connections: fewest requests in flight per weight. Ties go by smooth
+ * round robin, or an idle pool would send everything to its first. Linear.
  */
 export function leastConn(): NotedPolicy {
   const next = roundRobin();
@@ -105,16 +104,16 @@ export function leastConn(): NotedPolicy {
       if (load < least && accepts(backend)) least = load;
     }
     if (least === Infinity) return undefined;
-    // Division and its reverse may differ in the last bit.
+    // `x / y * y` may differ from `x` in the last bit.
     least += least * ROUNDING;
     wanted = accepts;
     return next(backends, isLeast);
   });
 }
 
-/** Draws backends at random, each as often as its weight says. */
+/** Draws backends at random, in proportion to their weights. */
 class WeightedDraw {
-  /** The heaviest share seen, which all others are held against. */
+  /** The largest share seen; the scale for rejection sampling. */
   heaviest = 0;
   readonly #random: () => number;
   #measured: readonly Backend[] | undefined;
@@ -124,18 +123,17 @@ class WeightedDraw {
   }
 
   /**
-   * Draws one that `accepts` lets through and that is not `but`.
+   * Draws an accepted backend other than `except`.
    *
-   * By rejection: any index, kept with the chance of its share beside the
-   * heaviest, else again. That is exact, needs no table that a changed weight
-   * would spoil, and takes few steps whatever the size of the pool. When many
-   * are light or not accepted it gives up and draws from all, which is exact
-   * too, and linear.
+   * Rejection sampling: draws a random index and keeps it with probability
+   * share / heaviest. This is exact, needs no table to update when weights
+   * change, and takes few steps at any pool size. If many backends are light or
+   * not accepted, it falls back to an exact linear draw.
    */
   draw(
     backends: readonly Backend[],
     accepts: Accepts,
-    but?: Backend,
+    except?: Backend,
   ): Backend | undefined {
     const random = this.#random;
     if (backends !== this.#measured) {
@@ -149,34 +147,35 @@ class WeightedDraw {
       const backend = backends[Math.floor(random() * backends.length)];
       if (backend === undefined) return undefined;
       const { share } = backend;
-      // A weight that was raised since: the measure mends itself.
+      // A weight may have been raised since it was measured.
       if (share > this.heaviest) this.heaviest = share;
       if (
-        random() * this.heaviest < share && backend !== but && accepts(backend)
+        random() * this.heaviest < share && backend !== except &&
+        accepts(backend)
       ) return backend;
     }
     let total = 0;
     for (let i = 0; i < backends.length; i++) {
       const backend = backends[i]!;
-      if (backend !== but && accepts(backend)) total += backend.share;
+      if (backend !== except && accepts(backend)) total += backend.share;
     }
-    let lot = random() * total;
+    let rest = random() * total;
     let last: Backend | undefined;
     for (let i = 0; i < backends.length; i++) {
       const backend = backends[i]!;
-      if (backend === but || !accepts(backend)) continue;
+      if (backend === except || !accepts(backend)) continue;
       last = backend;
-      lot -= backend.share;
-      if (lot < 0) break;
+      rest -= backend.share;
+      if (rest < 0) break;
     }
     return last;
   }
 }
 
-/** Draws before all backends are looked at instead. */
+/** Random draws before falling back to the linear draw. */
 const DRAWS = 12;
 
-/** Random by weight. */
+/** Random, in proportion to weight. */
 export function random({ random = Math.random }: PolicyOptions = {}): Policy {
   const draws = new WeightedDraw(random);
   return (backends, accepts) => draws.draw(backends, accepts);
@@ -184,9 +183,9 @@ export function random({ random = Math.random }: PolicyOptions = {}): Policy {
 
 /**
  * Power of two choices: of two drawn by weight, the one with fewer requests in
- * flight for its weight. Nearly as even as least connections at a cost that does
- * not grow with the pool (Mitzenmacher 2001), and where many proxies choose for
- * themselves they do not all run to the same idle backend.
+ * flight per weight. Nearly as even as least connections, at a cost that does
+ * not grow with the pool (Mitzenmacher 2001), and many independent proxies do
+ * not all choose the same idle backend.
  */
 export function twoChoices(
   { random = Math.random }: PolicyOptions = {},
@@ -203,17 +202,18 @@ export function twoChoices(
   });
 }
 
-/** How much one pick moves what is held for the usual latency. */
+/** How much one pick moves the usual latency. */
 const USUAL_STEP = 1 / 50;
 
 /**
- * Peak EWMA with two choices: of two drawn by weight, the one that should answer
- * sooner, by its latency (see `Backend.observed`) times what is before us there
+ * Peak EWMA with two choices: of two drawn by weight, the one that should
+ * answer
+ * sooner, by its latency (`Backend.observed`) times its requests in flight
  * (Finagle's Peak EWMA, Linkerd's default).
  *
- * What is unknown is taken for the usual, not for perfect: a newcomer costs what
- * others cost and one more for each request it has, so it is neither flooded nor
- * starved. And what is old fades to the usual too: who was slow is tried again.
+ * A backend without a known latency is assumed to have the usual one, not zero,
+ * so a new backend is neither flooded nor starved. An old latency fades towards
+ * the usual one too, so that a backend that was slow is tried again.
  */
 export function ewma(
   { random = Math.random, now = () => performance.now() }: PolicyOptions = {},
@@ -223,16 +223,16 @@ export function ewma(
   const cost = (backend: Backend, at: number) => {
     const { latencyMs, share } = backend;
     let expected = usual;
-    // False for what is not a number, which is to say not known.
+    // False for `NaN`, that is for an unknown latency.
     if (latencyMs >= 0) {
       if (!(usual >= 0)) usual = latencyMs;
       const fresh = Math.exp((backend.observedAt - at) / LATENCY_DECAY_MS);
       expected = usual + (latencyMs - usual) * fresh;
-      // Only what is fresh counts: one that was slow and has been avoided since
-      // must not make slowness usual, or it would never be tried again.
+      // Weighted by freshness: otherwise one slow backend, avoided since, would
+      // make slowness usual and never be tried again.
       usual += (expected - usual) * USUAL_STEP;
     }
-    // Never nothing: a clock that saw no time pass must not hide the queue.
+    // Above zero, or a clock with coarse steps would hide the queue.
     const ms = expected > 0.01 ? expected : 0.01;
     return ms * (1 + backend.inFlight * draws.heaviest / share);
   };
@@ -247,17 +247,17 @@ export function ewma(
 }
 
 /**
- * Weighted rendezvous hashing: each backend gets a lot from the key and its own
- * URL, the best lot wins (Thaler and Ravishankar 1998; the logarithm makes the
- * chances follow the weights, Schindelhauer and Schomaker 2005).
+ * Weighted rendezvous hashing: the key and each backend's URL give a score, and
+ * the best score wins (Thaler and Ravishankar 1998; the logarithm makes the
+ * probabilities follow the weights, Schindelhauer and Schomaker 2005).
  *
- * When one of n goes, its keys fall to all others and no other key moves; when
- * one comes, or its weight grows, it takes its part and no other key moves. All
- * replicas agree, as it depends on nothing but the key and the URLs. Without a
- * key, round robin decides. Linear.
+ * When a backend leaves, only its keys move, spread over all others. When one
+ * joins or its weight grows, only the keys that it gains move. All replicas
+ * agree, since the result depends on the key and the URLs alone. Without a key,
+ * round robin decides. Linear.
  *
- * The hash has no secret, which replicas would have to share: whoever may choose
- * keys freely can choose many that fall to one backend.
+ * The hash has no secret, since replicas would have to share it: a client that
+ * chooses its keys freely can choose many that fall to one backend.
  */
 export function rendezvous(): Policy {
   const unkeyed = roundRobin();
@@ -266,28 +266,29 @@ export function rendezvous(): Policy {
     const keyed = mixed(hash(key));
     let best: Backend | undefined;
     let least = Infinity;
-    let bestLot = 0;
+    let bestScore = 0;
     let bestShare = 0;
     for (let i = 0; i < backends.length; i++) {
       const backend = backends[i]!;
       if (!accepts(backend)) continue;
-      const lot = mixed(keyed ^ backend.seed);
+      const score = mixed(keyed ^ backend.seed);
       const { share } = backend;
-      // Of two with one weight the logarithm need not be asked.
-      if (share === bestShare && lot <= bestLot) continue;
-      // Evenly from 0 to 1, and neither: an exponential variate of this rate.
-      const wait = -Math.log((lot + 0.5) / 2 ** 32) / share;
+      // At equal weight, compare without the logarithm.
+      if (share === bestShare && score <= bestScore) continue;
+      // Uniform in (0, 1), exclusive: gives an exponential variate of this
+      // rate.
+      const wait = -Math.log((score + 0.5) / 2 ** 32) / share;
       if (wait >= least) continue;
       best = backend;
       least = wait;
-      bestLot = lot;
+      bestScore = score;
       bestShare = share;
     }
     return best;
   };
 }
 
-/** Spreads 32 bits so that each bit in moves half of those out (MurmurHash3). */
+/** Mixes 32 bits: each input bit flips half of the output (MurmurHash3). */
 function mixed(bits: number): number {
   bits = Math.imul(bits ^ (bits >>> 16), 0x85ebca6b);
   bits = Math.imul(bits ^ (bits >>> 13), 0xc2b2ae35);
@@ -295,9 +296,9 @@ function mixed(bits: number): number {
 }
 
 /**
- * Sticky: the backend whose id is the key, as long as it is accepted, and round
- * robin else. What a client says never becomes the key itself: `proxy/sticky.ts`
- * reads its cookie.
+ * Sticky: the backend whose id is the key while it is accepted, otherwise round
+ * robin. The key never comes from a client directly: `proxy/sticky.ts` checks
+ * the cookie first.
  */
 export function sticky(): Policy {
   const others = roundRobin();
@@ -314,7 +315,7 @@ export function sticky(): Policy {
   };
 }
 
-/** Notes what a policy needs. */
+/** Records which figures a policy reads. */
 function needing(
   needs: NonNullable<NotedPolicy["needs"]>,
   pick: Policy,
@@ -322,7 +323,7 @@ function needing(
   return Object.assign(pick, { needs });
 }
 
-/** The policies that a setting names; those with a name of a field besides. */
+/** The policies by name of the setting; some take a field name in addition. */
 const POLICIES: Readonly<
   Record<string, (options: PolicyOptions) => NotedPolicy>
 > = {
@@ -339,9 +340,9 @@ const POLICIES: Readonly<
 };
 
 /**
- * The policy of a setting's name, such as `p2c` or `header:X-Tenant`.
+ * The policy for a value of the setting, such as `p2c` or `header:X-Tenant`.
  *
- * @throws {RangeError} If there is none of this name.
+ * @throws {RangeError} If there is no such policy.
  */
 export function policyOf(
   name: string,
@@ -356,9 +357,10 @@ export function policyOf(
 }
 
 /**
- * A policy of a user's own, which may throw or pick what it must not: `failed`
- * takes that, and round robin decides. It may go by all that is known of a
- * backend, so all of that is kept.
+ * Wraps a custom policy, which may throw or pick a backend that is not
+ * accepted:
+ * `failed` gets the error, and round robin decides. All figures are kept, since
+ * the policy may read any of them.
  */
 export function ownPolicy(
   policy: Policy,

@@ -17,3 +17,12 @@ export function plain(text: string): string {
 export function urlHost(host: string): string {
   return host.includes(":") ? `[${host}]` : host;
 }
+
+/** The message of a thrown value, which may be anything. */
+export function messageOf(error: unknown): string {
+  try {
+    return String(error instanceof Error ? error.message : error);
+  } catch {
+    return "an error without words";
+  }
+}

@@ -47,18 +47,24 @@ const v4 = Array.from(
 const v6 = v4.map((_, i) => `2001:db8:${i.toString(16)}::${i.toString(16)}`);
 let turn = 0;
 let now = 0;
+const asked = (peer: string) => ({
+  request,
+  fields: request.headers,
+  peer,
+  at: now,
+});
 
 for (const [name, list] of [["IPv4", v4], ["IPv6", v6]] as const) {
   const limiter = rates();
   bench(`RATE_LIMIT, ${name}`, () => {
     now += 0.05;
-    return limiter.refusal(request, list[turn++ & 4_095], now);
+    return limiter.refusal(asked(list[turn++ & 4_095]!));
   });
 }
 const keyed = rates((request) => request.headers.get("x-api-key") ?? undefined);
 bench("RATE_LIMIT, a key of 32 characters", () => {
   now += 0.05;
-  return keyed.refusal(request, "10.0.0.1", now);
+  return keyed.refusal(asked("10.0.0.1"));
 });
 
 const pool = new Pool(["http://a", "http://b", "http://c"]);
@@ -72,7 +78,7 @@ for (const start of [100, 1]) {
       now += 0.05;
       if (!waiting.enter(now)) return;
       const backend = pool.pick(undefined, undefined);
-      const x = { startedAt: now, room: waiting as Waits["room"], backend };
+      const x = { waitsSince: now, room: waiting as Waits["room"], backend };
       waiting.full(backend!);
       waiting.given(x);
       waiting.answered(x, 200, 1, now + 1);

@@ -155,7 +155,7 @@ export function readSettings(
     warnings: [
       ...reading.warnings,
       ...adminWarnings(reading),
-      ...variableWarnings(backends.map(({ url }) => url), mayRead),
+      ...variableWarnings(backends, serve.tls !== undefined, mayRead),
     ],
   };
 }
@@ -278,10 +278,11 @@ function adminWarnings(reading: Reading): string[] {
 }
 
 function variableWarnings(
-  urls: readonly string[],
+  backends: readonly { readonly url: string }[],
+  secure: boolean,
   mayRead: (name: string) => boolean,
 ): string[] {
-  const names = unreadable(urls, mayRead);
+  const names = unreadable(backends.map(({ url }) => url), secure, mayRead);
   return names.length === 0 ? [] : [
     `${names.join(", ")}: may not be read, and would be obeyed all the same: ` +
     "add to --allow-env, so that Sluice can refuse them",

@@ -65,12 +65,3 @@ export function withoutCredentials(text: string, start: number): string {
   }
   return at < 0 ? text : text.slice(0, start) + HIDDEN + rest.slice(at);
 }
-
-/** What was thrown, in words. It can be anything, also what has none. */
-export function wordsOf(error: unknown): string {
-  try {
-    return String(error instanceof Error ? error.message : error);
-  } catch {
-    return "an error without words";
-  }
-}

@@ -13,6 +13,7 @@ export const FOREIGN_VARIABLES: readonly string[] = [
   "NO_PROXY",
   "no_proxy",
   "DENO_SERVE_ADDRESS",
+  "DENO_SERVE_AUTOMATIC_COMPRESSION",
   "NODE_TLS_REJECT_UNAUTHORIZED",
 ];
 
@@ -48,10 +49,12 @@ export function listenFault(env: Env): string | undefined {
 
 /**
  * Which variables would matter and may not be read. Deno obeys them all the same:
- * its permissions are the program's, not its own.
+ * its permissions are the program's, not its own. `secure` says whether clients
+ * connect with TLS.
  */
 export function unreadable(
   urls: readonly string[],
+  secure: boolean,
   mayRead: (name: string) => boolean,
 ): string[] {
   const uses = (scheme: string) => urls.some((url) => url.startsWith(scheme));
@@ -61,6 +64,10 @@ export function unreadable(
     if (/^http_proxy$/i.test(name)) return uses("http:");
     if (/^https_proxy$/i.test(name)) return uses("https:");
     if (/^all_proxy$/i.test(name)) return uses("http:") || uses("https:");
-    return name === "DENO_SERVE_ADDRESS" || uses("https:");
+    if (name === "DENO_SERVE_ADDRESS") return true;
+    // Without TLS an option of Deno's overrules it; where it can be read and is
+    // set, that option is used with TLS too.
+    if (name === "DENO_SERVE_AUTOMATIC_COMPRESSION") return secure;
+    return uses("https:");
   });
 }

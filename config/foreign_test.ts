@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { A, settings } from "../testing/settings.ts";
 import { type Config } from "./config.ts";
+import { unreadable } from "./foreign.ts";
 
 // Deno obeys them whatever its permissions are: a guard that may not read them
 // let every request be diverted.
@@ -22,6 +23,16 @@ Deno.test("readSettings() warns of variables that it may not read and that would
   ]);
   assert.deepEqual(warned("https://a.test", [...https, address]), [tls]);
   assert.deepEqual(warned("unix:/a.sock", [address]), []);
+});
+
+// Answers over TLS were compressed where it was set and could not be read.
+Deno.test("unreadable() names the variable that would compress answers over TLS", () => {
+  const name = "DENO_SERVE_AUTOMATIC_COMPRESSION";
+  const of = (secure: boolean, may: boolean) =>
+    unreadable([A], secure, (asked) => asked !== name || may);
+  assert.deepEqual(of(true, false), [name]);
+  assert.deepEqual(of(true, true), []);
+  assert.deepEqual(of(false, false), []);
 });
 
 Deno.test("readSettings() refuses variables by which a runtime would do otherwise", () => {

@@ -5,6 +5,7 @@
  * @module
  */
 
+import { messageOf } from "../base/text.ts";
 import { isPem, oneLine } from "./fault.ts";
 import type { Flags } from "./flags.ts";
 import type { Env } from "./no_proxy.ts";
@@ -100,7 +101,7 @@ export function readText(
   try {
     return reading.readFile(path);
   } catch (error) {
-    const reason = error instanceof Error ? error.message : String(error);
+    const reason = messageOf(error);
     refuse(reading, name, `cannot be read: ${oneLine(reason)}`);
     return undefined;
   }

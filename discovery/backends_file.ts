@@ -1,5 +1,5 @@
 /**
- * `BACKENDS_FILE`: read again when it changes, and when it is asked for.
+ * `BACKENDS_FILE`: read again when it changes, and on request.
  *
  * @module
  */
@@ -9,11 +9,11 @@ import { FileWatch } from "./file_watch.ts";
 
 /** Options for {@linkcode BackendsFile}. */
 export interface BackendsFileOptions {
-  /** Where it is. */
+  /** Path of the file. */
   path: string;
-  /** What was read of it at start. */
+  /** Its text at start. */
   text: string;
-  /** Takes a text that is new; throws nothing. */
+  /** Takes a changed text; must not throw. */
   changed: (text: string) => void;
   /** Takes a line for the log. */
   log: (line: string) => void;
@@ -23,11 +23,11 @@ export interface BackendsFileOptions {
   read?: (path: string) => Promise<string>;
 }
 
-/** Looks after the file. */
+/** Watches the file. */
 export class BackendsFile {
   readonly #watch: FileWatch;
 
-  /** Begins to look. */
+  /** Starts watching. */
   constructor(
     { path, text, changed, log, clock, read }: BackendsFileOptions,
   ) {
@@ -44,12 +44,12 @@ export class BackendsFile {
     });
   }
 
-  /** Reads it now, and hands it on even if it is the same. */
+  /** Reads the file now and passes it on even if it is unchanged. */
   reload(): Promise<void> {
     return this.#watch.reload();
   }
 
-  /** Ends looking. */
+  /** Stops watching. */
   stop(): void {
     this.#watch.stop();
   }

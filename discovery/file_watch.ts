@@ -1,30 +1,32 @@
 /**
- * Files that are read again when they change, and when it is asked for.
+ * Files that are read again when they change, and on request.
  *
- * Their texts are looked at every half second. A file watcher would tell sooner,
- * but of the wrong thing: editors and certbot put new files and links in the
- * place of old ones, Kubernetes turns a symbolic link two folders up, network
- * file systems tell nothing at all. What counts is what stands there now, and
- * reading a page costs a few microseconds.
+ * They are read every half second. A file watcher would be faster but watch the
+ * wrong thing: editors and certbot replace files and links, Kubernetes swaps a
+ * symbolic link two directories up, and network file systems send no events.
+ * Reading the current content is reliable and costs a few microseconds.
  *
  * @module
  */
 
 import { readFile } from "node:fs/promises";
+import { messageOf } from "../base/text.ts";
 import type { Clock, TimerHandle } from "../base/clock.ts";
 
-/** Milliseconds between two looks. */
-const LOOK_MS = 500;
+/** Milliseconds between two polls. */
+const POLL_MS = 500;
 
 /** Options for {@linkcode FileWatch}. */
 export interface FileWatchOptions {
-  /** Where they are. */
+  /** Paths of the files. */
   paths: readonly string[];
-  /** What was read of each at start. */
+  /** Their texts at start. */
   texts: readonly string[];
-  /** Takes texts of which one is new, or that were asked for; throws nothing. */
+  /** Takes the texts after a change or a reload; must not throw. */
   changed: (texts: readonly string[]) => void;
-  /** Takes the reason why one cannot be read; once, unless it is asked for. */
+  /**
+   * Takes the reason when a file cannot be read; a repeated one only on reload.
+   */
   failed: (reason: string) => void;
   /** Time and timers. */
   clock: Clock;
@@ -32,38 +34,38 @@ export interface FileWatchOptions {
   read?: ((path: string) => Promise<string>) | undefined;
 }
 
-/** Looks after files that belong together. */
+/** Watches files that belong together. */
 export class FileWatch {
   readonly #options: FileWatchOptions;
   readonly #timer: TimerHandle;
-  /** What was last handed on. */
+  /** The texts that were last passed on. */
   #texts: readonly string[];
-  /** What was seen at the last look. */
-  #seen: readonly string[];
+  /** The texts of the last poll. */
+  #polled: readonly string[];
   #failure: string | undefined;
   #reading = false;
 
-  /** Begins to look. */
+  /** Starts watching. */
   constructor(options: FileWatchOptions) {
     this.#options = options;
-    this.#texts = this.#seen = options.texts;
+    this.#texts = this.#polled = options.texts;
     this.#timer = options.clock.setInterval(() => {
-      // A file system that hangs is asked again only when it has answered.
-      if (!this.#reading) this.#look(false);
-    }, LOOK_MS);
+      // Never two at once: a file system may hang.
+      if (!this.#reading) this.#poll(false);
+    }, POLL_MS);
   }
 
-  /** Reads them now, and hands them on even if they are the same. */
+  /** Reads the files now and passes them on even if they are unchanged. */
   reload(): Promise<void> {
-    return this.#look(true);
+    return this.#poll(true);
   }
 
-  /** Ends looking. */
+  /** Stops watching. */
   stop(): void {
     this.#options.clock.clear(this.#timer);
   }
 
-  async #look(asked: boolean): Promise<void> {
+  async #poll(forced: boolean): Promise<void> {
     const {
       paths,
       changed,
@@ -75,20 +77,21 @@ export class FileWatch {
     try {
       texts = await Promise.all(paths.map(read));
     } catch (error) {
-      const failure = error instanceof Error ? error.message : String(error);
-      if (asked || failure !== this.#failure) failed(failure);
+      const failure = messageOf(error);
+      if (forced || failure !== this.#failure) failed(failure);
       this.#failure = failure;
       return;
     } finally {
       this.#reading = false;
     }
     this.#failure = undefined;
-    const settled = same(texts, this.#seen);
-    this.#seen = texts;
-    // Half of a file that is being written is a text too, and so is the new file
-    // beside the old one that is about to be replaced. So all have to look the
-    // same twice, unless somebody says that it is done.
-    if (!asked && (!settled || same(texts, this.#texts))) return;
+    const stable = same(texts, this.#polled);
+    this.#polled = texts;
+    // A poll may see a file half written, or a new certificate with the old
+    // key.
+    // So texts count once two polls in a row agree, unless a reload is
+    // requested.
+    if (!forced && (!stable || same(texts, this.#texts))) return;
     this.#texts = texts;
     changed(texts);
   }

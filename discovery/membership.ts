@@ -1,6 +1,7 @@
 /**
- * A new list of backends in place of an old one, without a moment in which there
- * is no backend to send a request to.
+ * Replaces a list of backends by a new one without a moment in which the pool
+ * has
+ * no backend to send a request to.
  *
  * @module
  */
@@ -8,11 +9,11 @@
 import type { BackendInit, Pool, ReplaceCounts } from "../balancer.ts";
 import type { Resolver } from "./resolve.ts";
 
-/** A backend of a list; with `resolve` its URL has a name to look up. */
+/** A backend of a list; with `resolve`, its host name is looked up. */
 export type BackendEntry = BackendInit & { resolve?: boolean | undefined };
 
-/** Those of a list that are what they say, and those that are names. */
-export function apart(
+/** Separates the entries with `resolve` from the others. */
+export function splitByResolve(
   entries: readonly BackendEntry[],
 ): { fixed: BackendInit[]; named: BackendInit[] } {
   const fixed: BackendInit[] = [];
@@ -23,7 +24,7 @@ export function apart(
   return { fixed, named };
 }
 
-/** Makes a pool's members those of a list, one list after the other. */
+/** Applies lists of backends to a pool, one at a time. */
 export class Membership {
   readonly #pool: Pool;
   readonly #resolver: Resolver;
@@ -38,17 +39,18 @@ export class Membership {
   }
 
   /**
-   * Makes the members those of the list; who stays keeps its state. Whoever
-   * joins has been probed, and its name looked up, before anybody leaves.
+   * Makes the pool hold the entries of the list; backends that stay keep their
+   * state. New names are looked up and new backends probed before any backend
+   * is removed.
    */
-  become(entries: readonly BackendEntry[]): Promise<ReplaceCounts> {
-    const done = this.#last.then(() => this.#become(entries));
+  replace(entries: readonly BackendEntry[]): Promise<ReplaceCounts> {
+    const done = this.#last.then(() => this.#replace(entries));
     this.#last = done.catch(() => {});
     return done;
   }
 
-  async #become(entries: readonly BackendEntry[]): Promise<ReplaceCounts> {
-    const { fixed, named } = apart(entries);
+  async #replace(entries: readonly BackendEntry[]): Promise<ReplaceCounts> {
+    const { fixed, named } = splitByResolve(entries);
     const before = new Set(this.#pool);
     const { changed } = this.#pool.replace(fixed, () => true);
     await this.#resolver.follow(named);

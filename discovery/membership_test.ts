@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { Pool } from "../balancer.ts";
 import { FakeClock, settle } from "../testing/clock.ts";
-import { apart, Membership } from "./membership.ts";
+import { Membership, splitByResolve } from "./membership.ts";
 import type { LookupResult } from "../config/options.ts";
 import { Resolver } from "./resolve.ts";
 
@@ -36,9 +36,9 @@ function made(answers: Record<string, LookupResult> = {}) {
 const list = (...names: string[]) =>
   names.map((name) => ({ url: `http://${name}` }));
 
-Deno.test("apart() tells names from addresses", () => {
+Deno.test("splitByResolve() tells names from addresses", () => {
   const named = { url: "http://app", resolve: true, weight: 2 };
-  assert.deepEqual(apart([...list("a"), named]), {
+  assert.deepEqual(splitByResolve([...list("a"), named]), {
     fixed: list("a"),
     named: [{ url: "http://app", weight: 2 }],
   });
@@ -49,7 +49,7 @@ Deno.test("Membership lets nobody leave before who joins was probed", async () =
   const probed = hold();
   const events: string[] = [];
   pool.subscribe(({ type }) => events.push(type));
-  const done = members.become(list("c"));
+  const done = members.replace(list("c"));
   await settle();
   assert.deepEqual(urls(), ["a", "b", "c"]);
   probed();
@@ -62,9 +62,9 @@ Deno.test("Membership takes one list after the other, and the last one stands", 
   const { members, hold, urls } = made();
   const probed = hold();
   const all = [
-    members.become(list("c")),
-    members.become(list("d", "a")),
-    members.become(list("a", "e")),
+    members.replace(list("c")),
+    members.replace(list("d", "a")),
+    members.replace(list("a", "e")),
   ];
   await settle();
   probed();
@@ -77,16 +77,16 @@ Deno.test("Membership exchanges names and addresses for each other", async () =>
     app: { addresses: ["10.0.0.1", "10.0.0.2"] },
   });
   const named = { url: "http://app", resolve: true };
-  assert.deepEqual(await members.become([named]), {
+  assert.deepEqual(await members.replace([named]), {
     added: 2,
     removed: 2,
     changed: 0,
   });
   assert.deepEqual(urls(), ["10.0.0.1", "10.0.0.2"]);
   // Again the same: what a name was looked up to is not in the list, and stays.
-  await members.become([named]);
+  await members.replace([named]);
   assert.deepEqual(urls(), ["10.0.0.1", "10.0.0.2"]);
-  await members.become(list("a"));
+  await members.replace(list("a"));
   assert.deepEqual(urls(), ["a"]);
   resolver.stop();
   assert.equal(clock.pending, 0);
@@ -96,8 +96,8 @@ Deno.test("Membership passes a name's new weight on to its backends", async () =
   const { members, resolver, pool } = made({
     app: { addresses: ["10.0.0.1"] },
   });
-  await members.become([{ url: "http://app", resolve: true }]);
-  await members.become([{ url: "http://app", resolve: true, weight: 7 }]);
+  await members.replace([{ url: "http://app", resolve: true }]);
+  await members.replace([{ url: "http://app", resolve: true, weight: 7 }]);
   assert.deepEqual([...pool].map(({ weight }) => weight), [7]);
   resolver.stop();
 });

@@ -1,22 +1,21 @@
 /**
- * Backends by name: their addresses are looked up again and again, and each
- * address is a backend of the pool.
+ * Backends by name: the name is looked up repeatedly, and each of its addresses
+ * is a backend of the pool.
  *
  * @module
  */
 
 import type { Backend, BackendInit, Pool } from "../balancer.ts";
-import { wordsOf } from "../config/fault.ts";
 import type { Lookup, LookupResult } from "../config/options.ts";
-import { urlHost } from "../base/text.ts";
+import { messageOf, urlHost } from "../base/text.ts";
 import type { Clock, TimerHandle } from "../base/clock.ts";
 
-/** Milliseconds between two look-ups of a name, if no answer says less. */
-const EVERY_MS = 10_000;
-/** No time to live is taken to be shorter: name servers are to be spared. */
-const SHORTEST_MS = 1_000;
-/** Milliseconds that the first look-up is waited for. */
-const FIRST_MS = 5_000;
+/** Milliseconds between two look-ups of a name, unless its TTL is shorter. */
+const INTERVAL_MS = 10_000;
+/** Minimum of the TTL, to spare the name server. */
+const MIN_INTERVAL_MS = 1_000;
+/** Milliseconds to wait for the first look-up. */
+const FIRST_TIMEOUT_MS = 5_000;
 
 /** Options for {@linkcode Resolver}. */
 export interface ResolverOptions {
@@ -24,7 +23,7 @@ export interface ResolverOptions {
   lookup: Lookup;
   /** Resolves once each backend of the pool has been probed. */
   settled: () => Promise<void>;
-  /** Says why a backend may not be had: it is the proxy itself. */
+  /** The reason to refuse an address, if any: it is the proxy itself. */
   refuses?: (url: string) => string | undefined;
   /** Time and timers. */
   clock: Clock;
@@ -32,16 +31,16 @@ export interface ResolverOptions {
   log: (line: string) => void;
 }
 
-/** A name that is followed. */
+/** A name that is looked up. */
 interface Followed {
   init: BackendInit;
-  /** Its backends by URL, also those that are draining. */
+  /** Its backends by URL, draining ones included. */
   readonly backends: Map<string, Backend>;
-  /** What was refused, so that it is told once; those it still has. */
+  /** Refused URLs that it still has; each is logged once. */
   readonly refused: Set<string>;
   dueAt: number;
-  asking: boolean;
-  /** Why the last look-up failed, if it did; so that it is told once. */
+  looking: boolean;
+  /** Why the last look-up failed, if it did; each reason is logged once. */
   failure: string | undefined;
 }
 
@@ -52,9 +51,9 @@ export class Resolver {
   readonly #names = new Map<string, Followed>();
   /** The backends of all names. */
   readonly #owned = new WeakSet<Backend>();
-  /** Those whose address is no longer among their name's. */
+  /** Backends whose address the name no longer has. */
   readonly #vanished = new WeakSet<Backend>();
-  /** Ends the wait for each first look-up. */
+  /** Ends each wait for first look-ups. */
   readonly #waiting = new Set<() => void>();
   #timer: TimerHandle;
   #stopped = false;
@@ -65,15 +64,14 @@ export class Resolver {
     this.#options = options;
   }
 
-  /** Whether a backend is here for a name. */
+  /** Whether a backend comes from a name. */
   owns(backend: Backend): boolean {
     return this.#owned.has(backend);
   }
 
   /**
-   * Follows these names, each a backend as it was configured, in addition to those that
-   * it follows already. Resolves once each new one was looked up, or five seconds
-   * have passed.
+   * Adds names to follow; each is given as a configured backend. Resolves once
+   * each new name was looked up, or after five seconds.
    */
   follow(inits: readonly BackendInit[]): Promise<void> {
     const { clock, log } = this.#options;
@@ -82,7 +80,7 @@ export class Resolver {
       const followed = this.#names.get(init.url);
       if (followed !== undefined) {
         followed.init = init;
-        this.#update(followed);
+        this.#applySettings(followed);
         continue;
       }
       const fresh: Followed = {
@@ -90,34 +88,34 @@ export class Resolver {
         backends: new Map(),
         refused: new Set(),
         dueAt: 0,
-        asking: false,
+        looking: false,
         failure: undefined,
       };
       this.#names.set(init.url, fresh);
-      first.push(this.#ask(fresh));
+      first.push(this.#lookUp(fresh));
     }
     if (this.#names.size > 0 && !this.#stopped) {
-      this.#timer ??= clock.setInterval(() => this.#tick(), SHORTEST_MS);
+      this.#timer ??= clock.setInterval(() => this.#tick(), MIN_INTERVAL_MS);
     }
     if (first.length === 0) return Promise.resolve();
     return new Promise<void>((resolve) => {
       const late = clock.setTimeout(() => {
         log("a name is still being looked up: going on without it");
-        goOn();
-      }, FIRST_MS);
-      const goOn = () => {
+        proceed();
+      }, FIRST_TIMEOUT_MS);
+      const proceed = () => {
         clock.clear(late);
-        this.#waiting.delete(goOn);
+        this.#waiting.delete(proceed);
         resolve();
       };
-      this.#waiting.add(goOn);
-      Promise.all(first).then(goOn);
+      this.#waiting.add(proceed);
+      Promise.all(first).then(proceed);
     });
   }
 
-  /** Follows no names but these; the backends of others leave the pool. */
-  forget(others: readonly BackendInit[]): void {
-    const urls = new Set(others.map(({ url }) => url));
+  /** Stops following all names but these; the others' backends are removed. */
+  forget(kept: readonly BackendInit[]): void {
+    const urls = new Set(kept.map(({ url }) => url));
     for (const [url, { backends }] of this.#names) {
       if (urls.has(url)) continue;
       this.#names.delete(url);
@@ -128,19 +126,19 @@ export class Resolver {
     }
   }
 
-  /** Ends looking up; the backends stay as they are. */
+  /** Stops the look-ups; the backends stay. */
   stop(): void {
     this.#stopped = true;
     this.#options.clock.clear(this.#timer);
-    for (const goOn of this.#waiting) goOn();
+    for (const proceed of this.#waiting) proceed();
   }
 
   #tick(): void {
     const now = this.#options.clock.now();
     for (const followed of this.#names.values()) {
-      if (!followed.asking && followed.dueAt <= now) this.#ask(followed);
+      if (!followed.looking && followed.dueAt <= now) this.#lookUp(followed);
       for (const [url, backend] of followed.backends) {
-        // What it was answering is done: nothing is lost with it.
+        // Remove it only when its requests in flight have ended.
         if (!this.#vanished.has(backend) || backend.inFlight > 0) continue;
         followed.backends.delete(url);
         this.#owned.delete(backend);
@@ -149,28 +147,31 @@ export class Resolver {
     }
   }
 
-  async #ask(followed: Followed): Promise<void> {
+  async #lookUp(followed: Followed): Promise<void> {
     const { clock, log } = this.#options;
     const { hostname } = new URL(followed.init.url);
-    followed.asking = true;
-    followed.dueAt = clock.now() + EVERY_MS;
+    followed.looking = true;
+    followed.dueAt = clock.now() + INTERVAL_MS;
     try {
-      const { addresses, ttlMs = EVERY_MS } = await this.#lookUp(hostname);
+      const { addresses, ttlMs = INTERVAL_MS } = await this.#query(hostname);
       if (this.#gone(followed)) return;
-      // A look-up of the user's own may give `NaN`, which would never be due.
-      const waitMs = Math.min(EVERY_MS, Math.max(SHORTEST_MS, ttlMs || 0));
+      // A custom look-up may return `NaN`, which would never be due.
+      const waitMs = Math.min(
+        INTERVAL_MS,
+        Math.max(MIN_INTERVAL_MS, ttlMs || 0),
+      );
       followed.dueAt = clock.now() + waitMs;
       if (addresses.length === 0) throw new Error("it has no address");
-      const refusal = this.#take(followed, addresses);
+      const refusal = this.#addBackends(followed, addresses);
       const { failure } = followed;
       followed.failure = refusal;
       if (refusal !== undefined) {
         if (refusal !== failure) log(`${hostname}: ${refusal}`);
       } else if (failure !== undefined) log(`${hostname} resolves again`);
-      await this.#release(followed, addresses);
+      await this.#drainVanished(followed, addresses);
     } catch (error) {
-      // What is known stays: a name server that is down ends no backend.
-      const failure = wordsOf(error);
+      // Known backends stay: a name server that is down must not remove them.
+      const failure = messageOf(error);
       if (this.#gone(followed) || followed.failure === failure) return;
       followed.failure = failure;
       const count = followed.backends.size;
@@ -179,12 +180,15 @@ export class Resolver {
           (count > 0 ? `its ${count} known addresses are kept` : "no backend"),
       );
     } finally {
-      followed.asking = false;
+      followed.looking = false;
     }
   }
 
-  /** One look-up; by a user's own function, maybe, which may give anything. */
-  async #lookUp(hostname: string): Promise<LookupResult> {
+  /**
+   * Looks a name up and checks the result: a custom look-up may return
+   * anything.
+   */
+  async #query(hostname: string): Promise<LookupResult> {
     const found: Partial<LookupResult> | undefined = await this.#options
       .lookup(hostname);
     const { addresses, ttlMs } = found ?? {};
@@ -195,16 +199,19 @@ export class Resolver {
     return { addresses, ttlMs };
   }
 
-  /** Whether it is followed no more. */
+  /** Whether the name is no longer followed. */
   #gone(followed: Followed): boolean {
     return this.#stopped || this.#names.get(followed.init.url) !== followed;
   }
 
   /**
-   * Has a backend for each of these addresses. Says why one of them cannot have
-   * one, if that is so; the others have theirs all the same.
+   * Adds a backend for each new address. Returns the reason if one could not be
+   * added; the others are added nevertheless.
    */
-  #take(followed: Followed, addresses: readonly string[]): string | undefined {
+  #addBackends(
+    followed: Followed,
+    addresses: readonly string[],
+  ): string | undefined {
     const { init, backends } = followed;
     const { log } = this.#options;
     const { hostname } = new URL(init.url);
@@ -216,11 +223,11 @@ export class Resolver {
     for (const url of urls) {
       const known = backends.get(url);
       if (known !== undefined) {
-        // It was on its way out, and its address has come back.
+        // The address has come back while its backend was draining.
         if (this.#vanished.delete(known)) this.#pool.drain(known, false);
         continue;
       }
-      // Two names for one address, or an address that is listed by itself.
+      // Two names share the address, or it is configured as a backend itself.
       if (this.#pool.get(url) !== undefined) continue;
       const refused = this.#options.refuses?.(url);
       if (refused !== undefined) {
@@ -238,21 +245,21 @@ export class Resolver {
         this.#owned.add(backend);
         log(`${hostname} has a new address: ${backend.label}`);
       } catch (error) {
-        refusal = wordsOf(error);
+        refusal = messageOf(error);
       }
     }
     return refusal;
   }
 
-  /** Lets go of the backends whose address is no longer among these. */
-  async #release(
+  /** Drains the backends whose address is no longer among `addresses`. */
+  async #drainVanished(
     { init, backends }: Followed,
     addresses: readonly string[],
   ): Promise<void> {
     const { log } = this.#options;
     const { hostname } = new URL(init.url);
     const urls = urlsAt(init.url, addresses);
-    // When all addresses change at once, the new ones are to be proved first.
+    // If all addresses change at once, wait until the new ones were probed.
     await this.#options.settled();
     for (const [url, backend] of backends) {
       if (urls.has(url) || this.#vanished.has(backend)) continue;
@@ -262,24 +269,24 @@ export class Resolver {
     }
   }
 
-  /** Gives a name's backends the weight, the limits and the name of its entry. */
-  #update({ init, backends }: Followed): void {
+  /** Applies the weight, limits and name of the entry to a name's backends. */
+  #applySettings({ init, backends }: Followed): void {
     for (const [url, backend] of backends) {
       this.#pool.change(backend, { ...init, name: nameAt(init.name, url) });
     }
   }
 }
 
-/** What the backend at an address of a name is called, if that has been named. */
+/** The name of the backend at an address, if its entry has a name. */
 function nameAt(name: string | undefined, url: string): string | undefined {
   return name && `${name}@${/^https?:\/\/([^/]+)/.exec(url)?.[1]}`;
 }
 
-/** A URL for each address, each once. */
+/** One URL per address, without duplicates. */
 function urlsAt(url: string, addresses: readonly string[]): Set<string> {
   return new Set(
     addresses
-      // A link-local address with its zone cannot stand in a URL.
+      // A link-local address with a zone cannot be written in a URL.
       .filter((address) => !address.includes("%"))
       .map((address) => urlAt(url, address)),
   );

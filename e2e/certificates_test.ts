@@ -3,6 +3,7 @@
  */
 
 import assert from "node:assert/strict";
+import { X509Certificate } from "node:crypto";
 import tls from "node:tls";
 import { ADMIN_ENV, adminUrl } from "./harness/admin.ts";
 import { rawBackend, type RawConn } from "./harness/backend.ts";
@@ -335,12 +336,8 @@ forBoth(
     runtime,
   ) => {
     await using ca = await Authority.make();
-    for (
-      const [name, pair] of Object.entries({
-        one: await ca.sign(HERE),
-        two: await ca.sign(HERE),
-      })
-    ) {
+    const [one, two] = [await ca.sign(HERE), await ca.sign(HERE)];
+    for (const [name, pair] of Object.entries({ one, two })) {
       await ca.write(`${name}.pem`, pair.cert);
       await ca.write(`${name}.key`, pair.key);
     }
@@ -350,11 +347,15 @@ forBoth(
       permissions: [`--allow-read=${ca.folder}`],
     });
     assert.equal(stderr, "");
+    // The metrics of the library lacked it.
+    const { validTo } = new X509Certificate(two.cert);
+    const expiry = String(Date.parse(validTo) / 1000);
     assert.deepEqual(stdout.trim().split("\n"), [
       "leaf0",
       "TypeError: key does not belong to the first certificate in cert",
       "leaf0",
       "leaf1",
+      expiry,
       "Error: there is no TLS",
       "Error: it is closed",
     ]);

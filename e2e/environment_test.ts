@@ -42,13 +42,20 @@ forBoth(
   },
 );
 
+/** A backend whose answers are worth compressing. */
+const WORDY = "sluice ".repeat(1000);
+const wordy = () =>
+  rawBackend((conn) =>
+    conn.reply({
+      headers: { "Content-Type": "text/plain", ETag: '"a"' },
+      body: WORDY,
+    })
+  );
+
 forBoth("DENO_SERVE_AUTOMATIC_COMPRESSION changes no answer", async (
   runtime,
 ) => {
-  const body = "sluice ".repeat(1000);
-  await using backend = await rawBackend((conn) =>
-    conn.reply({ headers: { "Content-Type": "text/plain", ETag: '"a"' }, body })
-  );
+  await using backend = await wordy();
   await using proxy = await startProxy(runtime, {
     env: { BACKENDS: backend.url, DENO_SERVE_AUTOMATIC_COMPRESSION: "1" },
   });
@@ -56,10 +63,54 @@ forBoth("DENO_SERVE_AUTOMATIC_COMPRESSION changes no answer", async (
     proxy.port,
     requestText("GET", "/", { headers: { "Accept-Encoding": "gzip, br" } }),
   );
-  assert.equal(answer.text, body);
+  assert.equal(answer.text, WORDY);
   assert.equal(answer.header("content-encoding"), undefined);
   assert.equal(answer.header("etag"), '"a"');
 });
+
+forBoth(
+  "DENO_SERVE_AUTOMATIC_COMPRESSION is warned of with TLS where it may not be read",
+  { ...skippedWithout("openssl"), runtimes: ["deno"] },
+  async (runtime) => {
+    await using ca = await Authority.make();
+    const { cert, key } = await ca.sign(HERE);
+    await using backend = await wordy();
+    const start = (more: string) =>
+      startProxy(runtime, {
+        env: {
+          BACKENDS: backend.url,
+          DENO_SERVE_AUTOMATIC_COMPRESSION: "1",
+          TLS_CERT: `${ca.folder}/front.pem`,
+          TLS_KEY: `${ca.folder}/front.key`,
+        },
+        denoFlags: [
+          "--no-prompt",
+          "--allow-net",
+          `--allow-read=${ca.folder}`,
+          `--allow-env=BACKENDS,PORT,HOST,TLS_CERT,TLS_KEY${more}`,
+        ],
+      });
+    await ca.write("front.pem", cert);
+    await ca.write("front.key", key);
+    const ask = ({ port }: { port: number }) =>
+      rawRequest(
+        port,
+        requestText("GET", "/", { headers: { "Accept-Encoding": "gzip, br" } }),
+        { tls: { ca: ca.cert, servername: "localhost" } },
+      );
+    await using narrow = await start("");
+    assert.match(
+      narrow.log,
+      /DENO_SERVE_AUTOMATIC_COMPRESSION.*: may not be read, .* --allow-env/,
+    );
+    // And it is obeyed: that is why.
+    assert.notEqual((await ask(narrow)).header("content-encoding"), undefined);
+    await using enough = await start(",DENO_SERVE_AUTOMATIC_COMPRESSION");
+    const answer = await ask(enough);
+    assert.equal(answer.header("content-encoding"), undefined);
+    assert.equal(answer.text, WORDY);
+  },
+);
 
 // Bun's `fetch` obeys it, and `node:tls` on both, by which WebSocket connections go.
 forBoth(

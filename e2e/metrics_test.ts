@@ -175,12 +175,58 @@ forBoth(
 );
 
 forBoth(
+  "/metrics counts busy and idle connections where Sluice opens them itself",
+  async (runtime) => {
+    const { promise: gate, resolve: open } = Promise.withResolvers<void>();
+    await using backend = await rawBackend(async (conn, request) => {
+      if (request.path === "/slow") await gate;
+      await conn.reply();
+    });
+    const env = { BACKENDS: backend.url, HEALTH_PATH: "off", ...ADMIN_ENV };
+    await using byFetch = await startProxy(runtime, {
+      env: { ...env, TRANSPORT: "fetch" },
+    });
+    await using proxy = await startProxy(runtime, {
+      env: { ...env, TRANSPORT: "socket" },
+    });
+    const admin = await adminUrl(proxy);
+    const has = async (busy: number, idle: number) => {
+      const page = await scrape(admin);
+      const of = (state: string) =>
+        page.get(
+          `sluice_backend_connections{backend="${backend.url}",state="${state}"}`,
+        );
+      return of("busy") === busy && of("idle") === idle;
+    };
+    assert.ok(await has(0, 0));
+    const slow = rawRequest(proxy.port, requestText("GET", "/slow"));
+    await until(() => has(1, 0));
+    await rawRequest(proxy.port, requestText("GET", "/"));
+    await until(() => has(1, 1));
+    open();
+    await slow;
+    await until(() => has(0, 2));
+    await backend.kill();
+    await until(() => has(0, 0));
+    // The runtime's are not known.
+    const page = await scrape(await adminUrl(byFetch));
+    assert.ok(![...page.keys()].some((name) => name.includes("_connections")));
+  },
+);
+
+forBoth(
   "/metrics passes promtool's check",
   skippedWithout("promtool"),
   async (runtime) => {
     await using backend = await rawBackend();
     await using proxy = await startProxy(runtime, {
-      env: { BACKENDS: `${backend.url},http://127.0.0.1:9999`, ...ADMIN_ENV },
+      env: {
+        BACKENDS: `${backend.url},http://127.0.0.1:9999`,
+        TRANSPORT: "socket",
+        RATE_LIMIT: "1000/s",
+        MAX_IN_FLIGHT: "auto",
+        ...ADMIN_ENV,
+      },
     });
     const admin = await adminUrl(proxy);
     for (let i = 0; i < 3; i++) {

@@ -6,6 +6,7 @@
 import assert from "node:assert/strict";
 import { Buffer } from "node:buffer";
 import { createHash } from "node:crypto";
+import { ADMIN_ENV, adminUrl } from "./harness/admin.ts";
 import { type RawBackend, rawBackend } from "./harness/backend.ts";
 import { RawConnection, rawRequest, requestText } from "./harness/client.ts";
 import { startProxy } from "./harness/proxy.ts";
@@ -79,8 +80,13 @@ forBoth("a download over three deaths arrives whole", {
   await using three = await fileServer(behaviour);
   const servers = [one, two, three];
   await using proxy = await startProxy(runtime, {
-    env: { ...ON, BACKENDS: servers.map(({ url }) => url).join(",") },
+    env: {
+      ...ON,
+      ...ADMIN_ENV,
+      BACKENDS: servers.map(({ url }) => url).join(","),
+    },
   });
+  const admin = await adminUrl(proxy);
   const answer = await rawRequest(proxy.port, requestText("GET", "/file"), {
     timeoutMs: 55_000,
   });
@@ -93,6 +99,16 @@ forBoth("a download over three deaths arrives whole", {
     .map((request) => request.header("range"));
   assert.equal(ranges.length, 4);
   assert.equal(ranges.filter((range) => range !== undefined).length, 3);
+  // Each that went on was counted: only the first attempt was.
+  const metrics = await (await fetch(`${admin}/metrics`)).text();
+  const counted = (code: number) =>
+    [...metrics.matchAll(
+      new RegExp(
+        `^sluice_backend_requests_total\\{.*code="${code}"\\} (\\d+)$`,
+        "gm",
+      ),
+    )].reduce((sum, [, count]) => sum + Number(count), 0);
+  assert.deepEqual([counted(200), counted(206)], [1, 3]);
 });
 
 for (

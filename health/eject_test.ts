@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { type Backend, Pool } from "../balancer.ts";
-import { Ejector, type Standing, UNBLEMISHED, weigh } from "../health.ts";
+import { CLEAN_STANDING, Ejector, type Standing, weigh } from "../health.ts";
 import { FakeClock } from "../testing/clock.ts";
 
 const RULES = { after: 3, timeMs: 10_000, now: 0 };
@@ -8,7 +8,7 @@ const RULES = { after: 3, timeMs: 10_000, now: 0 };
 /** Folds outcomes, `-` bad and `+` good; gives each ejection's milliseconds. */
 function fold(outcomes: string, rules = RULES): (number | "")[] {
   // As if each ejection had just ended.
-  let standing: Standing = { ...UNBLEMISHED, since: rules.now };
+  let standing: Standing = { ...CLEAN_STANDING, since: rules.now };
   return [...outcomes].map((outcome) => {
     const next = weigh(standing, outcome === "+", rules);
     standing = next.standing;

@@ -1,22 +1,22 @@
 /**
- * Ejections: who is out for a while because of outcomes, and for how long.
+ * Ejections: which backends are out for a while because of bad outcomes.
  *
  * @module
  */
 
 import type { Backend, Pool } from "../balancer.ts";
 import type { Clock, TimerHandle } from "../base/clock.ts";
-import { type Standing, UNBLEMISHED, weigh } from "./standing.ts";
+import { CLEAN_STANDING, type Standing, weigh } from "./standing.ts";
 
 /** Options for {@linkcode Ejector}. */
 export interface EjectorOptions {
-  /** Bad outcomes in a row that eject; `Infinity` for never. @default {3} */
+  /** Bad outcomes in a row that eject; `Infinity`: never. @default {3} */
   after?: number;
-  /** Milliseconds of the first ejection. @default {10_000} */
+  /** Duration of the first ejection, in milliseconds. @default {10_000} */
   timeMs?: number;
   /** Time and timers. */
   clock: Clock;
-  /** Evenly from 0 to 1. @default {Math.random} */
+  /** Uniform in [0, 1). @default {Math.random} */
   random?: () => number;
   /** Takes a line for the log. */
   log?: (line: string) => void;
@@ -31,7 +31,7 @@ export class Ejector {
   readonly #unsubscribe: () => void;
   #stopped = false;
 
-  /** Makes an ejector over a pool. */
+  /** Makes an ejector for a pool. */
   constructor(pool: Pool, options: EjectorOptions) {
     this.#pool = pool;
     this.#unsubscribe = pool.subscribe(({ type, backend }) => {
@@ -48,9 +48,9 @@ export class Ejector {
   }
 
   /**
-   * Takes one outcome. `startedAt` is when its attempt began: what began before
-   * the backend came back says nothing of how it is now. A function is never
-   * ejected for what it answers, only for a throw; the caller knows which.
+   * Records one outcome. `startedAt` is when its attempt began: an attempt from
+   * before the readmission says nothing about the backend's state now. The
+   * caller reports a bad outcome of a function backend only when it throws.
    */
   outcome(
     backend: Backend,
@@ -59,15 +59,16 @@ export class Ejector {
     reason: string,
   ): void {
     const standing = this.#standings.get(backend);
-    // The usual case costs one look-up: nothing bad is known and nothing is.
+    // The usual case costs one look-up: a good outcome, no bad one before.
     if (standing === undefined && good) return;
     const { after, timeMs, clock } = this.#options;
-    // Of many that fail together, the first few eject and the rest are the
-    // same event: neither a longer ejection nor another line in the log.
+    // When many requests fail together, the first few eject. The rest are part
+    // of
+    // the same event: no longer ejection, no further log line.
     if (backend.ejected) return;
-    const known = standing ?? UNBLEMISHED;
+    const known = standing ?? CLEAN_STANDING;
     if (startedAt < known.since) return;
-    // Removed while it was answering this; or nothing may be begun any more.
+    // The backend may have been removed while it answered this request.
     if (!good && !this.#pool.backends.includes(backend)) return;
     if (this.#stopped) return;
     const now = clock.now();
@@ -78,17 +79,19 @@ export class Ejector {
       this.#standings.set(backend, next.standing);
       this.#eject(backend, next.eject, reason);
     } else {
-      // Kept at the brink: the next bad outcome asks again.
+      // Stay one below the threshold: the next bad outcome asks again.
       this.#standings.set(backend, { ...known, streak: after - 1 });
     }
   }
 
-  /** Whether a backend's last outcome was a bad one, and may not stay alone. */
+  /**
+   * Whether the last outcome was bad, so that another may lead to an ejection.
+   */
   suspects(backend: Backend): boolean {
     return (this.#standings.get(backend)?.streak ?? 0) > 0;
   }
 
-  /** Ends all timers; a backend that is ejected stays so. */
+  /** Clears all timers; ejected backends stay ejected. */
   stop(): void {
     this.#stopped = true;
     this.#unsubscribe();
@@ -103,8 +106,8 @@ export class Ejector {
   }
 
   /**
-   * At most half of those that could serve, and never the last: with two or
-   * three backends a fixed share such as Envoy's 10 % would mean nothing.
+   * At most half of the usable backends, and never the last one: with two or
+   * three backends, a fixed share such as Envoy's 10 % would mean none at all.
    */
   #mayEject(): boolean {
     let able = 0;
@@ -119,10 +122,10 @@ export class Ejector {
 
   #eject(backend: Backend, forMs: number, reason: string): void {
     const { clock, random, log, after } = this.#options;
-    // Jitter of 10 %, so that those who fell together do not return together.
+    // 10 % jitter: backends that failed together should not return together.
     const ms = Math.round(forMs * (0.9 + 0.2 * random()));
     backend.ejected = true;
-    // Before anything is told: whatever comes of that, it has to come back.
+    // First of all: if a listener throws below, the backend must still return.
     this.#timers.set(
       backend,
       clock.setTimeout(() => this.#readmit(backend), ms),
@@ -137,7 +140,7 @@ export class Ejector {
   #readmit(backend: Backend): void {
     this.#timers.delete(backend);
     backend.ejected = false;
-    const standing = this.#standings.get(backend) ?? UNBLEMISHED;
+    const standing = this.#standings.get(backend) ?? CLEAN_STANDING;
     const since = this.#options.clock.now();
     this.#standings.set(backend, { ...standing, streak: 0, since });
     this.#options.log(`backend ${backend.label} is back after its ejection`);

@@ -1,96 +1,100 @@
 /**
- * Probes on a timer: who is asked when, and what its answer does to the pool.
+ * Probes on a timer: when each backend is probed, and what the result changes.
  *
  * @module
  */
 
 import type { Backend, Pool } from "../balancer.ts";
 import type { Clock, TimerHandle } from "../base/clock.ts";
+import { messageOf } from "../base/text.ts";
 import { type Health, observe, type Thresholds, UNKNOWN } from "./verdict.ts";
 
-/** What to do about a status that passes only because no path was chosen. */
+/** Advice for a status that passes only because no path was configured. */
 export function adviceOn(status: number): string {
-  // Bad Request and Misdirected Request (RFC 9110 §15.5.1, §15.5.20) are what a
-  // server says that checks the name that it is called by.
+  // 400 and 421 (RFC 9110 §15.5.1, §15.5.20) are typical of a server that
+  // rejects the `Host` of the probe.
   const names = status === 400 || status === 421;
   return "set HEALTH_PATH to a path that tells its health, or to off" +
     (names ? "; where the backend checks Host, set HEALTH_HOST too" : "");
 }
 
-/** What one probe heard. */
+/** The result of one probe. */
 export interface ProbeResult {
-  /** The status, when there was an answer. */
+  /** The response status, if there was a response. */
   status?: number | undefined;
-  /** Whether it is a pass whatever the status: a check of a user's own. */
+  /**
+   * Set by a custom check that passed; counts as a pass whatever the status.
+   */
   passed?: true | undefined;
-  /** Why there was none, in a few words. */
+  /** Why the probe failed, in a few words. */
   error?: string | undefined;
   /**
-   * Whose fault that is, when it is not the backend's: this process had nothing
-   * left to ask with, so nothing was found out.
+   * `"proxy"` if the fault is ours: this process ran out of descriptors, so the
+   * probe says nothing about the backend.
    */
   fault?: "proxy" | undefined;
 }
 
-/** What a probe heard, in words. */
-export function heardOf({ status, passed, error }: ProbeResult): string {
+/** A probe's result in words. */
+export function describeProbe({ status, passed, error }: ProbeResult): string {
   return error ?? (passed === true ? "passed" : `status ${status}`);
 }
 
 /**
- * Whether a status counts as up while no path was chosen to ask for: whatever
- * tells of a server that works. Many an application has no page at the default
- * path, or shows it to its users only, and would be taken down for that.
+ * Whether a status counts as up while no path is configured: any response of a
+ * working server. Many applications have no page at the default path, or
+ * require
+ * a login for it, and must not be taken down for that.
  */
 export function passesLeniently(status: number): boolean {
   return status >= 200 && status < 500;
 }
 
-/** Asks a backend once; must settle soon after `signal` is aborted. */
+/** Probes a backend once; must settle soon after `signal` is aborted. */
 export type Probe = (
   backend: Backend,
   path: string,
   signal: AbortSignal,
 ) => Promise<ProbeResult>;
 
-/** What the outside may read of a backend's probes. */
+/** What is known from a backend's probes. */
 export interface ProbeReport {
   /** The verdict and its streak. */
   health: Health;
-  /** Milliseconds that the last probe took. */
+  /** Duration of the last probe in milliseconds. */
   lastMs: number | undefined;
-  /** What the last probe heard. */
+  /** Result of the last probe. */
   last: ProbeResult | undefined;
-  /** Probes made, and how many of them failed. */
+  /** Number of probes so far. */
   made: number;
-  /** How many of those that were made failed. */
+  /** Number of probes that failed. */
   failed: number;
 }
 
 /** Options for {@linkcode Prober}. */
 export interface ProberOptions extends Thresholds {
-  /** Asks a backend once. */
+  /** Probes a backend once. */
   probe: Probe;
-  /** Path asked for, after the backend's base path. @default {"/health"} */
+  /** Request path, appended to the backend's base path. @default {"/health"} */
   path?: string;
-  /** What a line of the log calls the probe. Default: by its path. */
+  /** Name of the probe in the log. Default: its path. */
   called?: string;
-  /** Whether a status is a pass. @default {200 to 399} */
+  /** Whether a status passes. @default {200 to 399} */
   passes?: (status: number) => boolean;
   /**
-   * Whether {@linkcode passesLeniently} is enough for a pass, with one warning
-   * for each backend: right while no path was chosen. @default {false}
+   * Whether {@linkcode passesLeniently} suffices to pass, with one warning per
+   * backend. For when no path is configured. @default {false}
    */
   lenient?: boolean;
   /** Milliseconds between two probes of a backend. @default {5_000} */
   intervalMs?: number;
-  /** Milliseconds until a probe has failed. @default {2_000} */
+  /** Milliseconds until a probe times out. @default {2_000} */
   timeoutMs?: number;
-  /** Told of each probe that has ended. */
+  /** Called after each probe. */
   probed?: (backend: Backend, passed: boolean, report: ProbeReport) => void;
   /** Time and timers. */
   clock: Clock;
-  /** Evenly from 0 to 1. @default {Math.random} */
+  /** Uniform in [0, 1). @default {Math.random} */
   random?: () => number;
   /** Takes a line for the log. */
   log?: (line: string) => void;
@@ -100,30 +104,32 @@ export interface ProberOptions extends Thresholds {
 interface Watch {
   backend: Backend;
   report: ProbeReport;
-  /** When it was asked first. */
+  /** When the first probe began. */
   since: number;
-  /** When it is to be asked next. */
+  /** When the next probe is due. */
   dueAt: number;
-  asking: boolean;
+  probing: boolean;
   warned: boolean;
-  /** Settles at the first result. */
+  /** Resolves at the first result. */
   first: PromiseWithResolvers<void>;
 }
 
-/** How many times an interval is divided by the timer that looks who is due. */
+/** Ticks of the shared timer per interval. */
 const TICKS = 20;
 
 /**
- * Part of an interval before a probe that could not be made is tried again: soon,
- * and not so soon that a thousand of them keep a process busy that is short of
- * everything already.
+ * Part of an interval after which a probe is repeated that could not be sent.
+ * Short, but long enough that a thousand of them do not load a process that has
+ * run out of descriptors.
  */
-const AGAIN = 0.2;
+const RESEND_SHARE = 0.2;
 
-/** Milliseconds between two lines that say that probes cannot be made. */
+/** Milliseconds between two log lines that say that probes cannot be sent. */
 const STARVED_LOG_MS = 60_000;
 
-/** Asks every backend of a pool on a timer and writes the verdicts into it. */
+/**
+ * Probes every backend of a pool on a timer and writes verdicts into the pool.
+ */
 export class Prober {
   readonly #pool: Pool;
   readonly #options: Required<ProberOptions>;
@@ -131,7 +137,7 @@ export class Prober {
   readonly #stopped = new AbortController();
   #timer: TimerHandle;
   #unsubscribe: (() => void) | undefined;
-  /** When it was last said that probes cannot be made. */
+  /** When the log last said that probes cannot be sent. */
   #starvedAt = -Infinity;
 
   /** Makes a prober that does nothing until {@linkcode start}. */
@@ -154,17 +160,17 @@ export class Prober {
   }
 
   /**
-   * Asks each backend now and then on the interval. Resolves once each has
-   * answered or has run into the time limit.
+   * Probes each backend now, and then on the interval. Resolves once each probe
+   * has ended or timed out.
    */
   start(): Promise<void> {
     const { clock, intervalMs } = this.#options;
     for (const backend of this.#pool) this.#watch(backend);
     this.#unsubscribe = this.#pool.subscribe((event) => {
-      // An event that was under way when it was stopped still arrives.
+      // Queued events still arrive after `stop()`.
       if (event.backend === undefined || this.#stopped.signal.aborted) return;
       if (event.type === "added") {
-        // Joins unproved: it gets requests once its first probe has passed.
+        // Down until its first probe passes.
         if (event.backend.answer === undefined) event.backend.up = false;
         this.#watch(event.backend);
       } else if (event.type === "removed") {
@@ -172,19 +178,19 @@ export class Prober {
         this.#watches.delete(event.backend);
       }
     });
-    // One timer for all: it looks who is due. A timer for each backend could
-    // not be moved by jitter without being made anew each time.
+    // One timer for all: one per backend would have to be made anew after each
+    // probe because of the jitter.
     this.#timer = clock.setInterval(() => this.#tick(), intervalMs / TICKS);
     return this.settled();
   }
 
-  /** Resolves once each backend of now was probed, or has timed out. */
+  /** Resolves once each present backend was probed or has timed out. */
   settled(): Promise<void> {
     return Promise.all([...this.#watches.values()].map((w) => w.first.promise))
       .then(() => {});
   }
 
-  /** Ends the timer and every probe that is under way. */
+  /** Clears the timer and aborts the probes in flight. */
   stop(): void {
     this.#options.clock.clear(this.#timer);
     this.#unsubscribe?.();
@@ -193,7 +199,7 @@ export class Prober {
     this.#watches.clear();
   }
 
-  /** What is known of a backend's probes. */
+  /** What is known from a backend's probes. */
   report(backend: Backend): ProbeReport | undefined {
     return this.#watches.get(backend)?.report;
   }
@@ -211,59 +217,59 @@ export class Prober {
       },
       since: this.#options.clock.now(),
       dueAt: 0,
-      asking: false,
+      probing: false,
       warned: false,
       first: Promise.withResolvers(),
     };
     this.#watches.set(backend, watch);
-    this.#ask(watch);
+    this.#probe(watch);
   }
 
   #tick(): void {
     const now = this.#options.clock.now();
     for (const watch of this.#watches.values()) {
-      // Never two at once: a backend that hangs is asked again only when the
-      // last probe has ended, or probes would pile up on whom they should spare.
-      if (!watch.asking && watch.dueAt <= now) this.#ask(watch);
+      // Never two at once: probes must not pile up on a backend that hangs.
+      if (!watch.probing && watch.dueAt <= now) this.#probe(watch);
     }
   }
 
-  async #ask(watch: Watch): Promise<void> {
+  async #probe(watch: Watch): Promise<void> {
     const { clock, intervalMs, random } = this.#options;
     const start = clock.now();
-    watch.asking = true;
-    // Jitter of 15 % each time keeps many proxies from asking one backend in
-    // step; the first round, which all make at their start, is spread wider.
+    watch.probing = true;
+    // 15 % jitter keeps many proxies from probing one backend in step. The
+    // first
+    // round, which starts with the process, is spread wider.
     const spread = watch.report.made === 0
       ? 0.15 + 0.85 * random()
       : 0.85 + 0.3 * random();
     watch.dueAt = start + intervalMs * spread;
-    const result = await this.#hear(watch.backend);
-    watch.asking = false;
+    const result = await this.#request(watch.backend);
+    watch.probing = false;
     if (this.#watches.get(watch.backend) !== watch) return;
-    if (result.fault === "proxy") return this.#putOff(watch, result);
+    if (result.fault === "proxy") return this.#postpone(watch, result);
     watch.report.lastMs = clock.now() - start;
-    this.#settle(watch, result);
+    this.#record(watch, result);
     watch.first.resolve();
   }
 
   /**
-   * A probe that could not be made says nothing of its backend: what is known
-   * stays, and it is tried again soon. Whatever waits for a first result waits
-   * no longer than for a backend that does not answer.
+   * Handles a probe that could not be sent. It says nothing about the backend:
+   * its state stays, and the probe is repeated soon. `first` resolves after the
+   * timeout nevertheless, as for a backend that does not answer.
    */
-  #putOff(watch: Watch, { error }: ProbeResult): void {
+  #postpone(watch: Watch, { error }: ProbeResult): void {
     const { clock, intervalMs, timeoutMs, random, log } = this.#options;
     const now = clock.now();
-    watch.dueAt = now + intervalMs * AGAIN * (0.85 + 0.3 * random());
+    watch.dueAt = now + intervalMs * RESEND_SHARE * (0.85 + 0.3 * random());
     if (now - watch.since >= timeoutMs) watch.first.resolve();
     if (now - this.#starvedAt < STARVED_LOG_MS) return;
     this.#starvedAt = now;
     log(`probes cannot be made (${error}): backends stay as they are`);
   }
 
-  /** One probe with its time limit, which holds even if `probe` ignores it. */
-  #hear(backend: Backend): Promise<ProbeResult> {
+  /** Sends one probe with a timeout that holds even if `probe` ignores it. */
+  #request(backend: Backend): Promise<ProbeResult> {
     const { clock, timeoutMs, probe, path } = this.#options;
     const controller = new AbortController();
     return new Promise((resolve) => {
@@ -281,14 +287,14 @@ export class Prober {
         controller.abort();
       }, timeoutMs);
       this.#stopped.signal.addEventListener("abort", cut);
-      // What it throws at once is caught too: it would end the process.
-      new Promise<ProbeResult>((asked) =>
-        asked(probe(backend, path, controller.signal))
-      ).then(end, (error) => end({ error: wordsOf(error) }));
+      // Catches a synchronous throw too, which would end the process.
+      new Promise<ProbeResult>((settle) =>
+        settle(probe(backend, path, controller.signal))
+      ).then(end, (error) => end({ error: messageOf(error) }));
     });
   }
 
-  #settle(watch: Watch, result: ProbeResult): void {
+  #record(watch: Watch, result: ProbeResult): void {
     const { backend, report } = watch;
     const { log } = this.#options;
     const before = report.health;
@@ -299,12 +305,12 @@ export class Prober {
     report.health = observe(before, passed, this.#options);
     this.#options.probed(backend, passed, report);
     const up = report.health.up;
-    // Against what the pool holds and not against `before`: one that joined
-    // unproved is down there until its first result.
+    // Compare with the pool, not with `before`: a backend that joined later is
+    // down in the pool until its first result.
     if (up === backend.up) return;
     backend.up = up;
-    const heard = heardOf(result);
-    // Its first pass is no news; a change of verdict is, and gets one line.
+    const heard = describeProbe(result);
+    // A first pass is not logged; each change of the verdict is, in one line.
     const reason = up ? heard : `${this.#options.called}: ${heard}`;
     if (before.known || !up) {
       log(`backend ${backend.label} is ${up ? "up" : "down"} (${reason})`);
@@ -329,16 +335,7 @@ export class Prober {
   }
 }
 
-/** A path as it may be told: a query may hold a key. */
+/** The path for a log line, without its query, which may hold a secret. */
 function shownPath(path: string): string {
   return path.replace(/\?.*$/s, "");
-}
-
-/** What was thrown, in words; it can be anything, also what has none. */
-function wordsOf(error: unknown): string {
-  try {
-    return String(error);
-  } catch {
-    return "an error without words";
-  }
 }

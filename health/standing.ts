@@ -1,35 +1,36 @@
 /**
- * What outcomes have shown of a backend, as a pure fold of them.
+ * Outcomes of one backend, as a pure fold.
  *
  * @module
  */
 
-/** What outcomes have shown of one backend. */
+/** The outcomes of one backend so far. */
 export interface Standing {
   /** Bad outcomes in a row. */
   readonly streak: number;
-  /** Ejections that have not been lived down yet; each doubles the next. */
+  /** Recent ejections; each doubles the next one's duration. */
   readonly ejections: number;
   /** When the last ejection ended. */
   readonly since: number;
 }
 
-/** A backend without a past. */
-export const UNBLEMISHED: Standing = {
+/** A backend without bad outcomes. */
+export const CLEAN_STANDING: Standing = {
   streak: 0,
   ejections: 0,
   since: -Infinity,
 };
 
-/** The longest that a backend stays ejected, in milliseconds. */
-const LONGEST_EJECTION_MS = 5 * 60_000;
+/** The longest ejection, in milliseconds. */
+const MAX_EJECTION_MS = 5 * 60_000;
 
 /**
- * Folds one outcome into a standing; `eject` is how many milliseconds the
- * backend should now be out for, 0 for not at all. Each ejection is twice as
- * long as the one before, and one is forgotten for every `timeMs` of quiet, so
- * that a flapping backend stays out longer than one that stumbled once
- * (Envoy's outlier detection does the same).
+ * Folds one outcome into a standing. `eject` is the duration of the ejection
+ * that follows, in milliseconds; 0 for none. Each ejection lasts twice as long
+ * as the one before, and one is forgotten per `timeMs` without an ejection, so
+ * a
+ * flapping backend stays out longer than one that failed once (as in Envoy's
+ * outlier detection).
  */
 export function weigh(
   standing: Standing,
@@ -48,6 +49,6 @@ export function weigh(
   const past = Math.max(0, standing.ejections - quiet);
   return {
     standing: { streak: 0, ejections: past + 1, since: standing.since },
-    eject: Math.min(timeMs * 2 ** past, LONGEST_EJECTION_MS),
+    eject: Math.min(timeMs * 2 ** past, MAX_EJECTION_MS),
   };
 }

@@ -1,10 +1,10 @@
 /**
- * The probes' verdict on a backend, as a pure fold of results.
+ * The probes' verdict on a backend, as a pure fold of probe results.
  *
  * @module
  */
 
-/** How many results in a row turn the probes' verdict. */
+/** How many results in a row change the verdict. */
 export interface Thresholds {
   /** Passes in a row that bring a backend up. @default {2} */
   rise?: number;
@@ -12,23 +12,24 @@ export interface Thresholds {
   fall?: number;
 }
 
-/** The probes' verdict on one backend, and how far it is from turning. */
+/** The probes' verdict on one backend. */
 export interface Health {
   /** The verdict. */
   readonly up: boolean;
-  /** Results in a row that speak against it. */
+  /** Results in a row that contradict the verdict. */
   readonly streak: number;
-  /** Whether there has been any result; the first one decides alone. */
+  /** Whether there was any result; the first one sets the verdict alone. */
   readonly known: boolean;
 }
 
-/** A backend that nothing is known of yet: taken to be up. */
+/** A backend without a result: assumed to be up. */
 export const UNKNOWN: Health = { up: true, streak: 0, known: false };
 
 /**
- * Folds one probe result into a verdict. The first result decides alone, so
- * that a pool is right from its start; after that it takes `rise` passes or
- * `fall` failures in a row, so that one lost probe moves nothing.
+ * Folds one probe result into a verdict. The first result sets the verdict, so
+ * the pool is right from the start. After that, `rise` passes or `fall`
+ * failures
+ * in a row change it, so that one lost probe does not.
  */
 export function observe(
   health: Health,

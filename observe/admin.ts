@@ -25,6 +25,7 @@ import {
 import { backendJson } from "./backend_json.ts";
 import { EventLog, frame } from "./events.ts";
 import { FigureKeeper } from "./figures.ts";
+import { LastChanges } from "./last_changes.ts";
 import type { Snapshot } from "./metrics.ts";
 import type { ProbeHistory } from "./probes.ts";
 import {
@@ -85,18 +86,21 @@ type Answer = Response | Promise<Response>;
 export class Admin {
   readonly #options: AdminOptions;
   readonly #knows: ((given: string) => boolean) | undefined;
+  readonly #changes: LastChanges;
   readonly #events: EventLog;
   readonly #figures: FigureKeeper;
   readonly #routes: Readonly<Record<string, Route>>;
 
   /** Begins to remember events and figures. */
   constructor(options: AdminOptions) {
-    const { token, pool, clock, snapshot, report } = options;
+    const { token, pool, clock, snapshot } = options;
     this.#options = options;
     this.#knows = token === undefined ? undefined : tokenCheck(token);
+    // Before the events, which tell what it remembers.
+    this.#changes = new LastChanges(pool);
     this.#events = new EventLog(pool, {
       clock,
-      tell: (backend) => backendJson(backend, report(backend)),
+      tell: (backend) => this.#tell(backend),
     });
     this.#figures = new FigureKeeper({
       snapshot,
@@ -122,6 +126,7 @@ export class Admin {
   stop(): void {
     this.#figures.stop();
     this.#events.stop();
+    this.#changes.stop();
   }
 
   /** Answers a request. Never rejects. */
@@ -213,7 +218,8 @@ export class Admin {
   }
 
   #tell(backend: Backend): ReturnType<typeof backendJson> {
-    return backendJson(backend, this.#options.report(backend));
+    const report = this.#options.report(backend);
+    return backendJson(backend, report, this.#changes.of(backend));
   }
 
   async #page(): Promise<Response> {

@@ -15,6 +15,10 @@ export interface BackendJson {
   name: string | null;
   /** The one word for its state that matters most. */
   state: "up" | "down" | "ejected" | "draining" | "resting";
+  /** Since when, as ISO 8601; null when it has been so from the start. */
+  since: string | null;
+  /** Why, in a few words; null when nothing was said. */
+  reason: string | null;
   weight: number;
   backup: boolean;
   /** Most requests at once; null for no limit. */
@@ -34,10 +38,19 @@ export interface BackendJson {
   } | null;
 }
 
+/** How a backend came into its state. */
+export interface LastChange {
+  /** When, in milliseconds since 1970; none for the state that it began with. */
+  readonly at: number | undefined;
+  /** Why, in a few words, where that was said. */
+  readonly reason: string | undefined;
+}
+
 /** Tells of a backend. */
 export function backendJson(
   backend: Backend,
   report: ProbeReport | undefined,
+  change?: LastChange,
 ): BackendJson {
   const { id, url, weight, backup, maxConns, up, ejected, draining } = backend;
   return {
@@ -45,6 +58,8 @@ export function backendJson(
     url,
     name: backend.name ?? null,
     state: stateOf(backend),
+    since: change?.at === undefined ? null : new Date(change.at).toISOString(),
+    reason: change?.reason ?? null,
     weight,
     backup,
     maxConns: maxConns === Infinity ? null : maxConns,

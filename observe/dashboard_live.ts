@@ -145,8 +145,9 @@ const showCard = (id, value, small, floor) => {
   draw(card.querySelector("svg"), all[id], floor);
 };
 const showAll = (figures) => {
-  const { latencyMs, retriesPerSecond, refusedPerSecond, inFlightLimit } =
-    figures;
+  const { latencyMs, retriesPerSecond, inFlightLimit } = figures;
+  const refusedPerSecond = figures.rateLimitedPerSecond +
+    figures.overLimitPerSecond;
   showCard("rps", count(figures.requestsPerSecond), "/ s", 1);
   showCard("latency", time(latencyMs.p50),
     time(latencyMs.p95) + " · " + time(latencyMs.p99), 1);

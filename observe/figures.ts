@@ -5,6 +5,7 @@
  */
 
 import type { Clock, TimerHandle } from "../base/clock.ts";
+import type { Connections } from "../proxy/transport.ts";
 import { percentile, type Snapshot } from "./metrics.ts";
 
 /** What one second was like. */
@@ -16,8 +17,12 @@ export interface Figures {
   inFlight: number;
   /** Requests that may be under way, or wait; 0 for no limit. */
   inFlightLimit: number;
-  /** Requests that a limit refused: too many at once, or too often. */
-  refusedPerSecond: number;
+  /** Requests that wait for a header, where that is what is limited. */
+  waiting: number;
+  /** Requests that `RATE_LIMIT` refused. */
+  rateLimitedPerSecond: number;
+  /** Requests that `MAX_IN_FLIGHT` refused. */
+  overLimitPerSecond: number;
   /** Of the requests of the last ten seconds; null when there were none. */
   latencyMs: { p50: number | null; p95: number | null; p99: number | null };
   /** By id. */
@@ -32,6 +37,8 @@ export interface BackendFigures {
   inFlight: number;
   /** Mean time to a response header; null when there was none. */
   latencyMs: number | null;
+  /** Connections to it; null where the runtime's `fetch` has them. */
+  connections: Connections | null;
 }
 
 /** Seconds of which figures are kept. */
@@ -132,6 +139,7 @@ export function figuresOf(
       errorsPerSecond: rate(failures + bad),
       inFlight: b.inFlight,
       latencyMs: answers > 0 ? shown(ms / answers) : null,
+      connections: b.connections ?? null,
     };
   }
   return {
@@ -140,10 +148,9 @@ export function figuresOf(
     retriesPerSecond: rate(next.retries - last.retries),
     inFlight: next.inFlight,
     inFlightLimit: Math.round(next.inFlightLimit),
-    refusedPerSecond: rate(
-      next.rateLimited + next.refusedFull - last.rateLimited -
-        last.refusedFull,
-    ),
+    waiting: next.waiting,
+    rateLimitedPerSecond: rate(next.rateLimited - last.rateLimited),
+    overLimitPerSecond: rate(next.refusedFull - last.refusedFull),
     latencyMs: { p50: share(0.5), p95: share(0.95), p99: share(0.99) },
     backends,
   };

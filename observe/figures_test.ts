@@ -18,8 +18,9 @@ Deno.test("FigureKeeper makes rates of counters, second by second", async () => 
       rateLimited: refused,
       refusedFull: refused,
       inFlightLimit: 99.99,
-      waiting: 0,
+      waiting: 5,
     }),
+    connections: () => ({ busy: 1, idle: 2 }),
   });
   const ticks: Figures[] = [];
   const keeper = new FigureKeeper({
@@ -41,13 +42,16 @@ Deno.test("FigureKeeper makes rates of counters, second by second", async () => 
   assert.equal(first?.errorsPerSecond, 2);
   assert.equal(first?.inFlight, 3);
   assert.equal(first?.inFlightLimit, 100);
-  assert.equal(first?.refusedPerSecond, 4);
+  assert.equal(first?.rateLimitedPerSecond, 2);
+  assert.equal(first?.overLimitPerSecond, 2);
+  assert.equal(first?.waiting, 5);
   assert.ok(first!.latencyMs.p50! > 4 && first!.latencyMs.p50! < 6);
   assert.deepEqual(first?.backends[a!.id], {
     requestsPerSecond: 11,
     errorsPerSecond: 3,
     inFlight: 0,
     latencyMs: 4,
+    connections: { busy: 1, idle: 2 },
   });
   await clock.advance(1000);
   assert.equal(ticks[1]?.requestsPerSecond, 0);

@@ -11,6 +11,7 @@
 
 import type { Backend, Pool } from "../balancer.ts";
 import type { Meter } from "../proxy/observed.ts";
+import type { Connections } from "../proxy/transport.ts";
 
 /** Numbers under names that several processes can add up. */
 export interface Snapshot {
@@ -58,6 +59,8 @@ export interface BackendSnapshot {
   answerMs: number;
   /** Requests that it is answering. */
   inFlight: number;
+  /** Connections to it; none where the runtime's `fetch` has them. */
+  connections?: Connections;
 }
 
 /** A histogram in plain numbers. */
@@ -175,6 +178,8 @@ export interface MetricsOptions {
   linesLost: () => number;
   /** What the limits admit, and have refused so far; none without limits. */
   admission?: () => Admitted;
+  /** The connections to a backend, where they are known. */
+  connections?: ((backend: Backend) => Connections) | undefined;
 }
 
 /** Counts for one process. */
@@ -239,8 +244,10 @@ export class Metrics implements Meter {
   /** The numbers as they are now. */
   snapshot(): Snapshot {
     const backends: Record<string, BackendSnapshot> = {};
+    const { connections } = this.#options;
     for (const backend of this.#pool) {
       const counts = this.#backends.get(backend);
+      const known = connections && { connections: connections(backend) };
       backends[backend.id] = {
         answers: counts?.answers.snapshot() ?? {},
         failures: { ...counts?.failures },
@@ -248,6 +255,7 @@ export class Metrics implements Meter {
         ejections: counts?.ejections ?? 0,
         answerMs: counts?.answerMs ?? 0,
         inFlight: backend.inFlight,
+        ...known,
       };
     }
     return {
@@ -288,8 +296,15 @@ export class Metrics implements Meter {
 
 /** What a process that has ended leaves: nothing is under way any more. */
 export function atRest(last: Snapshot): Snapshot {
+  const backends = Object.fromEntries(
+    Object.entries(last.backends).map(([id, { connections, ...counts }]) => [
+      id,
+      connections ? { ...counts, connections: { busy: 0, idle: 0 } } : counts,
+    ]),
+  );
   return {
     ...last,
+    backends,
     inFlight: 0,
     webSocketsOpen: 0,
     inFlightLimit: 0,

@@ -1,6 +1,13 @@
 import assert from "node:assert/strict"; // built in to both runtimes
 import { Pool } from "../balancer.ts";
-import { boundOf, Histogram, Metrics, percentile, sum } from "./metrics.ts";
+import {
+  atRest,
+  boundOf,
+  Histogram,
+  Metrics,
+  percentile,
+  sum,
+} from "./metrics.ts";
 
 const idle = {
   inFlight: () => 0,
@@ -88,7 +95,11 @@ Deno.test("sum() adds up the snapshots of several processes, sent as JSON", () =
   const pool = new Pool([{ url: "http://a.test" }]);
   const [a] = [...pool];
   const snapshots = [1, 2, 3].map((n) => {
-    const metrics = new Metrics(pool, { ...idle, inFlight: () => n });
+    const metrics = new Metrics(pool, {
+      ...idle,
+      inFlight: () => n,
+      connections: () => ({ busy: n, idle: 10 * n }),
+    });
     for (let i = 0; i < n; i++) metrics.request(i === 2 ? 404 : 200, 10);
     metrics.answered(a!, 200 + n, 1);
     return JSON.parse(JSON.stringify(metrics.snapshot()));
@@ -100,5 +111,11 @@ Deno.test("sum() adds up the snapshots of several processes, sent as JSON", () =
   assert.equal(all.duration.counts.reduce((x, y) => x + y), 6);
   assert.deepEqual(all.backends[a!.id]?.answers, { 201: 1, 202: 1, 203: 1 });
   assert.equal(all.backends[a!.id]?.answerMs, 3);
+  assert.deepEqual(all.backends[a!.id]?.connections, { busy: 6, idle: 60 });
+  // A process that has ended has none.
+  assert.deepEqual(
+    sum([all, atRest(all)]).backends[a!.id]?.connections,
+    { busy: 6, idle: 60 },
+  );
   assert.throws(() => sum([]), RangeError);
 });

@@ -5,7 +5,7 @@
  */
 
 import type { Backend, Pool } from "../balancer.ts";
-import { heardOf, type ProbeReport } from "../health.ts";
+import { describeProbe, type ProbeReport } from "../health.ts";
 
 /** One probe that has ended. */
 export interface Probed {
@@ -52,7 +52,7 @@ export class ProbeHistory {
       at: Date.now(),
       ms: report.lastMs ?? 0,
       passed,
-      heard: heardOf(report.last ?? {}),
+      heard: describeProbe(report.last ?? {}),
     };
     probes.push(probed);
     // Bounded, since a library's user may never ask for them.

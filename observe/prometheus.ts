@@ -152,6 +152,7 @@ function writeBackends(page: Page, rows: readonly Row[]): void {
   for (const { labels, counts } of rows) {
     page.value(counts?.inFlight ?? 0, labels);
   }
+  writeConnections(page, rows);
   const states: [string, string, (backend: Backend) => number][] = [
     ["up", "Whether the probes find it up", (b) => Number(b.up)],
     [
@@ -171,6 +172,22 @@ function writeBackends(page: Page, rows: readonly Row[]): void {
     for (const { backend, labels } of rows) {
       page.value(value(backend), labels);
     }
+  }
+}
+
+/** The connections to each backend, where Sluice opens them itself. */
+function writeConnections(page: Page, rows: readonly Row[]): void {
+  const known = rows.filter(({ counts }) => counts?.connections !== undefined);
+  if (known.length === 0) return;
+  page.head(
+    "sluice_backend_connections",
+    "gauge",
+    "Connections to a backend: busy with a request, or idle",
+  );
+  for (const { labels, counts } of known) {
+    const { busy, idle } = counts!.connections!;
+    page.value(busy, { ...labels, state: "busy" });
+    page.value(idle, { ...labels, state: "idle" });
   }
 }
 

@@ -22,6 +22,7 @@ function page(
       inFlightLimit: 120,
       waiting: 9,
     }),
+    connections: () => ({ busy: 5, idle: 6 }),
   });
   metrics.answered(backend!, 200, 3);
   metrics.failed(backend!, "connection_refused");
@@ -79,6 +80,8 @@ Deno.test("prometheusText() holds what was counted and what is known", () => {
       `sluice_backend_up{${backend}} 0`,
       `sluice_backend_ejected{${backend}} 0`,
       `sluice_backend_weight{${backend}} 3`,
+      `sluice_backend_connections{${backend},state="busy"} 5`,
+      `sluice_backend_connections{${backend},state="idle"} 6`,
       `sluice_probe_duration_seconds{${backend}} 0.012`,
       `sluice_probes_total{${backend},result="failed"} 2`,
       "sluice_log_lines_lost_total 4",

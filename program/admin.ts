@@ -4,7 +4,7 @@
  * @module
  */
 
-import { urlHost } from "../base/text.ts";
+import { messageOf, urlHost } from "../base/text.ts";
 import { backendName, parseBackendUrl } from "../config/backends.ts";
 import { checkedOption, optionalOption } from "../config/option.ts";
 import { foreignFaults } from "../config/foreign.ts";
@@ -85,7 +85,7 @@ export function serveAdmin(
     });
   } catch (error) {
     handler.stop();
-    const reason = error instanceof Error ? error.message : String(error);
+    const reason = messageOf(error);
     throw new Error(`admin port ${port}: ${reason}`, { cause: error });
   }
   return {

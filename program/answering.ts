@@ -4,7 +4,7 @@
  * @module
  */
 
-import { wordsOf } from "../config/fault.ts";
+import { messageOf } from "../base/text.ts";
 import { answer } from "../proxy/errors.ts";
 import type { Handler } from "../runtime/listener.ts";
 
@@ -17,7 +17,7 @@ export function answering(
   log: (line: string) => void,
 ): Handler {
   const failed = (error: unknown) => {
-    log(`cannot answer a request: ${wordsOf(error)}`);
+    log(`cannot answer a request: ${messageOf(error)}`);
     return answer(500, "proxy_internal_error");
   };
   return (request, connection) => {

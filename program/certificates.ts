@@ -5,6 +5,7 @@
  * @module
  */
 
+import { messageOf } from "../base/text.ts";
 import {
   certificateFacts,
   certificateText,
@@ -97,7 +98,7 @@ export class CertificateFiles {
     try {
       await set(pair.value.tls);
     } catch (error) {
-      const reason = error instanceof Error ? error.message : String(error);
+      const reason = messageOf(error);
       log(
         `TLS_CERT cannot be shown without a new start (${reason}): ` +
           "the old certificate stays",

@@ -14,10 +14,10 @@ import {
   Pool,
   type SharedCounts,
 } from "../balancer.ts";
+import { messageOf } from "../base/text.ts";
 import { parseAddress } from "../config/address.ts";
 import type { CertificateFacts } from "../config/certificate.ts";
 import { checkTls } from "../config/check.ts";
-import { wordsOf } from "../config/fault.ts";
 import type { Listener } from "../config/listener.ts";
 import type { ProxyOptions } from "../config/options.ts";
 import { ownFault } from "../config/read_backends.ts";
@@ -40,7 +40,7 @@ import {
   bunWebSocket,
   type BunWebSocketHandlers,
 } from "../runtime/bun/websocket.ts";
-import { apart } from "../discovery/membership.ts";
+import { splitByResolve } from "../discovery/membership.ts";
 import { processFacts } from "../runtime/process.ts";
 import { server, transportFor } from "../runtime/runtime.ts";
 import type { DrainOptions } from "../runtime/serve.ts";
@@ -96,6 +96,7 @@ export class Core {
   certificate: CertificateFacts | undefined;
   /** Waits for the other workers on the way out, in one of them. */
   together: DrainOptions["together"];
+  readonly #transport: Transport;
   readonly #inFlight: InFlight;
   readonly #budget: RetryBudget;
   #crew: Crew | undefined;
@@ -123,7 +124,7 @@ export class Core {
       ? ownPolicy(options.policy, toldOnce("policy", callbacks.log))
       : policyOf(checked.policy, { random, now: () => clock.now() });
     const { pool, named } = poolOf(this, worker, policy);
-    const transport = transportOf(this, pool);
+    const transport = this.#transport = transportOf(this, pool);
     this.pool = pool;
     this.judges = new Judges(pool, health, callbacks, {
       probe: (backend, path, signal, options) =>
@@ -178,6 +179,7 @@ export class Core {
 
   /** Begins to count, and to remember probes. */
   observe(): { metrics: Metrics; probes: ProbeHistory } {
+    const transport = this.#transport;
     const probes = this.#probes ??= new ProbeHistory(this.pool);
     if (this.#metrics === undefined) {
       this.#metrics = this.forwarder.meter = new Metrics(this.pool, {
@@ -185,6 +187,7 @@ export class Core {
         webSocketsOpen: () => this.forwarder.bridged,
         retriesRefused: () => this.#budget.refused,
         linesLost: this.callbacks.linesLost,
+        connections: transport.connections?.bind(transport),
         admission: () => ({
           refusedFull: this.forwarder.refusedFull,
           ...this.admission.figures(this.#crew === undefined),
@@ -203,6 +206,7 @@ export class Core {
       backends: this.pool,
       report: this.report,
       draining: this.draining,
+      certificate: this.certificate,
       version: VERSION,
       process: processFacts(),
     });
@@ -236,7 +240,7 @@ function poolOf(
   if (backends.length === 0 && worker === undefined) {
     throw new TypeError("Cannot make a proxy: backends is empty");
   }
-  const { fixed, named } = apart(
+  const { fixed, named } = splitByResolve(
     backends.map((init, index) => {
       const name = `backends[${index}]`;
       const entry = entryOf(init, name, index);
@@ -266,7 +270,7 @@ function poolOf(
     },
     random,
     failed: (error) =>
-      log(`a listener of the pool has failed: ${wordsOf(error)}`),
+      log(`a listener of the pool has failed: ${messageOf(error)}`),
   });
   worker?.fill(pool);
   return { pool, named };

@@ -9,7 +9,7 @@
  * @module
  */
 
-import { wordsOf } from "../config/fault.ts";
+import { messageOf } from "../base/text.ts";
 import { type Clock, systemClock, type TimerHandle } from "../base/clock.ts";
 
 /** Takes the fault of a callback. */
@@ -105,7 +105,7 @@ export function toldOnce(name: string, log: (line: string) => void): Failed {
   return (error) => {
     if (told) return;
     told = true;
-    log(`the option ${name} fails (${wordsOf(error)}): told once`);
+    log(`the option ${name} fails (${messageOf(error)}): told once`);
   };
 }
 

@@ -231,3 +231,56 @@ Deno.test("onRequest() is not timed as the backend's work", async () => {
   assert.ok(proxy.pool.backends[0]!.latencyMs < 100);
   await proxy.stop();
 });
+
+// Requests inside the hook counted as waiting for a backend: a hook of half a second
+// (a session look-up, say) made Sluice answer 503 while the backends were idle.
+Deno.test("onRequest() may take its time under MAX_IN_FLIGHT=auto", async () => {
+  const gates: (() => void)[] = [];
+  const { proxy, ask, sent } = proxyOf({
+    maxInFlight: "auto",
+    onRequest: () =>
+      new Promise<undefined>((resolve) => gates.push(() => resolve(undefined))),
+  });
+  const asked = Array.from({ length: 500 }, () => ask());
+  await settle();
+  assert.equal(gates.length, 500);
+  assert.match(proxy.metrics(), /^sluice_requests_waiting 0$/m);
+  for (const open of gates) {
+    open();
+    await settle();
+  }
+  const statuses = (await Promise.all(asked)).map(({ status }) => status);
+  assert.deepEqual(new Set(statuses), new Set([200]));
+  assert.equal(sent.length, 500);
+  await proxy.stop();
+});
+
+Deno.test("onRequest() lets no more go on at once than MAX_IN_FLIGHT=auto allows", async () => {
+  const { promise: gate, resolve: open } = Promise.withResolvers<void>();
+  const { promise: answered, resolve: answer } = Promise.withResolvers<void>();
+  const { proxy, ask, sent } = proxyOf({
+    maxInFlight: "auto",
+    onRequest: () => gate.then(() => undefined),
+  }, () => answered.then(() => new Response("late")));
+  proxy.metrics();
+  const asked = Array.from({ length: 500 }, () => ask());
+  await settle();
+  open();
+  await settle();
+  // Twice the limit, for those that come all at once out of the calm.
+  assert.equal(sent.length, 200);
+  const [backend] = proxy.pool.backends;
+  assert.equal(backend!.inFlight, 200);
+  answer();
+  const all = await Promise.all(asked);
+  const refused = all.filter(({ status }) => status === 503);
+  assert.equal(refused.length, 300);
+  const [{ headers }] = refused as [typeof all[number]];
+  assert.equal(headers.get("retry-after"), "1");
+  assert.match(headers.get("proxy-status")!, /connection_limit_reached/);
+  assert.match(proxy.metrics(), /^sluice_in_flight_refused_total 300$/m);
+  assert.match(proxy.metrics(), /^sluice_requests_waiting 0$/m);
+  assert.equal(backend!.inFlight, 0);
+  assert.equal(backend!.requests, 200);
+  await proxy.stop();
+});

@@ -5,8 +5,8 @@
  */
 
 import type { ReplaceCounts } from "../balancer.ts";
+import { messageOf } from "../base/text.ts";
 import { readSettings, type UsableConfig } from "../config/config.ts";
-import { wordsOf } from "../config/fault.ts";
 import { helpText } from "../config/help.ts";
 import { checkedOption } from "../config/option.ts";
 import type { BackendOptions } from "../config/options.ts";
@@ -66,9 +66,9 @@ async function reload(
   const entries = backends.map((init, i) => entryOf(init, "backend", i));
   let replaced: ReplaceCounts;
   try {
-    replaced = await members.become(entries);
+    replaced = await members.replace(entries);
   } catch (error) {
-    return refuse([`BACKENDS_FILE: ${wordsOf(error)}`]);
+    return refuse([`BACKENDS_FILE: ${messageOf(error)}`]);
   }
   const { added, removed, changed } = replaced;
   const { size } = proxy.pool;
@@ -176,7 +176,7 @@ export async function main(): Promise<void> {
     await server.ready;
   } catch (error) {
     const { HOST, PORT } = config.values;
-    const reason = error instanceof Error ? error.message : String(error);
+    const reason = messageOf(error);
     say(`cannot listen on ${HOST}:${PORT}: ${reason}`);
     exit(1);
   }

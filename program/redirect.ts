@@ -5,6 +5,7 @@
  * @module
  */
 
+import { messageOf } from "../base/text.ts";
 import { answer } from "../proxy/errors.ts";
 import {
   isRefusal,
@@ -93,7 +94,7 @@ export function serveRedirect(
   try {
     listener = listen(gate.handle, { port, host, log });
   } catch (error) {
-    const reason = error instanceof Error ? error.message : String(error);
+    const reason = messageOf(error);
     throw new Error(`redirect port ${port}: ${reason}`, { cause: error });
   }
   return {

@@ -5,7 +5,7 @@
  * @module
  */
 
-import { wordsOf } from "../config/fault.ts";
+import { messageOf } from "../base/text.ts";
 import type { ProxyOptions, ServeOptions } from "../config/options.ts";
 import { systemClock } from "../base/clock.ts";
 import { stayAlive } from "../runtime/process.ts";
@@ -125,7 +125,7 @@ function handedOver(
   } catch (error) {
     throw new TypeError(
       `Cannot serve: workers is ${workers}, and an option cannot be handed to a worker: ${
-        wordsOf(error)
+        messageOf(error)
       }`,
     );
   }

@@ -6,6 +6,7 @@
  */
 
 import type { Backend, Pool } from "../balancer.ts";
+import { messageOf } from "../base/text.ts";
 import { explainer } from "../observe/explain.ts";
 import type { Snapshot } from "../observe/metrics.ts";
 import { tokenCheck } from "../observe/token.ts";
@@ -77,7 +78,7 @@ export function work(): void {
           working = begin(message, line.post, log);
           line.post({ kind: "listening", port: working.server.port });
         } catch (error) {
-          const reason = error instanceof Error ? error.message : String(error);
+          const reason = messageOf(error);
           line.post({ kind: "cannot", reason });
           // A worker that cannot work now may be able to later.
           throw error;

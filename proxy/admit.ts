@@ -74,7 +74,7 @@ export function admit(
   const { length } = asked;
   if (length !== null && Number(length) > c.maxBodyBytes) return TOO_LARGE_BODY;
   const { request, fields, connection, peer, at } = arrival;
-  const tooMany = c.rates?.refusal(request, peer ?? undefined, at);
+  const tooMany = c.rates?.refusal(arrival);
   if (tooMany !== undefined) return tooMany;
   if (!hasRoom(at, c)) return FULL;
   const x = new Exchange(
@@ -91,7 +91,8 @@ export function admit(
   );
   x.length = length;
   x.upgrades = asked.upgrades;
-  x.room = c.room;
+  // With an `onRequest` hook, the wait for a backend begins after the hook.
+  if (c.hooks.onRequest === undefined) x.room = c.room;
   c.inFlight.add(x);
   c.budget.request(at);
   mark(x, c);
@@ -100,9 +101,10 @@ export function admit(
 
 /** Whether there is room for one more request; then it has it. */
 function hasRoom(now: number, c: Context): boolean {
-  if (c.room?.enter(now) !== false && c.inFlight.admit(c.maxInFlight)) {
-    return true;
-  }
+  const { room } = c;
+  const fits = room === undefined ||
+    (c.hooks.onRequest === undefined ? room.enter(now) : room.admits(now));
+  if (fits && c.inFlight.admit(c.maxInFlight)) return true;
   c.refusedFull++;
   return false;
 }
@@ -146,15 +148,15 @@ function mark(x: Exchange, c: Context): void {
   }
   if (c.keyOf !== undefined) {
     x.key = c.keyOf({
-      client: c.rules.clientAddress(request.headers, x.peer),
+      client: c.rules.clientAddress(fields, x.peer),
       target: x.target.text,
-      headers: request.headers,
+      headers: fields,
     });
   }
   if (c.hooks.key !== undefined) {
     x.key = c.hooks.key(request, requestContext(x, c));
   }
-  if (c.sticky !== undefined) x.key = c.sticky.keyOf(request.headers);
+  if (c.sticky !== undefined) x.key = c.sticky.keyOf(fields);
   x.alone = logsConnectionIn(fields.get("authorization"));
   if (
     c.server.losesResets === true && x.peer !== undefined &&

@@ -9,7 +9,13 @@ import type { Backend } from "../balancer.ts";
 import { type Chunk, gather, type Reading, reading } from "./body.ts";
 import type { Context } from "./context.ts";
 import type { Exchange } from "./exchange.ts";
-import { BAD_STATUS, failureOf, TRUNCATED, UNFRAMED } from "./failure.ts";
+import {
+  BAD_STATUS,
+  failureOf,
+  NO_ROOM,
+  TRUNCATED,
+  UNFRAMED,
+} from "./failure.ts";
 import type { Fields } from "./fields.ts";
 import { lengthIn } from "./framing.ts";
 import { requestFacts } from "./headers.ts";
@@ -56,8 +62,10 @@ export async function attempt(
 ): Promise<Result> {
   let edited: Fields | undefined;
   if (c.hooks.onRequest !== undefined) {
+    const had = x.room?.pause(x) === true;
     const result = await fieldsByHook(x, backend, c);
     if (!Array.isArray(result)) return { kind: "hook", edited: result };
+    if (!goesOn(x, had, c)) return { kind: "hook", edited: NO_ROOM };
     edited = result;
   }
   let answer: Response | Answer;
@@ -95,6 +103,19 @@ export async function attempt(
   return isFailure(body)
     ? { kind: "failure", failure: body }
     : { kind: "answer", answer, body };
+}
+
+/**
+ * Whether a request may go on to its backend after the hook. Requests inside the
+ * hook do not count against the learnt limit: a slow hook would use it up while
+ * the backends are idle.
+ */
+function goesOn(x: Exchange, had: boolean, c: Context): boolean {
+  // A request that was admitted once is not refused at a retry.
+  if (c.room === undefined || (!had && x.tried !== undefined)) return true;
+  if (c.room.resume(x, had, c.clock.now())) return true;
+  c.refusedFull++;
+  return false;
 }
 
 /**
@@ -254,7 +275,7 @@ async function call(
   const given = await answer(new Request(url, init), {
     clientAddress: x.peer === undefined
       ? undefined
-      : rules.clientAddress(x.request.headers, x.peer),
+      : rules.clientAddress(x.fields, x.peer),
     attempt: x.retries + x.refusals + 1,
     signal,
   });

@@ -12,10 +12,10 @@ import type { Context } from "./context.ts";
 import type { Exchange } from "./exchange.ts";
 import { failureOf, TRUNCATED } from "./failure.ts";
 import { withdraw } from "./hooks.ts";
-import { attemptFailed, judge, mayRetry } from "./judge.ts";
+import { answered, attemptFailed, judge, mayRetry } from "./judge.ts";
 import { pick } from "./pick.ts";
 import type { Carried } from "./resume.ts";
-import { leave, note } from "./settle.ts";
+import { leave } from "./settle.ts";
 import type { Failure } from "./transport.ts";
 
 /** Milliseconds before all backends are asked again, at first and at most. */
@@ -94,11 +94,15 @@ async function takeUp(
     try {
       const answer = await askForRest(x, backend, c, more);
       const source = sourceOf(answer, c.transport.native);
-      if (source !== undefined && carried.accepts(answer)) return source;
+      const { status } = answer;
+      if (source !== undefined && carried.accepts(answer)) {
+        answered(x, status, c);
+        return source;
+      }
+      answered(x, status, c, `status ${status} in place of the rest`);
       source?.cancel(undefined);
       unfit.push(backend);
-      note(x, `status ${answer.status} in place of the rest`, c);
-      judge(x, answer.status, c);
+      judge(x, status, c);
       leave(x);
       failure = TRUNCATED;
     } catch (error) {

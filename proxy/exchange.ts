@@ -64,6 +64,8 @@ export class Exchange extends Swept implements RelayOwner {
   hookAt: number | undefined;
   /** Where it counts among those that wait, under a limit that is learnt. */
   room: Waiting | undefined;
+  /** When that wait began. */
+  waitsSince: number;
   /** Whether the request is over. */
   over = false;
   /** The backend of the current attempt. */
@@ -128,7 +130,7 @@ export class Exchange extends Swept implements RelayOwner {
   ) {
     super();
     this.#owner = owner;
-    this.attemptAt = startedAt;
+    this.attemptAt = this.waitsSince = startedAt;
   }
 
   /** Whether its body may still be on the way in. */

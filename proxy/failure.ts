@@ -45,6 +45,14 @@ export const HOOK_FAILED: Failure = {
   fault: "none",
   reason: "a hook has failed",
 };
+/** The learnt limit was reached when the `onRequest` hook ended. */
+export const NO_ROOM: Failure = {
+  type: "connection_limit_reached",
+  sent: false,
+  fault: "none",
+  reason: "too many requests wait for a backend",
+  status: 503,
+};
 const SLOW_BACKEND: Failure = {
   type: "http_response_timeout",
   sent: true,

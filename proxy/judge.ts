@@ -13,15 +13,20 @@ import { decide, isIdempotent } from "./retry.ts";
 import { leave, note, settle } from "./settle.ts";
 import type { Failure } from "./transport.ts";
 
-/** A backend has sent a response header. */
-export function answered(x: Exchange, status: number, c: Context): void {
+/** A backend has sent a response header; the log has it in these words. */
+export function answered(
+  x: Exchange,
+  status: number,
+  c: Context,
+  outcome: string = String(status),
+): void {
   if (x.room !== undefined) {
     const now = c.clock.now();
     x.room.answered(x, status, now - x.sentAt, now);
   }
   if (c.timed) observe(x, status >= 500, c);
   c.meter?.answered(x.backend!, status, c.clock.now() - x.sentAt);
-  note(x, String(status), c);
+  note(x, outcome, c);
 }
 
 /** Passes on what an answer's status shows of its backend. */

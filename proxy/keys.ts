@@ -4,6 +4,8 @@
  * @module
  */
 
+import type { Read } from "./fields.ts";
+
 /** What a key may be taken from. */
 export interface KeyFacts {
   /** The client's address, or `-` where there is none. */
@@ -11,7 +13,7 @@ export interface KeyFacts {
   /** Path and query. */
   target: string;
   /** The request's fields. */
-  headers: Headers;
+  headers: Read;
 }
 
 /** Takes the key of a request; none leaves the choice to round robin. */
@@ -28,9 +30,12 @@ export function keyOf(policy: string): KeyOf | undefined {
         const query = target.indexOf("?");
         return query < 0 ? target : target.slice(0, query);
       };
-    case "header":
+    case "header": {
+      // Fields as a list of lines are found by their name in lower case only.
+      const lower = name.toLowerCase();
       // An empty value tells nobody apart, so it is as good as none.
-      return ({ headers }) => headers.get(name) || undefined;
+      return ({ headers }) => headers.get(lower) || undefined;
+    }
     case "cookie":
       return ({ headers }) => cookieOf(headers, name) || undefined;
     default:
@@ -42,7 +47,7 @@ export function keyOf(policy: string): KeyOf | undefined {
  * The first cookie of this name. Names are compared letter by letter (RFC 6265
  * §5.4); of two with one name the first is the one of the longer path.
  */
-export function cookieOf(headers: Headers, name: string): string | undefined {
+export function cookieOf(headers: Read, name: string): string | undefined {
   const cookies = headers.get("cookie");
   if (cookies === null) return undefined;
   // Bun joins several `Cookie` lines with "; ", Deno those of HTTP/2 as well.

@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import { Lines } from "./fields.ts";
 import { cookieOf, keyOf } from "./keys.ts";
 
 const facts = (
@@ -7,7 +8,12 @@ const facts = (
     target?: string;
     headers?: Record<string, string>;
   },
-) => ({ client, target, headers: new Headers(headers) });
+) => ({
+  client,
+  target,
+  // As Deno gives them: in lower case, and found in no other.
+  headers: new Lines(Object.entries(headers)),
+});
 
 Deno.test("keyOf() takes what its policy is named for", () => {
   for (

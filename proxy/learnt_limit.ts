@@ -1,94 +1,75 @@
 /**
- * How many requests may wait for the header of their answer at once, learnt from
- * how long they wait.
+ * The number of requests that may wait for a response header at once, learnt
+ * from how long they wait.
  *
- * Little's law: requests that wait = answers a second × seconds that each waits.
- * So the limit is the rate at which answers come, times the wait that is allowed.
- * The rate is measured; the wait that is allowed is the wait without a queue
- * ({@linkcode LearntLimit.baseMs}), and some time in a queue on top of it: more
- * for a burst, less for a queue that stands ({@linkcode allowedMs}).
+ * Little's law: waiting requests = responses per second × seconds of wait. So
+ * the limit is the measured rate of responses times the allowed wait. The
+ * allowed wait is the wait without a queue ({@linkcode LearntLimit.baseMs})
+ * plus
+ * some time in a queue: more for a burst, less for a standing queue
+ * (`allowed_wait.ts`).
  *
- * What is different from its relatives (Netflix's gradient limits, Envoy's
- * adaptive concurrency, TCP Vegas and BBR):
+ * It differs from Netflix's gradient limits, Envoy's adaptive concurrency, TCP
+ * Vegas and BBR as follows:
  *
- * - The base is a mean over many requests. A minimum says nothing where some
+ * - The base is a mean over many requests. A minimum is meaningless if some
  *   requests take 5 ms and others 200 ms.
- * - Nothing is cut while next to nothing is refused: a backend that got slow and
- *   keeps up is not overloaded.
- * - A new limit follows from the rate of answers, which is known at once, and not
- *   from the latencies of requests that came in under the old one.
- * - The base is measured anew in lulls at set times of the wall clock, which are
- *   the same for all replicas: a queue that many have filled drains only when all
+ * - The limit is not lowered while almost nothing is refused: a backend that
+ *   became slower and keeps up is not overloaded.
+ * - A new limit follows from the rate of responses, which is known at once, and
+ *   not from latencies of requests that were admitted under the old limit.
+ * - The base is measured again in lulls at fixed times of the wall clock, the
+ *   same for all replicas: a queue that many replicas fill drains only when all
  *   of them hold back.
  *
- * Pure: time is handed in, there is no timer and no randomness.
+ * Pure: the time is an argument, and there is no timer and no randomness.
  *
  * @module
  */
 
+import { allowedMs, BURST, STANDING } from "./allowed_wait.ts";
 import { Lull } from "./lull.ts";
 
-/** The limit before anything is known, and its bounds. */
+/** The limit at the start, and its bounds. */
 const START = 100;
-const LEAST = 10;
-const MOST = 10_000;
+const MIN = 10;
+const MAX = 10_000;
 
-/** A wait in a queue that is allowed, in terms of the wait without one. */
-interface Allowance {
-  /** Times the base … */
-  readonly times: number;
-  /** … but no less and no more milliseconds than these … */
-  readonly leastMs: number;
-  readonly mostMs: number;
-  /** … except that so many times the base are always allowed. */
-  readonly always: number;
-}
+/** Milliseconds of long waits that turn a burst into a standing queue. */
+const STANDING_AFTER_MS = 3_000;
+/** Waits below this part of the allowed wait, for so long, end it. */
+const STANDING_ENDS = 0.6;
+const STANDING_ENDS_MS = 1_000;
 
-/** What a burst may wait: 70 % load with uneven latencies is made of bursts. */
-const BURST: Allowance = { times: 40, leastMs: 200, mostMs: 800, always: 6 };
-/** What a queue that stands may wait: it needs only be never empty. */
-const STANDING: Allowance = {
-  times: 10,
-  leastMs: 100,
-  mostMs: 250,
-  always: 4,
-};
-/** Milliseconds of long waits after which a queue is one that stands. */
-const STANDS_MS = 3_000;
-/** Part of the allowed wait under which it stands no more, after so long. */
-const STANDS_NOT = 0.6;
-const STANDS_NOT_MS = 1_000;
-
-/** A window of measurement: milliseconds, and answers, unless they take long. */
+/** A measurement window: minimum time and responses, and its maximum time. */
 const WINDOW_MS = 500;
 const WINDOW_ANSWERS = 30;
-const LONGEST_WINDOW_MS = 2_000;
-/** Windows that are averaged. */
+const MAX_WINDOW_MS = 2_000;
+/** Number of windows that are averaged. */
 const WINDOWS = 4;
 
-/** Answers in a mean that may become the base, or milliseconds and answers. */
+/** Responses in a mean that may become the base; or fewer, after some time. */
 const BASE_ANSWERS = 200;
 const BASE_MS = 4_000;
 const BASE_FEW = 20;
-/** The base rises by this factor at most in this time, and falls at once. */
+/** The base rises by at most this factor per this time; it falls at once. */
 const BASE_RISE = 1.1;
 const BASE_RISE_MS = 8_000;
-
-/** Share of the limit that has to be in use for it to grow. */
+/** Part of the limit that must be in use for the limit to grow. */
 const NEAR = 0.8;
-/** Share of refused requests that is next to nothing. */
+/** Share of refused requests that counts as almost nothing. */
 const FEW_REFUSED = 0.05;
-/** Room over the most that lately waited, while next to nothing is refused. */
-const ROOM = 1.5;
-/** Milliseconds in which the memory of that fades (to 37 %). */
+/** Margin over the recent peak of waiting requests, while few are refused. */
+const MARGIN = 1.5;
+/** Time constant with which that peak fades, in milliseconds. */
 const PEAK_FADES_MS = 10_000;
-/** Places that each replica has on top: without them the small ones starve. */
+/** Additional places per replica; without them, small replicas starve. */
 const EXTRA = 2;
 
 /**
- * Requests that come all at once, out of the calm: a process that stood still for
- * a moment hands over what has come meanwhile. So many milliseconds after no more
- * than half of the limit was in use, so many times the limit may wait.
+ * A sudden batch after a calm: a process that was paused hands over everything
+ * that arrived meanwhile. Within this time after at most half of the limit was
+ * in use, this many times the limit may wait.
  */
 const SUDDEN_MS = 250;
 const SUDDEN_TIMES = 2;
@@ -97,64 +78,55 @@ const SUDDEN_TIMES = 2;
 const LULL_EVERY_MS = 30_000;
 
 /**
- * A limit that has shrunk to its floor while the wait stays far over what is
- * allowed: the queue is not ours, and the base must be wrong. After so many
- * milliseconds it is raised, by this factor at most each window.
+ * When the limit is at its minimum and waits stay far above the allowed wait,
+ * the queue is not ours and the base must be wrong. After this time the base is
+ * raised, by at most this factor per window.
  */
 const STUCK_MS = 3_000;
 const STUCK_WAIT = 3;
 const STUCK_RISE = 4;
 const STUCK_NO_MORE = 0.5;
 
-/** A request that waits for longer than this, and than … */
+/** A request that waits longer than this, and longer than … */
 const STALE_MS = 2_000;
-/** … so many times the usual wait, is no part of a queue. */
+/** … this many times the usual wait, is not part of a queue. */
 const STALE_TIMES = 4;
 
-/** Milliseconds from a request to its header that are allowed. */
-function allowedMs(
-  baseMs: number,
-  { times, leastMs, mostMs, always }: Allowance,
-): number {
-  const queue = Math.min(Math.max(times * baseMs, leastMs), mostMs);
-  return baseMs + Math.max(queue, always * baseMs);
-}
-
-/** What was counted in one window. */
+/** The counts of one window. */
 interface Window {
   ms: number;
   answers: number;
   refused: number;
-  asked: number;
-  /** Whether the limit was near, or the wait long. */
+  requested: number;
+  /** Whether the limit was nearly reached, or the waits were long. */
   busy: boolean;
 }
 
 /** Options for {@linkcode LearntLimit}. */
 export interface LearntLimitOptions {
-  /** The limit before anything is known. @default {100} */
+  /** The limit at the start. @default {100} */
   start?: number;
-  /** How many workers begin with it together. @default {1} */
+  /** Number of workers that share this start. @default {1} */
   parts?: number | undefined;
-  /** Milliseconds since 1970, the same in all replicas. @default {Date.now} */
+  /** Milliseconds since 1970, equal in all replicas. @default {Date.now} */
   wallMs?: () => number;
 }
 
-/** Learns how many requests may wait at once, and counts those that do. */
+/** Learns how many requests may wait at once, and counts those that wait. */
 export class LearntLimit {
   readonly #wallMs: () => number;
   #limit: number;
   #waiting = 0;
-  #refusedEver = 0;
+  #totalRefused = 0;
 
-  // The window that is open.
+  // The current window.
   #since = NaN;
   #answers = 0;
   #waitMs = 0;
   #admitted = 0;
   #refused = 0;
   #peak = 0;
-  // The last windows, and what fades more slowly.
+  // The last windows, and averages over a longer time.
   readonly #windows: Window[] = [];
   #lastWaitMs = 0;
   #recentPeak = 0;
@@ -168,55 +140,55 @@ export class LearntLimit {
   #allowedMs = NaN;
   #longSince = NaN;
   #calmAt = -Infinity;
-  #stands = false;
+  #standing = false;
   #shortMs = 0;
   #stuckMs = 0;
   #lull: Lull | undefined;
   #lullTurn = 0;
 
-  /** Makes a limit that knows nothing yet. */
+  /** Makes a limit that has learnt nothing yet. */
   constructor(
     { start = START, parts = 1, wallMs = Date.now }: LearntLimitOptions = {},
   ) {
-    this.#limit = Math.max(LEAST, Math.ceil(start / parts));
+    this.#limit = Math.max(MIN, Math.ceil(start / parts));
     this.#wallMs = wallMs;
   }
 
-  /** Requests that may wait at once, now. */
+  /** The limit now. */
   get limit(): number {
     return this.#lull?.holds === true
       ? this.#lull.limit
       : Math.floor(this.#limit);
   }
 
-  /** The same, but for a lull: what has been learnt. */
+  /** The learnt limit, without the effect of a lull. */
   get learnt(): number {
     return Math.floor(this.#limit);
   }
 
-  /** Requests that wait. */
+  /** Number of waiting requests. */
   get waiting(): number {
     return this.#waiting;
   }
 
-  /** Requests that were refused, ever. */
+  /** Total number of refused requests. */
   get refused(): number {
-    return this.#refusedEver;
+    return this.#totalRefused;
   }
 
-  /** The wait without a queue, in milliseconds; `NaN` before it is known. */
+  /** The wait without a queue, in milliseconds; `NaN` if unknown. */
   get baseMs(): number {
     return this.#baseMs;
   }
 
-  /** Whether the limit is in use so far that it matters who has its places. */
+  /** Whether so much of the limit is in use that stale requests matter. */
   get near(): boolean {
     return this.#waiting >= NEAR * this.limit;
   }
 
   /**
-   * Milliseconds after which a request that still waits is counted no more: it
-   * is a long poll, or its backend hangs, and both must not keep others out.
+   * Milliseconds after which a waiting request is no longer counted: it is a
+   * long poll, or its backend hangs, and neither must keep others out.
    */
   get staleMs(): number {
     const usual = Number.isNaN(this.#allowedMs)
@@ -225,35 +197,44 @@ export class LearntLimit {
     return Math.max(STALE_MS, STALE_TIMES * usual);
   }
 
-  /** Whether one more may wait; then it does. */
+  /** Admits a request if the limit allows; returns whether it did. */
   enter(now: number): boolean {
-    this.#look(now);
-    if (2 * this.#waiting <= this.#limit) this.#calmAt = now;
-    if (this.#waiting >= this.limit && !this.#isSudden(now)) {
-      this.#refused++;
-      this.#refusedEver++;
-      return false;
-    }
+    if (!this.admits(now)) return false;
     this.#admitted++;
-    if (++this.#waiting > this.#peak) this.#peak = this.#waiting;
+    this.enterAgain();
     this.#lull?.enter(now);
     return true;
   }
 
+  /** Returns whether the limit allows one more; if not, counts a refusal. */
+  admits(now: number): boolean {
+    this.#update(now);
+    if (2 * this.#waiting <= this.#limit) this.#calmAt = now;
+    if (this.#waiting < this.limit || this.#isSudden(now)) return true;
+    this.#refused++;
+    this.#totalRefused++;
+    return false;
+  }
+
+  /** Counts a request that was admitted before, whatever the limit. */
+  enterAgain(): void {
+    if (++this.#waiting > this.#peak) this.#peak = this.#waiting;
+  }
+
   #isSudden(now: number): boolean {
-    return !this.#stands && now - this.#calmAt <= SUDDEN_MS &&
+    return !this.#standing && now - this.#calmAt <= SUDDEN_MS &&
       this.#waiting < SUDDEN_TIMES * this.#limit;
   }
 
-  /** One waits no more, for whatever reason. */
+  /** A request no longer waits, for whatever reason. */
   leave(): void {
     this.#waiting--;
   }
 
-  /** One that came in at `startedAt` was answered; its backend took `waitMs`. */
+  /** A request that began at `startedAt` got a response after `waitMs`. */
   answered(startedAt: number, waitMs: number, now: number): void {
-    // What is counted no more has not waited longer, as far as this goes: the
-    // law holds for the time that a request is counted.
+    // Little's law applies to the time for which a request is counted, and that
+    // ends at `staleMs`.
     const ms = Math.min(waitMs, this.staleMs);
     this.#answers++;
     this.#waitMs += ms;
@@ -261,17 +242,17 @@ export class LearntLimit {
       this.#meanAnswers++;
       this.#meanMs += ms;
     } else this.#lull.answered(startedAt, waitMs);
-    this.#look(now);
+    this.#update(now);
   }
 
-  /** Closes the window if it is time. */
-  #look(now: number): void {
+  /** Ends the window or the lull if it is time. */
+  #update(now: number): void {
     if (this.#lull !== undefined) {
       if (this.#lull.over(now)) this.#endLull(now);
       return;
     }
     if (Number.isNaN(this.#since)) return this.#open(now, true);
-    if (this.#stands && this.#lullIsDue()) {
+    if (this.#standing && this.#lullIsDue()) {
       const { rate } = this;
       this.#lull = new Lull(now, rate, this.#baseMs, this.#lastWaitMs);
       return;
@@ -279,26 +260,26 @@ export class LearntLimit {
     const ms = now - this.#since;
     if (
       ms < WINDOW_MS ||
-      (this.#answers < WINDOW_ANSWERS && ms < LONGEST_WINDOW_MS)
+      (this.#answers < WINDOW_ANSWERS && ms < MAX_WINDOW_MS)
     ) return;
     if (this.#answers > 0) this.#learn(ms, now);
     this.#open(now, false);
   }
 
-  #open(now: number, anew: boolean): void {
+  #open(now: number, resetMean: boolean): void {
     this.#since = now;
     this.#answers = 0;
     this.#waitMs = 0;
     this.#admitted = 0;
     this.#refused = 0;
     this.#peak = this.#waiting;
-    if (!anew) return;
+    if (!resetMean) return;
     this.#meanAnswers = 0;
     this.#meanMs = 0;
     this.#meanSince = now;
   }
 
-  /** Answers a millisecond in the last windows without a break in which it was busy. */
+  /** Responses per millisecond over the last consecutive busy windows. */
   get rate(): number {
     let answers = 0;
     let ms = 0;
@@ -311,24 +292,24 @@ export class LearntLimit {
     return answers / ms;
   }
 
-  /** Share of requests that were refused in the last windows. */
+  /** Share of requests refused in the last windows. */
   get #refusedShare(): number {
     let refused = 0;
-    let asked = 0;
+    let requested = 0;
     for (const window of this.#windows) {
       refused += window.refused;
-      asked += window.asked;
+      requested += window.requested;
     }
-    return asked === 0 ? 0 : refused / asked;
+    return requested === 0 ? 0 : refused / requested;
   }
 
-  /** Draws the conclusions from a window of `ms` milliseconds. */
+  /** Learns from a window of `ms` milliseconds. */
   #learn(ms: number, now: number): void {
     const waitMs = this.#waitMs / this.#answers;
     this.#learnBase(waitMs, now);
     const standingMs = allowedMs(this.#baseMs, STANDING);
     this.#judgeQueue(waitMs, standingMs, ms, now);
-    this.#allowedMs = this.#stands
+    this.#allowedMs = this.#standing
       ? standingMs
       : allowedMs(this.#baseMs, BURST);
     const near = this.#refused > 0 || this.#peak > NEAR * this.#limit;
@@ -341,21 +322,22 @@ export class LearntLimit {
       ms,
       answers: this.#answers,
       refused: this.#refused,
-      asked: this.#admitted + this.#refused,
+      requested: this.#admitted + this.#refused,
       busy: near || waitMs > standingMs,
     });
     if (this.#windows.length > WINDOWS) this.#windows.shift();
     this.#unstick(waitMs, ms, now);
     if (near || waitMs > standingMs) this.#adjust(waitMs, near);
     else {
-      // Nothing queues, so what comes through may: a moment in which all
-      // backends stand still is a burst as well.
+      // Nothing queues, so the current throughput fits. This matters for the
+      // next
+      // burst, such as a moment in which all backends pause.
       const fits = this.#answers / ms * this.#allowedMs + EXTRA;
-      this.#limit = Math.min(MOST, Math.max(this.#limit, fits));
+      this.#limit = Math.min(MAX, Math.max(this.#limit, fits));
     }
   }
 
-  /** Takes the mean of many requests into the base. */
+  /** Updates the base by the mean of many requests. */
   #learnBase(waitMs: number, now: number): void {
     if (
       this.#meanAnswers >= BASE_ANSWERS ||
@@ -365,8 +347,8 @@ export class LearntLimit {
       if (!(mean > this.#baseMs)) {
         this.#setBase(mean, now);
       } else if (
-        // Where a queue stands, the mean is the queue's.
-        (!this.#stands || this.#refusedShare <= FEW_REFUSED) &&
+        // With a standing queue, the mean includes the time in the queue.
+        (!this.#standing || this.#refusedShare <= FEW_REFUSED) &&
         now - this.#baseAt > BASE_RISE_MS
       ) this.#setBase(Math.min(mean, this.#baseMs * BASE_RISE), now);
       this.#meanAnswers = 0;
@@ -381,34 +363,34 @@ export class LearntLimit {
     this.#baseAt = now;
   }
 
-  /** Tells a queue that stands from a burst. */
+  /** Distinguishes a standing queue from a burst. */
   #judgeQueue(
     waitMs: number,
     standingMs: number,
     ms: number,
     now: number,
   ): void {
-    if (this.#stands) {
-      const short = waitMs < STANDS_NOT * standingMs && this.#refused === 0;
+    if (this.#standing) {
+      const short = waitMs < STANDING_ENDS * standingMs && this.#refused === 0;
       this.#shortMs = short ? this.#shortMs + ms : 0;
-      if (this.#shortMs < STANDS_NOT_MS) return;
-      this.#stands = false;
+      if (this.#shortMs < STANDING_ENDS_MS) return;
+      this.#standing = false;
       this.#longSince = NaN;
     } else if (waitMs <= standingMs) {
       this.#longSince = NaN;
     } else if (Number.isNaN(this.#longSince)) {
       this.#longSince = now - ms;
-    } else if (now - this.#longSince >= STANDS_MS) {
-      this.#stands = true;
+    } else if (now - this.#longSince >= STANDING_AFTER_MS) {
+      this.#standing = true;
       this.#shortMs = 0;
       this.#lullTurn = this.#turn();
     }
   }
 
-  /** Raises a base that must be wrong. */
+  /** Raises a base that must be too low. */
   #unstick(waitMs: number, ms: number, now: number): void {
     const factor = this.#stuckMs >= STUCK_MS ? STUCK_NO_MORE : STUCK_WAIT;
-    this.#stuckMs = this.#limit <= 1.5 * LEAST &&
+    this.#stuckMs = this.#limit <= 1.5 * MIN &&
         this.#refusedShare > FEW_REFUSED && waitMs > factor * this.#allowedMs
       ? this.#stuckMs + ms
       : 0;
@@ -416,23 +398,23 @@ export class LearntLimit {
     this.#setBase(Math.min(waitMs, this.#baseMs * STUCK_RISE), now);
   }
 
-  /** Sets the limit after a window that was busy. */
+  /** Sets the limit after a busy window. */
   #adjust(waitMs: number, near: boolean): void {
     const { rate } = this;
     const fits = rate * this.#allowedMs + EXTRA;
     if (waitMs > this.#allowedMs) {
       const floor = this.#refusedShare > FEW_REFUSED
         ? 0
-        : ROOM * this.#recentPeak;
+        : MARGIN * this.#recentPeak;
       this.#limit = Math.min(this.#limit, Math.max(fits, floor));
     } else if (near) {
-      // It grows only while it is in use: of more nothing is known.
+      // It grows only while it is in use: otherwise nothing was measured.
       if (fits > this.#limit) this.#limit = fits;
-      // Slow uploads: they wait, and their backends do not know of them yet.
+      // Slow uploads wait here before their backends have any work.
       else if (waitMs < this.#allowedMs / 2) this.#limit *= 1.1;
     }
-    const inHand = rate * this.#baseMs;
-    this.#limit = Math.min(MOST, Math.max(LEAST, inHand, this.#limit));
+    const noQueue = rate * this.#baseMs;
+    this.#limit = Math.min(MAX, Math.max(MIN, noQueue, this.#limit));
   }
 
   #turn(): number {
@@ -449,7 +431,8 @@ export class LearntLimit {
   #endLull(now: number): void {
     const mean = this.#lull!.meanMs(now);
     this.#lull = undefined;
-    // Twice as much is not the work alone: others have not held back.
+    // More than twice the base includes a queue: other replicas did not hold
+    // back.
     if (mean !== undefined && mean <= 2 * this.#baseMs) {
       this.#setBase(Math.min(mean, this.#baseMs * BASE_RISE), now);
     }

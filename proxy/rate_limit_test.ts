@@ -17,9 +17,13 @@ const request = new Request("http://site.test/", {
   headers: { "x-api-key": "k1" },
 });
 
+function asked(request: Request, peer: string | null = "10.0.0.1", at = 0) {
+  return { request, fields: request.headers, peer, at };
+}
+
 Deno.test("RateLimiter.refusal() says when to come again, in whole seconds", () => {
   const { rates } = limiter();
-  const ask = (now: number) => rates.refusal(request, "10.0.0.1", now);
+  const ask = (at: number) => rates.refusal(asked(request, "10.0.0.1", at));
   assert.equal(ask(0), undefined);
   assert.equal(ask(0), undefined);
   const refusal = ask(1);
@@ -35,7 +39,7 @@ Deno.test("RateLimiter.refusal() says when to come again, in whole seconds", () 
 Deno.test("RateLimiter.refusal() lets requests that were made in code through", () => {
   const { rates } = limiter();
   for (let i = 0; i < 10; i++) {
-    assert.equal(rates.refusal(request, undefined, 0), undefined);
+    assert.equal(rates.refusal(asked(request, null)), undefined);
   }
 });
 
@@ -45,13 +49,11 @@ Deno.test("RateLimiter.refusal() goes by a key of the user's own", () => {
     return request.headers.get("x-api-key") ?? undefined;
   });
   const of = (key: string | undefined) =>
-    rates.refusal(
+    rates.refusal(asked(
       new Request("http://site.test/", {
         headers: key === undefined ? {} : { "x-api-key": key },
       }),
-      "10.0.0.1",
-      0,
-    );
+    ));
   for (let i = 0; i < 2; i++) assert.equal(of("a"), undefined);
   assert.equal(of("a")?.status, 429);
   assert.equal(of("b"), undefined);
@@ -67,11 +69,11 @@ Deno.test("RateLimiter.refusal() charges a key that throws to its own request", 
   const { rates, lines } = limiter(() => {
     throw new Error("no such table");
   });
-  assert.equal(rates.refusal(request, "10.0.0.1", 0)?.status, 500);
-  assert.equal(rates.refusal(request, "10.0.0.1", 0)?.status, 500);
+  assert.equal(rates.refusal(asked(request))?.status, 500);
+  assert.equal(rates.refusal(asked(request))?.status, 500);
   assert.equal(lines.length, 1);
   assert.match(lines[0]!, /^rateLimit\.key has failed: .*no such table/);
   const odd = limiter((() => 5) as unknown as RateLimiterOptions["key"]);
-  assert.equal(odd.rates.refusal(request, "10.0.0.1", 0)?.status, 500);
+  assert.equal(odd.rates.refusal(asked(request))?.status, 500);
   assert.equal(odd.rates.refused, 0);
 });

@@ -40,8 +40,8 @@ export class Sampling {
   /** Whether a small body of this backend goes out unread at this time. */
   skips(backend: Backend, now: number): boolean {
     if (backend.proven < PROVEN) return false;
-    if (now < this.#nextAt || now - backend.lookedAt < BACKEND_MS) return true;
-    backend.lookedAt = now;
+    if (now < this.#nextAt || now - backend.sampledAt < BACKEND_MS) return true;
+    backend.sampledAt = now;
     this.#nextAt = now + ANY_MS;
     return false;
   }

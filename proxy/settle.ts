@@ -80,7 +80,7 @@ export function explanation(x: Exchange, c: Context): string {
 
 function report(x: Exchange, backend: Backend | undefined, c: Context): void {
   c.settled!({
-    client: c.rules.clientAddress(x.request.headers, x.peer),
+    client: c.rules.clientAddress(x.fields, x.peer),
     method: x.method,
     target: x.target.text,
     status: statusOf(x),

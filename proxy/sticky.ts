@@ -42,7 +42,7 @@ export class Sticky {
   }
 
   /** The id of the backend that a request's cookie is for: the policy's key. */
-  keyOf(headers: Headers): string | undefined {
+  keyOf(headers: Read): string | undefined {
     const token = cookieOf(headers, this.#name);
     return token === undefined ? undefined : this.#ids.get(token);
   }

@@ -131,6 +131,14 @@ export function probeFields(
   return [...own.filter(([name]) => !told.has(name)), ...fields];
 }
 
+/** The connections to one backend. */
+export interface Connections {
+  /** Those that carry a request. */
+  readonly busy: number;
+  /** Those that are open and carry none. */
+  readonly idle: number;
+}
+
 /** How requests get to backends. */
 export interface Transport {
   /** What can be done with its answers, if they are those of `fetch`. */
@@ -168,6 +176,8 @@ export interface Transport {
   ): Promise<Socket>;
   /** Says what an error of {@linkcode dial} means. */
   undialled(error: unknown): Failure;
+  /** The connections to a backend; only a transport that opens them knows. */
+  connections?(backend: Backend): Connections;
   /** Ends what it keeps for a backend that has left the pool. */
   forget?(backend: Backend): void;
   /** Ends what the transport holds. */

@@ -25,8 +25,8 @@ const SHARES_MS = 100;
 
 /** A request, as far as it matters here. */
 export interface Waits {
-  /** When it came in. */
-  readonly startedAt: number;
+  /** When the wait began: at arrival, or when the `onRequest` hook ended. */
+  waitsSince: number;
   /** Where it counts among those that wait, while it does. */
   room: Waiting | undefined;
   /** The backend that has got it, if one has. */
@@ -55,6 +55,39 @@ export class Waiting {
     return this.#limit.enter(now);
   }
 
+  /**
+   * Returns whether one more may wait, without counting it: the `onRequest` hook
+   * runs first and may answer the request itself.
+   */
+  admits(now: number): boolean {
+    this.#now = now;
+    return this.#limit.admits(now);
+  }
+
+  /**
+   * Stops counting a request while a hook runs: that time is not the backend's.
+   * Returns whether the request was counted.
+   */
+  pause(x: Waits): boolean {
+    if (x.room === undefined) return false;
+    this.left(x);
+    this.over(x);
+    return true;
+  }
+
+  /**
+   * Counts a request when its hook has ended. One that was counted before is
+   * always admitted; another only if the limit allows. Returns whether it was.
+   */
+  resume(x: Waits, had: boolean, now: number): boolean {
+    if (had) this.#limit.enterAgain();
+    else if (!this.enter(now)) return false;
+    x.room = this;
+    x.waitsSince = now;
+    this.given(x);
+    return true;
+  }
+
   /** A backend has got it. */
   given(x: Waits): void {
     if (x.room === undefined) return;
@@ -80,7 +113,7 @@ export class Waiting {
     // A backend that fails fast must not look as if it were fast; and a
     // WebSocket's handshake is no work.
     if (status < 500 && status !== 101) {
-      this.#limit.answered(x.startedAt, ms, now);
+      this.#limit.answered(x.waitsSince, ms, now);
     }
   }
 
@@ -102,7 +135,7 @@ export class Waiting {
 
   /** It has been here for a while: it may have waited too long to count. */
   look(x: Waits, now: number): void {
-    if (now - x.startedAt < this.#limit.staleMs) return;
+    if (now - x.waitsSince < this.#limit.staleMs) return;
     this.left(x);
     this.over(x);
   }

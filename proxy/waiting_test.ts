@@ -16,7 +16,7 @@ function waiting(start = 30) {
 function sent(room: Waiting, backend: Backend, now = 0) {
   assert.ok(room.enter(now));
   const x = {
-    startedAt: now,
+    waitsSince: now,
     room: room as Waits["room"],
     backend: backend as Waits["backend"],
   };
@@ -105,4 +105,29 @@ Deno.test("Waiting learns nothing from failures and handshakes", () => {
   }
   assert.ok(Number.isNaN(limit.baseMs));
   assert.equal(limit.waiting, 0);
+});
+
+// A slow `onRequest` used up the limit while the backends were idle.
+Deno.test("Waiting does not count a request while its hook runs", () => {
+  const { room, limit, a } = waiting(10);
+  const x: Waits = { waitsSince: 0, room: undefined, backend: a };
+  for (let i = 0; i < 100; i++) assert.ok(room.admits(0));
+  assert.equal(limit.waiting, 0);
+  assert.ok(room.resume(x, false, 5));
+  assert.deepEqual([limit.waiting, x.waitsSince, x.room], [1, 5, room]);
+  // A retry calls the hook again.
+  assert.ok(room.pause(x));
+  assert.equal(limit.waiting, 0);
+  for (let i = 0; i < 10; i++) sent(room, a, 2_000);
+  // A request that was admitted before is counted again; another one is refused.
+  assert.equal(limit.limit, 10);
+  assert.ok(room.resume(x, true, 2_000));
+  assert.equal(limit.waiting, 11);
+  for (let i = 0; i < 9; i++) sent(room, a, 2_000);
+  assert.equal(room.admits(2_300), false);
+  const other: Waits = { waitsSince: 0, room: undefined, backend: a };
+  assert.equal(room.resume(other, false, 2_300), false);
+  assert.equal(other.room, undefined);
+  assert.equal(room.pause(other), false);
+  assert.equal(limit.refused, 2);
 });

@@ -19,6 +19,7 @@ import type { Socket } from "../http/socket.ts";
 import { AnswerLines } from "../proxy/fields.ts";
 import {
   type Answer,
+  type Connections,
   type Failure,
   type Outgoing,
   probeFields,
@@ -153,6 +154,13 @@ export class SocketTransport implements Transport {
     return socketFailure(error);
   }
 
+  connections(backend: Backend): Connections {
+    const pool = this.#pools.get(backend);
+    if (pool === undefined) return NO_CONNECTIONS;
+    const { size, idle } = pool;
+    return { busy: size - idle, idle };
+  }
+
   forget(backend: Backend): void {
     const pool = this.#pools.get(backend);
     if (pool === undefined) return;
@@ -180,6 +188,7 @@ export class SocketTransport implements Transport {
 }
 
 const EMPTY = new Uint8Array();
+const NO_CONNECTIONS: Connections = { busy: 0, idle: 0 };
 const CLOSED = new Error("Cannot go on: the proxy was stopped");
 
 function answerOf({ status, fields, body, reuse }: Answered): Answer {

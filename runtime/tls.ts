@@ -6,6 +6,7 @@
  */
 
 import tls from "node:tls";
+import { messageOf } from "../base/text.ts";
 import type { BackendTlsOptions } from "../config/options.ts";
 
 /** What is used of Deno's global. */
@@ -38,6 +39,6 @@ export function tlsFault(
     }
     return undefined;
   } catch (error) {
-    return error instanceof Error ? error.message : String(error);
+    return messageOf(error);
   }
 }

@@ -16,7 +16,7 @@ const MAY_IMPORT: Readonly<Record<string, string>> = {
   balancer: "base",
   health: "base balancer",
   proxy: "base http balancer health",
-  config: "type:base type:balancer type:proxy type:observe",
+  config: "base type:balancer type:proxy type:observe",
   discovery: "base balancer config",
   runtime: "base http proxy type:balancer type:health type:config",
   observe: "base balancer health type:proxy",

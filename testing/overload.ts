@@ -237,7 +237,7 @@ export function overload(given: Partial<Overload>): Second[] {
       return;
     }
     const sent: Sent = {
-      startedAt: clock.now,
+      waitsSince: clock.now,
       room: o.unlimited ? undefined : waiting,
       backend: proxy.pick(),
       proxy,
@@ -252,7 +252,7 @@ export function overload(given: Partial<Overload>): Second[] {
   };
   const done = (server: Server, sent: Sent) => {
     server.busy--;
-    const ms = clock.now - sent.startedAt;
+    const ms = clock.now - sent.waitsSince;
     sent.proxy.inFlight.delete(sent);
     sent.backend!.leave();
     sent.backend!.observed(ms, clock.now);

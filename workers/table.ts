@@ -35,14 +35,14 @@ export class Table {
   readonly #parts: Int32Array<ArrayBufferLike>[] = [];
   readonly #requests: Float64Array<ArrayBufferLike>[] = [];
   readonly #own: number;
-  readonly #looks: boolean;
+  readonly #readOnly: boolean;
   /** All requests, of whatever backend. */
   readonly all: Place;
 
   /** Looks at `buffer` as worker number `own`, or as the first process. */
   constructor(buffer: ArrayBufferLike, workers: number, own?: number) {
     this.#own = own ?? workers;
-    this.#looks = own === undefined;
+    this.#readOnly = own === undefined;
     let at = 0;
     for (let i = 0; i <= workers; i++) {
       this.#requests.push(new Float64Array(buffer, at, PLACES));
@@ -69,7 +69,7 @@ export class Table {
       throw new RangeError(`Cannot count at ${at}: there is no such place`);
     }
     return new Place(at, {
-      looks: this.#looks,
+      readOnly: this.#readOnly,
       sums: this.#sums,
       suspects: this.#suspects,
       rows: this.#requests,
@@ -117,7 +117,7 @@ export class Table {
 /** The rows of a table, as one of those that count has them. */
 interface Rows {
   /** Whether it is the first process, which looks at the sums at any time. */
-  readonly looks: boolean;
+  readonly readOnly: boolean;
   readonly sums: Int32Array<ArrayBufferLike>;
   readonly suspects: Int32Array<ArrayBufferLike>;
   /** Requests that were ever given, by each of them. */
@@ -135,11 +135,11 @@ export class Place implements SharedCounts {
   readonly #rows: readonly Float64Array<ArrayBufferLike>[];
   readonly #part: Int32Array<ArrayBufferLike>;
   readonly #requests: Float64Array<ArrayBufferLike>;
-  readonly looks: boolean;
+  readonly readOnly: boolean;
 
   /** Made by {@linkcode Table.place}. */
   constructor(readonly at: number, rows: Rows) {
-    this.looks = rows.looks;
+    this.readOnly = rows.readOnly;
     this.#sums = rows.sums;
     this.#suspects = rows.suspects;
     this.#rows = rows.rows;

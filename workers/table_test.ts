@@ -17,8 +17,8 @@ Deno.test("Table sums what its workers have under way", () => {
   const seen = first.place(7);
   assert.equal(seen.inFlight, 3);
   assert.equal(seen.requests, 3);
-  assert.equal(seen.looks, true);
-  assert.equal(a.looks, false);
+  assert.equal(seen.readOnly, true);
+  assert.equal(a.readOnly, false);
   a.leave();
   assert.equal(b.inFlight, 2);
   assert.equal(seen.requests, 3);

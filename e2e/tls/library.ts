@@ -33,7 +33,10 @@ function shown(port: number): Promise<unknown> {
 
 const proxy = () =>
   createProxy({ backends: [() => new Response("x")], health: false });
-const server = serve(proxy(), {
+const secure = proxy();
+const expiry = () =>
+  /^sluice_certificate_expiry_seconds (\d+)$/m.exec(secure.metrics())?.[1];
+const server = serve(secure, {
   port: 0,
   host: "127.0.0.1",
   tls: pair("one"),
@@ -46,6 +49,7 @@ await server.setCertificate({ ...pair("two"), key: pair("one").key })
 say(await shown(server.port));
 await server.setCertificate(pair("two"));
 say(await shown(server.port));
+say(expiry());
 await using plain = serve(proxy(), { port: 0, host: "127.0.0.1" });
 await plain.setCertificate(pair("two")).catch(say);
 await server.stop();
