@@ -191,6 +191,7 @@ export const EXCEPTIONS: readonly Exception[] = [
     runtimes: ["bun"],
     over: "fetch",
     group: "fields",
+    byAuto: true,
     cases: ["field: no Connection is invented"],
     instead: "Requests arrive with `Connection: keep-alive`.",
     reason: "Bun's `fetch` adds the field.",
@@ -335,6 +336,7 @@ export const EXCEPTIONS: readonly Exception[] = [
     runtimes: ["bun"],
     over: "fetch",
     group: "broken",
+    byAuto: true,
     cases: ["broken: a close-delimited body that ends with RST"],
     instead:
       "A response body that neither length nor chunks delimit looks complete when a reset cuts it.",
@@ -381,8 +383,10 @@ function link(issue: string): string {
 
 /** The README's list of limits: what a runtime does otherwise, and why. */
 export function limits(): string {
-  const line = ({ instead, reason, issue }: Exception) =>
-    `- ${instead} ${reason}${issue === undefined ? "" : ` (${link(issue)})`}\n`;
+  const line = ({ instead, reason, issue, byAuto }: Exception) =>
+    `- ${instead} ${reason}${byAuto ? " Also with `auto` on Bun." : ""}${
+      issue === undefined ? "" : ` (${link(issue)})`
+    }\n`;
   const lists = (rows: readonly Exception[]) => {
     const of = (title: string, ...runtimes: Runtime[]) => {
       const lines = rows.filter((row) => `${row.runtimes}` === `${runtimes}`)
