@@ -147,6 +147,32 @@ Deno.test("Client gives what it has read for good: the next answer does not over
   }
 });
 
+Deno.test("Client uses the memory of a whole body again only when it is given back", async () => {
+  for (const reuses of [true, false]) {
+    const rig = new ClientRig("reused", { reuses });
+    const bodies: Uint8Array[] = [];
+    for (const letter of ["a", "b", "c"]) {
+      const { answer } = await rig.send();
+      rig.last.receive("HTTP/1.1 200 OK\r\nContent-Length: 5000\r\n\r\n");
+      rig.last.receive(letter.repeat(5000));
+      const { body, reuse } = await answer;
+      assert.ok(body instanceof Uint8Array);
+      assert.equal(new TextDecoder().decode(body), letter.repeat(5000));
+      bodies.push(body);
+      if (letter === "b") reuse?.();
+    }
+    const [a, b, c] = bodies.map(({ buffer }) => buffer);
+    assert.notEqual(a, b);
+    // The room of a head may have been the next one.
+    assert.equal(
+      new TextDecoder().decode(bodies[0]),
+      "a".repeat(5000),
+      "it was not given back",
+    );
+    if (!reuses) assert.ok(b !== c && bodies[1]![0] === 98);
+  }
+});
+
 Deno.test("Client waits a moment for a small answer to be whole, and then gives what is there", async () => {
   for (const delivery of DELIVERIES) {
     const rig = new ClientRig(delivery);

@@ -92,6 +92,8 @@ export class FakePayload implements Reading {
   cancelled: unknown;
   /** Pieces that were read. */
   reads = 0;
+  /** Pieces whose memory was given back. */
+  readonly reused: Chunk[] = [];
   readonly #pieces: (Chunk | Error | undefined)[] = [];
   #wanted: PromiseWithResolvers<Chunk | undefined> | undefined;
 
@@ -116,6 +118,10 @@ export class FakePayload implements Reading {
 
   cancel(why: unknown): void {
     this.cancelled = why;
+  }
+
+  reuse(piece: Chunk): void {
+    this.reused.push(piece);
   }
 
   #give(): void {
