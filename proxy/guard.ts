@@ -80,16 +80,16 @@ const COMMON: ReadonlySet<string> = new Set([
 ]);
 
 /**
- * Says whether a method cannot be forwarded. `sends` is the runtime's word on a
- * method that is not one of the common ones.
+ * Says whether a method cannot be forwarded. The transport is asked of those that
+ * are not common.
  */
 export function refuseMethod(
   method: string,
-  sends: (method: string) => boolean,
+  transport: { sendsMethod(method: string): boolean },
 ): Refusal | undefined {
   if (COMMON.has(method)) return undefined;
   if (method === "TRACE") return TRACE;
-  return sends(method) ? undefined : UNKNOWN_METHOD;
+  return transport.sendsMethod(method) ? undefined : UNKNOWN_METHOD;
 }
 
 /**
