@@ -166,8 +166,7 @@ export class Pool implements Iterable<Backend> {
 
   /**
    * Adds a backend. With probes, it gets requests after its first passing
-   * probe;
-   * otherwise at once.
+   * probe; otherwise at once.
    *
    * @throws {TypeError | RangeError} If the spec is invalid, if its URL or name
    * is in use, or if the pool is full.
@@ -198,9 +197,9 @@ export class Pool implements Iterable<Backend> {
 
   #insert(init: BackendInit): Backend {
     // A 32-bit hash can collide among thousands of URLs; two such backends
-    // would
-    // share figures, cookies and the path in the admin API. The number goes in
-    // front: FNV-1a states that are equal stay equal whatever is appended.
+    // would share figures, cookies and the path in the admin API. The number
+    // goes in front: FNV-1a states that are equal stay equal whatever is
+    // appended.
     let id = init.id ?? idOf(init.url);
     for (let n = 1; this.#byId.has(id); n++) id = idOf(`${n} ${init.url}`);
     const backend = new Backend({ ...init, id });
@@ -397,9 +396,8 @@ export class Pool implements Iterable<Backend> {
    *
    * Backups are used when no other backend is available. If all that remain are
    * ejected, those are used ("panic"): an ejection is a guess, and must not
-   * take
-   * down a site that is merely slow. A backend that the probes found down is
-   * never picked.
+   * take down a site that is merely slow. A backend that the probes found down
+   * is never picked.
    */
   pick(key?: string, tried?: readonly Backend[]): Backend | undefined {
     // A separate method: a closure in this one would cost an allocation per

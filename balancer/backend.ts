@@ -215,8 +215,7 @@ export class Backend {
       this.socketPath = undefined;
     } else if (init.url.startsWith("unix:")) {
       // `Host` and `fetch` need a name. RFC 2606 reserves "localhost", so it
-      // never
-      // names another machine.
+      // never names another machine.
       this.origin = "http://localhost";
       this.authority = "localhost";
       this.ownOrigin = this.origin;

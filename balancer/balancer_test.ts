@@ -73,8 +73,8 @@ function counted(
 /**
  * Asserts that the counts follow the shares, by Pearson's χ². The bound is the
  * quantile that a right distribution passes in all but one of a million runs
- * (Wilson and Hilferty's approximation); the runs are seeded, so it is no chance
- * whether a test passes.
+ * (Wilson and Hilferty's approximation); the runs are seeded, so it is no
+ * chance whether a test passes.
  */
 function assertFollows(
   counts: ReadonlyMap<Backend, number>,

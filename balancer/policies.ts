@@ -3,8 +3,7 @@
  *
  * No policy knows about health, draining, limits or earlier attempts: the
  * predicate holds all reasons to skip a backend. A policy keeps little state,
- * in
- * its closure or in the backend's fields; the array may differ at each call.
+ * in its closure or in the backend's fields; the array may differ at each call.
  *
  * @module
  */
@@ -207,9 +206,8 @@ const USUAL_STEP = 1 / 50;
 
 /**
  * Peak EWMA with two choices: of two drawn by weight, the one that should
- * answer
- * sooner, by its latency (`Backend.observed`) times its requests in flight
- * (Finagle's Peak EWMA, Linkerd's default).
+ * answer sooner, by its latency (`Backend.observed`) times its requests in
+ * flight (Finagle's Peak EWMA, Linkerd's default).
  *
  * A backend without a known latency is assumed to have the usual one, not zero,
  * so a new backend is neither flooded nor starved. An old latency fades towards
@@ -358,9 +356,8 @@ export function policyOf(
 
 /**
  * Wraps a custom policy, which may throw or pick a backend that is not
- * accepted:
- * `failed` gets the error, and round robin decides. All figures are kept, since
- * the policy may read any of them.
+ * accepted: `failed` gets the error, and round robin decides. All figures are
+ * kept, since the policy may read any of them.
  */
 export function ownPolicy(
   policy: Policy,

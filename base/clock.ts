@@ -1,35 +1,35 @@
 /**
- * Time, handed in: what waits is given a {@linkcode Clock}, so that a test or
- * the simulator can move hours in a moment.
+ * Time as a parameter: code that waits is given a {@linkcode Clock}, so a test
+ * or the simulator can advance hours in an instant.
  *
  * @module
  */
 
-/** Names one timer of a {@linkcode Clock}; only that clock can read it. */
+/** A timer of a {@linkcode Clock}; opaque to everything else. */
 export type TimerHandle = unknown;
 
 /** The time and the timers that the proxy, the probes and the server use. */
 export interface Clock {
-  /** Milliseconds on a clock that never goes back. */
+  /** Milliseconds on a monotonic clock. */
   now(): number;
   /** Calls `callback` once, `ms` milliseconds from now. */
   setTimeout(callback: () => void, ms: number): TimerHandle;
   /** Calls `callback` every `ms` milliseconds until the timer is cleared. */
   setInterval(callback: () => void, ms: number): TimerHandle;
-  /** Stops a timer; one that has fired or was cleared before is ignored. */
+  /** Clears a timer; does nothing if it has fired or was cleared. */
   clear(handle: TimerHandle): void;
 }
 
 /**
- * A timer that must not keep a program alive: a proxy whose server has been
- * stopped lets the process end, though `stop()` was not called.
+ * Keeps a timer from holding the process open: the process can end once its
+ * server has stopped, even if `stop()` of the proxy was not called.
  */
 function unref(timer: unknown): TimerHandle {
   (timer as { unref?(): void }).unref?.();
   return timer;
 }
 
-/** The clock of the machine. None of its timers keeps the process running. */
+/** The clock of the machine. Its timers do not keep the process running. */
 export const systemClock: Clock = {
   now: () => performance.now(),
   setTimeout: (callback, ms) => unref(setTimeout(callback, ms)),

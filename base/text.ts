@@ -1,19 +1,19 @@
 /**
- * Texts as they are shown, whatever a peer has put into them.
+ * Text for logs and messages, safe whatever a peer put into it.
  *
  * @module
  */
 
 /**
- * A text in which nothing can end a line or move a terminal's cursor: controls
- * and the line breaks of Unicode become `?`.
+ * Replaces control characters and Unicode line breaks by `?`, so that the text
+ * can neither end a line nor control a terminal.
  */
 export function plain(text: string): string {
-  // deno-lint-ignore no-control-regex -- they are what is looked for
+  // deno-lint-ignore no-control-regex -- these are what it replaces
   return text.replace(/[\x00-\x1f\x7f-\x9f\u2028\u2029]/g, "?");
 }
 
-/** A host as it stands in a URL: an IPv6 address in brackets (RFC 3986 §3.2.2). */
+/** A host as written in a URL: IPv6 addresses in brackets (RFC 3986 §3.2.2). */
 export function urlHost(host: string): string {
   return host.includes(":") ? `[${host}]` : host;
 }

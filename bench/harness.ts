@@ -267,12 +267,14 @@ export function sluice(
   backends: readonly string[],
   env: Record<string, string> = {},
   name = `Sluice, ${runtime}`,
+  entry = "mod.ts",
 ): Contender {
   return {
     name,
     against: `five-liner, ${runtime}`,
     async start() {
       const proxy = await startProxy(runtime, {
+        entry,
         env: { BACKENDS: backends.join(), ...env },
         permissions: [`--allow-read=${ROOT}`],
       });

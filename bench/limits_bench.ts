@@ -6,7 +6,7 @@
 import { Pool } from "../balancer.ts";
 import { LearntLimit } from "../proxy/learnt_limit.ts";
 import { RateLimiter } from "../proxy/rate_limit.ts";
-import { Waiting, type Waits } from "../proxy/waiting.ts";
+import { Waiting, type WaitingRequest } from "../proxy/waiting.ts";
 
 /** Where there is no `Deno.bench`: the median of ten rounds, printed. */
 function timed(name: string, step: () => unknown): void {
@@ -78,9 +78,13 @@ for (const start of [100, 1]) {
       now += 0.05;
       if (!waiting.enter(now)) return;
       const backend = pool.pick(undefined, undefined);
-      const x = { waitsSince: now, room: waiting as Waits["room"], backend };
+      const x = {
+        waitsSince: now,
+        room: waiting as WaitingRequest["room"],
+        backend,
+      };
       waiting.full(backend!);
-      waiting.given(x);
+      waiting.assigned(x);
       waiting.answered(x, 200, 1, now + 1);
     },
   );

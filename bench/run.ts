@@ -3,8 +3,9 @@
 //
 // Options: --only=a,b (names that hold one of these), --rows=a,b, --turns=N,
 // --seconds=N, --lead=N (seconds of load before each turn), --stop and --pause=N
-// (see harness.ts), --v8=FLAGS (Sluice on Deno with these besides). A full run is
-// kept as RESULTS.md, and any with --keep.
+// (see harness.ts), --v8=FLAGS (Sluice on Deno with these in addition),
+// --before=FOLDER (a checkout of another version, in the same turns). A full run
+// is kept as RESULTS.md, and any with --keep.
 
 import {
   constant,
@@ -145,6 +146,14 @@ const v8 = option("v8");
 if (v8 !== undefined) {
   const env = { DENO_V8_FLAGS: v8 };
   contenders.push(sluice("deno", backends.urls, env, `Sluice, deno ${v8}`));
+}
+const before = option("before");
+if (before !== undefined) {
+  for (const runtime of RUNTIMES) {
+    const name = `before, ${runtime}`;
+    const entry = `${Deno.realPathSync(before)}/mod.ts`;
+    contenders.push(sluice(runtime, backends.urls, {}, name, entry));
+  }
 }
 // Peers cost most of the time.
 if (!quick) contenders.push(...PEERS.map((peer) => peer(backends.urls)));

@@ -1,28 +1,30 @@
 /**
- * IP addresses and blocks of them, as numbers that can be compared.
+ * IP addresses and CIDR blocks as numbers that can be compared.
  *
- * Written out because the two runtimes' `URL` would bend what it is given
- * (`010.1` becomes `8.0.0.1`), and a setting is never quietly bent.
+ * Parsed here because `URL` of both runtimes rewrites its input (`010.1`
+ * becomes `8.0.0.1`), and a setting is never changed silently.
  *
  * @module
  */
 
-/** A block of addresses: those whose first `bits` of 128 equal `base`'s. */
+/**
+ * A CIDR block: the addresses whose first `bits` of 128 equal those of `base`.
+ */
 export interface Cidr {
   /** An address of the block, see {@linkcode parseAddress}. */
   readonly base: bigint;
-  /** How many leading bits count, 0 to 128. */
+  /** Prefix length, 0 to 128. */
   readonly bits: number;
 }
 
 /**
- * Reads an IPv4 or IPv6 address (no brackets, no zone) as 128 bits, or returns
- * `undefined`. IPv4 is taken as IPv4-mapped IPv6 (RFC 4291 §2.5.5.2), so
- * `10.0.0.1` and `::ffff:10.0.0.1` are equal, as they are on a dual-stack socket.
+ * Parses an IPv4 or IPv6 address (no brackets, no zone) to 128 bits, or returns
+ * `undefined`. IPv4 becomes IPv4-mapped IPv6 (RFC 4291 §2.5.5.2), so `10.0.0.1`
+ * and `::ffff:10.0.0.1` are equal, as on a dual-stack socket.
  */
 export function parseAddress(text: string): bigint | undefined {
-  // Clients behind a trusted proxy can say anything here, at any length.
-  if (text.length > LONGEST) return undefined;
+  // Clients behind a trusted proxy can send any text here, of any length.
+  if (text.length > MAX_LENGTH) return undefined;
   if (!text.includes(":")) {
     const v4 = parseV4(text);
     return v4 === undefined ? undefined : 0xffff00000000n + BigInt(v4);
@@ -30,7 +32,7 @@ export function parseAddress(text: string): bigint | undefined {
   return parseV6(text);
 }
 
-/** Reads `address` or `address/bits`, or returns `undefined`. */
+/** Parses `address` or `address/bits`, or returns `undefined`. */
 export function parseCidr(text: string): Cidr | undefined {
   const [address = "", length, more] = text.split("/");
   const base = parseAddress(address);
@@ -41,25 +43,25 @@ export function parseCidr(text: string): Cidr | undefined {
   return { base, bits: 128 - width + Number(length) };
 }
 
-/** Whether the block holds the address. */
+/** Whether the block contains the address. */
 export function holds(cidr: Cidr, address: bigint): boolean {
   return (cidr.base ^ address) >> BigInt(128 - cidr.bits) === 0n;
 }
 
-/** Whether the address never leaves this machine: 127.0.0.0/8 or ::1. */
+/** Whether the address is a loopback address: 127.0.0.0/8 or ::1. */
 export function isLoopback(address: bigint): boolean {
   return address === 1n || holds({ base: 0xffff7f000000n, bits: 104 }, address);
 }
 
-/** Whether the address stands for every one of this machine: 0.0.0.0 or ::. */
+/** Whether the address means all addresses of this machine: 0.0.0.0 or ::. */
 export function isWildcard(address: bigint): boolean {
   return address === 0n || address === 0xffff00000000n;
 }
 
-/** Characters of the longest spelling: eight groups, the last two dotted. */
-const LONGEST = "0000:0000:0000:0000:0000:0000:255.255.255.255".length;
+/** Length of the longest spelling: eight groups, the last two dotted. */
+const MAX_LENGTH = "0000:0000:0000:0000:0000:0000:255.255.255.255".length;
 
-// No leading zeros: some readers take them for octal, others do not.
+// No leading zeros: some parsers read them as octal, others do not.
 const V4 =
   /^(0|[1-9]\d{0,2})\.(0|[1-9]\d{0,2})\.(0|[1-9]\d{0,2})\.(0|[1-9]\d{0,2})$/;
 
@@ -70,7 +72,7 @@ function parseV4(text: string): number | undefined {
 }
 
 function parseV6(text: string): bigint | undefined {
-  // A dotted tail (`::ffff:10.0.0.1`) is two groups in another spelling.
+  // A dotted tail (`::ffff:10.0.0.1`) is another spelling of two groups.
   const dotted = /^(.*:)([\d.]+\.[\d.]+)$/.exec(text);
   if (dotted) {
     const v4 = parseV4(dotted[2]!);

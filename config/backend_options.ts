@@ -1,16 +1,16 @@
 /**
- * The options of backends, their health and their policy, as types alone.
+ * The options of backends, their health and their policy: types only.
  *
  * @module
  */
 
 import type { Backend, BackendFunction } from "../balancer.ts";
 
-/** One backend as an object: where it is, and its share of the requests. */
+/** One backend as an object: its URL and its share of the requests. */
 export interface BackendOptions {
   /**
-   * `http://host:port`, `https://host:port`, each with a base path if wanted
-   * (it is kept in front of every request's path), or `unix:/path.sock`. No
+   * `http://host:port` or `https://host:port`, with an optional base path that
+   * is put in front of each request's path; or `unix:/path.sock`. No
    * credentials, no query, no fragment.
    */
   readonly url: string;
@@ -22,37 +22,38 @@ export interface BackendOptions {
    */
   readonly weight?: number | undefined;
   /**
-   * Used only while no other backend is available.
+   * Whether it is used only while no other backend is available.
    *
    * @default {false}
    */
   readonly backup?: boolean | undefined;
-  /** Requests at once on this backend, 1 or more. Default: no limit. */
+  /**
+   * Maximum concurrent requests on this backend, 1 or more. Default: no limit.
+   */
   readonly maxConns?: number | undefined;
   /**
-   * Look the host name up again and again, and keep one backend per address.
-   * Needs a name: not for addresses, not for `unix:`.
+   * Look the host name up repeatedly, and keep one backend per address. Not for
+   * addresses, not for `unix:`.
    *
    * @default {false}
    */
   readonly resolve?: boolean | undefined;
   /**
-   * What logs, metrics, the admin API and the dashboard call it: 1 to 64 visible
-   * ASCII characters other than quotes, commas and slashes; no two backends may
-   * have one name. With `resolve` each backend's address is put behind it:
+   * Name in logs, metrics, the admin API and the dashboard: 1 to 64 visible
+   * ASCII characters other than quotes, commas and slashes; unique in the pool.
+   * With `resolve`, the address of each backend is appended:
    * `web@10.0.0.5:3000`. Default: its URL.
    */
   readonly name?: string | undefined;
 }
 
-/** A function as a backend, and its share of the requests. */
+/** A function as a backend, with its share of the requests. */
 export interface BackendFunctionOptions {
   /** Answers the requests. */
   readonly answer: BackendFunction;
   /**
-   * What logs, metrics, the admin API and the dashboard call it, as for a
-   * backend with a URL. Default: `function:`, the function's own name and a
-   * number.
+   * Name in logs, metrics, the admin API and the dashboard, as for a backend
+   * with a URL. Default: `function:`, the function's own name and a number.
    */
   readonly name?: string | undefined;
   /**
@@ -62,16 +63,19 @@ export interface BackendFunctionOptions {
    */
   readonly weight?: number | undefined;
   /**
-   * Used only while no other backend is available: a maintenance page.
+   * Whether it is used only while no other backend is available, for example as
+   * a maintenance page.
    *
    * @default {false}
    */
   readonly backup?: boolean | undefined;
-  /** Requests at once on this backend, 1 or more. Default: no limit. */
+  /**
+   * Maximum concurrent requests on this backend, 1 or more. Default: no limit.
+   */
   readonly maxConns?: number | undefined;
 }
 
-/** A backend as it may be written: a URL, an object, or a function. */
+/** A backend: a URL, an object with settings, or a function. */
 export type BackendInit =
   | string
   | BackendOptions
@@ -79,9 +83,9 @@ export type BackendInit =
   | BackendFunctionOptions;
 
 /**
- * Checks the health of one backend: `true` if it is well, `false` or the reason,
- * in a few words, if it is not. A throw or a rejection is a failure too. When the
- * time of a probe is over `signal` fires, and the probe has failed.
+ * Checks the health of one backend. `true` is a pass; `false`, or the reason in
+ * a few words, is a failure, and so is a throw or a rejection. `signal` aborts
+ * when the probe times out.
  */
 export type HealthCheck = (
   backend: Backend,
@@ -91,10 +95,10 @@ export type HealthCheck = (
 /** How backends are probed. */
 export interface HealthOptions {
   /**
-   * Takes the place of the HTTP probe: called for each backend that is not a
-   * function, on `intervalMs`, for `timeoutMs` at most. Not together with `path`,
-   * `host`, `status`, `headers` or `method`, which it would ignore. Default:
-   * none.
+   * Replaces the HTTP probe: called for each backend that is not a function,
+   * every `intervalMs`, for at most `timeoutMs`. Cannot be combined with
+   * `path`, `host`, `status`, `headers` or `method`, which it would ignore.
+   * Default: none.
    *
    * @example
    * ```ts
@@ -116,9 +120,8 @@ export interface HealthOptions {
    */
   readonly check?: HealthCheck | undefined;
   /**
-   * Fields that probes send in addition to their own, such as a key. No `Host`
-   * (see `host`), and no field that frames a message or concerns one connection.
-   * Default: none.
+   * Header fields that probes send in addition, such as a key. No `Host` (see
+   * `host`), and no field for framing or for one connection. Default: none.
    */
   readonly headers?: Readonly<Record<string, string>> | undefined;
   /**
@@ -128,31 +131,32 @@ export interface HealthOptions {
    */
   readonly method?: "GET" | "HEAD" | "OPTIONS" | undefined;
   /**
-   * What is asked for, after the backend's base path. Begins with `/`; may
-   * have a query. While it is left out, every status under 500 counts as up.
+   * Path and optional query to request, appended to the backend's base path.
+   * Begins with `/`. While it is unset, every status under 500 counts as up.
    *
    * @default {"/health"}
    */
   readonly path?: string | undefined;
   /**
-   * The `Host` that probes send, for backends that check it: a name or an
-   * address, with a port if wanted. Default: the backend's own.
+   * `Host` of the probes, for backends that check it: a name or an address,
+   * with an optional port. Default: the backend's own.
    */
   readonly host?: string | undefined;
   /**
-   * The status codes that pass, as a list of codes and ranges: `200-399,404`.
+   * Status codes that pass, as a list of codes and ranges: `200-399,404`.
    *
    * @default {"200-399"}
    */
   readonly status?: string | undefined;
   /**
-   * Milliseconds from one probe of a backend to the next, 10 ms to 24 h.
+   * Milliseconds between two probes of a backend, 10 ms to 24 h.
    *
    * @default {5_000}
    */
   readonly intervalMs?: number | undefined;
   /**
-   * Milliseconds that a probe may take, 1 ms to 24 h. Must be under `intervalMs`.
+   * Timeout of a probe in milliseconds, 1 ms to 24 h. Must be under
+   * `intervalMs`.
    *
    * @default {2_000}
    */
@@ -171,7 +175,7 @@ export interface HealthOptions {
   readonly fall?: number | undefined;
 }
 
-/** When outcomes put a backend out for a while. */
+/** When bad outcomes eject a backend for a while. */
 export interface EjectOptions {
   /**
    * Bad outcomes in a row that eject a backend, 1 to 1000.
@@ -180,8 +184,8 @@ export interface EjectOptions {
    */
   readonly after?: number | undefined;
   /**
-   * Milliseconds of the first ejection, 1 ms to 5 m; each further one doubles it,
-   * up to 5 m.
+   * Duration of the first ejection in milliseconds, 1 ms to 5 m. Each further
+   * one doubles it, up to 5 m.
    *
    * @default {10_000}
    */
@@ -190,11 +194,13 @@ export interface EjectOptions {
 
 /** TLS towards `https:` backends, as PEM text. */
 export interface BackendTlsOptions {
-  /** Certificates of a private authority, trusted in addition to the usual ones. */
+  /**
+   * Certificates of a private authority, trusted in addition to the default.
+   */
   readonly ca?: string | undefined;
-  /** The client certificate to show, with its chain. Goes with `key`. */
+  /** The client certificate, with its chain. Requires `key`. */
   readonly cert?: string | undefined;
-  /** The client certificate's private key. Goes with `cert`. */
+  /** The client certificate's private key. Requires `cert`. */
   readonly key?: string | undefined;
 }
 

@@ -1,9 +1,9 @@
 /**
- * The list of backends as text: `BACKENDS`, the lines of `BACKENDS_FILE`.
+ * The list of backends as text: `BACKENDS`, or the lines of `BACKENDS_FILE`.
  *
- * An entry is refused when anything would read it differently from how it is
- * written: the proxy joins its base path and a request's target as strings, so
- * what stands here is what goes on the wire.
+ * An entry is refused if anything would read it differently from how it is
+ * written: the proxy concatenates base path and request target, so the text
+ * here is what goes on the wire.
  *
  * @module
  */
@@ -14,32 +14,32 @@ import { host as hostGrammar, integer, pathFault } from "./grammar.ts";
 import type { Grammar, Result } from "./grammar.ts";
 import type { BackendOptions } from "./options.ts";
 
-/** An entry of a list that cannot be used. */
+/** An invalid entry of a list. */
 export interface BackendFault {
   /** Line of the text, from 1. */
   readonly line: number;
   /**
-   * The entry as it was written, without what might be a password; empty when
-   * the fault is the whole list's.
+   * The entry as written, with possible passwords hidden; empty if the fault
+   * concerns the whole list.
    */
   readonly entry: string;
-  /** What is wrong and what is wanted, as the rest of a sentence. */
+  /** What is wrong and what to write, as the rest of a sentence. */
   readonly wanted: string;
 }
 
-/** What a list says. It may be used only when there are no faults. */
+/** A parsed list. Use it only if there are no faults. */
 export interface BackendList {
-  /** The backends of the entries that are right, with `url` in normal form. */
+  /** The valid entries, with a normalized `url`. */
   readonly backends: BackendOptions[];
-  /** The entries that are wrong. */
+  /** The invalid entries. */
   readonly faults: BackendFault[];
 }
 
 const EXAMPLE = "http://127.0.0.1:3000";
 
 /**
- * What a backend is called: one word, in a list, in quotes and in a log line
- * alike. No slash, so that no name can be a URL, which others are called by.
+ * The name of a backend: one word, so that it is safe in a list, in quotes and
+ * in a log line. No slash, so that no name can be the URL of another backend.
  */
 export const backendName: Grammar<string> = {
   takes: "1 to 64 visible characters",
@@ -51,16 +51,16 @@ export const backendName: Grammar<string> = {
 };
 
 /**
- * Backends that a list can hold beside workers. Their table has room for twice as
- * many: when a list takes another's place, the new ones come before the old ones
- * go.
+ * Maximum backends of a list with workers. The shared table has room for twice
+ * as many: when a list replaces another, new backends are added before old ones
+ * are removed.
  */
-export const MOST_LISTED = 8191;
+export const MAX_LISTED = 8191;
 
-/** The ports that `fetch` blocks (Fetch §2.9 "Port blocking"), but for 0. */
+/** The ports that `fetch` blocks (Fetch §2.9 "Port blocking"), except 0. */
 const BLOCKED_PORTS: ReadonlySet<number> = new Set(
-  // Refused on Bun too, which would connect: a list that works there and ends
-  // in nothing but 502 on Deno helps no one.
+  // Refused on Bun too, which would connect: a list that works there and gives
+  // only 502 on Deno helps no one.
   // deno-fmt-ignore
   [
     1, 7, 9, 11, 13, 15, 17, 19, 20, 21, 22, 23, 25, 37, 42, 43, 53, 69, 77, 79,
@@ -73,8 +73,8 @@ const BLOCKED_PORTS: ReadonlySet<number> = new Set(
 );
 
 /**
- * Reads a list of backends, separated by commas or newlines. What follows a `#`
- * at the start of a line or after a space is a comment.
+ * Parses a list of backends, separated by commas or newlines. `#` at the start
+ * of a line or after a space begins a comment.
  */
 export function parseBackends(text: string): BackendList {
   const backends: BackendOptions[] = [];
@@ -82,12 +82,16 @@ export function parseBackends(text: string): BackendList {
   const seen = new Set<string>();
   for (const [index, raw] of text.split(/\r\n|\r|\n/).entries()) {
     const parts = raw.replace(/(?:^|\s)#.*$/s, "").split(",");
-    const half = halves(parts);
+    const split = splitPasswords(parts);
     for (const [i, part] of parts.entries()) {
       const entry = part.trim();
-      if (entry === "") continue; // a comma at the end of a line
+      if (entry === "") continue; // a trailing comma
       const refuse = (wanted: string) =>
-        faults.push({ line: index + 1, entry: shown(entry, half[i]!), wanted });
+        faults.push({
+          line: index + 1,
+          entry: shown(entry, split[i]!),
+          wanted,
+        });
       const result = parseBackend(entry);
       if ("wanted" in result) {
         refuse(result.wanted);
@@ -111,7 +115,7 @@ export function parseBackends(text: string): BackendList {
   return { backends, faults };
 }
 
-/** Reads one entry: a URL, then words after spaces. */
+/** Parses one entry: a URL, then words separated by spaces. */
 export function parseBackend(entry: string): Result<BackendOptions> {
   const [address = "", ...words] = entry.trim().split(/\s+/);
   const url = parseBackendUrl(address);
@@ -162,8 +166,8 @@ export function parseBackend(entry: string): Result<BackendOptions> {
 }
 
 /**
- * Reads the URL of a backend into its normal form: scheme, host in lower case,
- * port unless it is the default, base path without a slash at its end.
+ * Parses and normalizes the URL of a backend: scheme and host in lower case, no
+ * default port, no slash at the end of the base path.
  */
 export function parseBackendUrl(text: string): Result<string> {
   if (/^unix:/i.test(text)) return unixUrl(text.slice("unix:".length));
@@ -173,7 +177,7 @@ export function parseBackendUrl(text: string): Result<string> {
   const authority = match[2]!;
   const rest = match[3]!;
   if (scheme !== "http" && scheme !== "https") {
-    // WebSockets are bridged to `http:` backends, so `ws:` is a near miss.
+    // `ws:` is a likely mistake: WebSockets are bridged to `http:` backends.
     return { wanted: "has another scheme: write http://, https:// or unix:/" };
   }
   if (authority.includes("@")) {
@@ -192,16 +196,16 @@ export function parseBackendUrl(text: string): Result<string> {
 }
 
 /**
- * An entry as a message shows it. `http://user:pa,ss@host` is two entries, and
- * neither may show its half: `continued` says that the entry after this one has
- * no scheme of its own and an `@`.
+ * An entry for a message. `http://user:pa,ss@host` is split into two entries,
+ * and neither may show its part of the password: `continued` means that the
+ * next entry has no scheme and an `@`.
  */
 function shown(entry: string, continued: boolean): string {
   if (/^unix:/i.test(entry)) return entry;
   const start = /^(?:[a-z][a-z\d+.-]*:)?\/\//i.exec(entry)?.[0].length ?? 0;
   if (continued) return entry.slice(0, start) + HIDDEN;
   const plain = withoutCredentials(entry, start);
-  // `user:password` with the rest forgotten. `localhost:http` is none.
+  // `user:password` without the rest. `localhost:http` is not that.
   return start > 0 ? plain : plain.replace(
     /^((?!localhost:)[\w-]+:)(?=[^/\s]*[^\d/\s])[^/\s]+/,
     "$1***",
@@ -209,17 +213,17 @@ function shown(entry: string, continued: boolean): string {
 }
 
 /**
- * For each part of a line that was split at commas, whether it may hold the
- * first half of a password. Found from the end, so that it is linear.
+ * For each comma-separated part of a line, whether it may hold the first part
+ * of a password. Scans from the end, to be linear.
  */
-function halves(parts: readonly string[]): boolean[] {
-  const half = parts.map(() => false);
+function splitPasswords(parts: readonly string[]): boolean[] {
+  const split = parts.map(() => false);
   for (let i = parts.length - 1; i > 0; i--) {
     const next = parts[i]!;
-    half[i - 1] = !/^\s*(?:[a-z][a-z\d+.-]*:\/\/|unix:)/i.test(next) &&
-      (half[i]! || next.includes("@"));
+    split[i - 1] = !/^\s*(?:[a-z][a-z\d+.-]*:\/\/|unix:)/i.test(next) &&
+      (split[i]! || next.includes("@"));
   }
-  return half;
+  return split;
 }
 
 function listFault(backends: readonly BackendOptions[]): string | undefined {
@@ -239,21 +243,21 @@ function unixUrl(path: string): Result<string> {
         "has no plain absolute path after unix: write it like unix:/run/app.sock",
     };
   }
-  // Linux's `sockaddr_un` holds 108 bytes with the one that ends it.
+  // Linux's `sockaddr_un` holds 108 bytes, the terminating one included.
   return new TextEncoder().encode(path).length <= 107
     ? { value: `unix:${path}` }
     : { wanted: "is too long for a socket: write a path of at most 107 bytes" };
 }
 
 function schemeMissing(text: string): string {
-  // What may hold a password is not repeated.
+  // A text that may hold a password is not repeated.
   if (/^\/[^/@]+(?:\/[^/@]+)*$/.test(text)) {
     return `has no scheme: write unix:${text}`;
   }
   const [, scheme = "http:", rest = ""] =
     /^(https?:)?\/{0,2}(.*)$/is.exec(text) ?? [];
   const meant = parseBackendUrl(`${scheme}//${rest}`);
-  // What cannot be meant is not repeated: it may hold a password.
+  // An unusable text is not repeated: it may hold a password.
   return `has no scheme: write ${"value" in meant ? meant.value : EXAMPLE}`;
 }
 
@@ -263,8 +267,8 @@ function hostFault(host: string): string | undefined {
   if (normal === undefined) {
     return "has a host that is no name and no address: write one";
   }
-  // IPv6 has many spellings that all mean what they say. A name that is read as
-  // another one, or as an address (`0x7f.1`), is not what it seems.
+  // All spellings of IPv6 are unambiguous. A name that is read as another name,
+  // or as an address (`0x7f.1`), is not.
   return host.startsWith("[") || normal === host.toLowerCase()
     ? undefined
     : `has a host that is read as ${normal}: write that`;
@@ -275,7 +279,7 @@ function normalHost(host: string): string | undefined {
   if (bare !== undefined && parseAddress(bare) === undefined) return undefined;
   try {
     const { hostname } = new URL(`http://${host}/`);
-    // A dot at the end is fine: the name is complete, no search domain is tried.
+    // A trailing dot is fine: it marks a complete name, without search domains.
     const known = "value" in hostGrammar.parse(hostname.replace(/\.$/, ""));
     return known ? hostname : undefined;
   } catch {

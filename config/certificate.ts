@@ -1,5 +1,5 @@
 /**
- * What a server's certificate says: for whom it is, and until when.
+ * The facts in a server's certificate: its names, and how long it is valid.
  *
  * @module
  */
@@ -14,23 +14,23 @@ import {
   validityFault,
 } from "./pem.ts";
 
-/** What is told of a certificate. None of it is secret. */
+/** Facts about a certificate. None of them is secret. */
 export interface CertificateFacts {
-  /** The names and addresses that it is for. */
+  /** Names and addresses that it is valid for. */
   readonly names: readonly string[];
-  /** When it begins and ceases to be valid, in milliseconds since 1970. */
+  /** Start and end of its validity, in milliseconds since 1970. */
   readonly validFrom: number;
   readonly expiresAt: number;
 }
 
-/** A certificate and its key that belong together, and what the former says. */
+/** A certificate with its matching key, and the certificate's facts. */
 export interface ReadPair {
-  /** The two without what stands around them in their files. */
+  /** Both as PEM, without any other text of their files. */
   readonly tls: TlsOptions;
   readonly facts: CertificateFacts;
 }
 
-/** What the two are called in a message. */
+/** What the two files are called in messages. */
 export interface PairNames {
   readonly cert: string;
   readonly key: string;
@@ -38,17 +38,17 @@ export interface PairNames {
 
 const DAY_MS = 24 * 60 * 60 * 1000;
 
-/** Days before its end from which on a certificate is worth a warning. */
+/** Days before the end from which on there is a warning. */
 const SOON_DAYS = 14;
 
-/** Names that are told; a certificate may have hundreds. */
-const MOST_NAMES = 5;
+/** Names that are shown; a certificate may have hundreds. */
+const MAX_SHOWN_NAMES = 5;
 
 /**
- * Reads a certificate and its key, or says why they cannot be used, without any
- * of what they hold.
+ * Reads a certificate and its key, or says why they cannot be used, without
+ * repeating any of their content.
  *
- * @param tryTls Says why this runtime cannot use them, in its own words.
+ * @param tryTls Returns the reason why this runtime cannot use them, if any.
  */
 export function readPair(
   tls: TlsOptions,
@@ -73,31 +73,31 @@ export function readPair(
   return { value: { tls: pair, facts: factsOf(certs.value.list[0]!) } };
 }
 
-/** What the first certificate in a PEM text says; nothing if there is none. */
+/** The facts of the first certificate in a PEM text, if there is one. */
 export function certificateFacts(pem: string): CertificateFacts | undefined {
   const certs = readCertificates(pem);
   return "wanted" in certs ? undefined : factsOf(certs.value.list[0]!);
 }
 
-/** A certificate in a few words: `a.test, b.test, valid until … (90 days)`. */
+/** A certificate as text: `a.test, b.test, valid until … (90 days)`. */
 export function certificateText(
   { names, validFrom, expiresAt }: CertificateFacts,
   now: number,
 ): string {
-  const told = names.slice(0, MOST_NAMES);
-  const more = names.length - told.length;
+  const shown = names.slice(0, MAX_SHOWN_NAMES);
+  const more = names.length - shown.length;
   const fault = validityFault({
     validFrom: new Date(validFrom).toISOString(),
     validTo: new Date(expiresAt).toISOString(),
   }, now);
   return [
-    ...told,
+    ...shown,
     ...more > 0 ? [`${more} more`] : [],
     fault ?? `valid until ${day(expiresAt)} (${daysUntil(expiresAt, now)})`,
   ].join(", ");
 }
 
-/** Says that a certificate will not be valid for long, if so. */
+/** The warning that a certificate expires soon, if it does. */
 export function expiryWarning(
   { expiresAt }: CertificateFacts,
   now: number,
@@ -115,7 +115,7 @@ function factsOf(certificate: X509Certificate): CertificateFacts {
   const names = subjectAltName.split(", ").flatMap((entry) =>
     /^(?:DNS|IP Address):(.+)$/.exec(entry)?.[1] ?? []
   );
-  // Clients have not gone by it for long, but it tells people which one this is.
+  // Clients no longer use the common name, but it identifies the certificate.
   const common = /^CN=(.+)$/m.exec(subject)?.[1];
   return {
     names: names.length > 0 || common === undefined ? names : [common],

@@ -1,6 +1,6 @@
 /**
- * The checks of options that come from code and not from text: a value that
- * cannot be used is refused by name, never quietly bent.
+ * Checks of options that come from code, not from text: an invalid value is
+ * refused by name, never changed silently.
  *
  * @module
  */
@@ -11,10 +11,10 @@ import type { BackendTlsOptions } from "./options.ts";
 import { placeOfKey, readCertificates, readPrivateKey } from "./pem.ts";
 
 /**
- * Gives a number back if it is usable, or the default if there is none.
+ * Returns the number if it is valid, or the default if it is absent.
  *
- * @throws {RangeError} If it is not from `min` to `max`, not whole although it
- * has to be, or missing without a default.
+ * @throws {RangeError} If it is out of bounds, not whole although it must be,
+ * or absent without a default.
  */
 export function checkedNumber(
   name: string,
@@ -24,7 +24,7 @@ export function checkedNumber(
     min: number;
     max: number;
     whole?: boolean;
-    /** What cannot be done with a wrong one. */
+    /** What fails with a wrong value. */
     doing?: string;
   },
 ): number {
@@ -43,18 +43,18 @@ export function checkedNumber(
 }
 
 /**
- * Gives a text back if its grammar takes it.
+ * Returns the value that a text stands for.
  *
- * @throws {TypeError} If it does not.
+ * @throws {TypeError} If the grammar does not accept it.
  */
 export function checkedText<T>(
   name: string,
   value: string,
   parse: (text: string) => Result<T>,
   { shown = (text) => text, doing = "make a proxy" }: {
-    /** What of it a message may show, beyond what no message shows. */
+    /** Hides further secrets of the text in a message. */
     shown?: ((text: string) => string) | undefined;
-    /** What cannot be done with a wrong one. */
+    /** What fails with a wrong value. */
     doing?: string;
   } = {},
 ): T {
@@ -68,9 +68,9 @@ export function checkedText<T>(
 /**
  * Checks certificates and keys.
  *
- * @param doing What cannot be done with wrong ones: `make a proxy`.
+ * @param doing What fails with wrong ones: `make a proxy`.
  * @param name The option that holds them.
- * @param tryTls Says why this runtime cannot use them, in its own words.
+ * @param tryTls Returns the reason why this runtime cannot use them, if any.
  * @throws {TypeError} If they cannot be used. No part of a key is shown.
  */
 export function checkTls(

@@ -1,10 +1,10 @@
 /**
- * The commands: flags that ask for something other than to run.
+ * The commands: flags that ask for something other than running the proxy.
  *
  * @module
  */
 
-/** The flags that are no settings. They take no value. */
+/** The flags that are not settings. They take no value. */
 export const COMMANDS: Readonly<Record<string, string>> = {
   "--help": "Print this",
   "--version": "Print the version",

@@ -1,9 +1,9 @@
 /**
- * From flags, environment and files to options, or to the list of what is wrong.
+ * Turns flags, environment and files into options, or into a list of faults.
  *
- * Nothing is read by itself: the environment and the files are handed in, so
- * that every wrong setting can be tried without a process. All faults are
- * collected, so that fixing one does not only reveal the next.
+ * Nothing is read implicitly: the environment and the files are parameters, so
+ * every wrong setting can be tested without a process. All faults are
+ * collected, so that fixing one does not merely reveal the next.
  *
  * @module
  */
@@ -37,55 +37,53 @@ import { readTlsFiles } from "./tls.ts";
 
 export type { Env } from "./no_proxy.ts";
 
-/** What the program is to do. */
+/** What the program should do. */
 export type Config = AskedConfig | FaultyConfig | UsableConfig;
 
-/** It was asked for its help or its version; no setting was looked at. */
+/** Print the help or the version; no setting was read. */
 export interface AskedConfig {
-  /** Which of them. */
+  /** Which of the two. */
   readonly kind: "help" | "version";
 }
 
-/** It cannot run. */
+/** Exit, because settings are wrong. */
 export interface FaultyConfig {
-  /** Tells it from the others. */
+  /** Discriminates the type. */
   readonly kind: "faults";
   /** What is wrong, one line each, without anything secret. */
   readonly faults: readonly string[];
 }
 
-/** It can run, or check whether its backends answer. */
+/** Run, or check the backends. */
 export interface UsableConfig {
   /** `check` when `--check` was given. */
   readonly kind: "run" | "check";
-  /** Options of the proxy; what was not set is absent. No backend is a function. */
+  /** Options of the proxy; unset ones are absent. No backend is a function. */
   readonly proxy: ProxyOptions & {
     readonly backends: readonly BackendOptions[];
   };
-  /** Options of the server; what was not set is absent. */
+  /** Options of the server; unset ones are absent. */
   readonly serve: ServeOptions;
-  /** The file to watch for other backends, when they came from one. */
+  /** The file to watch for changes, if the backends came from one. */
   readonly backendsFile?: string | undefined;
   /**
-   * Each setting as text, its default where it was not set, and absent when it
-   * has none; what is secret is `***`.
+   * Each setting as text: as set, or its default. Absent if it has neither.
+   * Secrets are `***`.
    */
   readonly values: Readonly<Partial<Record<SettingName, string>>>;
-  /** What can be used and is likely not meant, one line each, nothing secret. */
+  /** Likely mistakes among valid settings, one line each, without secrets. */
   readonly warnings: readonly string[];
 }
 
-/** What {@linkcode readSettings} may be told of the runtime around it. */
+/** What {@linkcode readSettings} may know about the runtime. */
 export interface Surroundings {
-  /**
-   * Whether a variable may be read. Default: each may.
-   */
+  /** Whether a variable may be read. Default: all may. */
   readonly mayRead?: ((name: string) => boolean) | undefined;
-  /** Says why certificates and keys cannot be used here. Default: they can. */
+  /** Returns the reason why certificates cannot be used. Default: none. */
   readonly tryTls?:
     | ((tls: BackendTlsOptions) => string | undefined)
     | undefined;
-  /** Whether Deno's own variables count. @default {false} */
+  /** Whether Deno's own variables have an effect. @default {false} */
   readonly onDeno?: boolean | undefined;
   /** Milliseconds since 1970. Default: now. */
   readonly now?: number | undefined;
@@ -97,8 +95,8 @@ export interface Surroundings {
  * @param args The program's arguments.
  * @param env Reads an environment variable; `undefined` if it may not.
  * @param envNames The names of all variables, when they may be listed; only for
- * finding misspelt ones.
- * @param readFile Reads a file as text, or throws.
+ * @param envNames The names of all variables, if they may be listed; used only
+ * to find misspelt ones.
  */
 export function readSettings(
   args: readonly string[],
@@ -163,7 +161,7 @@ export function readSettings(
 function refuseMisspelt({ env, envNames, given, faults }: Reading): void {
   for (const written of envNames) {
     const meant = nearMiss(written);
-    // A missing `BACKENDS` is a fault already, and says what was near.
+    // A missing `BACKENDS` is a fault already, and mentions the similar name.
     if (meant === undefined || meant === "BACKENDS") continue;
     if (given.has(meant) || !env(written)) continue;
     faults.push(
@@ -184,7 +182,7 @@ function readGivenBackends(reading: Reading): readonly BackendOptions[] {
   }
   const name = given.has("BACKENDS_FILE") ? "BACKENDS_FILE" : "BACKENDS";
   if (!given.has(name)) {
-    // `BACKEND` is asked for by name, since listing may not be permitted.
+    // `BACKEND` is read by name, since listing may not be permitted.
     const near = ["BACKEND", ...reading.envNames]
       .find((written) => nearMiss(written) === "BACKENDS" && env(written));
     faults.push(
@@ -208,7 +206,7 @@ function readGivenBackends(reading: Reading): readonly BackendOptions[] {
   return list.backends;
 }
 
-/** Refuses values that are right by themselves and not beside each other. */
+/** Refuses values that are valid alone but not in combination. */
 function refuseCombinations(reading: Reading): void {
   refuseTimeout(reading);
   refuseAdminPort(reading);
@@ -260,7 +258,7 @@ function refuseRedirectPort(reading: Reading): void {
   );
 }
 
-/** What an operator should know of an admin port that others can reach. */
+/** Warns about an admin port that other hosts can reach. */
 function adminWarnings(reading: Reading): string[] {
   const { ADMIN_PORT, ADMIN_HOST, ADMIN_TOKEN } = reading.effective;
   const host = ADMIN_HOST?.[0];

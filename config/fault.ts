@@ -1,19 +1,19 @@
 /**
- * How a value is shown in a message: one fault is one line, no terminal can be
- * steered by what a variable holds, and nothing secret is repeated.
+ * How a value is shown in a message: on one line, without control characters,
+ * and without secrets.
  *
  * @module
  */
 
-/** What stands in a message where a secret was. */
+/** Replaces a secret in a message. */
 export const HIDDEN = "***";
 
-/** A value in quotes, as {@linkcode oneLine} and without {@linkcode masked}. */
+/** A value in quotes, on one line and without secrets. */
 export function quote(text: string): string {
   return JSON.stringify(oneLine(masked(text)));
 }
 
-/** A text without line breaks, controls and invisible characters, cut at 200. */
+/** A text without line breaks and control characters, cut at 200 characters. */
 export function oneLine(text: string): string {
   const flat = text.replace(/[\p{C}\p{Zl}\p{Zp}]+/gu, " ").trim();
   return flat.length > 200 ? `${flat.slice(0, 200)}…` : flat;
@@ -21,7 +21,7 @@ export function oneLine(text: string): string {
 
 /**
  * A text without the secrets that a value may hold by mistake: a private key
- * where its path belongs, and the credentials of a URL.
+ * instead of its path, or the credentials of a URL.
  */
 export function masked(text: string): string {
   if (isPem(text)) return HIDDEN;
@@ -35,25 +35,25 @@ export function masked(text: string): string {
 }
 
 /**
- * Whether a text is PEM itself. Container secrets are often put into a variable
- * that wants the path of a file.
+ * Whether a text is PEM. Container secrets are often put into a variable that
+ * expects the path of a file.
  */
 export function isPem(text: string): boolean {
   return text.includes("-----BEGIN ");
 }
 
-/** A text up to its query, which may hold a key; the `?` stays. */
+/** A text with its query hidden, which may hold a key; the `?` stays. */
 export function withoutQuery(text: string): string {
   const query = text.indexOf("?");
   return query < 0 ? text : `${text.slice(0, query)}?${HIDDEN}`;
 }
 
 /**
- * Hides what stands before an `@` in the authority that begins at `start`.
+ * Hides everything before the `@` in the authority that begins at `start`.
  *
- * A password with a `/`, `?` or `#` in it ends the authority early, and its rest
- * would be shown. Such a URL has something that is no port behind its colon, and
- * an `@` further on: then all up to that `@` is hidden.
+ * A password with a `/`, `?` or `#` ends the authority early, and the rest of
+ * it would be shown. In such a URL, the text after the colon is not a port, and
+ * an `@` follows later: then everything up to that `@` is hidden.
  */
 export function withoutCredentials(text: string, start: number): string {
   const rest = text.slice(start);

@@ -1,9 +1,9 @@
 /**
  * The program's arguments: `--name=value`, `--name value`, and the commands.
  *
- * What is no flag may be a secret that slipped out of its place: the token of a
- * misspelt `--admin-token`, or half of one with a space in it. So it is quoted
- * only where it can hardly be one.
+ * An argument that is not a flag may be a misplaced secret: the token after a
+ * misspelt `--admin-token`, or half of a token with a space in it. So it is
+ * quoted only if it is unlikely to be one.
  *
  * @module
  */
@@ -14,11 +14,11 @@ import { flagOf, SETTING_NAMES } from "./settings.ts";
 import type { SettingName } from "./settings.ts";
 import { nearestFlag } from "./spelling.ts";
 
-/** What the arguments say. */
+/** The parsed arguments. */
 export interface Flags {
-  /** The settings that were given, as text. */
+  /** The settings that are given, as text. */
   readonly values: ReadonlyMap<SettingName, string>;
-  /** The flags that are no settings, such as `--check`. */
+  /** The flags that are not settings, such as `--check`. */
   readonly commands: ReadonlySet<string>;
   /** What is wrong, one line each. */
   readonly faults: readonly string[];
@@ -30,7 +30,7 @@ const NAMES: ReadonlyMap<string, SettingName> = new Map(
 
 const TOKEN_FLAG = flagOf("ADMIN_TOKEN");
 
-/** Reads the arguments; what the values mean is seen later. */
+/** Parses the arguments; values are checked later. */
 export function readFlags(args: readonly string[]): Flags {
   const values = new Map<SettingName, string>();
   const commands = new Set<string>();
@@ -44,21 +44,21 @@ export function readFlags(args: readonly string[]): Flags {
         `${shown(arg, afterToken)} belongs to no flag: ` +
           "write --name=value",
       );
-      // `ADMIN_TOKEN token` and the like.
+      // Covers `ADMIN_TOKEN token`.
       afterToken ||= meansToken(arg);
       continue;
     }
-    const [flag, inline] = parted(arg);
+    const [flag, inline] = splitFlag(arg);
     const name = NAMES.get(flag);
     const isCommand = Object.hasOwn(COMMANDS, flag);
     afterToken = meansToken(flag);
     const next = args[i + 1];
-    // What follows an unknown flag is taken for its value, and so not quoted.
-    // A token may begin with dashes itself.
-    const isApart = inline === undefined && !isCommand &&
+    // The argument after an unknown flag is taken as its value, so it is not
+    // quoted. A token may begin with dashes.
+    const takesNext = inline === undefined && !isCommand &&
       next !== undefined &&
-      (afterToken ? !isKnown(parted(next)[0]) : !next.startsWith("--"));
-    if (isApart) i++;
+      (afterToken ? !isKnown(splitFlag(next)[0]) : !next.startsWith("--"));
+    if (takesNext) i++;
 
     if (name === undefined && !isCommand) {
       const meant = nearestFlag(flag);
@@ -72,7 +72,7 @@ export function readFlags(args: readonly string[]): Flags {
       }
       commands.add(flag);
     } else {
-      const value = isApart ? next : inline ?? "";
+      const value = takesNext ? next : inline ?? "";
       if (value.trim() === "") {
         faults.push(`${flag}: has no value: write ${flag}=value`);
       }
@@ -83,8 +83,8 @@ export function readFlags(args: readonly string[]): Flags {
   return { values, commands, faults };
 }
 
-/** A flag, and what stands behind its `=`, if there is one. */
-function parted(arg: string): [flag: string, inline: string | undefined] {
+/** A flag, and the value after its `=`, if there is one. */
+function splitFlag(arg: string): [flag: string, inline: string | undefined] {
   const equals = arg.indexOf("=");
   return equals < 0
     ? [arg, undefined]
@@ -95,25 +95,25 @@ function isKnown(flag: string): boolean {
   return NAMES.has(flag) || Object.hasOwn(COMMANDS, flag);
 }
 
-/** Whether a word is the flag or the variable of the token, or is near it. */
+/** Whether a word is the flag or variable of the token, or similar to it. */
 function meansToken(word: string): boolean {
-  const [name] = parted(word);
+  const [name] = splitFlag(word);
   return nearestFlag(name.slice(0, 40)) === TOKEN_FLAG ||
     /^-*admin[-_]?token/i.test(name);
 }
 
-/** An argument that is no flag, or no flag of ours, as a message shows it. */
+/** An argument that is not a known flag, as a message shows it. */
 function shown(arg: string, isSecret: boolean): string {
   if (isSecret) return quote(HIDDEN);
-  const [name, value] = parted(arg);
-  // `ADMIN_TOKEN=…`, where a variable was meant.
+  const [name, value] = splitFlag(arg);
+  // `ADMIN_TOKEN=…` as an argument.
   if (value !== undefined) return quote(`${name}=${HIDDEN}`);
   const glued = /^-*admin[-_]?token/i.exec(arg)?.[0];
   if (glued !== undefined && arg.length > glued.length) {
     return quote(glued + HIDDEN);
   }
-  // A token has at least 16 characters: an argument with as many may be one,
-  // unless it is an address, or words as flags are made of.
+  // A token has at least 16 characters. An argument that long may be one,
+  // unless it is an address or looks like a flag.
   const isPlain = arg.length < 16 || arg.includes("://") ||
     /^--[a-z]+(?:[-_][a-z]+)*$/i.test(arg);
   return quote(isPlain ? arg : HIDDEN);

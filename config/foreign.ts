@@ -1,13 +1,13 @@
 /**
- * Variables that the runtimes obey and that are no settings of ours: what stands
- * in the environment for other programs would change what this one does.
+ * Variables that the runtimes obey and that are not our settings: they may be
+ * set for other programs, and would change what this one does.
  *
  * @module
  */
 
 import { type Env, PROXY_VARIABLES, proxyVariableFault } from "./no_proxy.ts";
 
-/** Variables that a runtime obeys, in the order in which they are shown. */
+/** Variables that a runtime obeys, in display order. */
 export const FOREIGN_VARIABLES: readonly string[] = [
   ...PROXY_VARIABLES,
   "NO_PROXY",
@@ -18,15 +18,15 @@ export const FOREIGN_VARIABLES: readonly string[] = [
 ];
 
 /**
- * What is wrong with the environment for these backends (URLs in normal form),
- * one line each. No value is shown.
+ * What is wrong with the environment for these backends (normalized URLs), one
+ * line each. No value is shown.
  */
 export function foreignFaults(urls: readonly string[], env: Env): string[] {
   const faults: string[] = [];
   const diverted = proxyVariableFault(urls, env);
   if (diverted !== undefined) faults.push(diverted);
-  // Node's switch. Bun's `fetch` obeys it, and `node:tls` on both, which carries
-  // WebSocket connections: a backend could then be anyone.
+  // Node's switch. Bun's `fetch` obeys it, and `node:tls` on both runtimes,
+  // which carries WebSocket connections: any server could pose as a backend.
   if (
     env("NODE_TLS_REJECT_UNAUTHORIZED") === "0" &&
     urls.some((url) => url.startsWith("https:"))
@@ -39,7 +39,7 @@ export function foreignFaults(urls: readonly string[], env: Env): string[] {
   return faults;
 }
 
-/** Says that Deno would listen elsewhere than at HOST and PORT, if so. */
+/** The fault that Deno would listen elsewhere than at HOST and PORT, if so. */
 export function listenFault(env: Env): string | undefined {
   return env("DENO_SERVE_ADDRESS")
     ? "DENO_SERVE_ADDRESS: would have Deno listen elsewhere than HOST and PORT " +
@@ -48,9 +48,9 @@ export function listenFault(env: Env): string | undefined {
 }
 
 /**
- * Which variables would matter and may not be read. Deno obeys them all the same:
- * its permissions are the program's, not its own. `secure` says whether clients
- * connect with TLS.
+ * Relevant variables that may not be read. Deno obeys them nevertheless: its
+ * permissions restrict the program, not the runtime. `secure`: whether
+ * clients connect with TLS.
  */
 export function unreadable(
   urls: readonly string[],
@@ -59,7 +59,7 @@ export function unreadable(
 ): string[] {
   const uses = (scheme: string) => urls.some((url) => url.startsWith(scheme));
   return FOREIGN_VARIABLES.filter((name) => {
-    // Without the others these two mean nothing.
+    // These two have no effect without the others.
     if (/^no_proxy$/i.test(name) || mayRead(name)) return false;
     if (/^http_proxy$/i.test(name)) return uses("http:");
     if (/^https_proxy$/i.test(name)) return uses("https:");

@@ -1,10 +1,10 @@
 /**
- * What the text of a setting may be: one parser for each kind of value.
+ * The grammars of the settings: one parser for each kind of value.
  *
  * Each is pure and refuses rather than guesses. A refusal is the rest of a
- * sentence that begins with the quoted value (`"5" has no unit: write 5s …`), so
- * that every fault reads alike; the value itself is quoted by the caller, who
- * knows whether it is secret.
+ * sentence that begins with the quoted value (`"5" has no unit: write 5s …`),
+ * so that all faults read alike. The caller quotes the value, since it knows
+ * whether it is secret.
  *
  * @module
  */
@@ -12,28 +12,28 @@
 import { parseCidr } from "./address.ts";
 import type { PolicyName } from "./options.ts";
 
-/** What a parser found: a value, or a sentence that says what is wanted. */
+/** The result of a parser: a value, or what is wrong and what to write. */
 export type Result<T> = { readonly value: T } | { readonly wanted: string };
 
-/** What a number has to be. */
+/** Bounds of a number. */
 export interface Bounds {
   readonly min: number;
   readonly max: number;
-  /** Whether it has to be whole. */
+  /** Whether it must be whole. */
   readonly whole: boolean;
 }
 
 /** A kind of value. */
 export interface Grammar<T> {
-  /** The values it takes, for the settings' table: `10ms` to `24h`. */
+  /** The accepted values, for the table of settings: `10ms` to `24h`. */
   readonly takes: string;
-  /** Reads a value, or says what is wanted. */
+  /** Parses a value, or says what to write. */
   readonly parse: (text: string) => Result<T>;
-  /** The same bounds as numbers, for values that code gives; none for texts. */
+  /** The bounds for values from code; absent for texts. */
   readonly bounds?: Bounds | undefined;
 }
 
-/** The longest delay a timer can hold; a longer one would fire at once. */
+/** The longest delay of a timer; a longer one would fire at once. */
 export const MAX_TIMER_MS: number = 2 ** 31 - 1;
 
 const MS: Record<string, number> = { ms: 1, s: 1_000, m: 60_000, h: 3_600_000 };
@@ -47,17 +47,17 @@ const BYTES: Record<string, number> = {
 /**
  * A duration in milliseconds, written with its unit: `500ms`, `5s`, `2m`, `1h`.
  *
- * @throws {RangeError} If a bound is no duration, or more than a timer holds.
+ * @throws {RangeError} If a bound is not a duration, or too long for a timer.
  */
 export function duration(min: string, max: string): Grammar<number> {
   return quantity("duration", "500ms, 5s, 2m or 1h", "s", MS, min, max);
 }
 
 /**
- * A size in bytes, written with its unit: `512B`, `64KB`, `10MB`, `1GB`, which
+ * A size in bytes, written with its unit: `512B`, `64KB`, `10MB`, `1GB`. Units
  * are powers of 1024.
  *
- * @throws {RangeError} If a bound is no size.
+ * @throws {RangeError} If a bound is not a size.
  */
 export function size(min: string, max: string): Grammar<number> {
   return quantity("size", "512B, 64KB, 10MB or 1GB", "MB", BYTES, min, max);
@@ -77,7 +77,7 @@ export function integer(min: number, max: number): Grammar<number> {
   };
 }
 
-/** A share of 0% to 100%, as a number from 0 to 1. */
+/** A share, `0%` to `100%`, as a number from 0 to 1. */
 export const share: Grammar<number> = {
   takes: "`0%` to `100%`",
   bounds: { min: 0, max: 1, whole: false },
@@ -90,7 +90,7 @@ export const share: Grammar<number> = {
   },
 };
 
-/** One of a few words. */
+/** One of several words. */
 export function oneOf<const T extends string>(
   ...words: readonly T[]
 ): Grammar<T> {
@@ -115,12 +115,12 @@ export const onOff: Grammar<boolean> = {
   },
 };
 
-/** Something that can be switched off: the word `off` is `false`. */
+/** A value that can be switched off: `off` is `false`. */
 export function orOff<T>(grammar: Grammar<T>): Grammar<T | false> {
   return orWord("off", false, grammar);
 }
 
-/** A grammar, and one more word, which stands for one value. */
+/** A grammar with one more word, which stands for a given value. */
 export function orWord<T, W>(
   word: string,
   value: W,
@@ -139,7 +139,7 @@ export function orWord<T, W>(
   };
 }
 
-/** So many requests in so many milliseconds, written `50/s`, `1000/m`, `10000/h`. */
+/** Requests per time: `50/s`, `1000/m`, `10000/h`. */
 export const rate: Grammar<{ requests: number; perMs: number }> = {
   takes: "`1/h` to `1000000/s`",
   parse(text) {
@@ -157,7 +157,7 @@ export const rate: Grammar<{ requests: number; perMs: number }> = {
   },
 };
 
-/** A port, 0 to 65535; 0 takes a free one. */
+/** A port, 0 to 65535; 0: any free port. */
 export const port: Grammar<number> = {
   takes: "`0` to `65535`",
   bounds: { min: 0, max: 65535, whole: true },
@@ -169,15 +169,15 @@ export const port: Grammar<number> = {
   },
 };
 
-/** An address or a name to listen on; brackets around IPv6 are taken off. */
+/** An address or a name to listen on; brackets around IPv6 are removed. */
 export const host: Grammar<string> = {
   takes: "an address or a name",
   parse(text) {
     const bracketed = text.startsWith("[") && text.endsWith("]") &&
       text.includes(":");
     const bare = bracketed ? text.slice(1, -1) : text;
-    // What ends in a number is meant as an address (WHATWG URL §3.5), so it
-    // may not pass as a name when it is none: `256.0.0.1`.
+    // A host that ends in a number is parsed as an address (WHATWG URL §3.5),
+    // so an invalid one must not pass as a name: `256.0.0.1`.
     const usable = parseCidr(bare)?.bits === 128 && !bare.includes("/") ||
       isName(bare) && !/(?:^|\.)\d+$/.test(bare);
     return usable ? { value: bare.toLowerCase() } : {
@@ -193,7 +193,9 @@ function isName(text: string): boolean {
     );
 }
 
-/** An address or a name to listen on, then further names for the same place. */
+/**
+ * An address or a name to listen on, then further names for the same listener.
+ */
 export const hosts: Grammar<readonly string[]> = {
   takes: "an address or a name, then names",
   parse(text) {
@@ -207,7 +209,7 @@ export const hosts: Grammar<readonly string[]> = {
   },
 };
 
-/** What a `Host` field says: a name or an address, and perhaps a port. */
+/** The value of a `Host` field: a name or an address, with an optional port. */
 export const authority: Grammar<string> = {
   takes: "a host, with a port if wanted",
   parse(text) {
@@ -221,7 +223,7 @@ export const authority: Grammar<string> = {
   },
 };
 
-/** A path of a file; whether it can be read is seen when it is read. */
+/** The path of a file; it is opened later. */
 export const file: Grammar<string> = {
   takes: "a file",
   parse(text) {
@@ -231,12 +233,12 @@ export const file: Grammar<string> = {
   },
 };
 
-/** Any text; it is looked at elsewhere. */
+/** Any text; it is checked elsewhere. */
 export function anything(takes: string): Grammar<string> {
   return { takes, parse: (text) => ({ value: text }) };
 }
 
-/** A path to probe: it begins with `/` and is sent as it is written. */
+/** A path to probe: begins with `/` and is sent as written. */
 export const path: Grammar<string> = {
   takes: "a path",
   parse(text) {
@@ -252,8 +254,8 @@ export const path: Grammar<string> = {
 };
 
 /**
- * What keeps a path from being sent by `fetch` as it is written, on both
- * runtimes, or `undefined`. The path begins with `/`.
+ * Why `fetch` of either runtime would not send a path as written, if so. The
+ * path begins with `/`.
  */
 export function pathFault(text: string): string | undefined {
   if (text.includes("//")) return "has an empty path segment: write / for //";
@@ -262,8 +264,8 @@ export function pathFault(text: string): string | undefined {
     : characterFault(text);
 }
 
-// RFC 3986 §3.3 `pchar`, and slashes. Anything else is encoded on the way, and
-// not alike: Bun encodes `^`, Deno does not.
+// RFC 3986 §3.3 `pchar`, and slashes. Other characters are encoded on the way,
+// and differently: Bun encodes `^`, Deno does not.
 function characterFault(text: string): string | undefined {
   return /^(?:[\w.~!$&'()*+,;=:@/-]|%[0-9a-f]{2})*$/i.test(text)
     ? undefined
@@ -287,8 +289,8 @@ export const statusList: Grammar<string> = {
 };
 
 /**
- * A list of addresses and CIDRs, and of the words `loopback` and `private`. It
- * is only checked here; who trusts an address reads it again.
+ * A list of addresses and CIDRs, and of the words `loopback` and `private`.
+ * Only checked here; the code that trusts an address parses it again.
  */
 export const addressList: Grammar<readonly string[]> = {
   takes: "addresses, CIDRs, `loopback`, `private`",
@@ -315,7 +317,7 @@ const POLICIES = [
   "uri_hash",
 ];
 
-/** The name of a policy; after `header:`, `cookie:`, `sticky:` a token. */
+/** The name of a policy; a token follows `header:`, `cookie:` and `sticky:`. */
 export const policy: Grammar<PolicyName> = {
   takes: [...POLICIES, "header:NAME", "cookie:NAME", "sticky:NAME"]
     .map((name) => `\`${name}\``).join(", "),
@@ -334,12 +336,15 @@ export const policy: Grammar<PolicyName> = {
   },
 };
 
-/** Whether the text is a token: a field or cookie name (RFC 9110 §5.6.2). */
+/**
+ * Whether the text is a token, such as a field or cookie name (RFC 9110
+ * §5.6.2).
+ */
 export function isToken(text: string): boolean {
   return /^[!#$%&'*+.^_`|~0-9A-Za-z-]+$/.test(text);
 }
 
-/** A secret that can stand in `Authorization: Bearer`, and not be guessed. */
+/** A secret that fits `Authorization: Bearer` and is hard to guess. */
 export const secret: Grammar<string> = {
   takes: "16 to 512 visible characters",
   parse(text) {
@@ -373,20 +378,20 @@ function quantity(
     const [, digits, unit = ""] = /^(\d{1,15})([A-Za-z]+)$/.exec(text) ?? [];
     return Number(digits) * (units[unit] ?? NaN);
   };
-  const [least, most] = [amount(min), amount(max)];
-  if (!(least <= most) || (units === MS && most > MAX_TIMER_MS)) {
+  const [least, greatest] = [amount(min), amount(max)];
+  if (!(least <= greatest) || (units === MS && greatest > MAX_TIMER_MS)) {
     throw new RangeError(`Cannot bound a ${noun}: "${min}" to "${max}"`);
   }
   return {
     takes: `\`${min}\` to \`${max}\``,
-    bounds: { min: least, max: most, whole: true },
+    bounds: { min: least, max: greatest, whole: true },
     parse(text) {
       const value = amount(text);
-      if (value >= least && value <= most) return { value };
+      if (value >= least && value <= greatest) return { value };
       const range = `${noun} from ${min} to ${max}`;
       if (/^\d+$/.test(text)) {
         const likely = amount(text + likelyUnit);
-        const meant = likely >= least && likely <= most && likely > 0;
+        const meant = likely >= least && likely <= greatest && likely > 0;
         return {
           wanted: `has no unit: write a ${range}, such as ` +
             (meant ? text + likelyUnit : examples),

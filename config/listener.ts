@@ -1,6 +1,6 @@
 /**
- * Whether two hosts are one listener, as far as can be said without looking a
- * name up.
+ * Whether two hosts mean the same listener, as far as this can be known without
+ * looking up a name.
  *
  * @module
  */
@@ -11,13 +11,13 @@ import { isLoopback, isWildcard, parseAddress } from "./address.ts";
 export interface Listener {
   /** Its address or name. */
   readonly host: string;
-  /** Its port; 0 for one that is not known yet. */
+  /** Its port; 0 if not known yet. */
   readonly port: number;
   /** Whether it is the admin port. */
   readonly isAdmin?: boolean;
 }
 
-/** Whether a backend's URL leads back to the listener. */
+/** Whether a backend's URL is this listener. */
 export function leadsTo(url: string, listener: Listener): boolean {
   if (!/^https?:/.test(url)) return false; // a socket, or a function
   const { protocol, hostname, port } = new URL(url);
@@ -26,28 +26,28 @@ export function leadsTo(url: string, listener: Listener): boolean {
   const here = scope(listener.host);
   const there = scope(hostname);
   if (here.host === there.host) return true;
-  // A connection to 0.0.0.0 arrives on the loopback, like one to `localhost`.
+  // A connection to 0.0.0.0 arrives on loopback, as one to `localhost` does.
   if (there.kind === "other") return false;
   return here.kind === "wildcard" || oneLoopback(here, there) ||
     here.kind === "loopback" && there.kind === "wildcard";
 }
 
-/** Whether one port cannot be listened on at both hosts at once. */
+/** Whether listening on both hosts with one port would fail. */
 export function collide(one: string, other: string): boolean {
   const [a, b] = [scope(one), scope(other)];
   return a.host === b.host || a.kind === "wildcard" || b.kind === "wildcard" ||
     oneLoopback(a, b);
 }
 
-/** Whether only this machine can connect to a listener there. */
+/** Whether only this machine can connect to a listener on the host. */
 export function isLocal(host: string): boolean {
   return scope(host).kind === "loopback";
 }
 
 /**
- * Whether a `Host` can only mean a listener of these names. A page at
- * `evil.example` whose name has been made to point here sends that name; an
- * address cannot be made to point anywhere.
+ * Whether a `Host` value is an address, `localhost` or one of these names. This
+ * stops DNS rebinding: a page at `evil.example`, whose name resolves to this
+ * machine, sends that name; an address cannot be rebound.
  */
 export function isNamed(host: string, names: readonly string[]): boolean {
   const [, bare = ""] = /^(.*?)(?::\d{1,5})?$/.exec(host) ?? [];
@@ -65,7 +65,7 @@ interface Scope {
   readonly isName: boolean;
 }
 
-// Two addresses of the loopback are two listeners, and both may be meant;
+// Two loopback addresses are two listeners, and both may be intended;
 // `localhost` may be any of them.
 function oneLoopback(a: Scope, b: Scope): boolean {
   return a.kind === "loopback" && b.kind === "loopback" &&
@@ -84,6 +84,6 @@ function scope(text: string): Scope {
     : isWildcard(address)
     ? "wildcard"
     : "other";
-  // As a number, since `::1` and `0:0::1` are one host.
+  // As a number: `::1` and `0:0::1` are the same host.
   return { host: String(address), kind, isName: false };
 }

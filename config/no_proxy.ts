@@ -1,7 +1,7 @@
 /**
- * `HTTP_PROXY` and its like: `fetch` obeys them on both runtimes, so a variable
- * that stands in the environment for other programs would send every request
- * and every probe somewhere else, loopback included.
+ * `HTTP_PROXY` and similar variables: `fetch` obeys them on both runtimes, so
+ * one that is set for other programs would divert every request and every
+ * probe, loopback included.
  *
  * @module
  */
@@ -16,19 +16,19 @@ const VARIABLES: Record<string, readonly string[]> = {
   "https:": ["HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy"],
 };
 
-/** All of them. */
+/** All of these variables. */
 export const PROXY_VARIABLES: readonly string[] = [
   ...new Set(Object.values(VARIABLES).flat()),
 ];
 
 /**
- * Says which variables would divert requests to which of the backends (URLs in
- * normal form), as one line, or returns `undefined`. A variable's value is not
- * shown: it may hold a password.
+ * The fault that variables would divert requests to some of the backends
+ * (normalized URLs), as one line, or `undefined`. Values are not shown: they
+ * may hold a password.
  *
- * `unix:` backends are not concerned: neither runtime asks a proxy for them.
- * Nor can it be known here what a name is looked up to: with `resolve`, an
- * exempt name is taken to stand for exempt addresses.
+ * `unix:` backends are not concerned: neither runtime uses a proxy for them.
+ * The addresses of a name with `resolve` are not known here: if the name is
+ * exempt, its addresses are assumed to be.
  */
 export function proxyVariableFault(
   urls: readonly string[],
@@ -51,14 +51,14 @@ export function proxyVariableFault(
 }
 
 /**
- * Only forms that both runtimes honour count (Deno 2.9.6 and Bun 1.4.5, tried):
- * commas between; `*` for names, which in Deno exempts no address; a name or a
- * suffix of one, in lower case; an address or a CIDR. Not `host:port`, brackets
- * or `*.suffix`, which are Bun's alone.
+ * Only forms that both runtimes honour count (tried with Deno 2.9.6 and Bun
+ * 1.4.5): comma-separated; `*` for names, which on Deno exempts no address; a
+ * name or a suffix of one, in lower case; an address or a CIDR. Not
+ * `host:port`, brackets or `*.suffix`, which only Bun knows.
  */
 function isExempt(host: string, env: Env): boolean {
-  // Deno takes the upper-case variable even when it is empty; Bun takes the
-  // lower-case one unless it is. So the host has to be in both.
+  // Deno prefers the upper-case variable even if it is empty; Bun prefers the
+  // lower-case one unless it is empty. So the host must be in both.
   const lists = [
     env("NO_PROXY") ?? env("no_proxy") ?? "",
     env("no_proxy") || env("NO_PROXY") || "",

@@ -1,6 +1,6 @@
 /**
- * Options that are settings too: their defaults and bounds are read from the
- * table of settings, so that each is written once.
+ * Options that correspond to settings: defaults and bounds come from the table
+ * of settings, so that each is written once.
  *
  * @module
  */
@@ -9,25 +9,25 @@ import { checkedNumber, checkedText } from "./check.ts";
 import { SETTINGS } from "./settings.ts";
 import type { Setting, SettingName, SettingValues } from "./settings.ts";
 
-/** Defaults that have been read: the text of each is parsed once. */
+/** Parsed defaults: each text is parsed once. */
 const defaults = new Map<SettingName, unknown>();
 
-/** What holds where a setting is not given; `undefined` if nothing does. */
+/** The default of a setting, if it has one. */
 export function defaultOf<Name extends SettingName>(
   name: Name,
 ): SettingValues[Name] | undefined {
   if (!defaults.has(name)) {
     const { grammar, default: text }: Setting = SETTINGS[name];
     const result = text === "" ? { value: undefined } : grammar.parse(text);
-    // That each default is one of its row's values is what the table's test sees.
+    // A test of the table checks that each default is a valid value.
     defaults.set(name, "value" in result ? result.value : undefined);
   }
   return defaults.get(name) as SettingValues[Name] | undefined;
 }
 
 /**
- * As {@linkcode optionalOption}, with the setting's default where there is no
- * value. Not for settings without a default.
+ * As {@linkcode optionalOption}, with the setting's default for an absent
+ * value. Only for settings with a default.
  */
 export function checkedOption<Name extends SettingName>(
   name: Name,
@@ -37,10 +37,10 @@ export function checkedOption<Name extends SettingName>(
 }
 
 /**
- * An option's value, if it has one and its setting takes it.
+ * An option's value, if it is present, checked by its setting.
  *
- * @throws {RangeError} If it is a number outside of the setting's bounds.
- * @throws {TypeError} If it is something else that the setting does not take.
+ * @throws {RangeError} If it is a number out of bounds.
+ * @throws {TypeError} If it is otherwise invalid.
  */
 export function optionalOption<Name extends SettingName>(
   name: Name,
@@ -58,14 +58,14 @@ function read(
   const [root, ...path] = field.split(".");
   const name = path.join(".");
   const doing = root === "serve" ? "serve" : "make a proxy";
-  /** Whether the setting has this word, and reads it as this value. */
+  /** Whether the setting's grammar reads this word as this value. */
   const has = (word: string, value: unknown) => {
     const result = parse(word);
     return "value" in result && result.value === value;
   };
   const isSwitch = bounds === undefined && has("on", true);
   if (value === true && isSwitch) return true;
-  // Where `off` switches off more than this option, that has a `false` of its own.
+  // With `offField`, `off` disables a whole group, which has its own `false`.
   if (value === false && offField === undefined && has("off", false)) {
     return false;
   }

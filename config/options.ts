@@ -1,11 +1,11 @@
 /**
- * The options of the proxy and of its server, as types alone.
+ * The options of the proxy and of its server: types only.
  *
- * They stand apart from the code that uses them so that `config/` can build
- * them from text and everything else can take them, without either importing
- * the other. Absent and `undefined` both mean "the default". Defaults and bounds
- * of what is a setting too come from the table of settings; a test holds what is
- * said of them here to that.
+ * They are separate from the code that uses them, so that `config/` can build
+ * them and other code can take them without importing each other. Absent and
+ * `undefined` both mean the default. Defaults and bounds of options that
+ * correspond to a setting come from the table of settings; a test compares them
+ * with the comments here.
  *
  * @module
  */
@@ -62,31 +62,31 @@ export type {
   RateLimitOptions,
 } from "./rate_limit.ts";
 
-/** What a look-up has found. */
+/** The result of a look-up. */
 export interface LookupResult {
   /** IPv4 and IPv6 addresses. */
   readonly addresses: readonly string[];
-  /** Milliseconds for which that holds, if it is known. Default: 10 s. */
+  /** Milliseconds for which the result is valid, if known. Default: 10 s. */
   readonly ttlMs?: number | undefined;
 }
 
-/** Looks a host name up, or rejects. */
+/** Looks up a host name; rejects if it cannot. */
 export type Lookup = (host: string) => Promise<LookupResult>;
 
 /** Options of a proxy. Only `backends` is required. */
 export interface ProxyOptions {
-  /** The backends; at least one, each at most once. */
+  /** The backends: at least one, without duplicates. */
   readonly backends: readonly BackendInit[];
   /**
-   * How one backend is picked: `round_robin` (smooth, weighted), `least_conn`,
+   * How a backend is picked: `round_robin` (smooth, weighted), `least_conn`,
    * `random`, `p2c`, `ewma`, `ip_hash`, `uri_hash`, `header:NAME`,
-   * `cookie:NAME` or `sticky:NAME`; or a function, which may go by all that is
-   * known of a {@linkcode Backend}. If it throws, or picks what it must not, that
-   * is logged once and round robin decides.
+   * `cookie:NAME` or `sticky:NAME`; or a function, which may use all properties
+   * of a {@linkcode Backend}. If the function throws or picks a backend that is
+   * not accepted, that is logged once and round robin decides.
    *
    * @default {"round_robin"}
    *
-   * @example The backend with the lowest latency, as far as it is known
+   * @example The backend with the lowest known latency
    * ```ts
    * import { createProxy, type Policy } from "../mod.ts";
    *
@@ -104,11 +104,11 @@ export interface ProxyOptions {
    */
   readonly policy?: PolicyName | Policy | undefined;
   /**
-   * What `ip_hash`, `uri_hash`, `header:NAME` and `cookie:NAME` hash, in place of
-   * what they are named after, and what a policy function gets. `undefined`
-   * leaves the request to round robin; so does a throw, which is logged once. It
-   * is called for each request, and must return at once. Refused with a policy
-   * that hashes nothing. Default: the policy's own.
+   * What to hash, for `ip_hash`, `uri_hash`, `header:NAME` and `cookie:NAME`,
+   * in place of what their names say; also passed to a policy function. Round
+   * robin decides if it returns `undefined` or throws; a throw is logged once.
+   * Called for each request; must be synchronous. Refused with a policy that
+   * hashes nothing. Default: the policy's own.
    *
    * @example
    * ```ts
@@ -125,17 +125,17 @@ export interface ProxyOptions {
    */
   readonly key?: KeyFunction | undefined;
   /**
-   * Edits what a backend is sent: called once for each attempt, with the fields
-   * as they are about to be sent. May return a `Response`, or a promise of one;
-   * the client is answered with that, and the attempt's backend is neither
-   * counted nor judged.
+   * Edits the request to a backend: called for each attempt with the header
+   * fields that are about to be sent. If it returns a `Response` or a promise
+   * of one, the client gets that, and the attempt's backend is neither counted
+   * nor judged.
    *
-   * `Content-Length`, `Transfer-Encoding`, `Connection` and the other fields that
-   * frame a message or concern one connection are ignored. `Host` may be set.
+   * `Content-Length`, `Transfer-Encoding`, `Connection` and other fields for
+   * framing or for one connection are ignored. `Host` can be set.
    *
-   * A throw, a rejection or a `Host` that is none costs the request a 500; so
-   * does a hook that takes longer than `timeoutMs`. A client that leaves and
-   * `stop()` end it sooner, see `context.signal`. Default: none.
+   * The response is a 500 if it throws, rejects, sets an invalid `Host`, or
+   * takes longer than `timeoutMs`. A client that disconnects and `stop()` end
+   * it earlier, see `context.signal`. Default: none.
    *
    * @example
    * ```ts
@@ -159,21 +159,21 @@ export interface ProxyOptions {
    */
   readonly onRequest?: OnRequest | undefined;
   /**
-   * Edits the answer of a backend, or replaces it: called with the `Response`
-   * that the client would get, whose fields can be changed. Return nothing to
-   * send that, or another `Response`; its body may be made of the first one's,
-   * with `pipeThrough()` for example. A body that you neither return nor begin to
-   * read before you return is given up. Bodies come as the backend sent them,
-   * perhaps compressed: delete `Accept-Encoding` in `onRequest` if you want to
-   * read them.
+   * Edits or replaces the response of a backend: called with the `Response` for
+   * the client, whose header fields can be changed. Return nothing to send it,
+   * or return another `Response`, whose body may be derived from the first
+   * one's, for example with `pipeThrough()`. A body that is neither returned
+   * nor being read when you return is cancelled. Bodies are as the backend sent
+   * them, perhaps compressed: delete `Accept-Encoding` in `onRequest` to get
+   * plain ones.
    *
-   * The rules for fields hold after it: what frames a message is ignored, and a
-   * body other than the backend's goes out without a length. Not called for
-   * WebSockets (101) nor for Sluice's own answers (see `onError`).
+   * The rules for header fields apply afterwards: framing fields are ignored,
+   * and a body other than the backend's is sent without a length. Not called
+   * for WebSockets (101) or for Sluice's own responses (see `onError`).
    *
-   * A throw, a rejection or a hook that takes longer than `timeoutMs` costs the
-   * request a 500, for which the backend is not blamed. While it is set, each
-   * answer is relayed in pieces, which costs throughput. Default: none.
+   * The response is a 500 if it throws, rejects or takes longer than
+   * `timeoutMs`; the backend is not blamed. While it is set, each body is
+   * relayed chunk by chunk, which costs throughput. Default: none.
    *
    * @example
    * ```ts
@@ -192,13 +192,13 @@ export interface ProxyOptions {
    */
   readonly onResponse?: OnResponse | undefined;
   /**
-   * Replaces Sluice's own answers (4xx and 5xx), both to a request that it
-   * refuses and to one that no backend has answered. May return a `Response`, or
-   * a promise of one; otherwise, and when it fails or takes longer than
-   * `timeoutMs`, the answer is Sluice's. Its body is read whole, up to 1 MB.
-   * `Connection` and `X-Request-Id` are Sluice's in any case; `Proxy-Status`,
-   * `Cache-Control`, `Retry-After` and `Allow` are added where they are missing.
-   * Default: none.
+   * Replaces Sluice's own error responses (4xx and 5xx), to a request that it
+   * refuses and to one that no backend answered. May return a `Response` or a
+   * promise of one. If it returns nothing, fails or takes longer than
+   * `timeoutMs`, Sluice's response is sent. Its body is buffered, up to 1 MB.
+   * `Connection` and `X-Request-Id` are always Sluice's; `Proxy-Status`,
+   * `Cache-Control`, `Retry-After` and `Allow` are added if absent. Default:
+   * none.
    *
    * @example
    * ```ts
@@ -218,9 +218,9 @@ export interface ProxyOptions {
    */
   readonly onError?: OnError | undefined;
   /**
-   * Told of each request after the end of its answer's body, whether or not
-   * `accessLog` is on: with what a line of the JSON access log has. What it
-   * throws is logged once. Default: none.
+   * Called with the record of each request after its response body has ended,
+   * whether or not `accessLog` is on. The record has the fields of a JSON
+   * access log line. A throw is logged once. Default: none.
    *
    * @example
    * ```ts
@@ -236,13 +236,13 @@ export interface ProxyOptions {
    * ```
    */
   readonly onSettled?: ((record: RequestRecord) => void) | undefined;
-  /** Health probes; `false` for none. Default: on, with its defaults. */
+  /** Health probes; `false`: none. Default: on, with the defaults below. */
   readonly health?: false | HealthOptions | undefined;
-  /** Ejection after bad outcomes; `false` for none. Default: on. */
+  /** Ejection after bad outcomes; `false`: none. Default: on. */
   readonly eject?: false | EjectOptions | undefined;
   /**
-   * Milliseconds over which a backend that comes back gets its share, from
-   * 10 % upwards, 1 ms to 1 h; `false` for its full share at once.
+   * Milliseconds over which a backend that comes back ramps up to its full
+   * share, from 10 %, 1 ms to 1 h; `false`: its full share at once.
    *
    * @default {false}
    */
@@ -254,120 +254,120 @@ export interface ProxyOptions {
    */
   readonly retries?: number | undefined;
   /**
-   * Retries as a share of the requests of the last 10 s, 0 to 1; in addition 100
-   * retries in the same 10 s.
+   * Maximum retries as a share of the requests of the last 10 s, 0 to 1, plus
+   * 100 retries in the same 10 s.
    *
    * @default {0.2}
    */
   readonly retryBudget?: number | undefined;
   /**
-   * How requests are sent: over sockets, by an HTTP/1.1 client of Sluice's own
-   * (`socket`), by the runtime's `fetch`, or by `fetch` unless it would change
-   * what is said (`auto`). The option `fetch` goes before all of them.
+   * How requests are sent: `fetch`, the runtime's; `socket`, Sluice's own
+   * HTTP/1.1 client; `auto`, `fetch` unless it would change the message. The
+   * option `fetch` takes precedence.
    *
    * @default {"auto"}
    */
   readonly transport?: "auto" | "fetch" | "socket" | undefined;
   /**
-   * Milliseconds to connect to a backend, TLS handshake included, 1 ms to 1 h, for
-   * each connection that Sluice opens itself. Past it nothing was sent, and the
-   * request goes to another backend.
+   * Milliseconds to connect to a backend, TLS handshake included, 1 ms to 1 h,
+   * for connections that Sluice opens itself. After a timeout nothing was sent,
+   * and the request goes to another backend.
    *
    * @default {3_000}
    */
   readonly connectTimeoutMs?: number | undefined;
   /**
-   * Milliseconds from the last byte sent to a backend to its response header,
-   * 1 ms to 24 h. Past it the answer is 504 (RFC 9110 §15.6.5). It does not run
-   * while the client still sends its body, and the answer's body is not timed.
+   * Milliseconds from the last byte sent to a backend to its response header, 1
+   * ms to 24 h; then 504 (RFC 9110 §15.6.5). The time in which the client sends
+   * its body does not count, and the response body is not timed.
    *
    * @default {60_000}
    */
   readonly timeoutMs?: number | undefined;
   /**
-   * Milliseconds for a client to send the next piece of its body (past it the
-   * answer is 408, RFC 9110 §15.5.9), or to take the next piece of an answer
-   * (past it the answer is cut), 1 ms to 24 h; `false` for no limit.
+   * Milliseconds for a client to send the next chunk of its body (then 408, RFC
+   * 9110 §15.5.9), or to take the next chunk of a response (then the response
+   * is cut), 1 ms to 24 h; `false`: no limit.
    *
    * @default {60_000}
    */
   readonly clientTimeoutMs?: number | false | undefined;
   /**
-   * Carry a broken download or event stream on from another backend, where that
-   * is provably the same.
+   * Continue an interrupted download or event stream from another backend, if
+   * that provably serves the same content.
    *
    * @default {false}
    */
   readonly resume?: boolean | undefined;
   /**
-   * Milliseconds for a backend to send the next piece of a body that has begun,
-   * 1 ms to 24 h; `false` for no limit.
+   * Milliseconds for a backend to send the next chunk of a response body, 1 ms
+   * to 24 h; `false`: no limit.
    *
    * @default {false}
    */
   readonly idleTimeoutMs?: number | false | undefined;
   /**
-   * Bytes of a request body, 1 B to 1024 GB; more is answered with 413. `false`
-   * for no limit.
+   * Maximum bytes of a request body, 1 B to 1024 GB; above it, 413. `false`: no
+   * limit.
    *
    * @default {false}
    */
   readonly maxBodyBytes?: number | false | undefined;
   /**
-   * Bytes of a WebSocket message, either way, 1 KB to 64 MB. A larger one closes
-   * the connection with 1009 (RFC 6455 §7.4.1).
+   * Maximum bytes of a WebSocket message, either way, 1 KB to 64 MB. A larger
+   * one closes the connection with 1009 (RFC 6455 §7.4.1).
    *
    * @default {16_777_216}
    */
   readonly maxMessageBytes?: number | undefined;
   /**
-   * Concurrent requests, 1 to 1,000,000; above it, 503. A number counts all that
-   * are under way. `"auto"` counts those that wait for the header of their answer,
-   * and learns from how long they wait how many the backends can take: see
-   * "Overload" in the README. `false` for no limit.
+   * Maximum concurrent requests, 1 to 1,000,000; above it, 503. A number counts
+   * all requests in flight. `"auto"` counts those that wait for a response
+   * header, and learns the limit from how long they wait: see
+   * `docs/failure.md`. `false`: no limit.
    *
    * @default {false}
    */
   readonly maxInFlight?: number | "auto" | false | undefined;
   /**
-   * How often one client may ask; `false` for no limit.
+   * The rate limit per client; `false`: none.
    *
    * @default {false}
    */
   readonly rateLimit?: false | RateLimitOptions | undefined;
   /**
-   * The `Host` that backends are sent: the client's (`preserve`), their own
-   * (`backend`), or the client's for `http:` and their own for `https:`
+   * The `Host` sent to backends: the client's (`preserve`), the backend's own
+   * (`backend`), or the client's for `http:` and the backend's for `https:`
    * (`auto`).
    *
    * @default {"auto"}
    */
   readonly hostHeader?: "auto" | "preserve" | "backend" | undefined;
   /**
-   * Addresses and CIDRs (also `loopback`, `private`) whose forwarding fields
-   * are believed and appended to. Default: none.
+   * Addresses and CIDRs (also `loopback`, `private`) of proxies whose
+   * forwarding fields are trusted and extended. Default: none.
    */
   readonly trustedProxies?: readonly string[] | undefined;
   /**
-   * Send `Via`, and answer 508 to a request that has been here before.
+   * Send `Via`, and answer 508 to a request that loops.
    *
    * @default {true}
    */
   readonly via?: boolean | undefined;
   /**
-   * Keep a usable `X-Request-Id` or make one.
+   * Keep a valid `X-Request-Id`, or generate one.
    *
    * @default {false}
    */
   readonly requestId?: boolean | undefined;
   /**
-   * Keep the trace of `traceparent` or begin one; each attempt is a span.
+   * Keep the trace of `traceparent`, or start one; each attempt is a span.
    *
    * @default {false}
    */
   readonly trace?: boolean | undefined;
   /**
-   * One line a request, as JSON or in the combined log format.
+   * One line per request, as JSON or in the combined log format.
    *
    * @default {false}
    */
@@ -382,22 +382,22 @@ export interface ProxyOptions {
   readonly logAccess?: ((line: string) => void) | undefined;
   /** TLS towards `https:` backends. Default: the runtime's own. */
   readonly backendTls?: BackendTlsOptions | undefined;
-  /** How a request is sent. Default: the global `fetch`; tests pass a fake. */
+  /** Sends a request. Default: the global `fetch`; tests pass a fake. */
   readonly fetch?: typeof globalThis.fetch | undefined;
   /**
-   * Takes each line of the log: a verdict that changed, an ejection, a warning.
-   * Default: standard error, with `sluice: ` in front.
+   * Takes each log line: a changed verdict, an ejection, a warning. Default:
+   * standard error, prefixed with `sluice: `.
    */
   readonly log?: ((line: string) => void) | undefined;
-  /** Numbers from 0 up to 1, as `Math.random`, which is the default. */
+  /** Returns numbers in [0, 1). Default: `Math.random`. */
   readonly random?: (() => number) | undefined;
   /**
-   * What the cookies of `sticky:NAME` are signed with: the same text in all
-   * replicas, at least 16 characters. Default: random, for this proxy alone.
+   * Key that signs the cookies of `sticky:NAME`: at least 16 characters, the
+   * same in all replicas. Default: random, for this proxy alone.
    */
   readonly stickySecret?: string | undefined;
-  /** How names with `resolve` are looked up. Default: as the system does. */
+  /** Looks up names with `resolve`. Default: the system's resolver. */
   readonly lookup?: Lookup | undefined;
-  /** Time and timers. Default: the machine's; tests pass one that they move. */
+  /** Time and timers. Default: the machine's; tests pass a fake. */
   readonly clock?: Clock | undefined;
 }

@@ -1,27 +1,28 @@
 /**
- * Certificates and keys as PEM text (RFC 7468): whether they can be used, before
- * anything listens or connects with them.
+ * Certificates and keys as PEM text (RFC 7468): checks before anything listens
+ * or connects with them.
  *
- * A wrong pair would otherwise be found by the runtime, in its own words, when
- * the proxy listens; and a wrong `BACKEND_KEY` only by the first request.
+ * Otherwise the runtime would report a wrong pair in its own words when the
+ * proxy listens, and a wrong `BACKEND_KEY` only at the first request.
  *
  * @module
  */
 
-import { createPrivateKey, type KeyObject, X509Certificate } from "node:crypto";
+import type { KeyObject, X509Certificate } from "node:crypto";
+import { builtin } from "../base/builtin.ts";
 import type { Result } from "./grammar.ts";
 
 /** The certificates of a file. */
 export interface Certificates {
-  /** Those alone, without what stands around them. */
+  /** The certificates as PEM, without any other text of the file. */
   readonly pem: string;
-  /** In the order of the file: a server's own certificate comes first. */
+  /** In file order: a server's own certificate comes first. */
   readonly list: readonly X509Certificate[];
 }
 
 /** The private key of a file. */
 export interface PrivateKey {
-  /** It alone, without what stands around it. */
+  /** The key as PEM, without any other text of the file. */
   readonly pem: string;
   readonly key: KeyObject;
 }
@@ -30,6 +31,7 @@ export interface PrivateKey {
 export function readCertificates(text: string): Result<Certificates> {
   const blocks = blocksOf(text).filter(({ label }) => label === "CERTIFICATE");
   if (blocks.length === 0) return { wanted: holdsNo("CERTIFICATE") };
+  const { X509Certificate } = builtin("node:crypto");
   const list: X509Certificate[] = [];
   for (const { pem } of blocks) {
     try {
@@ -51,7 +53,7 @@ export function readPrivateKey(text: string): Result<PrivateKey> {
     label.endsWith("PRIVATE KEY")
   );
   if (block === undefined) return { wanted: holdsNo("PRIVATE KEY") };
-  // PKCS #8 says it in the label, the older forms in a line (RFC 1421 §4.6.1.1).
+  // PKCS #8 marks this in the label, older forms in a line (RFC 1421 §4.6.1.1).
   if (
     block.label.startsWith("ENCRYPTED ") ||
     block.pem.includes("\nProc-Type: 4,ENCRYPTED")
@@ -60,6 +62,7 @@ export function readPrivateKey(text: string): Result<PrivateKey> {
       wanted: "holds an encrypted key: write it without a passphrase",
     };
   }
+  const { createPrivateKey } = builtin("node:crypto");
   try {
     return {
       value: { pem: joined([block]), key: createPrivateKey(block.pem) },
@@ -73,8 +76,8 @@ export function readPrivateKey(text: string): Result<PrivateKey> {
 }
 
 /**
- * Which of the certificates a key belongs to, from 0; -1 for none of them. A
- * server or a client needs 0.
+ * Index of the certificate that a key belongs to; -1 if there is none. A server
+ * or client certificate must have index 0.
  */
 export function placeOfKey(
   { list }: Certificates,
@@ -83,7 +86,9 @@ export function placeOfKey(
   return list.findIndex((certificate) => certificate.checkPrivateKey(key));
 }
 
-/** Says that a certificate is not valid at a time (ms since 1970), if so. */
+/**
+ * The fault that a certificate is not valid at a time (ms since 1970), if so.
+ */
 export function validityFault(
   { validFrom, validTo }: Pick<X509Certificate, "validFrom" | "validTo">,
   now: number,
@@ -112,7 +117,7 @@ function joined(blocks: readonly Block[]): string {
   return blocks.map(({ pem }) => `${pem}\n`).join("");
 }
 
-/** The blocks of a text; what stands around them is left out. */
+/** The PEM blocks of a text. */
 function blocksOf(text: string): Block[] {
   const blocks: Block[] = [];
   const [open, dashes] = ["-----BEGIN ", "-----"];
@@ -122,7 +127,7 @@ function blocksOf(text: string): Block[] {
     const label = text.slice(start + open.length, labelEnd);
     const mark = `-----END ${label}-----`;
     const end = text.indexOf(mark, labelEnd);
-    // Cut off: a reader is told of the block, and finds that it cannot be read.
+    // A truncated block is kept, so that the parser reports it.
     const stop = end < 0 ? text.length : end + mark.length;
     blocks.push({ label, pem: text.slice(start, stop) });
     start = text.indexOf(open, stop);

@@ -1,24 +1,26 @@
 /**
- * The option that limits how often one client may ask.
+ * The options of the rate limit.
  *
  * @module
  */
 
-/** What a {@linkcode RateLimitKey} is told of a request. */
+/** What a {@linkcode RateLimitKey} is passed with a request. */
 export interface RateLimitContext {
-  /** The client's address as trusted proxies say it, as far as it is known. */
+  /** The client's address as reported by trusted proxies, if known. */
   readonly clientAddress: string | undefined;
 }
 
-/** Says whose requests are counted together; `undefined` for not at all. */
+/**
+ * Returns the key under which a request counts; `undefined`: no limit for it.
+ */
 export type RateLimitKey = (
   request: Request,
   context: RateLimitContext,
 ) => string | undefined;
 
 /**
- * How often one client may ask: so many requests at once, and then as many again
- * spread over `perMs`. More are answered with 429 and `Retry-After`.
+ * The rate limit per client: a burst of `requests`, refilled evenly over
+ * `perMs`. Above it, the response is 429 with `Retry-After`.
  *
  * ```ts ignore
  * createProxy({
@@ -33,14 +35,15 @@ export type RateLimitKey = (
  * ```
  */
 export interface RateLimitOptions {
-  /** Requests, a whole number from 1 to 1,000,000: also those at once. */
+  /** Requests per `perMs`, and size of a burst: whole, 1 to 1,000,000. */
   readonly requests: number;
-  /** Milliseconds in which they may be made, 1 to 24 h. */
+  /** Length of the period in milliseconds, 1 to 24 h. */
   readonly perMs: number;
   /**
-   * Whose requests are counted together: `undefined` for not at all, and 500 if
-   * it throws. Default: the client's address as trusted proxies say it, of IPv6
-   * its first 64 bits; requests that were made in code have none.
+   * Groups requests that share one limit. `undefined`: the request is not
+   * limited. A throw costs the request a 500. Default: the client's address as
+   * reported by trusted proxies, for IPv6 its first 64 bits. Requests made in
+   * code have no address and are not limited.
    */
   readonly key?: RateLimitKey | undefined;
 }

@@ -1,11 +1,11 @@
 /**
- * A list of backends, and whether each can be one: not the proxy itself, and not
- * somewhere else than it says.
+ * Reads a list of backends and checks that each can be used: that it is not the
+ * proxy itself, and that its requests go where its URL says.
  *
  * @module
  */
 
-import { MOST_LISTED, parseBackends } from "./backends.ts";
+import { MAX_LISTED, parseBackends } from "./backends.ts";
 import { masked, oneLine, quote, withoutQuery } from "./fault.ts";
 import { foreignFaults } from "./foreign.ts";
 import { leadsTo, type Listener } from "./listener.ts";
@@ -13,36 +13,36 @@ import type { Env } from "./no_proxy.ts";
 import type { BackendOptions, ServeOptions } from "./options.ts";
 import { checkedOption, defaultOf } from "./option.ts";
 
-/** Which backends a text names, or what is wrong with it. */
+/** The backends of a text, or what is wrong with it. */
 export interface ReadBackends {
-  /** The backends; to be used only when there are no faults. */
+  /** The backends; use them only if there are no faults. */
   readonly backends: readonly BackendOptions[];
-  /** What is wrong, one line each, without anything secret. */
+  /** What is wrong, one line each, without secrets. */
   readonly faults: readonly string[];
 }
 
 /** Options for {@linkcode readBackends}. */
 export interface ReadBackendsOptions {
   /**
-   * Whether the text is a file's. It may be the wrong file, and then no line of
-   * it is ours to repeat unless it looks like a backend.
+   * Whether the text is from a file. It may be the wrong file: then only lines
+   * that look like a backend may be quoted.
    *
    * @default {false}
    */
   readonly isFile?: boolean;
-  /** Workers, whose common table has a place for so many backends only. */
+  /** Number of workers, whose shared table limits the number of backends. */
   readonly workers?: number | "auto" | undefined;
 }
 
-/** Faults of one list that are told; a file may be wrong in each line. */
-const MOST_FAULTS = 10;
+/** Faults shown per list; in a wrong file, every line is a fault. */
+const MAX_FAULTS = 10;
 
 /**
- * Reads a list of backends and checks that each can be reached: that it is none
- * of this proxy's own listeners, and that no variable diverts its requests. For
- * the list at start, and for each new one in `BACKENDS_FILE`.
+ * Reads a list of backends and checks that none is a listener of this proxy,
+ * and that no variable diverts its requests. Used for the list at start and for
+ * each new version of `BACKENDS_FILE`.
  *
- * @param label What a fault begins with, such as `BACKENDS`.
+ * @param label Start of each fault, such as `BACKENDS`.
  * @param own Where this proxy listens.
  */
 export function readBackends(
@@ -55,7 +55,7 @@ export function readBackends(
   const list = parseBackends(text);
   const urls = list.backends.map(({ url }) => url);
   const hasLines = text.includes("\n");
-  const faults = list.faults.slice(0, MOST_FAULTS).map((fault) => {
+  const faults = list.faults.slice(0, MAX_FAULTS).map((fault) => {
     const { line, entry, wanted } = fault;
     if (entry === "") return `${label}: ${wanted}`;
     const where = hasLines ? `line ${line}, ` : "";
@@ -65,7 +65,7 @@ export function readBackends(
       ? `${label}: line ${line} is no backend: write http://127.0.0.1:3000`
       : `${label}: ${where}${quote(piece)} ${wanted}`;
   });
-  const more = list.faults.length - MOST_FAULTS;
+  const more = list.faults.length - MAX_FAULTS;
   if (more > 0) faults.push(`${label}: ${more} more entries are wrong`);
   for (const url of urls) {
     const fault = ownFault(url, own);
@@ -73,17 +73,17 @@ export function readBackends(
       faults.push(`${label}: ${quote(url)} ${fault}: write another port`);
     }
   }
-  if (workers !== 1 && urls.length > MOST_LISTED) {
+  if (workers !== 1 && urls.length > MAX_LISTED) {
     faults.push(
       `${label}: has ${urls.length} backends: with WORKERS write at most ` +
-        MOST_LISTED,
+        MAX_LISTED,
     );
   }
   faults.push(...foreignFaults(urls, env));
   return { backends: list.backends, faults };
 }
 
-/** Where a server with these options listens. */
+/** The listeners of a server with these options. */
 export function listenersOf(
   { port, host, admin, redirectPort }: Pick<
     ServeOptions,
@@ -107,7 +107,9 @@ export function listenersOf(
   return listeners;
 }
 
-/** Where the admin port listens, and the names that it answers to. */
+/**
+ * The host that the admin port listens on, then the names that it answers to.
+ */
 export function adminHosts(
   host: string | readonly string[] | undefined,
 ): readonly string[] {
@@ -117,18 +119,18 @@ export function adminHosts(
   );
 }
 
-/** Says that a backend is one of these listeners, if it is. */
+/** The fault that a backend is one of these listeners, if it is. */
 export function ownFault(
   url: string,
   listeners: readonly Listener[],
 ): string | undefined {
-  // Port 0 is not known yet, and no backend has it.
+  // Port 0 is not known yet, and no backend has port 0.
   const own = listeners.find((listener) => leadsTo(url, listener));
   if (own === undefined) return undefined;
   return own.isAdmin ? "is this proxy's admin port" : "is this proxy";
 }
 
-/** What may be repeated of a line; nothing if it does not look like a backend. */
+/** The part of a line that may be quoted; none if it is not like a backend. */
 function pieceOf(entry: string): string | undefined {
   const [address = ""] = entry.split(/\s/, 1);
   if (/^(?:[a-z][a-z\d+.-]*:\/\/|unix:)/i.test(address)) {

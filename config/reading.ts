@@ -1,6 +1,6 @@
 /**
- * What is known while the settings are read: what was given, what of it can be
- * used, and what is wrong.
+ * State while the settings are read: what was given, which values are valid,
+ * and what is wrong.
  *
  * @module
  */
@@ -13,29 +13,29 @@ import type { BackendTlsOptions } from "./options.ts";
 import { flagOf, SETTING_NAMES, SETTINGS, shownText } from "./settings.ts";
 import type { Setting, SettingName, SettingValues } from "./settings.ts";
 
-/** A setting that was given, and the name under which it was. */
+/** A setting that was given, and whether as variable or as flag. */
 export interface RawSetting {
   readonly text: string;
   readonly label: string;
 }
 
-/** What is known while the settings are read. */
+/** State while the settings are read. */
 export interface Reading {
   readonly env: Env;
   readonly envNames: readonly string[];
   readonly readFile: (path: string) => string;
-  /** Says why this runtime cannot use certificates and keys, in its own words. */
+  /** Returns the reason why this runtime cannot use certificates, if any. */
   readonly tryTls: (tls: BackendTlsOptions) => string | undefined;
   /** Milliseconds since 1970. */
   readonly now: number;
   readonly given: ReadonlyMap<SettingName, RawSetting>;
-  /** The values that were given and can be used. */
+  /** The valid values that were given. */
   readonly set: Partial<SettingValues>;
-  /** Those, and the defaults of what was not given: for comparing settings. */
+  /** The same with defaults added, for comparing settings. */
   readonly effective: Partial<SettingValues>;
   /** What is wrong, one line each. */
   readonly faults: string[];
-  /** What is likely not meant, one line each. */
+  /** Likely mistakes, one line each. */
   readonly warnings: string[];
 }
 
@@ -47,7 +47,7 @@ export function givenSettings(
   const given = new Map<SettingName, RawSetting>();
   for (const name of SETTING_NAMES) {
     const flag = flags.values.get(name);
-    // Space around a value is an accident: a newline of a file, a YAML block.
+    // Space around a value is accidental: a newline in a file, a YAML block.
     const text = (flag ?? env(name) ?? "").trim();
     if (text === "") continue;
     given.set(name, { text, label: flag === undefined ? name : flagOf(name) });
@@ -55,7 +55,7 @@ export function givenSettings(
   return given;
 }
 
-/** Reads the text of one setting, or its default. */
+/** Parses one setting, or its default. */
 export function readValue<Name extends SettingName>(
   reading: Reading,
   name: Name,
@@ -70,7 +70,7 @@ export function readValue<Name extends SettingName>(
   if (given !== undefined) reading.set[name] = result.value;
 }
 
-/** Notes what is wrong with a setting that was given. */
+/** Records what is wrong with a given setting. */
 export function refuse(
   reading: Reading,
   name: SettingName,
@@ -81,7 +81,7 @@ export function refuse(
   reading.faults.push(`${label}: ${shown} ${wanted}`);
 }
 
-/** The name under which a setting was given, or its own. */
+/** The variable or flag by which a setting was given; its name by default. */
 export function labelOf(reading: Reading, name: SettingName): string {
   return reading.given.get(name)?.label ?? name;
 }
@@ -93,7 +93,7 @@ export function readText(
 ): string | undefined {
   if (reading.set[name] === undefined) return undefined;
   const path = reading.given.get(name)!.text;
-  // Asked for as a path, it would stand in the message of the system as well.
+  // Opening it as a path would repeat the key in the system's error message.
   if (isPem(path)) {
     refuse(reading, name, "is PEM itself: write the path of the file with it");
     return undefined;
@@ -107,7 +107,7 @@ export function readText(
   }
 }
 
-/** Each setting as text, its default where it was not set; nothing secret. */
+/** Each setting as text, with defaults; secrets are hidden. */
 export function shownValues(
   { given }: Reading,
 ): Partial<Record<SettingName, string>> {

@@ -1,5 +1,5 @@
 /**
- * The options of the server in front of a proxy, as types alone.
+ * The options of the server in front of a proxy: types only.
  *
  * @module
  */
@@ -14,28 +14,28 @@ export interface TlsOptions {
 
 /** The dashboard, the metrics and the admin API. */
 export interface AdminOptions {
-  /** Port to listen on, 0 to 65535; 0 takes a free one. */
+  /** Port to listen on, 0 to 65535; 0: any free port. */
   readonly port: number;
   /**
-   * Address or name to listen on. In a list, the first is that, and the others
-   * are further names that it answers to: a `Host` that is neither one of them
-   * nor an address nor `localhost` is refused.
+   * Address or name to listen on. In a list, the further entries are names that
+   * it answers to: a `Host` that is not one of these names, an address or
+   * `localhost` is refused.
    *
    * @default {"127.0.0.1"}
    */
   readonly host?: string | readonly string[] | undefined;
   /**
-   * What a change must carry as `Authorization: Bearer`: 16 to 512 visible
-   * ASCII characters. Default: none, and so no changes.
+   * Token that changes require as `Authorization: Bearer`: 16 to 512 visible
+   * ASCII characters. Default: none; changes are not possible then.
    */
   readonly token?: string | undefined;
 }
 
-/** A request's connection, as {@linkcode ServeOptions.fetch} gets it. */
+/** A request's connection, as passed to {@linkcode ServeOptions.fetch}. */
 export interface Connection {
   /**
-   * The address of the other end. `undefined` on a Unix domain socket; `null` if
-   * the client has left already.
+   * The address of the peer. `undefined` on a Unix domain socket; `null` if the
+   * client has already disconnected.
    */
   readonly clientAddress: string | null | undefined;
 }
@@ -43,12 +43,12 @@ export interface Connection {
 /** Options of the server in front of a proxy. */
 export interface ServeOptions {
   /**
-   * Answers the requests in place of the proxy, and passes on what it wants to
-   * with `proxy.fetch(request, connection)`, to this proxy or another one. A
-   * `Request` that is made of the client's may be passed on with the same
-   * `connection`; only a WebSocket needs the client's own. A throw is a 500.
-   * Draining, the admin port and `stop()` work as without it; only a second
-   * proxy has to be stopped by you, after `finished`. Default: `proxy.fetch`.
+   * Answers requests in place of the proxy. Pass requests on with
+   * `proxy.fetch(request, connection)`, to this proxy or another one. A
+   * `Request` that you derive from the client's can use the same `connection`;
+   * only a WebSocket needs the client's own request. A throw is a 500.
+   * Draining, the admin port and `stop()` work as usual; stop a second proxy
+   * yourself, after `finished`. Default: `proxy.fetch`.
    *
    * @example
    * ```ts
@@ -73,7 +73,7 @@ export interface ServeOptions {
     ) => Response | Promise<Response>)
     | undefined;
   /**
-   * Port to listen on, 0 to 65535; 0 takes a free one.
+   * Port to listen on, 0 to 65535; 0: any free port.
    *
    * @default {8080}
    */
@@ -88,7 +88,7 @@ export interface ServeOptions {
   readonly tls?: TlsOptions | undefined;
   /**
    * A second port, 0 to 65535, that answers 308 to the same URL with `https:`;
-   * 0 takes a free one, `false` is none. Only with `tls`.
+   * 0: any free port; `false`: none. Requires `tls`.
    *
    * @default {false}
    */
@@ -100,21 +100,21 @@ export interface ServeOptions {
    */
   readonly drainDelayMs?: number | undefined;
   /**
-   * Milliseconds that running requests may still take, 0 s to 1 h.
+   * Milliseconds for requests in flight to finish after that, 0 s to 1 h.
    *
    * @default {10_000}
    */
   readonly drainTimeoutMs?: number | undefined;
-  /** The admin server. Default: `false`, none. */
+  /** The admin server. Default: `false` (none). */
   readonly admin?: false | AdminOptions | undefined;
   /**
-   * Listeners on the one port, 1 to 256; `"auto"` for one a processor. With
-   * more than one, workers answer the requests (threads on Deno, which have to
-   * be allowed to read the module's folder, processes on Bun) and this process
-   * probes, judges and tells them. The proxy then takes no hook, no `key`, no
-   * `fetch`, `clock` or `random`, no policy and no backend that is a function,
-   * and `serve()` no `fetch`: those cannot be handed over. `health.check` can be
-   * used, since this process probes.
+   * Number of listeners on the port, 1 to 256; `"auto"`: one per processor.
+   * With more than one, workers answer the requests (threads on Deno, which
+   * need read permission for the module's folder; processes on Bun), and this
+   * process probes the backends and decides their state. Functions cannot be
+   * passed to workers: the proxy must have no hook, `key`, `fetch`, `clock`,
+   * `random`, and no policy or backend that is a function, and `serve()` no
+   * `fetch`. Only `health.check` works, since this process probes.
    *
    * @default {1}
    */

@@ -1,5 +1,5 @@
 /**
- * What the settings are read into, and the options that they may become.
+ * The types of the settings' values, and the options that they correspond to.
  *
  * @module
  */
@@ -15,7 +15,7 @@ import type {
   TlsOptions,
 } from "./options.ts";
 
-/** What the text of each setting is read into. */
+/** The value of each setting. */
 export type SettingValues = {
   BACKENDS: string;
   BACKENDS_FILE: string;
@@ -68,7 +68,7 @@ export type SettingValues = {
 /** The name of a setting, which is the name of its environment variable. */
 export type SettingName = keyof SettingValues;
 
-/** A field of the options, as a path; one that is not there does not compile. */
+/** Path of an option. One that does not exist does not compile. */
 export type OptionPath =
   | `proxy.${keyof ProxyOptions}`
   | `proxy.health.${keyof HealthOptions}`

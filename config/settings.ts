@@ -1,9 +1,9 @@
 /**
- * The one table of settings. The parser, `--help`, the README's table, and the
- * defaults and bounds of the library's options all come from it.
+ * The one table of settings. The parser, `--help`, the tables in the documents,
+ * and the defaults and bounds of the library's options all come from it.
  *
- * A default stands here as text and nowhere else: `option.ts` reads it with the
- * row's own grammar. A setting that is not given is an option left out.
+ * Each default is written here only, as text: `option.ts` parses it with the
+ * row's grammar. An unset setting is an absent option.
  *
  * @module
  */
@@ -46,24 +46,24 @@ export type {
 
 /** One row of the table. */
 export interface Setting<T = unknown> {
-  /** How its text is read, and which values it takes. */
+  /** Parses its text, and describes the accepted values. */
   readonly grammar: Grammar<T>;
-  /** What holds when it is not given, as text; empty for nothing. */
+  /** The default as text; empty for none. */
   readonly default: string;
   /**
-   * Where its value goes, as a path from the root of the options: `proxy.…` are
-   * the proxy's, `serve.…` the server's.
+   * The option that it sets, as a path: `proxy.…` for the proxy, `serve.…` for
+   * the server.
    */
   readonly field: OptionPath;
-  /** The options that `off` switches off as a whole. Default: the field alone. */
+  /** The group of options that `off` disables. Default: `field` alone. */
   readonly offField?: OptionPath;
-  /** What it means, in one line of Markdown. */
+  /** Its meaning, in one line of Markdown. */
   readonly help: string;
-  /** How its text is shown where it may hold a secret. Default: as it is. */
+  /** Hides secrets in its text for messages. Default: shows all. */
   readonly shown?: (text: string) => string;
 }
 
-/** The settings in the order in which they are shown. */
+/** The settings in display order. */
 export const SETTINGS: {
   readonly [Name in SettingName]: Setting<SettingValues[Name]>;
 } = {
@@ -154,7 +154,7 @@ export const SETTINGS: {
       "How a backend is picked. `uri_hash` takes the path without the query; where a request has no such header or cookie, round robin decides",
   },
   HEALTH_PATH: {
-    // Probes of some backends need a key, and it stands in the query.
+    // Some backends require a key for probes, in the query.
     shown: withoutQuery,
     grammar: orOff(path),
     default: "/health",
@@ -224,7 +224,7 @@ export const SETTINGS: {
     help: "Time over which a backend that comes back gets its share, from 10 %",
   },
   RETRIES: {
-    // 0 is a count like any other, and `off` is what the other settings teach.
+    // 0 is a number as usual; `off` is what the other settings accept.
     grammar: orWord("off", 0, integer(0, 10)),
     default: "2",
     field: "proxy.retries",
@@ -380,7 +380,7 @@ export const SETTINGS: {
   },
 };
 
-/** The names of the settings in the order in which they are shown. */
+/** The names of the settings in display order. */
 export const SETTING_NAMES: readonly SettingName[] = Object.keys(
   SETTINGS,
 ) as SettingName[];
@@ -390,7 +390,7 @@ export function flagOf(name: SettingName): string {
   return `--${name.toLowerCase().replaceAll("_", "-")}`;
 }
 
-/** The text of a setting as a message shows it, without what is secret. */
+/** The text of a setting for a message, without secrets. */
 export function shownText(name: SettingName, text: string): string {
   const { shown = (text) => text } = SETTINGS[name];
   return oneLine(shown(masked(text)));

@@ -1,8 +1,8 @@
 /**
- * What was meant by a name that nothing knows.
+ * Suggestions for unknown names.
  *
- * A misspelt variable is the one mistake that would otherwise go unseen: the
- * program runs, with a default.
+ * A misspelt variable is the one mistake that would otherwise stay unnoticed:
+ * the program would run with a default.
  *
  * @module
  */
@@ -11,7 +11,7 @@ import { COMMANDS } from "./commands.ts";
 import { flagOf, SETTING_NAMES, SETTINGS } from "./settings.ts";
 import type { SettingName } from "./settings.ts";
 
-/** The flag that is likely meant, or `undefined` when none is near. */
+/** The flag that was probably meant, if one is similar. */
 export function nearestFlag(written: string): string | undefined {
   const flag = written.toLowerCase().replaceAll("_", "-").replace(/^-*/, "--");
   const [best] = [...SETTING_NAMES.map(flagOf), ...Object.keys(COMMANDS)]
@@ -23,20 +23,28 @@ export function nearestFlag(written: string): string | undefined {
 }
 
 /**
- * The setting whose name is one edit away, or differs as `RETRY` and `RETRIES`
- * do; `undefined` when there is none, and for a setting's own name.
+ * The setting that was probably meant: its name is one edit away, or differs as
+ * `RETRY` and `RETRIES` do. `undefined` if there is none, or for an exact name.
  */
 export function nearMiss(written: string): SettingName | undefined {
   if (Object.hasOwn(SETTINGS, written)) return undefined;
   const singular = (name: string) => name.replace(/IES$/, "Y");
   return SETTING_NAMES.find((name) =>
-    // Shorter names are a letter away from foreign ones: `POST`, `HOSTS`.
+    // Shorter names are one letter away from others' names: `POST`, `HOSTS`.
     name.length >= 6 &&
-    (editDistance(written, name) === 1 || singular(written) === singular(name))
+    (isOneEdit(written, name) || singular(written) === singular(name))
   );
 }
 
-/** Letters to add, drop, change or swap to get from one word to another. */
+/**
+ * Whether two different words are one edit apart. Each start compares every
+ * variable with every setting: the lengths exclude nearly all pairs.
+ */
+function isOneEdit(a: string, b: string): boolean {
+  return Math.abs(a.length - b.length) <= 1 && editDistance(a, b) === 1;
+}
+
+/** Letters to add, drop, change or swap to turn one word into another. */
 function editDistance(a: string, b: string): number {
   const rows = [Array.from({ length: b.length + 1 }, (_, j) => j)];
   const at = (i: number, j: number) => rows[i]![j]!;

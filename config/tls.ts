@@ -1,6 +1,6 @@
 /**
- * The files of TLS among the settings: read, checked, and named when they cannot
- * be used.
+ * The TLS files among the settings: read, checked, and reported by name if they
+ * cannot be used.
  *
  * @module
  */
@@ -18,7 +18,7 @@ import type { TlsOptions } from "./options.ts";
 import { labelOf, type Reading, readText, refuse } from "./reading.ts";
 import type { SettingName } from "./settings.ts";
 
-/** What stands in the files of TLS, in place of their paths. */
+/** The content of the TLS files, in place of their paths. */
 export function readTlsFiles(
   reading: Reading,
 ): Partial<Record<SettingName, string | undefined>> {
@@ -40,7 +40,7 @@ function readAuthorities(reading: Reading): string | undefined {
   if (found === undefined) return undefined;
   const reason = reading.tryTls({ ca: found.pem });
   if (reason !== undefined) refuse(reading, name, `cannot be used: ${reason}`);
-  // A bundle may well hold some that are past their time.
+  // A bundle may contain some expired certificates.
   const faults = found.list.map((one) => validityFault(one, reading.now));
   if (faults.every((fault) => fault !== undefined)) {
     warn(reading, name, `no certificate in it is valid: it ${faults[0]}`);
@@ -80,7 +80,7 @@ function readPair(
   return { cert: certs.pem, key: key.pem };
 }
 
-/** Why the two cannot be used together, as the rest of a sentence on the key. */
+/** Why the pair cannot be used, as the rest of a sentence about the key. */
 function pairFault(
   reading: Reading,
   certName: SettingName,

@@ -1,6 +1,6 @@
 /**
- * From values to options: each setting's value goes where its row of the table
- * says.
+ * Turns values into options: each value goes where its row of the table of
+ * settings says.
  *
  * @module
  */
@@ -12,12 +12,12 @@ import type { SettingName } from "./settings.ts";
 /** The values of the settings that were given. */
 export type GivenValues = Partial<Readonly<Record<SettingName, unknown>>>;
 
-/** Options while they are being put together. */
+/** Options under construction. */
 type Tree = Record<string, unknown>;
 
 /**
- * The options of a proxy and of its server. What was not given is absent, so that
- * it has its default there.
+ * The options of a proxy and of its server. Unset settings are absent, so that
+ * their defaults apply there.
  */
 export function optionsFrom(
   values: GivenValues,
@@ -30,7 +30,7 @@ export function optionsFrom(
     put(roots, value === false ? offField : field, value);
   }
   for (const name of SETTING_NAMES) {
-    // What is off unless it is given does not begin with one of its details.
+    // A group that is off by default is not enabled by one of its details.
     const { offField, default: text } = SETTINGS[name];
     if (offField === undefined || text !== "off") continue;
     if (values[name] === undefined) put(roots, offField, undefined);
@@ -38,7 +38,7 @@ export function optionsFrom(
   return roots as { proxy: ProxyOptions; serve: ServeOptions };
 }
 
-/** Puts a value at a path; into what is switched off nothing is put any more. */
+/** Sets a value at a path, except below a group that is switched off. */
 function put(tree: Tree, path: string, value: unknown): void {
   const [key = "", ...rest] = path.split(".");
   if (rest.length > 0) {

@@ -9,7 +9,7 @@
  * @module
  */
 
-import { readFile } from "node:fs/promises";
+import { builtin } from "../base/builtin.ts";
 import { messageOf } from "../base/text.ts";
 import type { Clock, TimerHandle } from "../base/clock.ts";
 
@@ -70,7 +70,7 @@ export class FileWatch {
       paths,
       changed,
       failed,
-      read = (path) => readFile(path, "utf8"),
+      read = (path) => builtin("node:fs/promises").readFile(path, "utf8"),
     } = this.#options;
     this.#reading = true;
     let texts: readonly string[];
@@ -88,8 +88,7 @@ export class FileWatch {
     const stable = same(texts, this.#polled);
     this.#polled = texts;
     // A poll may see a file half written, or a new certificate with the old
-    // key.
-    // So texts count once two polls in a row agree, unless a reload is
+    // key. So texts count once two polls in a row agree, unless a reload is
     // requested.
     if (!forced && (!stable || same(texts, this.#texts))) return;
     this.#texts = texts;

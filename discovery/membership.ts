@@ -1,7 +1,6 @@
 /**
  * Replaces a list of backends by a new one without a moment in which the pool
- * has
- * no backend to send a request to.
+ * has no backend to send a request to.
  *
  * @module
  */

@@ -183,12 +183,12 @@ forBoth("a variable that may not be read and would be obeyed is warned of", {
 
 // Bun reads `.env` of the folder that it is started from: a file there could set
 // ADMIN_HOST, ADMIN_TOKEN and TRUSTED_PROXIES.
-forBoth("the README's way keeps Bun from reading .env", {
+forBoth("the way of docs/production.md keeps Bun from reading .env", {
   // Deno reads none.
   runtimes: ["bun"],
 }, async (runtime) => {
-  const readme = await Deno.readTextFile(`${ROOT}/README.md`);
-  assert.match(readme, /bun run --no-env-file mod\.ts/);
+  const page = await Deno.readTextFile(`${ROOT}/docs/production.md`);
+  assert.match(page, /bun run --no-env-file mod\.ts/);
   await using backend = await rawBackend();
   const folder = await Deno.makeTempDir();
   try {

@@ -150,6 +150,55 @@ example("router", ["deno", "bun"], async (runtime) => {
   assert.match((await ask(program, "/robots.txt")).text, /^User-agent/);
 });
 
+example("hosts", ["deno", "bun"], async (runtime) => {
+  await using api = await named("api");
+  await using site = await named("site");
+  await using program = await start(runtime, "hosts", {
+    API: api.url,
+    SITE: site.url,
+  });
+  for (const [host, name] of [["api.test", "api"], ["www.test", "site"]]) {
+    const { text } = await rawRequest(
+      program.port,
+      requestText("GET", "/x", { host: host! }),
+    );
+    assert.equal(text, `${name} /x`);
+  }
+});
+
+example("headers", ["deno", "bun"], async (runtime) => {
+  await using backend = await rawBackend((conn) =>
+    conn.reply({ headers: { "X-Powered-By": "steam" }, body: "a" })
+  );
+  await using program = await start(runtime, "headers", {
+    BACKENDS: backend.url,
+  });
+  const answer = await rawRequest(
+    program.port,
+    requestText("GET", "/", { headers: { cookie: "a=b" } }),
+  );
+  assert.equal(answer.header("x-powered-by"), undefined);
+  assert.match(answer.header("strict-transport-security") ?? "", /^max-age=/);
+  const seen = backend.requests.at(-1)!;
+  assert.equal(seen.header("cookie"), undefined);
+  assert.equal(seen.header("x-api-key"), "only-the-backend-sees-this");
+});
+
+example("zones", ["deno", "bun"], async (runtime) => {
+  await using near = await named("near");
+  await using far = await named("far");
+  await using program = await start(runtime, "zones", {
+    NEAR: near.url,
+    FAR: far.url,
+  });
+  for (let i = 0; i < 6; i++) {
+    assert.equal((await ask(program, "/")).text, "near /");
+  }
+  await near.kill();
+  await program.waitForLine(/ is down /, 20_000);
+  assert.equal((await ask(program, "/")).text, "far /");
+});
+
 example("maintenance", ["deno", "bun"], async (runtime) => {
   await using backend = await named("a");
   await using program = await start(runtime, "maintenance", {

@@ -4,6 +4,7 @@ import { ADMIN_ENV, adminUrl } from "./harness/admin.ts";
 import { rawBackend } from "./harness/backend.ts";
 import { RawConnection, rawRequest, requestText } from "./harness/client.ts";
 import {
+  PROGRAM,
   type ProxyProcess,
   type Runtime,
   startProxy,
@@ -253,8 +254,8 @@ forBoth(
 /** Starts the program with standard output going where a shell sends it. */
 async function startWith(runtime: Runtime, output: string, url: string) {
   const program = runtime === "bun"
-    ? `${await bunPath()} run mod.ts`
-    : `${await denoPath()} run --no-prompt --allow-net --allow-env mod.ts`;
+    ? `${await bunPath()} run ${PROGRAM}`
+    : `${await denoPath()} run --no-prompt --allow-net --allow-env ${PROGRAM}`;
   const child = new Deno.Command("sh", {
     // `exec`, so that the child is the program and not the shell.
     args: ["-c", `exec ${program} ${output}`],

@@ -95,9 +95,9 @@ forBoth("an empty variable is an unset one", async (runtime) => {
   assert.match(stderr, /^BACKENDS: is not set: [^\n]*\n$/);
 });
 
-forBoth("the README shows a fault as it is said", async (runtime) => {
-  const readme = await Deno.readTextFile(`${ROOT}/README.md`);
-  const [line, name, value] = /^([A-Z_]+): "(.*)" .+$/m.exec(readme)!;
+forBoth("docs/settings.md shows a fault as it is said", async (runtime) => {
+  const page = await Deno.readTextFile(`${ROOT}/docs/settings.md`);
+  const [line, name, value] = /^([A-Z_]+): "(.*)" .+$/m.exec(page)!;
   const { code, stderr } = await runProgram(runtime, {
     env: { BACKENDS: "http://127.0.0.1:3000", [name!]: value },
   });

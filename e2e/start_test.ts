@@ -10,7 +10,7 @@ import { FOREIGN_VARIABLES } from "../config/foreign.ts";
 import { denoPath, ROOT } from "../testing/tools.ts";
 import { deadPort, rawBackend } from "./harness/backend.ts";
 import { rawRequest, requestText } from "./harness/client.ts";
-import { runProgram, startProxy } from "./harness/proxy.ts";
+import { PROGRAM, runProgram, startProxy } from "./harness/proxy.ts";
 import { forBoth, forOnce } from "./harness/suite.ts";
 import { until } from "./harness/wait.ts";
 
@@ -157,7 +157,7 @@ forBoth("SIGTERM before it listens ends it with 0", async (runtime) => {
   // The probe is the sign that it has come so far; the process has no handle
   // here, so it is found by who asked.
   await until(() => backend.probes.length === 1, { timeoutMs: 15_000 });
-  const pid = await childOf(Deno.pid, "mod.ts", backend.url);
+  const pid = await childOf(Deno.pid, PROGRAM, backend.url);
   Deno.kill(pid, "SIGTERM");
   const { code, stderr } = await running;
   assert.equal(code, 0, stderr);
@@ -202,7 +202,7 @@ forBoth("Bun's limit of 256 requests at once is lifted, by the same process", {
     Deno.readTextFileSync(`/proc/${proxy.pid}/${name}`);
   assert.match(read("environ"), /BUN_CONFIG_MAX_HTTP_REQUESTS=65535\0/);
   assert.match(read("environ"), /MIMALLOC_PURGE_DELAY=10000\0/);
-  assert.ok(read("cmdline").endsWith("mod.ts\0--timeout\x0020s\0"));
+  assert.ok(read("cmdline").endsWith(`${PROGRAM}\0--timeout\x0020s\0`));
 });
 
 forBoth("SIGHUP changes nothing and says so", async (runtime) => {
@@ -253,17 +253,17 @@ forBoth(
 
 // Bun has no permissions.
 forBoth(
-  "the README's narrow permissions are enough",
+  "the narrow permissions of docs/production.md are enough",
   { runtimes: ["deno"] },
   async (runtime) => {
-    const readme = await Deno.readTextFile(`${ROOT}/README.md`);
-    const line = /^deno run (.*--allow-net=\S+.*) mod\.ts$/m.exec(readme);
-    assert.ok(line, "the README has a command with narrow permissions");
+    const page = await Deno.readTextFile(`${ROOT}/docs/production.md`);
+    const line = /^deno run (.*--allow-net=\S+.*) mod\.ts$/m.exec(page);
+    assert.ok(line, "there is a command with narrow permissions");
     assert.ok(
       line[1]!.includes(
         ` --allow-env=${["BACKENDS", ...FOREIGN_VARIABLES].join()}`,
       ),
-      "the README names the variables that --check names",
+      "it names the variables that --check names",
     );
     await using a = await rawBackend();
     await using b = await rawBackend();
@@ -286,7 +286,7 @@ forBoth(
   },
 );
 
-forBoth("a unix: backend needs the permissions that the README says", {
+forBoth("a unix: backend needs the permissions that docs/http.md says", {
   runtimes: ["deno"],
 }, async (runtime) => {
   const folder = await Deno.makeTempDir();
@@ -326,47 +326,6 @@ function fileServer(asked: string[]): AsyncDisposable & { url: string } {
     [Symbol.asyncDispose]: () => server.shutdown(),
   };
 }
-
-/** Makes the bundle as `deno task bundle` does, but somewhere else. */
-async function bundled(folder: string): Promise<string> {
-  const { tasks } = JSON.parse(await Deno.readTextFile(`${ROOT}/deno.json`));
-  const words = (tasks.bundle.command as string).split(" ");
-  const out = words.indexOf("-o") + 1;
-  assert.equal(words[0], "deno");
-  assert.equal(words[out], "dist/sluice.js");
-  words[out] = `${folder}/sluice.js`;
-  const { success, stderr } = await new Deno.Command(await denoPath(), {
-    args: words.slice(1),
-    cwd: ROOT,
-    stdin: "null",
-    stdout: "piped",
-    stderr: "piped",
-  }).output();
-  assert.ok(success, new TextDecoder().decode(stderr));
-  return words[out]!;
-}
-
-// The bundler itself comes from npm the first time.
-forBoth("the bundle runs as one file", { timeoutMs: 120_000 }, async (
-  runtime,
-) => {
-  const folder = await Deno.makeTempDir();
-  try {
-    const entry = await bundled(folder);
-    await using backend = await rawBackend();
-    await using proxy = await startProxy(runtime, {
-      entry,
-      cwd: folder,
-      env: { BACKENDS: backend.url },
-    });
-    const response = await rawRequest(proxy.port, requestText("GET", "/"));
-    assert.equal(response.text, "ok");
-    proxy.signal("SIGTERM");
-    assert.equal((await proxy.waitForExit()).code, 0);
-  } finally {
-    await Deno.remove(folder, { recursive: true });
-  }
-});
 
 // Why mod.ts has no default export: a program that listens by itself and has
 // one listens twice under both runtimes' own servers, or is taken for one that

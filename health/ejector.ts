@@ -63,8 +63,7 @@ export class Ejector {
     if (standing === undefined && good) return;
     const { after, timeMs, clock } = this.#options;
     // When many requests fail together, the first few eject. The rest are part
-    // of
-    // the same event: no longer ejection, no further log line.
+    // of the same event: no longer ejection, no further log line.
     if (backend.ejected) return;
     const known = standing ?? CLEAN_STANDING;
     if (startedAt < known.since) return;

@@ -206,8 +206,8 @@ Deno.test("which statuses pass is asked of `passes`", async () => {
 });
 
 Deno.test("while lenient every status under 500 is a pass, with one warning a backend", async () => {
-  // Only BACKENDS was set, and /health was there for users only, or for POST, or
-  // not for this name: the whole site answered 503.
+  // Only BACKENDS was set, and /health was there for users only, or for POST,
+  // or not for this name: the whole site answered 503.
   for (const status of [400, 401, 403, 404, 405, 421, 426, 429, 499]) {
     const w = world({ lenient: true }, [A, B]);
     w.hear = () => ({ status });

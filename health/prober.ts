@@ -43,8 +43,7 @@ export function describeProbe({ status, passed, error }: ProbeResult): string {
 /**
  * Whether a status counts as up while no path is configured: any response of a
  * working server. Many applications have no page at the default path, or
- * require
- * a login for it, and must not be taken down for that.
+ * require a login for it, and must not be taken down for that.
  */
 export function passesLeniently(status: number): boolean {
   return status >= 200 && status < 500;
@@ -238,8 +237,7 @@ export class Prober {
     const start = clock.now();
     watch.probing = true;
     // 15 % jitter keeps many proxies from probing one backend in step. The
-    // first
-    // round, which starts with the process, is spread wider.
+    // first round, which starts with the process, is spread wider.
     const spread = watch.report.made === 0
       ? 0.15 + 0.85 * random()
       : 0.85 + 0.3 * random();

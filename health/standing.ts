@@ -28,8 +28,7 @@ const MAX_EJECTION_MS = 5 * 60_000;
  * Folds one outcome into a standing. `eject` is the duration of the ejection
  * that follows, in milliseconds; 0 for none. Each ejection lasts twice as long
  * as the one before, and one is forgotten per `timeMs` without an ejection, so
- * a
- * flapping backend stays out longer than one that failed once (as in Envoy's
+ * a flapping backend stays out longer than one that failed once (as in Envoy's
  * outlier detection).
  */
 export function weigh(

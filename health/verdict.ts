@@ -28,8 +28,7 @@ export const UNKNOWN: Health = { up: true, streak: 0, known: false };
 /**
  * Folds one probe result into a verdict. The first result sets the verdict, so
  * the pool is right from the start. After that, `rise` passes or `fall`
- * failures
- * in a row change it, so that one lost probe does not.
+ * failures in a row change it, so that one lost probe does not.
  */
 export function observe(
   health: Health,

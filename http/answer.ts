@@ -66,7 +66,7 @@ export class AnswerReader implements SocketEvents {
    * Hands the connection on, paused, with what came behind the head. What comes
    * before it has another listener is added to that.
    */
-  handOn(): readonly Chunk[] {
+  detach(): readonly Chunk[] {
     return this.#waiting;
   }
 

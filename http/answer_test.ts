@@ -184,7 +184,7 @@ Deno.test("AnswerReader hands a connection on with all that came behind the head
   socket.receive("HTTP/1.1 101 X\r\n\r\nfra");
   const { status } = await reader.head();
   assert.equal(status, 101);
-  const rest = reader.handOn();
+  const rest = reader.detach();
   // Between the head and the next listener.
   reader.data(bytesOf("mes"));
   assert.equal(rest.map((piece) => latin1(piece)).join(""), "frames");

@@ -1,11 +1,11 @@
 /**
- * The admin API: a handler for a listener of its own.
+ * The admin API: a handler for its own listener.
  *
- * Reading is free to all that can connect, changing takes the token. A browser is
- * the one caller that can be made to ask for another: no answer may be read
- * across origins (no CORS), no change can be made without a header that a foreign
- * page cannot send, and a name that was made to point here (DNS rebinding) is
- * refused by its `Host`.
+ * Reading is open to every host that can connect; changes require the token.
+ * Browsers can be made to send requests for other sites, therefore: no response
+ * can be read across origins (no CORS), no change works without a header that
+ * other sites cannot send, and a name that was rebound to this machine (DNS
+ * rebinding) is refused by its `Host`.
  *
  * @module
  */
@@ -24,7 +24,7 @@ import {
 } from "./admin_http.ts";
 import { backendJson } from "./backend_json.ts";
 import { EventLog, frame } from "./events.ts";
-import { FigureKeeper } from "./figures.ts";
+import { FigureKeeper, type Figures } from "./figures.ts";
 import { LastChanges } from "./last_changes.ts";
 import type { Snapshot } from "./metrics.ts";
 import type { ProbeHistory } from "./probes.ts";
@@ -40,19 +40,19 @@ import { tokenCheck } from "./token.ts";
 export interface AdminOptions {
   /** The backends. */
   pool: Pool;
-  /** What is known of a backend's probes. */
+  /** What is known from a backend's probes. */
   report: (backend: Backend) => ProbeReport | undefined;
-  /** The last probes of each backend. */
+  /** The latest probes of each backend. */
   probes: ProbeHistory;
-  /** The counters, now; of all processes, if there are several. */
+  /** The current counters, summed over all processes. */
   snapshot: () => Snapshot | Promise<Snapshot>;
-  /** Checks the URL of a new backend and gives its normal form. */
+  /** Checks and normalizes the URL of a new backend. */
   checkUrl: (url: string) => { value: string } | { wanted: string };
   /** Checks the name of a new backend. */
   checkName: (name: string) => { value: string } | { wanted: string };
-  /** Whether the proxy is about to stop. */
+  /** Whether the proxy is draining. */
   draining: () => boolean;
-  /** The certificate that new connections are shown. Default: none. */
+  /** The current server certificate. Default: none. */
   certificate?: (() => State["certificate"]) | undefined;
   /** The process. */
   process: () => ProcessFacts;
@@ -60,11 +60,13 @@ export interface AdminOptions {
   version: string;
   /** Name of the policy, for the dashboard. */
   policy: string;
-  /** What changes need; none for no changes. */
+  /** Name of the transport, for the dashboard. */
+  transport: string;
+  /** The token that changes require; `undefined`: no changes. */
   token: string | undefined;
-  /** Whether a `Host` can only mean this listener. */
+  /** Whether a `Host` is one of this listener's names. */
   answersTo: (host: string) => boolean;
-  /** The proxy's own name in `Via`, if it has one. */
+  /** The proxy's name in `Via`, if it has one. */
   pseudonym: string | undefined;
   /** Time and timers. */
   clock: Clock;
@@ -72,42 +74,44 @@ export interface AdminOptions {
   log: (line: string) => void;
 }
 
-/** Backends of which a reader that has just come is told the past. */
-const MOST_PAST = 100;
+/** Maximum backends whose history a new reader gets. */
+const MAX_HISTORY = 100;
 
-/** What a path does with a request, by its method. */
+/** The handlers of a path by method. */
 type Route = Readonly<
   Record<string, (request: Request, query: string) => Answer>
 >;
 
 type Answer = Response | Promise<Response>;
 
-/** Answers what comes to the admin port. */
+/** Handles the requests to the admin port. */
 export class Admin {
   readonly #options: AdminOptions;
   readonly #knows: ((given: string) => boolean) | undefined;
   readonly #changes: LastChanges;
   readonly #events: EventLog;
   readonly #figures: FigureKeeper;
+  /** The certificate at the last tick. */
+  #certificate: State["certificate"];
   readonly #routes: Readonly<Record<string, Route>>;
 
-  /** Begins to remember events and figures. */
+  /** Starts to keep events and figures. */
   constructor(options: AdminOptions) {
     const { token, pool, clock, snapshot } = options;
     this.#options = options;
     this.#knows = token === undefined ? undefined : tokenCheck(token);
-    // Before the events, which tell what it remembers.
+    // First, since events include its data.
     this.#changes = new LastChanges(pool);
     this.#events = new EventLog(pool, {
       clock,
-      tell: (backend) => this.#tell(backend),
+      describe: (backend) => this.#describe(backend),
     });
     this.#figures = new FigureKeeper({
       snapshot,
       clock,
-      tick: (figures) =>
-        this.#events.figures({ ...figures, probes: options.probes.fresh() }),
+      tick: (figures) => this.#tick(figures),
     });
+    this.#certificate = options.certificate?.();
     this.#figures.start();
     this.#routes = {
       "/": { GET: () => this.#page() },
@@ -122,11 +126,37 @@ export class Admin {
     };
   }
 
-  /** Ends timers and streams. */
+  /** Stops timers and event streams. */
   stop(): void {
     this.#figures.stop();
     this.#events.stop();
     this.#changes.stop();
+  }
+
+  #tick(figures: Figures): void {
+    const { probes, certificate } = this.#options;
+    const shown = certificate?.();
+    if (shown?.expiresAt !== this.#certificate?.expiresAt) {
+      // The first one is set after this listener was made, and is no change.
+      if (shown !== undefined && this.#certificate !== undefined) {
+        const day = new Date(shown.expiresAt).toISOString().slice(0, 10);
+        this.#events.add("certificate", `it expires on ${day}`);
+      }
+      this.#certificate = shown;
+    }
+    this.#events.figures({
+      ...figures,
+      proxy: this.#facts(),
+      probes: probes.fresh(),
+    });
+  }
+
+  /** Facts about the proxy itself, for the dashboard. */
+  #facts(): { draining: boolean; certificateExpiresAt: number | null } {
+    return {
+      draining: this.#options.draining(),
+      certificateExpiresAt: this.#options.certificate?.()?.expiresAt ?? null,
+    };
   }
 
   /** Answers a request. Never rejects. */
@@ -161,11 +191,11 @@ export class Admin {
     return answerer(request, query);
   }
 
-  /** Refuses what cannot have been meant for this listener. */
+  /** Refuses requests that were not meant for this listener. */
   #refuseStrangers(headers: Headers): void {
     const { answersTo, pseudonym } = this.#options;
     const host = headers.get("host");
-    // RFC 9112 §3.2. Deno lets such a request through and invents a name for it.
+    // RFC 9112 §3.2. Deno accepts such a request and makes up a host for it.
     if (host === null || host === "") {
       throw new Refused(400, "Host is missing.");
     }
@@ -175,14 +205,15 @@ export class Admin {
         "This host name is not served here: use an address, localhost or a name in ADMIN_HOST.",
       );
     }
-    // A name or an address of this machine that the settings could not tell: the
-    // proxy would show its clients what is for its operator.
+    // The proxy forwards to its own admin port, by a name or an address that
+    // the settings could not recognize: clients would see what is for the
+    // operator.
     if (pseudonym !== undefined && headers.get("via")?.includes(pseudonym)) {
       throw new Refused(508, "This is the admin port of the proxy itself.");
     }
   }
 
-  /** The route of one backend, which is known by its id. */
+  /** The route of one backend, by its id. */
   #backendRoute(path: string): Route | undefined {
     const prefix = "/backends/";
     if (!path.startsWith(prefix)) return undefined;
@@ -194,7 +225,7 @@ export class Admin {
       throw new Refused(404, "There is no backend of this id.");
     };
     return {
-      GET: () => json(200, this.#tell(find())),
+      GET: () => json(200, this.#describe(find())),
       PATCH: (request) => this.#change(find, request),
       DELETE: () => this.#remove(find()),
     };
@@ -217,19 +248,20 @@ export class Admin {
     }
   }
 
-  #tell(backend: Backend): ReturnType<typeof backendJson> {
+  #describe(backend: Backend): ReturnType<typeof backendJson> {
     const report = this.#options.report(backend);
     return backendJson(backend, report, this.#changes.of(backend));
   }
 
   async #page(): Promise<Response> {
-    // Seldom asked for, and nearly a thousand lines of text.
+    // Loaded on demand: rarely used, and nearly a thousand lines of text.
     const { dashboard } = await import("./dashboard.ts");
-    const { version, policy, token } = this.#options;
+    const { version, policy, transport, token } = this.#options;
     const nonce = crypto.randomUUID();
     const html = dashboard({
       version,
       policy,
+      transport,
       nonce,
       changes: token !== undefined,
     });
@@ -247,7 +279,7 @@ export class Admin {
   }
 
   #list(): Response {
-    const backends = this.#options.pool.backends.map((b) => this.#tell(b));
+    const backends = this.#options.pool.backends.map((b) => this.#describe(b));
     return json(200, { backends });
   }
 
@@ -277,15 +309,15 @@ export class Admin {
       name,
     };
     const { log } = this.#options;
-    const backend = this.#joined(init);
+    const backend = this.#addToPool(init);
     log(`backend ${backend.label} was added by the admin API`);
-    return json(201, this.#tell(backend), {
+    return json(201, this.#describe(backend), {
       location: `/backends/${backend.id}`,
     });
   }
 
-  /** A backend that has joined the pool; what the pool refuses is the caller's. */
-  #joined(init: BackendInit): Backend {
+  /** Adds a backend; a refusal of the pool is reported to the caller. */
+  #addToPool(init: BackendInit): Backend {
     const { pool } = this.#options;
     if (pool.get(init.url) !== undefined) {
       throw new Refused(409, "A backend with this URL is in the pool already.");
@@ -294,7 +326,7 @@ export class Admin {
       return pool.add(init);
     } catch (error) {
       if (!(error instanceof RangeError)) throw error;
-      // Its name is another's, or there is no room for more.
+      // The name is in use, or the pool is full.
       throw new Refused(409, `${error.message}.`);
     }
   }
@@ -309,7 +341,7 @@ export class Admin {
       throw new Refused(400, 'Nothing to change: send "weight" or "draining".');
     }
     const { pool, log } = this.#options;
-    // Looked for once more: it may have gone while the body was on its way.
+    // Looked up again: it may have been removed while the body arrived.
     const backend = find();
     if (weight !== undefined && weight !== backend.weight) {
       pool.setWeight(backend, weight as number);
@@ -320,7 +352,7 @@ export class Admin {
       const what = draining ? "is draining" : "is no longer draining";
       log(`backend ${backend.label} ${what} by the admin API`);
     }
-    return json(200, this.#tell(backend));
+    return json(200, this.#describe(backend));
   }
 
   #remove(backend: Backend): Response {
@@ -336,7 +368,7 @@ export class Admin {
     const headers = {
       ...SAFE,
       "content-type": "text/event-stream",
-      // nginx, when it stands in front, would hold events back.
+      // Tells nginx in front of this not to buffer events.
       "x-accel-buffering": "no",
     };
     if (request.method === "HEAD") return new Response(null, { headers });
@@ -352,22 +384,24 @@ export class Admin {
   }
 
   /**
-   * What the dashboard begins with. Of a large pool it is some: each second of
-   * each backend, for each reader that comes, would be tens of megabytes.
+   * The initial data of the dashboard. Limited for large pools: each second of
+   * each backend, for each new reader, would be tens of megabytes.
    */
   #history(): unknown {
     const { pool, probes } = this.#options;
     const kept = this.#figures.kept;
     const backends: Record<string, unknown> = {};
-    for (const backend of pool.backends.slice(0, MOST_PAST)) {
+    for (const backend of pool.backends.slice(0, MAX_HISTORY)) {
       const of = kept.map(({ backends }) => backends[backend.id]);
       backends[backend.id] = {
         requestsPerSecond: of.map((b) => b?.requestsPerSecond ?? 0),
+        errorsPerSecond: of.map((b) => b?.errorsPerSecond ?? 0),
         latencyMs: of.map((b) => b?.latencyMs ?? null),
         probes: probes.of(backend),
       };
     }
     return {
+      proxy: this.#facts(),
       all: kept.map((figures) => ({ ...figures, backends: undefined })),
       backends,
     };
@@ -391,7 +425,7 @@ export class Admin {
   #readiness(): Response {
     if (this.#options.draining()) return text(503, "draining");
     const { pool } = this.#options;
-    // An ejected one is used when there is no other, so it counts.
+    // Ejected backends count, since they are used when there is no other.
     const any = pool.backends.some((b) => b.up && !b.draining && b.weight > 0);
     return any ? text(200, "ready") : text(503, "no backend is available");
   }

@@ -1,18 +1,17 @@
 /**
- * What the admin API has of HTTP: reading a request, and writing an answer, each
- * within bounds.
+ * HTTP for the admin API: reading requests and writing responses, with limits.
  *
  * @module
  */
 
 import type { Clock, TimerHandle } from "../base/clock.ts";
 
-/** Bytes of a request body. */
-const MOST_BODY = 16 * 1024;
-/** Milliseconds that a request body may take. */
-const BODY_MS = 10_000;
+/** Maximum bytes of a request body. */
+const MAX_BODY = 16 * 1024;
+/** Milliseconds for a request body to arrive. */
+const BODY_TIMEOUT_MS = 10_000;
 
-/** A request that is refused, and why. */
+/** A refused request, with the reason. */
 export class Refused extends Error {
   constructor(
     readonly status: number,
@@ -23,16 +22,16 @@ export class Refused extends Error {
   }
 }
 
-/** Fields of every answer. */
+/** Fields of every response. */
 export const SAFE: Readonly<Record<string, string>> = {
   "cache-control": "no-store",
   "x-content-type-options": "nosniff",
   "referrer-policy": "no-referrer",
-  // No other page may take these in, as a script or a picture either.
+  // Other sites must not load these as scripts or images either.
   "cross-origin-resource-policy": "same-origin",
 };
 
-/** An answer in JSON. */
+/** A response in JSON. */
 export function json(
   status: number,
   value: unknown,
@@ -48,7 +47,7 @@ export function json(
   });
 }
 
-/** An answer of one sentence. */
+/** A response of one sentence. */
 export function text(status: number, sentence: string): Response {
   return new Response(`${sentence}\n`, {
     status,
@@ -56,7 +55,7 @@ export function text(status: number, sentence: string): Response {
   });
 }
 
-/** The path and the query of a URL as the runtimes give it: it need not be one. */
+/** Path and query of a request's URL, which may be only a target. */
 export function partsOf(url: string): { path: string; query: string } {
   let start = 0;
   if (/^https?:\/\//i.test(url)) {
@@ -71,14 +70,14 @@ export function partsOf(url: string): { path: string; query: string } {
   return { path: path || "/", query: mark < 0 ? "" : target.slice(mark + 1) };
 }
 
-/** The token of `Authorization: Bearer`, if there is one (RFC 6750 §2.1). */
+/** The token of `Authorization: Bearer`, if present (RFC 6750 §2.1). */
 export function bearerOf(field: string | null): string | undefined {
   if (field === null || !/^Bearer /i.test(field)) return undefined;
   const token = field.slice("Bearer ".length).trim();
   return token === "" || token.includes(" ") ? undefined : token;
 }
 
-/** What a field of a body may be, by the words that say so. */
+/** The kinds of values, by their description. */
 const KINDS = {
   "a text": (value: unknown) => typeof value === "string",
   "true or false": (value: unknown) => typeof value === "boolean",
@@ -86,7 +85,7 @@ const KINDS = {
   "a whole number from 1 to 1000000": whole(1, 1_000_000),
 } satisfies Record<string, (value: unknown) => boolean>;
 
-/** What a field of a body may be. */
+/** A kind of value. */
 export type Kind = keyof typeof KINDS;
 
 function whole(min: number, max: number): (value: unknown) => boolean {
@@ -94,7 +93,7 @@ function whole(min: number, max: number): (value: unknown) => boolean {
     Number.isInteger(value) && value as number >= min && value as number <= max;
 }
 
-/** A request's body as an object that has no fields but these, of these kinds. */
+/** Reads a body as a JSON object with only these fields, of these kinds. */
 export async function bodyOf<Name extends string>(
   request: Request,
   clock: Clock,
@@ -127,18 +126,18 @@ export async function bodyOf<Name extends string>(
   return value as Partial<Record<Name, unknown>>;
 }
 
-/** A request's body as text, within bounds of size and time. */
+/** Reads a body as text, with limits of size and time. */
 async function textOf(request: Request, clock: Clock): Promise<string> {
   const reader = request.body?.getReader();
   if (reader === undefined) return "";
   const decoder = new TextDecoder("utf-8", { fatal: true });
-  // The rest of the body is not read, so the connection cannot be used again.
+  // The rest of the body is not read, so the connection cannot be reused.
   const fields = { connection: "close" };
   let timer: TimerHandle;
   const late = new Promise<never>((_, reject) => {
     timer = clock.setTimeout(() => {
       reject(new Refused(408, "The body did not come in time.", fields));
-    }, BODY_MS);
+    }, BODY_TIMEOUT_MS);
   });
   let text = "";
   let size = 0;
@@ -147,8 +146,8 @@ async function textOf(request: Request, clock: Clock): Promise<string> {
       const { done, value } = await Promise.race([reader.read(), late]);
       if (done) return text + decoder.decode();
       size += value.byteLength;
-      if (size > MOST_BODY) {
-        const sentence = `The body is over ${MOST_BODY} bytes.`;
+      if (size > MAX_BODY) {
+        const sentence = `The body is over ${MAX_BODY} bytes.`;
         throw new Refused(413, sentence, fields);
       }
       text += decoder.decode(value, { stream: true });

@@ -1,5 +1,5 @@
 /**
- * A backend as the admin API tells of it.
+ * A backend as the admin API shows it.
  *
  * @module
  */
@@ -7,28 +7,28 @@
 import type { Backend } from "../balancer.ts";
 import type { ProbeReport } from "../health.ts";
 
-/** What the admin API tells of a backend. */
+/** A backend in the admin API. */
 export interface BackendJson {
   id: string;
   url: string;
-  /** What it is called; null when that is its URL. */
+  /** Its name; null if it has none. */
   name: string | null;
-  /** The one word for its state that matters most. */
+  /** The most important aspect of its state, in one word. */
   state: "up" | "down" | "ejected" | "draining" | "resting";
-  /** Since when, as ISO 8601; null when it has been so from the start. */
+  /** Start of that state as ISO 8601; null if unchanged since start. */
   since: string | null;
-  /** Why, in a few words; null when nothing was said. */
+  /** The reason, in a few words; null if there is none. */
   reason: string | null;
   weight: number;
   backup: boolean;
-  /** Most requests at once; null for no limit. */
+  /** Maximum concurrent requests; null for no limit. */
   maxConns: number | null;
   up: boolean;
   ejected: boolean;
   draining: boolean;
   inFlight: number;
   requests: number;
-  /** The last probe; null before there was one, and where there are none. */
+  /** The last probe; null if there was none. */
   probe: {
     durationMs: number | null;
     status: number | null;
@@ -38,15 +38,15 @@ export interface BackendJson {
   } | null;
 }
 
-/** How a backend came into its state. */
+/** The last change of a backend's state. */
 export interface LastChange {
-  /** When, in milliseconds since 1970; none for the state that it began with. */
+  /** In milliseconds since 1970; `undefined` for the initial state. */
   readonly at: number | undefined;
-  /** Why, in a few words, where that was said. */
+  /** The reason, in a few words, if there is one. */
   readonly reason: string | undefined;
 }
 
-/** Tells of a backend. */
+/** Describes a backend. */
 export function backendJson(
   backend: Backend,
   report: ProbeReport | undefined,
@@ -80,7 +80,7 @@ export function backendJson(
   };
 }
 
-/** One word; what somebody has decided comes before what was found out. */
+/** The state in one word; an operator's decision precedes a verdict. */
 export function stateOf(
   { up, ejected, draining, weight }: Backend,
 ): BackendJson["state"] {

@@ -18,6 +18,8 @@ export interface DashboardOptions {
   version: string;
   /** Name of the policy. */
   policy: string;
+  /** What requests are sent by. */
+  transport: string;
   /** What style and script carry so that the browser takes them. */
   nonce: string;
   /** Whether changes are possible at all. */
@@ -33,14 +35,15 @@ const ICON = "data:image/svg+xml," + encodeURIComponent(
 );
 
 /** Where the backends are listed. */
-const TABLE = `  <table role="table">
+const TABLE = `  <table role="table" aria-labelledby="backends">
     <thead role="rowgroup"><tr role="row">
       <th role="columnheader" scope="col">Backend</th>
       <th role="columnheader" scope="col">State</th>
       <th role="columnheader" scope="col">Weight</th>
-      <th role="columnheader" scope="col">Requests a second</th>
+      <th role="columnheader" scope="col">Requests/s</th>
       <th role="columnheader" scope="col">Latency</th>
       <th role="columnheader" scope="col">In flight</th>
+      <th role="columnheader" scope="col" class="conns">Connections</th>
       <th role="columnheader" scope="col">Probes</th>
       <th role="columnheader" scope="col"><span class="unseen">Change</span></th>
     </tr></thead>
@@ -48,20 +51,52 @@ const TABLE = `  <table role="table">
   </table>
 `;
 
+/** What is wrong now, and what has changed. */
+const NOW = `<div class="now">
+<section class="panel" aria-labelledby="verdict">
+  <h2 id="verdict" class="verdict">…</h2>
+  <ul id="notices" class="notices"></ul>
+  <ul id="problems" class="problems"></ul>
+  <p id="more" class="none" hidden></p>
+</section>
+<section class="panel" aria-labelledby="changes">
+  <div class="bar"><h2 id="changes">Recent changes</h2></div>
+  <ol id="log" class="log" tabindex="0" aria-labelledby="changes"></ol>
+  <p id="quiet" class="none">No changes since this proxy started.</p>
+</section>
+</div>
+`;
+
+/** How the list is searched and sorted. */
+const TOOLS = `  <div class="bar">
+    <h2 id="backends" tabindex="-1">Backends</h2>
+    <div id="chips" class="chips" role="group" aria-label="Filter by state"></div>
+    <div class="tools">
+    <label>Sort <select id="sort">
+      <option value="problems">problems first</option>
+      <option value="slowest">slowest first</option>
+      <option value="busiest">busiest first</option>
+      <option value="listed">as configured</option>
+    </select></label>
+    <label class="find"><span class="unseen">Find a backend</span><input id="find" type="search" placeholder="Find a backend" autocomplete="off" spellcheck="false"></label>
+    </div>
+  </div>
+`;
+
 /** Asks for the token. */
 const DIALOG = `<dialog id="ask" aria-labelledby="asked">
   <form id="form">
-    <h2 id="asked">Changes need the token</h2>
-    <p id="why">It is the proxy's ADMIN_TOKEN, and is kept until this tab is closed.</p>
+    <h2 id="asked">Changes need a token</h2>
+    <p id="why">Enter the value of ADMIN_TOKEN. It is kept until you close this tab.</p>
     <label>Token <input id="token" type="password" required autocomplete="off"></label>
-    <div class="buttons"><button type="button" id="cancel">Cancel</button><button type="submit" class="main">Go on</button></div>
+    <div class="buttons"><button type="button" id="cancel">Cancel</button><button type="submit" class="main">Continue</button></div>
   </form>
 </dialog>
 `;
 
 /** Writes the page. */
 export function dashboard(
-  { version, policy, nonce, changes }: DashboardOptions,
+  { version, policy, transport, nonce, changes }: DashboardOptions,
 ): string {
   return `<!doctype html>
 <html lang="en">
@@ -78,37 +113,31 @@ export function dashboard(
 <header>
   ${MARK}
   <h1>Sluice</h1>
-  <p class="facts"><span>${escaped(version)}</span><span>${
+  <p class="facts"><span>version ${escaped(version)}</span><span>${
     escaped(policy)
-  }</span></p>
+  }</span><span>transport: ${
+    escaped(transport)
+  }</span><span id="certificate" hidden></span></p>
   <p id="live" class="live" role="status"><i aria-hidden="true"></i><span>connecting</span></p>
 </header>
 <main>
-<section class="cards" aria-label="All requests">
+${NOW}<section class="cards" aria-label="All requests">
   ${card("rps", "Requests", "per second")}
-  ${card("latency", "Latency", "median, with 95 % and 99 %")}
-  ${card("inflight", "In flight", "requests now")}
-  ${card("errors", "Errors", "answers from 500 on, per second")}
+  ${card("latency", "Latency", "median of the last 10 s")}
+  ${card("inflight", "In flight", "right now")}
+  ${card("errors", "Errors", "status 500 and above")}
+  ${card("refused", "Refused", "RATE_LIMIT, MAX_IN_FLIGHT")}
 </section>
 <section id="flow" class="panel flow" aria-hidden="true"><canvas></canvas></section>
+<section id="map" class="panel map" aria-hidden="true" hidden><canvas></canvas><p class="legend" id="legend"></p><p class="pointed" id="pointed"></p></section>
 <section class="panel" aria-labelledby="backends">
-  <div class="bar">
-    <h2 id="backends" tabindex="-1">Backends</h2>
-    <div id="chips" class="chips" role="group" aria-label="Show only"></div>
-    <label class="find"><span class="unseen">Find a backend</span><input id="find" type="search" placeholder="Find" autocomplete="off" spellcheck="false"></label>
-  </div>
-${TABLE}  <p id="none" class="none" hidden>No backend is shown.</p>
-</section>
-<section class="panel" aria-labelledby="changes">
-  <div class="bar"><h2 id="changes">Last changes</h2></div>
-  <ol id="log" class="log"></ol>
-  <p id="quiet" class="none">Nothing has changed since this proxy started.</p>
+${TOOLS}${TABLE}  <p id="none" class="none" hidden>No backend matches.</p>
 </section>
 </main>
 <footer><a href="/metrics">metrics</a><a href="/backends">backends as JSON</a><a href="/readyz">readiness</a></footer>
 <p id="said" class="unseen" role="status" aria-live="polite"></p>
 <p id="toast" class="toast" role="alert" hidden></p>
-${DIALOG}<noscript><p class="none">This page needs its script; /backends and /metrics do not.</p></noscript>
+${DIALOG}<noscript><p class="none">This page needs JavaScript; /backends and /metrics do not.</p></noscript>
 <script nonce="${nonce}">${SCRIPT}</script>
 </body>
 </html>

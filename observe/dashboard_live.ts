@@ -24,8 +24,8 @@ const keep = (value) => {
 };
 const ask = (wrong) => new Promise((resolve) => {
   const dialog = at("ask"), field = at("token");
-  put(at("why"), wrong ? "That is not the token. Try again."
-    : "It is the proxy's ADMIN_TOKEN, and is kept until this tab is closed.");
+  put(at("why"), wrong ? "Wrong token. Try again."
+    : "Enter the value of ADMIN_TOKEN. It is kept until you close this tab.");
   at("why").className = wrong ? "wrong" : "";
   field.value = "";
   const end = (value) => {
@@ -76,13 +76,15 @@ const change = async (row, body) => {
 // What has happened.
 const WORDS = {
   up: "is up", down: "is down", ejected: "is ejected",
-  readmitted: "is back after its ejection", added: "was added",
+  readmitted: "is used again", added: "was added",
   removed: "was removed", changed: "was changed", draining: "is draining",
-  panic: "All that is left is ejected, and is used", reloaded:
-  "The list of backends was read again",
+  panic: "Every backend left is ejected; they are used anyway",
+  reloaded: "The list of backends was read again",
+  certificate: "New connections get a new certificate",
 };
 const LOOKS = { readmitted: "up", added: "up", removed: "resting",
-  changed: "resting", panic: "down", reloaded: "resting" };
+  changed: "resting", panic: "down", reloaded: "resting",
+  certificate: "draining" };
 const known = new Set();
 const happened = (event) => {
   if (event.lastEventId !== "" && known.has(event.lastEventId)) return;
@@ -99,6 +101,8 @@ const happened = (event) => {
       setTimeout(() => row.element.classList.remove("news"), 100);
     }
     summarize();
+    showNow();
+    sortRows(false);
   }
   const item = make("li");
   const when = make("time", "", clock(time));
@@ -137,6 +141,7 @@ const overall = (figures) => {
   push(all.latency, figures.latencyMs.p50);
   push(all.inflight, figures.inFlight);
   push(all.errors, figures.errorsPerSecond);
+  push(all.refused, figures.rateLimitedPerSecond + figures.overLimitPerSecond);
 };
 const showCard = (id, value, small, floor) => {
   const card = at(id);
@@ -145,29 +150,38 @@ const showCard = (id, value, small, floor) => {
   draw(card.querySelector("svg"), all[id], floor);
 };
 const showAll = (figures) => {
-  const { latencyMs, retriesPerSecond, inFlightLimit } = figures;
-  const refusedPerSecond = figures.rateLimitedPerSecond +
-    figures.overLimitPerSecond;
-  showCard("rps", count(figures.requestsPerSecond), "/ s", 1);
+  const { latencyMs, retriesPerSecond, inFlightLimit, waiting } = figures;
+  limits = figures;
+  showCard("rps", count(figures.requestsPerSecond), "/s", 1);
   showCard("latency", time(latencyMs.p50),
-    time(latencyMs.p95) + " · " + time(latencyMs.p99), 1);
+    "p95 " + time(latencyMs.p95) + " · p99 " + time(latencyMs.p99), 1);
   showCard("inflight", count(figures.inFlight),
-    inFlightLimit > 0 ? "limit " + count(inFlightLimit) : "", 1);
-  showCard("errors", count(figures.errorsPerSecond), "/ s" +
-    (retriesPerSecond > 0 ? " · " + count(retriesPerSecond) + " retries" : "") +
-    (refusedPerSecond > 0 ? " · " + count(refusedPerSecond) + " refused" : ""),
+    inFlightLimit > 0
+      ? (waiting > 0 ? count(waiting) + " waiting, " : "") + "limit " +
+        count(inFlightLimit)
+      : "", 1);
+  showCard("errors", count(figures.errorsPerSecond), "/s" +
+    (retriesPerSecond > 0 ? " · " + count(retriesPerSecond) + " retries/s" : ""),
     1);
+  const { rateLimitedPerSecond: rate, overLimitPerSecond: over } = figures;
+  showCard("refused", count(rate + over), "/s" +
+    (rate > 0 && over > 0 ? " · " + count(rate) + " by RATE_LIMIT" : ""), 1);
 };
 const figured = (figures) => {
   overall(figures);
+  Object.assign(proxy, figures.proxy);
   for (const [id, row] of rows) {
     const of = figures.backends[id];
     push(row.rps, of?.requestsPerSecond ?? 0);
     push(row.ms, of?.latencyMs ?? null);
+    push(row.bads, of?.errorsPerSecond ?? 0);
     row.inFlight = of?.inFlight ?? 0;
     row.flow = of?.requestsPerSecond ?? 0;
     row.bad = of?.errorsPerSecond ?? 0;
+    row.connections = of?.connections ?? null;
   }
+  document.body.classList.toggle("noconns",
+    Object.values(figures.backends).every((one) => one.connections === null));
   for (const probe of figures.probes ?? []) {
     const row = rows.get(probe.id);
     if (row === undefined) continue;
@@ -176,7 +190,10 @@ const figured = (figures) => {
   }
   if (document.hidden) return;
   showAll(figures);
+  showNow();
+  sortRows(false);
   for (const row of rows.values()) if (row.visible) paint(row);
+  drawMap();
 };
 
 // The connection.
@@ -206,6 +223,7 @@ const connect = () => {
   source.addEventListener("open", () => heard = performance.now());
   source.addEventListener("history", async (event) => {
     history = JSON.parse(event.data);
+    Object.assign(proxy, history.proxy);
     for (const name of Object.keys(all)) all[name].length = 0;
     for (const figures of history.all) overall(figures);
     if (history.all.length > 0) showAll(history.all.at(-1));
@@ -214,9 +232,12 @@ const connect = () => {
       if (past === undefined) continue;
       row.rps = past.requestsPerSecond;
       row.ms = past.latencyMs;
+      row.bads = past.errorsPerSecond;
       row.probes = past.probes;
     }
     await fresh();
+    showNow();
+    drawMap();
     live = true;
     status("on", "live");
   });

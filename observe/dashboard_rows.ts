@@ -19,8 +19,8 @@ const make = (name, kind, text) => {
 const changes = document.body.dataset.changes === "true";
 const calm = matchMedia("(prefers-reduced-motion: reduce)");
 const rows = new Map();
-const all = { rps: [], latency: [], inflight: [], errors: [] };
-let chosen = "all";
+const all = { rps: [], latency: [], inflight: [], errors: [], refused: [] };
+let chosen = "all", made = 0;
 
 // Numbers and times as people read them.
 const clock = (date) =>
@@ -91,8 +91,9 @@ const seen = new IntersectionObserver((entries) => {
 
 const newRow = (backend) => {
   const row = {
-    backend, visible: false, rps: [], ms: [], inFlight: 0, probes: [],
-    element: make("tr"), flow: 0, bad: 0,
+    backend, visible: false, rps: [], ms: [], bads: [], inFlight: 0,
+    probes: [], element: make("tr"), flow: 0, bad: 0, trouble: "", mean: null, load: 0,
+    failed: 0, connections: null, number: made++,
   };
   const cell = (name, ...children) => {
     const td = make("td");
@@ -106,7 +107,10 @@ const newRow = (backend) => {
   row.element.dataset.id = backend.id;
   row.url = make("span", "url");
   row.tag = make("span", "tag", "backup");
+  row.address = make("span", "address");
   row.state = make("span", "state");
+  row.verdict = make("span", "state");
+  row.reason = make("span", "reason");
   row.weight = make("input", "weight");
   Object.assign(row.weight, { type: "number", min: 0, max: 1000, step: 1 });
   row.weight.disabled = !changes;
@@ -122,7 +126,9 @@ const newRow = (backend) => {
   });
   row.rate = spark("");
   row.latency = spark("slow");
+  row.errors = make("span", "failed");
   row.now = make("span", "", "0");
+  row.conns = make("span");
   row.strip = make("div", "probes");
   row.strip.setAttribute("role", "img");
   row.button = make("button", "act");
@@ -131,12 +137,17 @@ const newRow = (backend) => {
   if (!changes) row.button.title = "Changes are off: start with ADMIN_TOKEN";
   row.button.addEventListener("click", () =>
     change(row, { draining: !row.backend.draining }));
-  cell("Backend", row.url, row.tag);
-  cell("State", row.state);
+  cell("Backend", row.url, row.tag, row.address);
+  cell("State", row.state, row.verdict, row.reason);
   cell("Weight", row.weight);
-  cell("Requests a second", row.rate.box);
+  const figure = make("span", "figure");
+  figure.append(row.rate.value, row.errors);
+  row.rate.box.append(figure);
+  cell("Requests/s", row.rate.box);
   cell("Latency", row.latency.box);
   cell("In flight", row.now);
+  cell("Connections", row.conns);
+  row.conns.parentElement.classList.add("conns");
   cell("Probes", row.strip);
   cell("Change", row.button);
   tell(row, backend);
@@ -150,11 +161,12 @@ const called = ({ name, url }) => name ?? url;
 const tell = (row, backend) => {
   row.backend = backend;
   put(row.url, called(backend));
-  row.url.title = backend.url;
+  put(row.address, backend.name === null ? "" : backend.url);
   row.tag.hidden = !backend.backup;
   put(row.state, backend.state);
   row.state.className = "state " + backend.state;
   row.element.dataset.state = backend.state;
+  put(row.reason, backend.state === "up" ? "" : backend.reason ?? "");
   if (document.activeElement !== row.weight) row.weight.value = backend.weight;
   const name = backend.draining ? "Resume" : "Drain";
   put(row.button, name);
@@ -168,6 +180,15 @@ const paint = (row) => {
   put(row.rate.value, count(row.rps.at(-1) ?? 0));
   put(row.latency.value, time(row.ms.at(-1)));
   put(row.now, String(row.inFlight));
+  put(row.errors, row.bad > 0 ? count(row.bad) + " errors/s" : "");
+  const { connections } = row;
+  put(row.conns, connections === null ? ""
+    : connections.busy + " busy, " + connections.idle + " idle");
+  const word = row.trouble === "slow" || row.trouble === "failing"
+    ? row.trouble : "";
+  put(row.verdict, word);
+  row.verdict.className = "state " + word;
+  row.verdict.hidden = word === "";
   if (row.drawn === row.probes.length + ":" + row.probes.at(-1)?.at) return;
   row.drawn = row.probes.length + ":" + row.probes.at(-1)?.at;
   const bars = row.probes.map((probe) => {
@@ -187,7 +208,8 @@ const paint = (row) => {
 // Which rows are shown.
 const filter = (row) => {
   const word = at("find").value.trim().toLowerCase();
-  row.element.hidden = (chosen !== "all" && row.backend.state !== chosen) ||
+  row.element.hidden = (chosen !== "all" && row.backend.state !== chosen &&
+      row.trouble !== chosen) ||
     (word !== "" && !(called(row.backend) + " " + row.backend.url).toLowerCase()
       .includes(word));
 };
@@ -201,7 +223,8 @@ const filterAll = () => {
 };
 at("find").addEventListener("input", filterAll);
 const chips = new Map();
-for (const name of ["all", "up", "down", "ejected", "draining", "resting"]) {
+for (const name of ["all", "up", "down", "ejected", "failing", "slow",
+  "draining", "resting"]) {
   const button = make("button");
   button.type = "button";
   button.addEventListener("click", () => {
@@ -214,11 +237,14 @@ for (const name of ["all", "up", "down", "ejected", "draining", "resting"]) {
 }
 const summarize = () => {
   const counts = { all: rows.size };
-  for (const { backend } of rows.values()) {
+  for (const { backend, trouble } of rows.values()) {
     counts[backend.state] = (counts[backend.state] ?? 0) + 1;
+    if (trouble !== "" && trouble !== backend.state) {
+      counts[trouble] = (counts[trouble] ?? 0) + 1;
+    }
   }
   for (const [name, button] of chips) {
-    put(button, (counts[name] ?? 0) + " " + name);
+    put(button, name + " " + (counts[name] ?? 0));
     button.hidden = !counts[name] && name !== chosen && name !== "all";
     button.setAttribute("aria-pressed", String(name === chosen));
   }
@@ -226,6 +252,8 @@ const summarize = () => {
   document.title = (bad > 0 ? "(" + bad + ") " : "") + "Sluice";
   at("none").hidden = rows.size > 0;
   at("flow").hidden = rows.size === 0 || rows.size > FLOWS;
+  at("map").hidden = rows.size <= FLOWS;
+  document.body.classList.toggle("many", rows.size > 40);
 };
 
 // The list, made anew where it differs; many rows take several frames.
@@ -239,15 +267,37 @@ const list = (backends) => {
     if (turn !== listing) return;
     const end = performance.now() + 8;
     while (next < backends.length && performance.now() < end) {
-      const { element } = add(backends[next]);
-      const there = at("rows").children[next++];
-      if (there !== element) at("rows").insertBefore(element, there ?? null);
+      add(backends[next]).number = next++;
     }
     summarize();
+    made = next;
     if (next < backends.length) requestAnimationFrame(some);
+    else sortRows(true);
   };
   some();
 };
+// Rows keep their place while the list has the pointer or the focus in it.
+const ORDERS = {
+  listed: () => 0,
+  problems: (a, b) => rankOf(a) - rankOf(b),
+  slowest: (a, b) => (b.mean ?? -1) - (a.mean ?? -1),
+  busiest: (a, b) => b.flow - a.flow,
+};
+const rankOf = (row) => RANK[row.trouble || row.backend.state];
+const sortRows = (asked) => {
+  const body = at("rows");
+  if (!asked && (body.matches(":hover") ||
+    body.contains(document.activeElement))) return;
+  const order = ORDERS[at("sort").value];
+  const sorted = [...rows.values()].sort((a, b) =>
+    order(a, b) || a.number - b.number);
+  let there = body.firstChild;
+  for (const { element } of sorted) {
+    if (element === there) there = there.nextSibling;
+    else body.insertBefore(element, there);
+  }
+};
+at("sort").addEventListener("change", () => sortRows(true));
 const add = (backend) => {
   let row = rows.get(backend.id);
   if (row !== undefined) return tell(row, backend), row;
@@ -257,6 +307,7 @@ const add = (backend) => {
   if (past !== undefined) {
     row.rps = past.requestsPerSecond;
     row.ms = past.latencyMs;
+    row.bads = past.errorsPerSecond;
     row.probes = past.probes;
   }
   at("rows").append(row.element);

@@ -10,13 +10,15 @@
  */
 
 import { LIVE } from "./dashboard_live.ts";
+import { MAP } from "./dashboard_map.ts";
+import { NOW } from "./dashboard_now.ts";
 import { ROWS } from "./dashboard_rows.ts";
 import { WATER } from "./dashboard_water.ts";
 
 /** The page's script; it must hold neither a backtick nor `</script`. */
 export const SCRIPT: string = `
 "use strict";
-(() => {${ROWS}${LIVE}${WATER}requestAnimationFrame(flow);
+(() => {${ROWS}${NOW}${WATER}${MAP}${LIVE}requestAnimationFrame(flow);
 connect();
 })();
 `;

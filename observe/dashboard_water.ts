@@ -14,18 +14,22 @@ let before = 0;
 const colour = (name) =>
   getComputedStyle(document.documentElement).getPropertyValue("--" + name);
 let paints = {}, painted = -1e9;
+const readPaints = (now) => {
+  if (now - painted <= 2000) return;
+  for (const name of ["water", "foam", "up", "down", "ejected", "draining",
+    "resting", "slow", "failing", "text", "soft", "line", "panel"]) {
+    paints[name] = colour(name);
+  }
+  painted = now;
+};
 const flow = (now) => {
   requestAnimationFrame(flow);
   if (document.hidden || at("flow").hidden) return;
   const passed = Math.min(now - before, 100) / 1000;
   if (calm.matches && now - before < 1000) return;
   before = now;
-  if (now - painted > 2000) {
-    for (const name of ["water", "foam", "up", "down", "ejected", "draining",
-      "resting", "text", "soft", "line"]) paints[name] = colour(name);
-    painted = now;
-  }
-  const list = [...rows.values()];
+  readPaints(now);
+  const list = [...rows.values()].sort((a, b) => a.number - b.number);
   const width = canvas.clientWidth, ratio = devicePixelRatio || 1;
   const gap = list.length > 8 ? 24 : 32;
   const height = list.length * gap + 36;
@@ -56,7 +60,7 @@ const flow = (now) => {
     const start = y + thick / 2;
     y += thick;
     row.line = [from, start, middle, start, middle, end, to, end, thick];
-    const state = row.backend.state;
+    const state = row.trouble || row.backend.state;
     ink.beginPath();
     ink.moveTo(from, start);
     ink.bezierCurveTo(middle, start, middle, end, to, end);
@@ -82,8 +86,9 @@ const flow = (now) => {
       ink.textAlign = "right";
       ink.font = "12px system-ui, sans-serif";
       ink.fillStyle = state === "up" ? paints.soft : paints[state];
-      ink.fillText(state === "up" ? count(row.flow) + " / s" : state,
-        width - 20, end);
+      ink.fillText(state === "up" ? count(row.flow) + "/s"
+        : state === "slow" || state === "failing"
+        ? state + " · " + count(row.flow) + "/s" : state, width - 20, end);
       ink.textAlign = "left";
     }
     if (calm.matches) return;

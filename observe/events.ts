@@ -1,11 +1,11 @@
 /**
- * Changes of a pool as server-sent events, with ids and a memory, so that a reader
- * that lost the connection for a moment has missed nothing.
+ * The changes of a pool as server-sent events. They have ids and are kept for a
+ * while, so that a reader that reconnects has missed nothing.
  *
- * A reader holds a place in that memory and no bytes of its own: it is given the
- * next event when it has taken the last one. So a reader that takes nothing costs
- * what is on its way to it and a connection, whatever happens meanwhile.
- *
+ * A reader is a position in the kept events, without a buffer of its own: it
+ * gets the next event when it has read the last one. So a reader that reads
+ * nothing costs one event in transit and a connection, whatever happens in the
+ * meantime.
  * @module
  */
 
@@ -13,27 +13,27 @@ import type { Backend, Pool, PoolEvent } from "../balancer.ts";
 import type { Clock, TimerHandle } from "../base/clock.ts";
 import type { BackendJson } from "./backend_json.ts";
 
-/** Changes that are remembered; a reader further behind has to come again. */
+/** Number of kept changes; a reader further behind must reconnect. */
 const KEPT = 512;
-/** Readers at once; one more takes the place of the oldest. */
-const MOST_READERS = 64;
-/** Milliseconds of silence after which a comment keeps a connection alive. */
+/** Maximum readers; a further one replaces the oldest. */
+const MAX_READERS = 64;
+/** Milliseconds of silence after which a comment keeps a connection open. */
 const COMMENT_MS = 15_000;
-/** Bytes of events that are handed on together. */
-const TOGETHER = 16 * 1024;
+/** Bytes of events that are sent in one chunk. */
+const BATCH = 16 * 1024;
 
 const ENCODER = new TextEncoder();
 
-/** Says when to come back. Half of this second: a proxy restarts quickly. */
+/** Reconnection time. Half a second, since a proxy restarts quickly. */
 const RETRY = "retry: 500\n\n";
-/** The same for a reader whose place another needs, so that they take turns. */
+/** For a reader that must give up its place, so that readers take turns. */
 const RETRY_LATE = ENCODER.encode("retry: 10000\n\n");
 const COMMENT = ENCODER.encode(":\n\n");
 
 /** Options for {@linkcode EventLog}. */
 export interface EventLogOptions {
-  /** Tells of a backend. */
-  tell: (backend: Backend) => BackendJson;
+  /** Describes a backend. */
+  describe: (backend: Backend) => BackendJson;
   /** Time and timers. */
   clock: Clock;
   /** Milliseconds since 1970. @default {Date.now} */
@@ -42,49 +42,49 @@ export interface EventLogOptions {
 
 /** Options for {@linkcode EventLog.read}. */
 export interface ReadOptions {
-  /** The last change that the reader has seen. */
+  /** Id of the last change that the reader has received. */
   after?: string | undefined;
-  /** Whether a reader that has seen none gets those that are remembered. */
+  /** Whether a reader without an id gets the kept changes. */
   past?: boolean;
-  /** Whether figures are wanted. */
+  /** Whether the reader gets figures. */
   figures?: boolean;
-  /** What comes first, as events. */
+  /** Events to send first. */
   first?: string;
 }
 
-/** Where a reader is. */
+/** The state of a reader. */
 interface Reader {
-  /** What comes before anything else. */
+  /** Bytes to send before anything else. */
   first: Uint8Array | undefined;
-  /** Number of the last change that it was given. */
+  /** Number of the last change sent. */
   seen: number;
-  /** The figures that it was last given; none if it wants none. */
+  /** The last figures sent; `"none"` if it gets no figures. */
   figures: Uint8Array | undefined | "none";
-  /** Whether a comment is due, as nothing else was. */
+  /** Whether a comment is due, because nothing was sent. */
   silent: boolean;
-  /** Whether it has to go, or has gone. */
+  /** Whether its stream must end or has ended. */
   ended: boolean;
-  /** Whether it has gone by itself. */
+  /** Whether it has disconnected. */
   left: boolean;
-  /** Goes on with a read that waits for something to happen. */
+  /** Wakes a read that waits for an event. */
   wake: () => void;
 }
 
-/** Remembers the changes of a pool and tells its readers. */
+/** Keeps the changes of a pool and sends them to readers. */
 export class EventLog {
   readonly #options: Required<EventLogOptions>;
   readonly #readers = new Set<Reader>();
-  /** The last changes; the last of them has the number {@linkcode #number}. */
+  /** The last changes; the newest has the number {@linkcode #number}. */
   readonly #kept: Uint8Array[] = [];
-  /** The last figures, the same bytes for all readers. */
+  /** The last figures, shared by all readers. */
   #figures: Uint8Array | undefined;
-  // Ids of one run do not mean anything in the next.
+  // Ids include the run: those of an earlier run are unknown.
   readonly #run: string;
   readonly #unsubscribe: () => void;
   readonly #timer: TimerHandle;
   #number = 0;
 
-  /** Begins to remember. */
+  /** Starts to keep changes. */
   constructor(pool: Pool, options: EventLogOptions) {
     this.#options = { date: Date.now, ...options };
     this.#run = this.#options.date().toString(36);
@@ -95,41 +95,46 @@ export class EventLog {
     }, COMMENT_MS);
   }
 
-  /** How many read it. */
+  /** Number of readers. */
   get readers(): number {
     return this.#readers.size;
   }
 
-  /** Ends listening to the pool, and all readers. */
+  /** Stops listening to the pool, and ends all readers' streams. */
   stop(): void {
     this.#unsubscribe();
     this.#options.clock.clear(this.#timer);
     for (const reader of this.#readers) this.#end(reader);
   }
 
-  /** Sends an event that is not remembered; newer ones take its place. */
+  /** Keeps and sends a change of the proxy itself. */
+  add(type: string, reason: string): void {
+    this.#remember(type, { reason });
+  }
+
+  /** Sends an event that is not kept; newer figures replace older ones. */
   figures(data: unknown): void {
     if (this.#readers.size === 0) return;
     this.#figures = ENCODER.encode(frame("figures", data));
     this.#wakeAll();
   }
 
-  /** A body that goes on until its reader leaves, or another needs its place. */
+  /** A stream of events, until the reader disconnects or is replaced. */
   read(
     { after, past = false, figures = true, first = "" }: ReadOptions,
   ): ReadableStream<Uint8Array> {
     const reader: Reader = {
       first: ENCODER.encode(RETRY + first),
-      seen: this.#placeOf(after, past),
+      seen: this.#positionOf(after, past),
       figures: figures ? this.#figures : "none",
       silent: false,
       ended: false,
       left: false,
       wake: () => {},
     };
-    // Readers that were forgotten somewhere must not shut out a new one. One that
-    // is really read comes back and goes on where it was.
-    if (this.#readers.size >= MOST_READERS) {
+    // Abandoned readers must not lock out a new one. One that is still reading
+    // reconnects and continues where it was.
+    if (this.#readers.size >= MAX_READERS) {
       const [oldest] = this.#readers;
       oldest!.first = RETRY_LATE;
       this.#end(oldest!);
@@ -142,7 +147,7 @@ export class EventLog {
           await new Promise<void>((resolve) => reader.wake = resolve);
           bytes = this.#next(reader);
         }
-        // A reader that has left meanwhile takes neither.
+        // A reader that has disconnected in the meantime needs neither.
         if (reader.left) return;
         if (bytes !== undefined) controller.enqueue(bytes);
         else controller.close();
@@ -151,11 +156,11 @@ export class EventLog {
         reader.left = true;
         this.#end(reader);
       },
-      // Asked for one by one, so nothing waits in a queue.
+      // No queue: each event is read on demand.
     }, { highWaterMark: 0 });
   }
 
-  /** What a reader gets next; nothing while there is nothing. */
+  /** The next bytes for a reader; `undefined` if there are none. */
   #next(reader: Reader): Uint8Array | undefined {
     const { first } = reader;
     if (first !== undefined) {
@@ -165,7 +170,7 @@ export class EventLog {
     if (reader.ended) return undefined;
     const behind = this.#number - reader.seen;
     if (behind > this.#kept.length) {
-      // What it has missed is forgotten, and it cannot be told less than all.
+      // It has missed changes that are no longer kept, so it must reconnect.
       this.#end(reader);
       return undefined;
     }
@@ -179,53 +184,59 @@ export class EventLog {
     return COMMENT;
   }
 
-  /** The next changes, as many as go together. */
+  /** The next changes, as many as fit into a chunk. */
   #changes(reader: Reader, behind: number): Uint8Array {
     let [from, size] = [this.#kept.length - behind, 0];
     const start = from;
     do size += this.#kept[from++]!.byteLength; while (
-      from < this.#kept.length && size + this.#kept[from]!.byteLength < TOGETHER
+      from < this.#kept.length && size + this.#kept[from]!.byteLength < BATCH
     );
     reader.seen += from - start;
     reader.silent = false;
     if (from === start + 1) return this.#kept[start]!;
     const bytes = new Uint8Array(size);
     let at = 0;
-    for (const piece of this.#kept.slice(start, from)) {
-      bytes.set(piece, at);
-      at += piece.byteLength;
+    for (const event of this.#kept.slice(start, from)) {
+      bytes.set(event, at);
+      at += event.byteLength;
     }
     return bytes;
   }
 
-  /** The last change that a reader has seen, as far as it is remembered. */
-  #placeOf(after: string | undefined, past: boolean): number {
+  /** The number of the last change that a reader has received. */
+  #positionOf(after: string | undefined, past: boolean): number {
     const oldest = this.#number - this.#kept.length;
     if (after === undefined || after === "") {
       return past ? oldest : this.#number;
     }
     const [, run, number] = /^([^-]*)-(\d{1,15})$/.exec(after) ?? [];
     const known = run === this.#run ? Number(number) : NaN;
-    // All there is, when the id is of another run or of none.
+    // All kept changes, if the id is unknown or of another run.
     return known >= oldest && known <= this.#number ? known : oldest;
   }
 
   #changed({ type, backend, reason }: PoolEvent): void {
-    // Called from inside the pool's own work, which nothing here may disturb.
+    // Called within an operation of the pool, which must not be disturbed.
     try {
-      const text = frame(type, {
-        time: new Date(this.#options.date()).toISOString(),
-        type,
+      this.#remember(type, {
         reason,
-        backend: backend && this.#options.tell(backend),
-      }, `${this.#run}-${this.#number + 1}`);
-      this.#kept.push(ENCODER.encode(text));
-      this.#number++;
-      if (this.#kept.length > KEPT) this.#kept.shift();
-      this.#wakeAll();
+        backend: backend && this.#options.describe(backend),
+      });
     } catch {
-      // A change that cannot be told is still a change.
+      // The change itself has happened nevertheless.
     }
+  }
+
+  #remember(
+    type: string,
+    facts: { reason: string | undefined; backend?: BackendJson | undefined },
+  ): void {
+    const time = new Date(this.#options.date()).toISOString();
+    const id = `${this.#run}-${this.#number + 1}`;
+    this.#kept.push(ENCODER.encode(frame(type, { time, type, ...facts }, id)));
+    this.#number++;
+    if (this.#kept.length > KEPT) this.#kept.shift();
+    this.#wakeAll();
   }
 
   #wakeAll(): void {
@@ -239,7 +250,7 @@ export class EventLog {
   }
 }
 
-/** One event; JSON has no newline, which would end it. */
+/** One event; JSON has no line breaks, which would end it. */
 export function frame(type: string, data: unknown, id?: string): string {
   const head = id === undefined ? "" : `id: ${id}\n`;
   return `${head}event: ${type}\ndata: ${JSON.stringify(data)}\n\n`;

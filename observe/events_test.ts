@@ -9,7 +9,7 @@ function made() {
   const pool = new Pool(["http://a.test"]);
   const log = new EventLog(pool, {
     clock,
-    tell: (backend) => backendJson(backend, undefined),
+    describe: (backend) => backendJson(backend, undefined),
     date: () => 36,
   });
   const [backend] = pool.backends;

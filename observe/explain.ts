@@ -1,12 +1,11 @@
 /**
- * How a request was answered, for a client that may know: which backends were
- * tried, what became of it, and which were passed over.
+ * Explains to an authorized client how its request was answered: the attempts,
+ * their outcomes, and the backends that were skipped.
  *
- * It goes into `Server-Timing`, which browsers show beside the request, and only
- * for a request whose `Sluice-Debug` is the admin token: an answer otherwise names
- * no backend. That a trusted proxy has sent the request proves nothing, since it
- * passes on whatever its own clients have written.
- *
+ * The result goes into `Server-Timing`, which browsers show with the request,
+ * and only if `Sluice-Debug` is the admin token: otherwise responses name no
+ * backend. A request from a trusted proxy is not authorized by that, since the
+ * proxy passes on what its own clients have written.
  * @module
  */
 
@@ -20,12 +19,12 @@ export interface ExplainerOptions {
   pool: Pool;
   /** Name of the policy. */
   policy: string;
-  /** Whether the field's value is the token. */
+  /** Whether a value is the token. */
   knows: (given: string) => boolean;
 }
 
-/** Backends passed over that are named; more are only counted. */
-const MOST_NAMED = 10;
+/** Skipped backends that are named; further ones are only counted. */
+const MAX_NAMED = 10;
 
 /** Makes an explainer. */
 export function explainer(
@@ -37,7 +36,7 @@ export function explainer(
   };
 }
 
-/** The value of a `Server-Timing` (W3C Server Timing §4). */
+/** The value of `Server-Timing` (W3C Server Timing §4). */
 export function explanation(
   attempts: readonly Attempt[],
   ms: number,
@@ -47,24 +46,24 @@ export function explanation(
   for (const { backend, ms, outcome } of attempts) {
     metrics.push(metric("attempt", ms, `${backend.label}: ${outcome}`));
   }
-  let passed = 0;
+  let skipped = 0;
   for (const backend of pool) {
-    const why = passedOver(backend);
+    const why = skipReason(backend);
     const tried = attempts.some((attempt) => attempt.backend === backend);
     if (why === undefined || tried) continue;
-    if (++passed <= MOST_NAMED) {
+    if (++skipped <= MAX_NAMED) {
       metrics.push(metric("skipped", undefined, `${backend.label}: ${why}`));
     }
   }
-  if (passed > MOST_NAMED) {
-    const more = `and ${passed - MOST_NAMED} more`;
+  if (skipped > MAX_NAMED) {
+    const more = `and ${skipped - MAX_NAMED} more`;
     metrics.push(metric("skipped", undefined, more));
   }
   return metrics.join(", ");
 }
 
-/** Why a backend was not to be picked, if there was a reason. */
-function passedOver(backend: Backend): string | undefined {
+/** Why a backend was skipped, if there was a reason. */
+function skipReason(backend: Backend): string | undefined {
   const state = stateOf(backend);
   if (state !== "up") return state;
   if (backend.inFlight >= backend.maxConns) return "full";

@@ -1,5 +1,5 @@
 /**
- * Figures of each second, out of counters: what the dashboard draws.
+ * Figures per second, computed from counters, for the dashboard.
  *
  * @module
  */
@@ -8,55 +8,55 @@ import type { Clock, TimerHandle } from "../base/clock.ts";
 import type { Connections } from "../proxy/transport.ts";
 import { percentile, type Snapshot } from "./metrics.ts";
 
-/** What one second was like. */
+/** The figures of one second. */
 export interface Figures {
   requestsPerSecond: number;
-  /** Answers with a status from 500 on. */
+  /** Responses with a status of 500 or above. */
   errorsPerSecond: number;
   retriesPerSecond: number;
   inFlight: number;
-  /** Requests that may be under way, or wait; 0 for no limit. */
+  /** Limit of requests in flight, or of waiting ones; 0 for no limit. */
   inFlightLimit: number;
-  /** Requests that wait for a header, where that is what is limited. */
+  /** Requests that wait for a response header, under a learnt limit. */
   waiting: number;
   /** Requests that `RATE_LIMIT` refused. */
   rateLimitedPerSecond: number;
   /** Requests that `MAX_IN_FLIGHT` refused. */
   overLimitPerSecond: number;
-  /** Of the requests of the last ten seconds; null when there were none. */
+  /** Of the requests of the last ten seconds; null if there were none. */
   latencyMs: { p50: number | null; p95: number | null; p99: number | null };
-  /** By id. */
+  /** By backend id. */
   backends: Record<string, BackendFigures>;
 }
 
-/** What one second was like for one backend. */
+/** The figures of one second for one backend. */
 export interface BackendFigures {
   requestsPerSecond: number;
-  /** Attempts without an answer, and answers with a status from 500 on. */
+  /** Failed attempts, and responses with a status of 500 or above. */
   errorsPerSecond: number;
   inFlight: number;
-  /** Mean time to a response header; null when there was none. */
+  /** Mean time to a response header; null if there was none. */
   latencyMs: number | null;
-  /** Connections to it; null where the runtime's `fetch` has them. */
+  /** Its connections; null if the runtime's `fetch` manages them. */
   connections: Connections | null;
 }
 
-/** Seconds of which figures are kept. */
+/** Seconds for which figures are kept. */
 export const KEPT_S = 60;
-/** Seconds over which percentiles are taken: one second holds too few values. */
+/** Seconds per percentile: one second has too few values. */
 const WINDOW_S = 10;
 
 /** Options for {@linkcode FigureKeeper}. */
 export interface FigureKeeperOptions {
-  /** The counters, now; of all processes, if there are several. */
+  /** The current counters, summed over all processes. */
   snapshot: () => Snapshot | Promise<Snapshot>;
   /** Time and timers. */
   clock: Clock;
-  /** Takes the figures of each second. */
+  /** Called with the figures of each second. */
   tick: (figures: Figures) => void;
 }
 
-/** Looks at the counters once a second and keeps what it made of them. */
+/** Computes figures once a second and keeps them. */
 export class FigureKeeper {
   readonly #options: FigureKeeperOptions;
   readonly #kept: Figures[] = [];
@@ -71,13 +71,13 @@ export class FigureKeeper {
     this.#options = options;
   }
 
-  /** Looks now, and every second from now on. */
+  /** Starts now, and repeats every second. */
   start(): void {
-    this.#look();
-    this.#timer = this.#options.clock.setInterval(() => this.#look(), 1000);
+    this.#update();
+    this.#timer = this.#options.clock.setInterval(() => this.#update(), 1000);
   }
 
-  /** Ends the timer. */
+  /** Stops the timer. */
   stop(): void {
     this.#options.clock.clear(this.#timer);
   }
@@ -87,9 +87,8 @@ export class FigureKeeper {
     return this.#kept;
   }
 
-  async #look(): Promise<void> {
-    // A process that takes more than a second to say its numbers is not asked
-    // for the next ones before.
+  async #update(): Promise<void> {
+    // Never two at once: a busy process may take more than a second to answer.
     if (this.#busy) return;
     this.#busy = true;
     try {
@@ -117,7 +116,7 @@ export class FigureKeeper {
   }
 }
 
-/** What happened between two snapshots that are `seconds` apart. */
+/** The figures between two snapshots that are `seconds` apart. */
 export function figuresOf(
   last: Snapshot,
   next: Snapshot,

@@ -11,20 +11,20 @@ interface Kept extends LastChange {
   readonly state: BackendJson["state"];
 }
 
-/** Remembers the last change of each backend's state. */
+/** Keeps the last change of each backend's state. */
 export class LastChanges {
   readonly #kept = new WeakMap<Backend, Kept>();
   readonly #unsubscribe: () => void;
   readonly #date: () => number;
 
-  /** Begins to remember. */
+  /** Starts to keep changes. */
   constructor(pool: Pool, date: () => number = Date.now) {
     this.#date = date;
     for (const backend of pool) this.#keep(backend, undefined, undefined);
     this.#unsubscribe = pool.subscribe((event) => this.#changed(event));
   }
 
-  /** Ends listening to the pool. */
+  /** Stops listening to the pool. */
   stop(): void {
     this.#unsubscribe();
   }
@@ -35,7 +35,7 @@ export class LastChanges {
   }
 
   #changed({ backend, reason }: PoolEvent): void {
-    // A change of weight, say, is none of the state.
+    // Not every event changes the state, for example a new weight does not.
     if (
       backend === undefined ||
       this.#kept.get(backend)?.state === stateOf(backend)

@@ -1,52 +1,51 @@
 /**
- * The access log: one line a request, whatever bytes are in it.
+ * The access log: one line per request, safe whatever bytes it contains.
  *
- * What a line holds is decided here by name, and nothing is copied from the
- * request as a whole: `Authorization` and cookies are never among it. Pure; who
- * writes the line is somebody else.
+ * Each part of a line is chosen by name, never a copy of the request:
+ * credentials and cookies are not included. Pure; the caller writes the line.
  *
  * @module
  */
 
 import type { Settled } from "../proxy/observed.ts";
 
-/** How a line looks. */
+/** The format of a line. */
 export type LogFormat = "json" | "combined";
 
 /** Options for {@linkcode accessLine}. */
 export interface AccessLineOptions {
-  /** How it looks. */
+  /** The format. */
   format: LogFormat;
-  /** Whether queries are kept. */
+  /** Whether to include queries. */
   query: boolean;
 }
 
-/** One finished request: what the access log has of it, under the same names. */
+/** A finished request, with the fields of a JSON access log line. */
 export interface RequestRecord {
-  /** When the request came: ISO 8601, in UTC. */
+  /** Arrival of the request, as ISO 8601 in UTC. */
   readonly time: string;
   /** The client's address, or `-`. */
   readonly client: string;
-  /** The method as the client sent it. */
+  /** The method as sent by the client. */
   readonly method: string;
   /**
-   * Path and query as the client sent them, without the query if `logQuery` is
-   * off. Of a request that was refused it may be the URL.
+   * Path and query as sent by the client; without the query if `logQuery` is
+   * off. For a refused request it may be a whole URL.
    */
   readonly target: string;
-  /** The status of the answer; 499 if the client left before its end. */
+  /** Status of the response; 499 if the client disconnected before its end. */
   readonly status: number;
-  /** Bytes of the answer's body, as far as they were handed to the client. */
+  /** Bytes of the response body that were passed to the client. */
   readonly bytes: number;
-  /** Milliseconds from the request to the end of its answer. */
+  /** Milliseconds from the request to the end of its response. */
   readonly durationMs: number;
   /** Name or URL of the backend that answered; `null` if none did. */
   readonly backend: string | null;
-  /** Each attempt at a backend, in their order. */
+  /** The attempts, in order. */
   readonly attempts: readonly AttemptRecord[];
   /** The request's id, if `requestId` is on. */
   readonly requestId?: string;
-  /** The id of the trace that it belongs to, if `trace` is on. */
+  /** Id of its trace, if `trace` is on. */
   readonly traceId?: string;
 }
 
@@ -54,15 +53,15 @@ export interface RequestRecord {
 export interface AttemptRecord {
   /** Name or URL of the backend. */
   readonly backend: string;
-  /** Milliseconds to its response header, or to its failure. */
+  /** Milliseconds to its response header or failure. */
   readonly durationMs: number;
-  /** The status as text, or why it failed. */
+  /** The status as text, or the reason of the failure. */
   readonly outcome: string;
-  /** The attempt's span, if `trace` is on. */
+  /** Id of its span, if `trace` is on. */
   readonly spanId?: string;
 }
 
-/** What is told of a request that is over; `now` in milliseconds since 1970. */
+/** The record of a finished request; `now` in milliseconds since 1970. */
 export function recordOf(
   settled: Settled,
   now: number,
@@ -90,13 +89,13 @@ export function recordOf(
 }
 
 /**
- * Characters that are kept of a target or a referer, and of any other field.
- * Collectors cut lines (Docker at 16 KB), and a cut line is no JSON any more.
+ * Maximum characters of a target or referer, and of any other field. Collectors
+ * cut long lines (Docker at 16 KB), and a cut line is not valid JSON.
  */
-const MOST_URL = 4096;
-const MOST = 256;
+const MAX_URL = 4096;
+const MAX_LENGTH = 256;
 
-/** The line for a request that is over; `now` in milliseconds since 1970. */
+/** The line for a finished request; `now` in milliseconds since 1970. */
 export function accessLine(
   settled: Settled,
   now: number,
@@ -109,12 +108,12 @@ export function accessLine(
     : combinedLine(settled, at, target, query);
 }
 
-/** Put together by hand: `JSON.stringify` of it all takes five times as long. */
+/** Concatenated by hand: `JSON.stringify` takes five times as long. */
 function jsonLine(settled: Settled, at: number, target: string): string {
   const { backend, attempts, requestId, traceId } = settled;
   let line = `{"time":"${new Date(at).toISOString()}"` +
     `,"client":${json(settled.client)},"method":${json(settled.method)}` +
-    `,"target":${json(target, MOST_URL)},"status":${settled.status}` +
+    `,"target":${json(target, MAX_URL)},"status":${settled.status}` +
     `,"bytes":${settled.bytes},"durationMs":${rounded(settled.ms)}` +
     `,"backend":${backend === undefined ? "null" : json(backend.label)}` +
     ',"attempts":[';
@@ -130,14 +129,14 @@ function jsonLine(settled: Settled, at: number, target: string): string {
   return `${line}}`;
 }
 
-/** What stands in quotes as it is; nearly every text is like this. */
+/** Text that needs no escaping in quotes, as almost all does. */
 const PLAIN = /^[ !#-\[\]-~]*$/;
 
 /** A text as JSON. */
-function json(text: string, most = MOST): string {
-  const kept = cut(text, most);
+function json(text: string, max = MAX_LENGTH): string {
+  const kept = cut(text, max);
   if (PLAIN.test(kept)) return `"${kept}"`;
-  // JSON leaves these as they are, and some readers end a line at them.
+  // JSON allows these unescaped, but some readers take them as line breaks.
   return JSON.stringify(kept).replace(
     /[\x7f-\x9f\u2028\u2029]/g,
     (char) => `\\u${char.charCodeAt(0).toString(16).padStart(4, "0")}`,
@@ -145,9 +144,9 @@ function json(text: string, most = MOST): string {
 }
 
 /**
- * Apache's "combined", with no field more, since programs read it. Whom the
- * request was from is never known (`Authorization` is not looked at), and the
- * runtimes do not tell the version of HTTP.
+ * Apache's "combined" format without additions, since programs parse it. The
+ * user is unknown (`Authorization` is not read), and the runtimes do not expose
+ * the HTTP version.
  */
 function combinedLine(
   { client, method, status, bytes, request }: Settled,
@@ -160,35 +159,35 @@ function combinedLine(
   const agent = headers.get("user-agent") || "-";
   return `${bare(client)} - - [${apacheTime(at)}] ` +
     `"${quoted(method)} ${
-      quoted(target, MOST_URL)
+      quoted(target, MAX_URL)
     } HTTP/1.1" ${status} ${bytes} ` +
-    `"${quoted(referer, MOST_URL)}" "${quoted(agent)}"`;
+    `"${quoted(referer, MAX_URL)}" "${quoted(agent)}"`;
 }
 
-/** A target or a URL as it may be logged. */
+/** A target or a URL, cleaned for the log. */
 function targetOf(text: string, query: boolean): string {
-  // A request that was refused may name a whole URL, and that a password.
+  // A refused request may contain a whole URL with a password.
   const target = text.replace(/^([a-z][a-z\d+.-]*:\/\/)[^/?#]*@/i, "$1");
   if (query) return target;
   const at = target.search(/[?#]/);
   return at < 0 ? target : target.slice(0, at);
 }
 
-function cut(text: string, most = MOST): string {
-  return text.length <= most ? text : `${text.slice(0, most)}…`;
+function cut(text: string, max = MAX_LENGTH): string {
+  return text.length <= max ? text : `${text.slice(0, max)}…`;
 }
 
-/** Milliseconds to the microsecond. */
+/** Milliseconds, rounded to microseconds. */
 function rounded(ms: number): number {
   return Math.round(ms * 1000) / 1000;
 }
 
-/** A text inside quotes: what could end them or the line is escaped. */
-function quoted(text: string, most = MOST): string {
-  const kept = cut(text, most);
+/** A text for quotes: escapes what could end them or the line. */
+function quoted(text: string, max = MAX_LENGTH): string {
+  const kept = cut(text, max);
   if (PLAIN.test(kept)) return kept;
   return kept.replace(
-    // deno-lint-ignore no-control-regex -- they are what is looked for
+    // deno-lint-ignore no-control-regex -- these are what it escapes
     /["\\\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]/gu,
     (char) => {
       if (char === '"' || char === "\\") return `\\${char}`;
@@ -200,14 +199,14 @@ function quoted(text: string, most = MOST): string {
   );
 }
 
-/** A text without quotes around it, where a space would be another field. */
+/** A text without quotes, in which a space would start another field. */
 function bare(text: string): string {
   return quoted(text).replace(/\s/g, "?") || "-";
 }
 
 const MONTHS = "Jan Feb Mar Apr May Jun Jul Aug Sep Oct Nov Dec".split(" ");
 
-/** `10/Oct/2000:13:55:36 +0000`, always UTC: it has no summer. */
+/** `10/Oct/2000:13:55:36 +0000`, always in UTC. */
 function apacheTime(at: number): string {
   const iso = new Date(at).toISOString();
   const month = MONTHS[Number(iso.slice(5, 7)) - 1];

@@ -1,11 +1,9 @@
 /**
- * What is counted, and how it is added up.
+ * The counters, and their sums.
  *
- * Counting happens for every request, so it is plain additions into fields and
- * typed arrays. All else happens when somebody asks: {@linkcode Metrics.snapshot}
- * gives plain numbers, which several processes can send each other and
- * {@linkcode sum} adds up.
- *
+ * Each request is counted by plain additions to fields and typed arrays. All
+ * else is done on demand: {@linkcode Metrics.snapshot} returns plain numbers,
+ * which processes can send to each other and {@linkcode sum} adds up.
  * @module
  */
 
@@ -13,99 +11,100 @@ import type { Backend, Pool } from "../balancer.ts";
 import type { Meter } from "../proxy/observed.ts";
 import type { Connections } from "../proxy/transport.ts";
 
-/** Numbers under names that several processes can add up. */
+/** Named numbers that can be summed over processes. */
 export interface Snapshot {
-  /** Requests that are over, by the status that the client was told. */
+  /** Finished requests, by the status sent to the client. */
   requests: Record<string, number>;
-  /** How long they took. */
+  /** Their durations. */
   duration: HistogramSnapshot;
-  /** Requests under way. */
+  /** Requests in flight. */
   inFlight: number;
   /** Attempts after the first. */
   retries: number;
   /** Retries that the budget refused. */
   retriesRefused: number;
-  /** Times that all that was left was ejected. */
+  /** Number of times that only ejected backends were left. */
   panics: number;
-  /** WebSocket connections that were bridged. */
+  /** WebSocket connections so far. */
   webSockets: number;
-  /** Those that are open. */
+  /** Open WebSocket connections. */
   webSocketsOpen: number;
   /** Lines of the access log that were lost. */
   linesLost: number;
   /** Requests that the rate limit refused. */
   rateLimited: number;
-  /** Requests that were refused since too many were under way. */
+  /** Requests refused because of the limit of concurrent requests. */
   refusedFull: number;
-  /** Requests that may be under way, or wait; 0 for no limit. */
+  /** Limit of requests in flight, or of waiting ones; 0 for no limit. */
   inFlightLimit: number;
-  /** Requests that wait for a header, where that is what is limited. */
+  /** Requests that wait for a response header, under a learnt limit. */
   waiting: number;
-  /** What was counted of each backend, by its id. */
+  /** The counters of each backend, by its id. */
   backends: Record<string, BackendSnapshot>;
 }
 
-/** What was counted of one backend. */
+/** The counters of one backend. */
 export interface BackendSnapshot {
-  /** Attempts that it answered, by status. */
+  /** Attempts with a response, by status. */
   answers: Record<string, number>;
-  /** Attempts that it did not answer, by error type of RFC 9209. */
+  /** Attempts without a response, by error type of RFC 9209. */
   failures: Record<string, number>;
   /** Good and bad outcomes. */
   outcomes: { good: number; bad: number };
-  /** Times that it was ejected. */
+  /** Number of ejections. */
   ejections: number;
-  /** Milliseconds that its response headers took, all together. */
+  /** Sum of the times to its response headers, in milliseconds. */
   answerMs: number;
-  /** Requests that it is answering. */
+  /** Requests in flight. */
   inFlight: number;
-  /** Connections to it; none where the runtime's `fetch` has them. */
+  /** Its connections; absent if the runtime's `fetch` manages them. */
   connections?: Connections;
 }
 
-/** A histogram in plain numbers. */
+/** A histogram as plain numbers. */
 export interface HistogramSnapshot {
-  /** How many values fell into each bucket, see {@linkcode boundOf}. */
+  /** Number of values per bucket, see {@linkcode boundOf}. */
   counts: number[];
-  /** All values together. */
+  /** Sum of all values. */
   sum: number;
 }
 
-/** Buckets in which values double. */
+/** Buckets per doubling of the value. */
 const STEPS = 4;
-/** The bucket whose upper bound is 1. */
+/** The bucket with the upper bound 1. */
 const ONE = 4 * STEPS;
-/** From a sixteenth of a millisecond to over two minutes. */
+/** From 1/16 millisecond to over two minutes. */
 const BUCKETS = ONE + 17 * STEPS + 1;
 
-/** The upper bound of a bucket, in milliseconds; the value itself is inside. */
+/** The inclusive upper bound of a bucket, in milliseconds. */
 export function boundOf(bucket: number): number {
   return bucket === BUCKETS - 1 ? Infinity : 2 ** ((bucket - ONE) / STEPS);
 }
 
 /**
- * Durations in buckets that grow by a fifth each: fine enough for percentiles
- * on a screen, and powers of two fall on bounds, which Prometheus gets.
+ * A histogram of durations. Each bucket is a fifth larger than the one before:
+ * fine enough for percentiles on the dashboard, and powers of two are bounds,
+ * which Prometheus gets.
  */
 export class Histogram {
   readonly #counts = new Float64Array(BUCKETS);
   #sum = 0;
 
-  /** Counts a value in milliseconds. */
+  /** Adds a value in milliseconds. */
   add(ms: number): void {
     const bucket = Math.ceil(Math.log2(ms) * STEPS) + ONE;
-    // Written so that NaN and -Infinity (of 0) land in the first.
+    // NaN, and -Infinity for a value of 0, count in the first bucket.
     this.#counts[bucket > 0 ? Math.min(bucket, BUCKETS - 1) : 0]!++;
     this.#sum += ms;
   }
 
-  /** Plain numbers. */
+  /** The histogram as plain numbers. */
   snapshot(): HistogramSnapshot {
     return { counts: [...this.#counts], sum: this.#sum };
   }
 }
 
-/** The value that a share of the values does not exceed, if there are any. */
+/** The value that a share of the values does not exceed; interpolated. */
 export function percentile(
   counts: readonly number[],
   share: number,
@@ -120,13 +119,13 @@ export function percentile(
     const high = boundOf(bucket);
     const low = bucket === 0 ? 0 : boundOf(bucket - 1);
     if (high === Infinity) return low;
-    // As if the values were spread evenly inside the bucket.
+    // Assumes that the values are spread evenly within the bucket.
     return high + (high - low) * (left / count);
   }
   return undefined;
 }
 
-/** Counters by status; a field for each, so that counting is one addition. */
+/** Counters by status, in an array, so that counting is one addition. */
 class StatusCounts {
   readonly #counts = new Float64Array(600);
 
@@ -153,7 +152,7 @@ interface BackendCounts {
   answerMs: number;
 }
 
-/** The part of a {@linkcode Snapshot} that is about limits. */
+/** The part of a {@linkcode Snapshot} about limits. */
 export type Admitted = Pick<
   Snapshot,
   "rateLimited" | "refusedFull" | "inFlightLimit" | "waiting"
@@ -168,21 +167,21 @@ const NO_LIMITS: Admitted = {
 
 /** Options for {@linkcode Metrics}. */
 export interface MetricsOptions {
-  /** Requests under way, now. */
+  /** Current requests in flight. */
   inFlight: () => number;
-  /** WebSocket connections that are open, now. */
+  /** Current open WebSocket connections. */
   webSocketsOpen: () => number;
-  /** Retries that the budget has refused, so far. */
+  /** Total retries refused by the budget. */
   retriesRefused: () => number;
-  /** Lines of the access log that were lost, so far. */
+  /** Total lines of the access log that were lost. */
   linesLost: () => number;
-  /** What the limits admit, and have refused so far; none without limits. */
+  /** Figures of the limits; absent without limits. */
   admission?: () => Admitted;
-  /** The connections to a backend, where they are known. */
+  /** The connections to a backend, if known. */
   connections?: ((backend: Backend) => Connections) | undefined;
 }
 
-/** Counts for one process. */
+/** The counters of one process. */
 export class Metrics implements Meter {
   readonly #pool: Pool;
   readonly #options: MetricsOptions;
@@ -194,7 +193,7 @@ export class Metrics implements Meter {
   #panics = 0;
   #webSockets = 0;
 
-  /** Begins to count. */
+  /** Starts counting. */
   constructor(pool: Pool, options: MetricsOptions) {
     this.#pool = pool;
     this.#options = options;
@@ -202,19 +201,19 @@ export class Metrics implements Meter {
       if (type === "panic") this.#panics++;
       if (backend === undefined) return;
       if (type === "ejected") this.#of(backend).ejections++;
-      // Its series ends; one that is added again begins anew.
+      // Its series ends; if it is added again, a new one begins.
       if (type === "removed") this.#backends.delete(backend);
     });
   }
 
-  /** Ends counting what the pool says. */
+  /** Stops counting events of the pool. */
   stop(): void {
     this.#unsubscribe();
   }
 
   request(status: number, ms: number): void {
     this.#requests.add(status);
-    // A WebSocket lasts as long as its users like, which is nobody's latency.
+    // The duration of a WebSocket is not a latency.
     if (status !== 101) this.#duration.add(ms);
   }
 
@@ -234,14 +233,14 @@ export class Metrics implements Meter {
     this.#retries++;
   }
 
-  /** What an attempt has shown of its backend. */
+  /** Counts the outcome of an attempt. */
   outcome(backend: Backend, good: boolean): void {
     const counts = this.#of(backend);
     if (good) counts.good++;
     else counts.bad++;
   }
 
-  /** The numbers as they are now. */
+  /** The current numbers. */
   snapshot(): Snapshot {
     const backends: Record<string, BackendSnapshot> = {};
     const { connections } = this.#options;
@@ -284,8 +283,8 @@ export class Metrics implements Meter {
         ejections: 0,
         answerMs: 0,
       };
-      // One that was removed may still be finishing: counted for nobody, or
-      // every backend that ever was would be kept.
+      // Requests of a removed backend may still be in flight; their counters
+      // are dropped, or those of every past backend would be kept.
       if (this.#pool.get(backend.id) === backend) {
         this.#backends.set(backend, counts);
       }
@@ -294,7 +293,7 @@ export class Metrics implements Meter {
   }
 }
 
-/** What a process that has ended leaves: nothing is under way any more. */
+/** The counters of a process that has ended: nothing is in flight. */
 export function atRest(last: Snapshot): Snapshot {
   const backends = Object.fromEntries(
     Object.entries(last.backends).map(([id, { connections, ...counts }]) => [
@@ -313,8 +312,8 @@ export function atRest(last: Snapshot): Snapshot {
 }
 
 /**
- * Adds up what several processes have counted. Every number is a count of
- * something that only one of them had, requests under way included.
+ * Sums the counters of several processes. Each number counts something that
+ * only one of them has, requests in flight included.
  */
 export function sum(snapshots: readonly Snapshot[]): Snapshot {
   const [first, ...others] = snapshots;

@@ -1,5 +1,5 @@
 /**
- * The last probes of each backend, for the dashboard.
+ * The latest probes of each backend, for the dashboard.
  *
  * @module
  */
@@ -7,29 +7,29 @@
 import type { Backend, Pool } from "../balancer.ts";
 import { describeProbe, type ProbeReport } from "../health.ts";
 
-/** One probe that has ended. */
+/** One probe. */
 export interface Probed {
-  /** When, in milliseconds since 1970. */
+  /** When it ended, in milliseconds since 1970. */
   at: number;
-  /** Milliseconds that it took. */
+  /** Its duration in milliseconds. */
   ms: number;
   passed: boolean;
-  /** The status, or why there was none. */
+  /** The status, or the reason of the failure. */
   heard: string;
 }
 
-/** Probes that are kept of each backend. */
+/** Probes kept per backend. */
 const KEPT = 30;
-/** Probes that wait to be told. */
-const MOST_FRESH = 4096;
+/** Maximum probes that wait to be sent. */
+const MAX_FRESH = 4096;
 
-/** Remembers the last probes of each backend of a pool. */
+/** Keeps the latest probes of each backend of a pool. */
 export class ProbeHistory {
   readonly #probes = new Map<Backend, Probed[]>();
   #fresh: (Probed & { id: string })[] = [];
   readonly #unsubscribe: () => void;
 
-  /** Begins to remember. */
+  /** Starts to keep probes. */
   constructor(pool: Pool) {
     this.#unsubscribe = pool.subscribe(({ type, backend }) => {
       if (type === "removed" && backend !== undefined) {
@@ -38,12 +38,12 @@ export class ProbeHistory {
     });
   }
 
-  /** Ends listening to the pool. */
+  /** Stops listening to the pool. */
   stop(): void {
     this.#unsubscribe();
   }
 
-  /** Takes a probe that has just ended. */
+  /** Adds a probe that has ended. */
   add(backend: Backend, passed: boolean, report: ProbeReport): void {
     let probes = this.#probes.get(backend);
     if (probes === undefined) this.#probes.set(backend, probes = []);
@@ -55,18 +55,18 @@ export class ProbeHistory {
       heard: describeProbe(report.last ?? {}),
     };
     probes.push(probed);
-    // Bounded, since a library's user may never ask for them.
-    if (this.#fresh.length < MOST_FRESH) {
+    // Bounded: without a dashboard, nothing takes them.
+    if (this.#fresh.length < MAX_FRESH) {
       this.#fresh.push({ id: backend.id, ...probed });
     }
   }
 
-  /** The probes that have ended since this was last asked. */
+  /** Takes the probes that have ended since the last call. */
   fresh(): readonly (Probed & { id: string })[] {
     return this.#fresh.splice(0);
   }
 
-  /** The last probes of a backend, oldest first. */
+  /** The latest probes of a backend, oldest first. */
   of(backend: Backend): readonly Probed[] {
     return this.#probes.get(backend) ?? [];
   }

@@ -12,15 +12,15 @@ import { boundOf, type HistogramSnapshot, type Snapshot } from "./metrics.ts";
 /** The media type of the format. */
 export const PROMETHEUS_TYPE = "text/plain; version=0.0.4; charset=utf-8";
 
-/** What is known besides the counters, at the moment of asking. */
+/** Current values other than the counters. */
 export interface State {
   /** The backends. */
   backends: Iterable<Backend>;
-  /** What is known of a backend's probes. */
+  /** What is known from a backend's probes. */
   report: (backend: Backend) => ProbeReport | undefined;
   /** Whether the proxy is draining. */
   draining: boolean;
-  /** The certificate that new connections are shown, if any. */
+  /** The current server certificate, if there is one. */
   certificate?: { readonly expiresAt: number } | undefined;
   /** Version of this program. */
   version: string;
@@ -28,23 +28,23 @@ export interface State {
   process: ProcessFacts;
 }
 
-/** What is told of the process. */
+/** Facts about the process. */
 export interface ProcessFacts {
   /** `deno` or `bun`. */
   runtime: string;
   /** Its version. */
   runtimeVersion: string;
-  /** Bytes of memory that are resident. */
+  /** Resident memory in bytes. */
   memoryBytes: number;
   /** Seconds of CPU time used. */
   cpuSeconds: number;
-  /** When it began, in seconds since 1970. */
+  /** Start time, in seconds since 1970. */
   startedSeconds: number;
 }
 
 type Labels = Readonly<Record<string, string>>;
 
-/** A backend beside what is known of it. */
+/** A backend and its figures. */
 interface Row {
   backend: Backend;
   labels: Labels;
@@ -70,7 +70,7 @@ export function prometheusText(snapshot: Snapshot, state: State): string {
   return page.text;
 }
 
-/** Requests as clients see them. */
+/** Requests from the clients' point of view. */
 function writeRequests(page: Page, snapshot: Snapshot): void {
   page.head("sluice_requests_total", "counter", "Requests, by the status told");
   for (const [code, count] of Object.entries(snapshot.requests)) {
@@ -90,7 +90,7 @@ function writeRequests(page: Page, snapshot: Snapshot): void {
   );
 }
 
-/** What came of the attempts on each backend. */
+/** The attempts on each backend. */
 function writeAttempts(page: Page, rows: readonly Row[]): void {
   page.head(
     "sluice_backend_requests_total",
@@ -175,7 +175,7 @@ function writeBackends(page: Page, rows: readonly Row[]): void {
   }
 }
 
-/** The connections to each backend, where Sluice opens them itself. */
+/** The connections to each backend, if Sluice opens them itself. */
 function writeConnections(page: Page, rows: readonly Row[]): void {
   const known = rows.filter(({ counts }) => counts?.connections !== undefined);
   if (known.length === 0) return;
@@ -209,7 +209,7 @@ function writeProbes(page: Page, rows: readonly Row[]): void {
   }
 }
 
-/** Figures without labels. */
+/** A metric without labels. */
 type Single = [
   name: string,
   type: "counter" | "gauge",
@@ -217,7 +217,7 @@ type Single = [
   value: number,
 ];
 
-/** What is counted over all requests. */
+/** Totals over all requests. */
 function writeTotals(page: Page, snapshot: Snapshot, draining: boolean): void {
   const singles: Single[] = [
     [
@@ -269,7 +269,7 @@ function writeTotals(page: Page, snapshot: Snapshot, draining: boolean): void {
   }
 }
 
-/** What the limits have refused, and the limit on requests where there is one. */
+/** Requests refused by limits, and the limit on requests if there is one. */
 function limits(snapshot: Snapshot): Single[] {
   const refused: Single[] = [
     [
@@ -303,7 +303,7 @@ function limits(snapshot: Snapshot): Single[] {
   ];
 }
 
-/** The process, and what runs in it. */
+/** The process and its versions. */
 function writeProcess(
   page: Page,
   { process, certificate, version }: State,
@@ -347,7 +347,7 @@ function writeProcess(
   });
 }
 
-/** The text while it grows. */
+/** The text under construction. */
 class Page {
   #lines: string[] = [];
   #name = "";
@@ -356,13 +356,13 @@ class Page {
     return `${this.#lines.join("\n")}\n`;
   }
 
-  /** Begins a metric. */
+  /** Starts a metric. */
   head(name: string, type: string, help: string): void {
     this.#name = name;
     this.#lines.push(`# HELP ${name} ${help}.`, `# TYPE ${name} ${type}`);
   }
 
-  /** Adds a value to the metric that was begun. */
+  /** Adds a value to the current metric. */
   value(value: number, labels: Labels = {}, suffix = ""): void {
     const inner = Object.entries(labels)
       .map(([name, text]) => `${name}="${escaped(text)}"`).join(",");
@@ -375,7 +375,10 @@ class Page {
     this.value(value);
   }
 
-  /** Every fourth bound, which is a power of two; the rest is for the eye. */
+  /**
+   * Writes every fourth bound, a power of two; the others are for the
+   * dashboard.
+   */
   histogram({ counts, sum }: HistogramSnapshot): void {
     let seen = 0;
     counts.forEach((count, bucket) => {
@@ -396,7 +399,7 @@ function number(value: number): string {
   return value === Infinity ? "+Inf" : String(value);
 }
 
-/** A label's value: the format escapes three characters and knows no other. */
+/** Escapes a label value; the format escapes only three characters. */
 function escaped(text: string): string {
   return plain(text.toWellFormed()).replace(/["\\]/g, "\\$&");
 }

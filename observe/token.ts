@@ -1,25 +1,26 @@
 /**
- * Whether a caller knows the admin token.
+ * Checks the admin token.
  *
  * @module
  */
 
-import { createHash, timingSafeEqual } from "node:crypto";
+import { builtin } from "../base/builtin.ts";
 
-/** Characters of the longest token. */
-const LONGEST = 512;
+/** Maximum length of a token. */
+const MAX_LENGTH = 512;
 
 /**
- * Makes a comparison whose time tells nothing of the token: both sides are
- * hashed first, so that neither its length nor its beginning shows. What is
- * longer than any token is not worth a hash.
+ * Makes a comparison whose duration reveals nothing about the token: both sides
+ * are hashed first, so that neither length nor prefix matters. Longer texts are
+ * not hashed.
  */
 export function tokenCheck(token: string): (given: string) => boolean {
+  const { timingSafeEqual } = builtin("node:crypto");
   const wanted = digest(token);
   return (given) =>
-    given.length <= LONGEST && timingSafeEqual(digest(given), wanted);
+    given.length <= MAX_LENGTH && timingSafeEqual(digest(given), wanted);
 }
 
 function digest(text: string): Uint8Array {
-  return createHash("sha256").update(text).digest();
+  return builtin("node:crypto").createHash("sha256").update(text).digest();
 }

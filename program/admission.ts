@@ -1,5 +1,5 @@
 /**
- * What a proxy admits: the limits of its options, made.
+ * The limits of a proxy, made from its options.
  *
  * @module
  */
@@ -15,12 +15,12 @@ import {
 import { Waiting } from "../proxy/waiting.ts";
 import type { Checked } from "./checked.ts";
 
-/** What they are made with. */
+/** What the limits depend on. */
 export interface AdmissionParts {
   pool: Pool;
   clientAddress: RateLimiterOptions["clientAddress"];
   log: (line: string) => void;
-  /** How many workers are one proxy, and where they count together. */
+  /** The number of workers and their shared buckets, in a worker. */
   worker:
     | { readonly of: number; readonly rates: SharedRates | undefined }
     | undefined;
@@ -28,18 +28,18 @@ export interface AdmissionParts {
 
 /** The limits of a proxy. */
 export interface Admission {
-  /** Requests at once; `Infinity` where it is not a number that was set. */
+  /** Maximum concurrent requests; `Infinity` unless it is a fixed number. */
   readonly maxInFlight: number;
   readonly room: Waiting | undefined;
   readonly rates: RateLimiter | undefined;
   /**
-   * Figures that add up over several workers; `answers` says whether this process
-   * answers requests itself, or has workers for that.
+   * Figures that are summed over workers. `answers`: whether this process
+   * answers requests itself rather than through workers.
    */
   figures(answers: boolean): Omit<Admitted, "refusedFull">;
 }
 
-/** Makes the limits of these options. */
+/** Makes the limits from the options. */
 export function admissionOf(
   { maxInFlight, rateLimit }: Checked,
   { pool, clientAddress, log, worker }: AdmissionParts,
@@ -47,17 +47,17 @@ export function admissionOf(
   const learnt = maxInFlight === "auto"
     ? new LearntLimit({ parts: worker?.of })
     : undefined;
-  const most = maxInFlight === "auto" ? Infinity : maxInFlight;
+  const max = maxInFlight === "auto" ? Infinity : maxInFlight;
   const rates = rateLimit && new RateLimiter({
     ...rateLimit,
     clientAddress,
     shared: worker?.rates,
     log,
   });
-  // Of one limit that holds for all workers each has its part of the figure.
-  const part = most === Infinity ? 0 : most / (worker?.of ?? 1);
+  // The limit holds for all workers together: each reports its part.
+  const part = max === Infinity ? 0 : max / (worker?.of ?? 1);
   return {
-    maxInFlight: most,
+    maxInFlight: max,
     room: learnt && new Waiting(pool, learnt),
     rates,
     figures: (answers) => ({

@@ -1,5 +1,5 @@
 /**
- * A handler around a handler, which answers whatever happens in that.
+ * Makes a handler that always answers.
  *
  * @module
  */
@@ -9,8 +9,8 @@ import { answer } from "../proxy/errors.ts";
 import type { Handler } from "../runtime/listener.ts";
 
 /**
- * A handler that answers whatever happens. What gets as far as here is a fault of
- * ours: it costs one request a 500, and not a library's user the process.
+ * Wraps a handler so that it always answers. An error that arrives here is a
+ * bug of ours: it costs one request a 500, and does not end a user's process.
  */
 export function answering(
   handle: Handler,

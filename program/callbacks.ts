@@ -1,6 +1,6 @@
 /**
- * What a proxy tells and goes by: a user's own functions, or the defaults, each
- * safe to call from anywhere.
+ * The callbacks of a proxy: the user's functions or the defaults, each safe to
+ * call from anywhere.
  *
  * @module
  */
@@ -10,34 +10,34 @@ import { type Clock, systemClock } from "../base/clock.ts";
 import { LineWriter, standard } from "../runtime/lines.ts";
 import { plain } from "../base/text.ts";
 import { systemLookup } from "../runtime/lookup.ts";
-import { guarded, guardedClock, guardedRandom, toldOnce } from "./guarded.ts";
+import { guarded, guardedClock, guardedRandom, logOnce } from "./guarded.ts";
 
-/** Milliseconds that the log has at most to be written at the end. */
+/** Milliseconds to wait at the end until the logs are written. */
 const FLUSH_MS = 1_000;
 
-/** Functions that never throw, except that a look-up may be rejected. */
+/** Callbacks that never throw; only `lookup` may reject. */
 export interface Callbacks {
   /** Takes a line for the log. */
   log: (line: string) => void;
   /** Takes a line of the access log. */
   logAccess: (line: string) => void;
-  /** Evenly from 0 up to 1. */
+  /** Uniform in [0, 1). */
   random: () => number;
   /** Time and timers. */
   clock: Clock;
   /** Looks a name up. */
   lookup: Lookup;
-  /** Lines of the access log that were lost, so far. */
+  /** Number of access log lines lost so far. */
   linesLost(): number;
-  /** Waits for what was told to be written, but not long. */
+  /** Waits briefly until the logs are written. */
   flush(): Promise<void>;
 }
 
-/** Takes the callbacks out of a proxy's options. */
+/** The callbacks of a proxy's options. */
 export function callbacksOf(options: ProxyOptions): Callbacks {
   const { random, clock, lookup = systemLookup } = options;
   const errors = new LineWriter(standard("err"), { clock: systemClock });
-  // A log that fails can be told of nowhere.
+  // A log function that fails has no place to report it.
   const log = options.log === undefined
     ? (line: string) => errors.line(plain(`sluice: ${line}`))
     : guarded(options.log, () => {});
@@ -50,13 +50,13 @@ export function callbacksOf(options: ProxyOptions): Callbacks {
     log,
     logAccess: options.logAccess === undefined
       ? (line) => lines.line(line)
-      : guarded(options.logAccess, toldOnce("logAccess", log)),
+      : guarded(options.logAccess, logOnce("logAccess", log)),
     random: random === undefined
       ? Math.random
-      : guardedRandom(random, toldOnce("random", log)),
+      : guardedRandom(random, logOnce("random", log)),
     clock: clock === undefined
       ? systemClock
-      : guardedClock(clock, toldOnce("clock", log)),
+      : guardedClock(clock, logOnce("clock", log)),
     lookup,
     linesLost: () => lines.dropped,
     flush: () =>

@@ -1,6 +1,6 @@
 /**
  * `TLS_CERT` and `TLS_KEY`: read again when the files change and on SIGHUP, and
- * shown to new connections.
+ * used for new connections.
  *
  * @module
  */
@@ -19,16 +19,19 @@ import { FileWatch } from "../discovery/file_watch.ts";
 import { tlsFault } from "../runtime/tls.ts";
 import type { ProxyServer } from "./serve.ts";
 
-/** What the two are called in the log. */
+/** Names of the two in the log. */
 const NAMES = { cert: "TLS_CERT", key: "TLS_KEY" };
 
 /** Options for {@linkcode CertificateFiles}. */
 export interface CertificateFilesOptions {
-  /** Where certificate and key are. */
+  /** Paths of certificate and key. */
   paths: readonly [cert: string, key: string];
-  /** What was read of them at start. */
+  /** Their texts at start. */
   texts: readonly [cert: string, key: string];
-  /** Shows new connections another pair, or rejects with why it cannot. */
+  /**
+   * Uses another pair for new connections; rejects with the reason if it
+   * cannot.
+   */
   set: (tls: TlsOptions) => Promise<void>;
   /** Takes a line for the log. */
   log: (line: string) => void;
@@ -40,16 +43,16 @@ export interface CertificateFilesOptions {
   read?: (path: string) => Promise<string>;
 }
 
-/** Looks after the two files. */
+/** Watches the two files. */
 export class CertificateFiles {
   readonly #options: CertificateFilesOptions;
   readonly #watch: FileWatch;
-  /** What new connections are shown. */
+  /** The pair that new connections get. */
   #shown: string;
-  /** One pair after the other, as they come. */
+  /** Applies new pairs one at a time. */
   #turn: Promise<void> = Promise.resolve();
 
-  /** Begins to look. */
+  /** Starts watching. */
   constructor(options: CertificateFilesOptions) {
     const { paths, texts, log, clock, read } = options;
     this.#options = options;
@@ -58,7 +61,7 @@ export class CertificateFiles {
       paths,
       texts,
       changed: ([cert = "", key = ""]) => {
-        this.#turn = this.#turn.then(() => this.#take({ cert, key }));
+        this.#turn = this.#turn.then(() => this.#apply({ cert, key }));
       },
       failed: (reason) =>
         log(
@@ -70,18 +73,18 @@ export class CertificateFiles {
     });
   }
 
-  /** Reads them now; resolves when that has had its effect. */
+  /** Reads the files now; resolves when the result is in effect. */
   async reload(): Promise<void> {
     await this.#watch.reload();
     await this.#turn;
   }
 
-  /** Ends looking. */
+  /** Stops watching. */
   stop(): void {
     this.#watch.stop();
   }
 
-  async #take(tls: TlsOptions): Promise<void> {
+  async #apply(tls: TlsOptions): Promise<void> {
     const { set, log, now = Date.now } = this.#options;
     const pair = readPair(tls, NAMES, tlsFault);
     if ("wanted" in pair) {
@@ -114,7 +117,7 @@ function keyOf(cert: string, key: string): string {
   return `${cert}\n${key}`;
 }
 
-/** Looks after the files of a server, if it has any. */
+/** Watches the certificate files of a server, if it has any. */
 export function watchCertificate(
   server: ProxyServer,
   { serve, values }: UsableConfig,
@@ -134,7 +137,7 @@ export function watchCertificate(
   });
 }
 
-/** For `--check`: which certificates will not be valid for long. */
+/** For `--check`: warnings about certificates that expire soon. */
 export function expiryRemarks(
   values: UsableConfig["values"],
   texts: ReadonlyMap<string, string>,

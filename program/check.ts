@@ -1,6 +1,6 @@
 /**
- * `--check`: each backend is asked once, and the answer is a table, hints, and what
- * the program may be confined to.
+ * `--check`: probes each backend once and prints a table, hints, and the Deno
+ * permissions that suffice.
  *
  * @module
  */
@@ -38,7 +38,7 @@ import { VERSION } from "./version.ts";
 
 const USER_AGENT = `sluice/${VERSION}`;
 
-/** Asks each backend once and says what it heard; the exit code. */
+/** Probes each backend once and prints the results; returns the exit code. */
 export async function check(
   config: UsableConfig,
   texts: ReadonlyMap<string, string>,
@@ -56,7 +56,7 @@ export async function check(
   };
   const listed: readonly BackendOptions[] = config.proxy.backends;
   const backends = listed.map((init) => new Backend(init));
-  const results = await found(config, backends, path);
+  const results = await checkAll(config, backends, path);
   writeText("out", checkText(results, rules));
   for (const line of remarks(config, texts)) writeLine("out", line);
   const { serve } = config;
@@ -71,7 +71,7 @@ export async function check(
         address(one, i === 0 && (many || secure))
       ),
       backends,
-      // What a name will stand for cannot be said now.
+      // The addresses of a name are not known in advance.
       anywhere: listed.some(({ resolve }) => resolve === true),
       variables: [
         ...SETTING_NAMES.filter((name) => env(name)),
@@ -85,8 +85,8 @@ export async function check(
   return results.every((one) => isWell(one, rules)) ? 0 : 1;
 }
 
-/** What each backend has to say. */
-async function found(
+/** Probes all backends. */
+async function checkAll(
   { proxy }: UsableConfig,
   backends: readonly Backend[],
   path: string,
@@ -115,7 +115,7 @@ async function found(
   return results;
 }
 
-/** What is odd about the settings themselves. */
+/** Warnings about the settings. */
 function remarks(
   { values, warnings }: UsableConfig,
   texts: ReadonlyMap<string, string>,
@@ -129,10 +129,10 @@ function remarks(
   return lines.length > 0 ? ["", ...lines] : lines;
 }
 
-/** Where it listens, as a permission names it. */
+/** A listener as a permission names it. */
 function address({ host, port }: Listener, found: boolean): string {
   const name = urlHost(host);
-  // A free port for workers, or for TLS, is found before it is listened on, and
-  // is not known now.
+  // The free port for workers or for TLS is chosen before listening, and is not
+  // known here.
   return port === 0 && found ? name : `${name}:${port}`;
 }

@@ -1,6 +1,5 @@
 /**
- * One look at a backend, for `--check`: as a probe asks, but with an eye on the
- * whole header.
+ * One request to a backend, for `--check`: like a probe, but keeps the header.
  *
  * @module
  */
@@ -10,39 +9,39 @@ import type { ErrorType } from "../proxy/errors.ts";
 import type { Transport } from "../proxy/transport.ts";
 import type { Lookup } from "../config/options.ts";
 
-/** What one backend said, or why it said nothing. */
+/** The response of one backend, or why there was none. */
 export interface CheckResult {
-  /** Whom it is about. */
+  /** The backend. */
   backend: Backend;
-  /** The answer's header, if there was an answer. */
+  /** Status and header, if there was a response. */
   answer: { status: number; headers: Pick<Headers, "get"> } | undefined;
-  /** Why there was none, in a few words. */
+  /** Why there was no response, in a few words. */
   error: string | undefined;
-  /** The kind of that. */
+  /** The type of that error. */
   errorType?: ErrorType | undefined;
-  /** Milliseconds until then. */
+  /** Milliseconds until the response or the error. */
   ms: number;
-  /** What its name stands for; its path for a socket; nothing if unknown. */
+  /** Addresses of its name; its path if it is a socket; empty if unknown. */
   addresses: readonly string[];
 }
 
 /** Options for {@linkcode checkBackend}. */
 export interface CheckBackendOptions {
-  /** Asks. */
+  /** Sends the request. */
   transport: Transport;
   /** Looks names up. */
   lookup: Lookup;
-  /** Path that is asked for, after the base path. */
+  /** Request path, after the base path. */
   path: string;
-  /** The `Host` that is sent. Default: the backend's own. */
+  /** `Host` to send. Default: the backend's own. */
   host?: string | undefined;
-  /** Milliseconds that it may take. */
+  /** Timeout in milliseconds. */
   timeoutMs: number;
   /** Value of `User-Agent`. */
   userAgent: string;
 }
 
-/** Asks one backend, once. */
+/** Sends one request to a backend. */
 export async function checkBackend(
   backend: Backend,
   { transport, lookup, path, host, timeoutMs, userAgent }: CheckBackendOptions,
@@ -58,7 +57,7 @@ export async function checkBackend(
   };
   const controller = new AbortController();
   const timer = setTimeout(() => controller.abort(), timeoutMs);
-  const asked = performance.now();
+  const startedAt = performance.now();
   try {
     const fields: [string, string][] = [
       ["host", host ?? backend.authority],
@@ -75,12 +74,12 @@ export async function checkBackend(
       signal: controller.signal,
     });
     result.answer = { status: answer.status, headers: answer.headers };
-    result.ms = performance.now() - asked;
+    result.ms = performance.now() - startedAt;
     const { body } = answer;
     if (body instanceof ReadableStream) await body.cancel().catch(() => {});
     else if (body !== null && "read" in body) body.cancel(undefined);
   } catch (error) {
-    result.ms = performance.now() - asked;
+    result.ms = performance.now() - startedAt;
     if (controller.signal.aborted) {
       result.error = `no answer within ${timeoutMs} ms`;
     } else {
@@ -94,7 +93,7 @@ export async function checkBackend(
   return result;
 }
 
-/** What a backend's name stands for; nothing when that cannot be known. */
+/** The addresses of a backend's name; empty if unknown. */
 async function addressesOf(
   { authority }: Backend,
   lookup: Lookup,

@@ -1,10 +1,6 @@
 /**
- * `--check`: what each backend answers right now, what is odd about it, and what
- * the program may be confined to.
- *
- * Asking is done elsewhere: what came of it is turned into words here, by pure
- * functions.
- *
+ * `--check` as text: the response of each backend, hints, and the permissions
+ * that suffice. Pure functions; the requests are sent elsewhere.
  * @module
  */
 
@@ -13,28 +9,28 @@ import { plain } from "../base/text.ts";
 import { adviceOn, passesLeniently } from "../health.ts";
 import type { CheckResult } from "./check_backend.ts";
 
-/** What an answer is measured by. */
+/** How a response is judged. */
 export interface CheckRules {
-  /** Path that is asked for, as it is shown; `/` when there are no probes. */
+  /** Request path as shown; `/` without probes. */
   path: string;
-  /** The `Host` that is sent, where it is not the backend's own. */
+  /** `Host` to send, if it is not the backend's own. */
   host?: string | undefined;
-  /** Whether probes are made at all: without, any answer is good. */
+  /** Whether there are probes; without them, any response passes. */
   probes: boolean;
   /** Whether a status is a pass. */
   passes: (status: number) => boolean;
-  /** Whether every status under 500 is a pass, as no path was chosen. */
+  /** Whether every status under 500 passes, since no path is configured. */
   lenient: boolean;
 }
 
-/** Whether a backend would be taken for up. */
+/** Whether a backend would count as up. */
 export function isWell({ answer }: CheckResult, rules: CheckRules): boolean {
   if (answer === undefined) return false;
   return !rules.probes || rules.passes(answer.status) ||
     (rules.lenient && passesLeniently(answer.status));
 }
 
-/** The table, and below it a line for whatever is odd. */
+/** The table, followed by the hints. */
 export function checkText(
   results: readonly CheckResult[],
   rules: CheckRules,
@@ -53,7 +49,7 @@ export function checkText(
   const lines = table.map((row) =>
     row.map((cell, column) => {
       const width = widths[column] ?? 0;
-      // Numbers line up at their right.
+      // Align numbers to the right.
       return column === 3 ? cell.padStart(width) : cell.padEnd(width);
     }).join("  ").trimEnd()
   );
@@ -77,7 +73,7 @@ function named({ name, url }: Backend): string {
   return name === undefined ? url : `${name} ${url}`;
 }
 
-/** What is odd about a backend, and what to do. */
+/** Hints about a backend, with what to do. */
 export function hintsFor(result: CheckResult, rules: CheckRules): string[] {
   const { backend, answer, addresses } = result;
   const hints: string[] = [];
@@ -128,7 +124,7 @@ export function hintsFor(result: CheckResult, rules: CheckRules): string[] {
   return hints;
 }
 
-/** What to do about a backend without an answer. */
+/** What to do about a backend without a response. */
 function silenceHint({ error = "", errorType }: CheckResult): string {
   if (errorType !== "tls_certificate_error") {
     return "gives no answer: is it running, and reachable from here?";
@@ -144,7 +140,7 @@ function silenceHint({ error = "", errorType }: CheckResult): string {
   return "its certificate has to be made anew, or the backend named otherwise";
 }
 
-/** Whether a redirect names another place than the backend itself. */
+/** Whether a redirect leads away from the backend. */
 function leadsElsewhere(location: string, backend: Backend): boolean {
   try {
     return new URL(location, `${backend.origin}/`).origin !== backend.origin;
@@ -153,21 +149,21 @@ function leadsElsewhere(location: string, backend: Backend): boolean {
   }
 }
 
-/** What the program needs to be allowed. */
+/** What the program needs permissions for. */
 export interface Needs {
-  /** Where it listens, as `host:port`. */
+  /** Listeners, as `host:port`. */
   listens: readonly string[];
-  /** Which backends it connects to. */
+  /** The backends it connects to. */
   backends: readonly Backend[];
-  /** Whether it will connect to others that are not known yet. */
+  /** Whether it connects to addresses that are not known in advance. */
   anywhere: boolean;
-  /** Variables that are read. */
+  /** Variables that it reads. */
   variables: readonly string[];
-  /** Files that are read. */
+  /** Files that it reads. */
   files: readonly string[];
-  /** Whether requests are sent by Deno's `fetch`. */
+  /** Whether Deno's `fetch` sends the requests. */
   byFetch: boolean;
-  /** Whether workers share a port for TLS, which takes a flag. */
+  /** Whether workers share a TLS port, which requires a flag. */
   sharesTls: boolean;
 }
 
@@ -186,8 +182,8 @@ export function permissionFlags(needs: Needs): string[] {
   return [
     "--no-prompt",
     ...(needs.sharesTls ? ["--unstable-net"] : []),
-    // Through a socket Deno's `fetch` asks for the permission to reach the host
-    // of the URL as well, which is whatever host a client has asked for.
+    // For a Unix socket, Deno's `fetch` also requires permission for the host
+    // of the URL, which is any host that a client requests.
     ...(needs.anywhere || (needs.byFetch && sockets.length > 0)
       ? ["--allow-net"]
       : flag("net", [...hosts, ...sockets.map((path) => `unix:${path}`)])),
@@ -198,7 +194,7 @@ export function permissionFlags(needs: Needs): string[] {
   ];
 }
 
-/** The permissions as text: the command, and what it means for later. */
+/** The permissions as text: the command, and a note. */
 export function permissionText(needs: Needs): string {
   const flags = permissionFlags(needs);
   const lines = [
@@ -215,8 +211,8 @@ export function permissionText(needs: Needs): string {
 
 function flag(name: string, values: readonly string[]): string[] {
   if (values.length === 0) return [];
-  // A comma in a path is written twice (Deno), and what a shell would take apart
-  // stands in quotes.
+  // Deno expects a comma in a path to be doubled. Text with characters special
+  // to a shell is quoted.
   const list = unique(values).map((value) => value.replaceAll(",", ",,"));
   const text = `--allow-${name}=${list.join(",")}`;
   return [

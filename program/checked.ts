@@ -1,6 +1,5 @@
 /**
- * The options of a proxy that are numbers and words, checked, each with its
- * default.
+ * The scalar options of a proxy, checked, with their defaults.
  *
  * @module
  */
@@ -9,9 +8,9 @@ import { holds, parseAddress, parseCidr } from "../config/address.ts";
 import { checkedNumber } from "../config/check.ts";
 import { checkedOption, optionalOption } from "../config/option.ts";
 import type { ProxyOptions, RateLimitOptions } from "../config/options.ts";
-import { type AddressMatcher, remembered } from "../proxy/addresses.ts";
+import { type AddressMatcher, cachedMatcher } from "../proxy/addresses.ts";
 
-/** What is checked here; `Infinity` is no limit. */
+/** The checked options; `Infinity` means no limit. */
 export interface Checked {
   retries: number;
   retryBudget: number;
@@ -23,7 +22,7 @@ export interface Checked {
   maxMessageBytes: number;
   maxInFlight: number | "auto";
   rateLimit: RateLimitOptions | undefined;
-  /** 0 for none. */
+  /** 0: no slow start. */
   slowStartMs: number;
   hostHeader: "auto" | "preserve" | "backend";
   transport: "auto" | "fetch" | "socket";
@@ -39,8 +38,8 @@ export interface Checked {
 /**
  * Checks the options.
  *
- * @throws {TypeError | RangeError} If one cannot be used; its name and what is
- * wanted stand in the message.
+ * @throws {TypeError | RangeError} If one is invalid; the message has its name
+ * and what is expected.
  */
 export function checkedOptions(options: ProxyOptions): Checked {
   const { stickySecret } = options;
@@ -80,7 +79,7 @@ export function checkedOptions(options: ProxyOptions): Checked {
   };
 }
 
-/** The rate limit of these options, if there is one. */
+/** The checked rate limit, if there is one. */
 function checkedRate(
   rateLimit: ProxyOptions["rateLimit"],
 ): RateLimitOptions | undefined {
@@ -91,7 +90,7 @@ function checkedRate(
   }
   const bounds = { otherwise: NaN, min: 1 };
   return {
-    // What is missing is as wrong as what cannot be used.
+    // Both are required.
     requests: checkedNumber("rateLimit.requests", requests ?? NaN, {
       ...bounds,
       max: 1_000_000,
@@ -105,18 +104,18 @@ function checkedRate(
   };
 }
 
-/** Whose forwarding fields are believed; none when no peer's are. */
+/** Matches the trusted proxies; `undefined` if there are none. */
 export function matcherOf(
   trusted: readonly string[] | undefined,
 ): AddressMatcher | undefined {
-  // A list may well be empty in code; as text it would be an accident.
+  // An empty list is fine in code; as text it would be a mistake.
   const given = trusted?.length === 0 ? undefined : trusted;
   const entries = optionalOption("TRUSTED_PROXIES", given);
   if (entries === undefined) return undefined;
   const blocks = entries.flatMap((entry) => NAMED_BLOCKS[entry] ?? [entry]).map(
     (entry) => parseCidr(entry)!,
   );
-  return remembered((address) => {
+  return cachedMatcher((address) => {
     const number = parseAddress(address);
     return number !== undefined &&
       blocks.some((block) => holds(block, number));
@@ -125,7 +124,7 @@ export function matcherOf(
 
 const DAY_MS = 24 * 60 * 60 * 1000;
 
-/** Address blocks that have a name. */
+/** Address blocks with a name. */
 const NAMED_BLOCKS: Readonly<Record<string, readonly string[]>> = {
   loopback: ["127.0.0.0/8", "::1"],
   // RFC 1918, RFC 4193, and link-local (RFC 3927, RFC 4291 §2.5.6).
@@ -139,7 +138,7 @@ const NAMED_BLOCKS: Readonly<Record<string, readonly string[]>> = {
   ],
 };
 
-/** What a policy is called where it is shown; a function by its own name. */
+/** The name of a policy for display; for a function, the function's name. */
 function policyName(policy: ProxyOptions["policy"]): string {
   return typeof policy === "function"
     ? `function:${policy.name.replace(/[^\w.$-]/g, "_") || "anonymous"}`

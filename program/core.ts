@@ -1,6 +1,6 @@
 /**
- * A proxy's parts, joined: what its handler, its servers, its admin port and its
- * workers share.
+ * A proxy's parts, connected: shared by its handler, its servers, its admin
+ * port and its workers.
  *
  * @module
  */
@@ -50,69 +50,69 @@ import { type Admission, admissionOf } from "./admission.ts";
 import { type Callbacks, callbacksOf } from "./callbacks.ts";
 import { type Checked, checkedOptions, matcherOf } from "./checked.ts";
 import { entryOf, entryToAdd, resolveFault } from "./entries.ts";
-import { toldOnce } from "./guarded.ts";
+import { logOnce } from "./guarded.ts";
 import { checkedHealth, Judges } from "./health.ts";
 import { hooksOf, settledBy } from "./hooks.ts";
 import { type Life, lifeOf } from "./life.ts";
 import { VERSION } from "./version.ts";
 
-/** What is otherwise when a proxy is one of several workers. */
+/** What differs if a proxy is one of several workers. */
 export interface AsWorker {
-  /** How many there are. */
+  /** Number of workers. */
   of: number;
-  /** Where all requests are counted. */
+  /** Counts of all requests. */
   all: SharedCounts;
-  /** The rate limit's buckets, which all have in common, if there are any. */
+  /** The shared buckets of the rate limit, if there is one. */
   rates: SharedRates | undefined;
-  /** Name in `Via`, which all have in common. */
+  /** The shared name in `Via`. */
   pseudonym: string | undefined;
-  /** Puts the backends into an empty pool. */
+  /** Adds the backends to an empty pool. */
   fill(pool: Pool): void;
-  /** Whether any backend has a limit, which others have a part in. */
+  /** Whether any backend has a connection limit, which workers share. */
   readonly limited: boolean;
-  /** Takes each outcome, which is not judged here. */
+  /** Takes each outcome, for the first process to judge. */
   outcome: ForwarderOptions["outcome"];
 }
 
-/** A proxy's parts, or those of a worker's part of one. */
+/** The parts of a proxy or of a worker. */
 export class Core {
   readonly pool: Pool;
   readonly forwarder: Forwarder;
   readonly judges: Judges;
   readonly life: Life;
-  /** What it admits. */
+  /** Its limits. */
   readonly admission: Admission;
-  /** For `Bun.serve`. */
+  /** Handlers for `Bun.serve`. */
   readonly websocket: BunWebSocketHandlers;
-  /** Name in `Via`, if there is one. */
+  /** Its name in `Via`, if it sends one. */
   readonly pseudonym: string | undefined;
-  /** Where it listens, which no backend may be; the server fills it. */
+  /** Its listeners, which must not be backends; set by the server. */
   readonly listeners: Listener[] = [];
   /** Whether workers answer in its place. */
   hasWorkers = false;
-  /** Whether answers end their connections, and readiness says no. */
+  /** Whether responses close their connections, and readiness fails. */
   draining = false;
-  /** What the certificate says that new connections are shown, if any are. */
+  /** Facts about the current server certificate, if there is one. */
   certificate: CertificateFacts | undefined;
-  /** Waits for the other workers on the way out, in one of them. */
-  together: DrainOptions["together"];
+  /** In a worker: waits for the other workers during shutdown. */
+  barrier: DrainOptions["barrier"];
   readonly #transport: Transport;
   readonly #inFlight: InFlight;
   readonly #budget: RetryBudget;
   #crew: Crew | undefined;
-  /** Counts; none until figures are wanted. */
+  /** `undefined` until figures are needed. */
   #metrics: Metrics | undefined;
-  /** Remembers probes; nothing until that is wanted. */
+  /** History of probes; `undefined` until it is needed. */
   #probes: ProbeHistory | undefined;
 
-  /** Makes the parts; probes begin at once, nothing listens. */
+  /** Connects the parts. Probes start at once; nothing listens. */
   constructor(
-    /** What the proxy was made from. */
+    /** The options of the proxy. */
     readonly options: ProxyOptions,
     worker: AsWorker | undefined,
-    /** The options that are settings. */
+    /** The checked scalar options. */
     readonly checked: Checked = checkedOptions(options),
-    /** What it tells and goes by. */
+    /** The callbacks. */
     readonly callbacks: Callbacks = callbacksOf(options),
   ) {
     const health = checkedHealth(options);
@@ -121,7 +121,7 @@ export class Core {
     const { clock, random } = callbacks;
     const hooks = hooksOf(options, checked.policy, callbacks.log);
     const policy = typeof options.policy === "function"
-      ? ownPolicy(options.policy, toldOnce("policy", callbacks.log))
+      ? ownPolicy(options.policy, logOnce("policy", callbacks.log))
       : policyOf(checked.policy, { random, now: () => clock.now() });
     const { pool, named } = poolOf(this, worker, policy);
     const transport = this.#transport = transportOf(this, pool);
@@ -157,7 +157,7 @@ export class Core {
       judges: this.judges,
       callbacks,
       stopped: () => {
-        this.#inFlight.rest();
+        this.#inFlight.stopIfIdle();
         transport.close();
         this.#metrics?.stop();
         this.#probes?.stop();
@@ -165,19 +165,19 @@ export class Core {
     });
   }
 
-  /** The workers that answer in its place, once there are some. */
+  /** The workers that answer in its place, if there are any. */
   get crew(): Crew | undefined {
     return this.#crew;
   }
 
-  /** From now on these workers answer in its place, and count with it. */
-  employ(crew: Crew): void {
+  /** Lets workers answer in its place from now on, and shares their counts. */
+  useWorkers(crew: Crew): void {
     this.#crew = crew;
     this.#inFlight.countWith(crew.all);
     if (this.#metrics !== undefined) crew.count();
   }
 
-  /** Begins to count, and to remember probes. */
+  /** Starts to keep figures and the history of probes, once. */
   observe(): { metrics: Metrics; probes: ProbeHistory } {
     const transport = this.#transport;
     const probes = this.#probes ??= new ProbeHistory(this.pool);
@@ -198,10 +198,10 @@ export class Core {
     return { metrics: this.#metrics, probes };
   }
 
-  /** The metrics in Prometheus' text format, counted from the first call on. */
+  /** The metrics in Prometheus' text format, counted since the first call. */
   metricsText(): string {
     const { metrics } = this.observe();
-    const counted = [metrics.snapshot(), ...this.#crew?.known() ?? []];
+    const counted = [metrics.snapshot(), ...this.#crew?.latest() ?? []];
     return prometheusText(sum(counted), {
       backends: this.pool,
       report: this.report,
@@ -212,11 +212,11 @@ export class Core {
     });
   }
 
-  /** What is known of a backend's probes. */
+  /** What is known from a backend's probes. */
   readonly report = (backend: Backend): ProbeReport | undefined =>
     this.judges.report(backend);
 
-  /** Takes an outcome of an attempt in this process. */
+  /** Records an outcome of an attempt in this process. */
   outcome(
     backend: Backend,
     good: boolean,
@@ -229,7 +229,7 @@ export class Core {
   }
 }
 
-/** The pool, and those of the list that are names to look up. */
+/** The pool, and the entries whose names must be looked up. */
 function poolOf(
   core: Core,
   worker: AsWorker | undefined,
@@ -254,7 +254,7 @@ function poolOf(
   let added = backends.length;
   const pool = new Pool(fixed, policy, {
     read(init) {
-      // What the first process says is right: a worker knows no better.
+      // In a worker, the first process has checked it.
       if (checked.has(init) || worker !== undefined) return init as BackendInit;
       const entry = entryToAdd(init, added++);
       const own = ownFault(entry.url, core.listeners);
@@ -276,7 +276,7 @@ function poolOf(
   return { pool, named };
 }
 
-/** How requests get to backends. */
+/** The transport of the options. */
 function transportOf(
   { options, checked, callbacks }: Core,
   pool: Pool,
@@ -290,6 +290,7 @@ function transportOf(
     backends: () => pool.backends.filter((b) => b.answer === undefined).length,
     connectTimeoutMs: checked.connectTimeoutMs,
     clock: callbacks.clock,
+    secure: pool.backends.some(({ origin }) => origin.startsWith("https:")),
   });
   transport.warm?.();
   pool.subscribe(({ type, backend }) => {
@@ -300,7 +301,7 @@ function transportOf(
   return transport;
 }
 
-/** Name in `Via`, if there is one. */
+/** The name in `Via`, if any. */
 function pseudonymOf(
   { via }: Checked,
   worker: AsWorker | undefined,
@@ -309,7 +310,7 @@ function pseudonymOf(
   return via ? `sluice-${crypto.randomUUID().slice(0, 8)}` : undefined;
 }
 
-/** How requests are rewritten; a list that cannot be read throws here. */
+/** The rules for rewriting requests; throws if an address list is invalid. */
 function rulesOf(
   { trustedProxies }: ProxyOptions,
   pseudonym: string | undefined,
@@ -321,7 +322,7 @@ function rulesOf(
   });
 }
 
-/** What forwarding goes by, but for the parts that a proxy makes itself. */
+/** Options of the forwarder, except the parts made in the constructor. */
 function forwarding(
   core: Core,
   { needs }: NotedPolicy,
@@ -355,8 +356,8 @@ function forwarding(
       core.outcome(backend, good, startedAt, reason);
       worker?.outcome(backend, good, startedAt, reason);
     },
-    // Looked up where it can matter: by policies that go by load, and where a
-    // backend may have no more than so many.
+    // Only if it matters: for policies that compare load, and for backends with
+    // a connection limit.
     refresh: worker && (() => {
       if (needs === undefined && !worker.limited) return;
       for (const backend of pool.backends) backend.refresh();

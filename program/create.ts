@@ -1,5 +1,5 @@
 /**
- * Makes a proxy: options in, a handler and its pool out.
+ * Makes a proxy from options: a handler and its pool.
  *
  * @module
  */
@@ -9,106 +9,106 @@ import type { BackendInit, ProxyOptions } from "../config/options.ts";
 import type { BunWebSocketHandlers } from "../runtime/bun/websocket.ts";
 import { answering } from "./answering.ts";
 import { type AsWorker, Core } from "./core.ts";
-import { HandedOn } from "./handler.ts";
+import { PassedConnection } from "./handler.ts";
 
 /**
- * The backends of a proxy, in their order; a change makes a new
- * {@linkcode ProxyPool.backends}. What is removed or drained still finishes what
- * it is answering.
+ * The backends of a proxy, in list order. Each change makes a new array
+ * {@linkcode ProxyPool.backends}. A backend that is removed or drained finishes
+ * its requests in flight.
  */
 export interface ProxyPool extends Iterable<Backend> {
-  /** How many backends there are, whatever their state. */
+  /** Number of backends, whatever their state. */
   readonly size: number;
-  /** The backends, in their order. */
+  /** The backends in list order. */
   readonly backends: readonly Backend[];
-  /** The backend of this id, URL or name, if it is here. */
+  /** The backend with this id, URL or name, if there is one. */
   get(idUrlOrName: string): Backend | undefined;
   /**
-   * Adds a backend; with health probes it gets requests once the first has
-   * passed.
+   * Adds a backend. With health probes, it gets requests after its first
+   * passing probe.
    *
-   * @throws {TypeError | RangeError} If it cannot be used, if one with this URL
-   * or name is here already, or if the pool is full.
+   * @throws {TypeError | RangeError} If it is invalid, if its URL or name is in
+   * use, or if the pool is full.
    */
   add(backend: BackendInit): Backend;
-  /** Removes a backend; says whether it was here. */
+  /** Removes a backend; returns whether it was in the pool. */
   remove(backend: Backend): boolean;
-  /** Gives a backend nothing new, or, with `false`, takes that back. */
+  /** Sets whether a backend is draining: it gets no new requests. */
   drain(backend: Backend, draining?: boolean): void;
   /**
-   * Changes a backend's share of the requests.
+   * Sets a backend's relative share of requests.
    *
    * @throws {RangeError} If the weight is not from 0 to 1000.
    */
   setWeight(backend: Backend, weight: number): void;
   /**
-   * Makes the pool hold these backends and no others. One whose URL, or whose
-   * function, is among them stays with its state; its name, weight and limits
-   * become the given ones.
+   * Replaces the backends of the pool. A backend whose URL or function is in
+   * the new list stays, with its state; its name, weight and limits are
+   * updated.
    *
-   * @throws {TypeError | RangeError} If one cannot be used, or not beside the
-   * others; nothing has changed then.
+   * @throws {TypeError | RangeError} If one is invalid or conflicts with
+   * another one; the pool is unchanged then.
    */
   replace(backends: Iterable<BackendInit>): ReplaceCounts;
-  /** Calls `listener` at each change until the returned function is called. */
+  /** Calls `listener` on each change, until the returned function is called. */
   subscribe(listener: (event: PoolEvent) => void): () => void;
 }
 
 /**
- * A proxy: a handler, and the pool behind it. With `await using` it is stopped at
- * the end of its block.
+ * A proxy: a handler and its pool. `await using` stops it at the end of the
+ * block.
  */
 export interface ReverseProxy extends AsyncDisposable {
   /**
-   * Answers a request by sending it on. Never throws and never rejects. May be
-   * called unbound, so it can be handed to any server as it is.
+   * Answers a request by forwarding it. Never throws or rejects. Does not use
+   * `this`, so it can be passed to any server.
    *
-   * `connection` is what the runtime hands a handler (Deno's `info`, Bun's
-   * `server`), or `{ clientAddress }`; without it no `X-Forwarded-For` is made,
-   * nor for a server on a Unix domain socket. Bun knows the address of its own
-   * requests only: one that was made in the handler needs `{ clientAddress }`,
-   * and is otherwise taken for that of a client that has left.
+   * `connection` is the second argument of the runtime's handler (Deno's
+   * `info`, Bun's `server`), or `{ clientAddress }`. Without it, or for a
+   * server on a Unix domain socket, no `X-Forwarded-For` is sent. Bun knows the
+   * addresses of its own requests only: pass `{ clientAddress }` for a request
+   * that you made in a handler, or it is taken for one whose client has
+   * disconnected.
    */
   readonly fetch: (
     request: Request,
     connection?: unknown,
   ) => Response | Promise<Response>;
   /**
-   * Goes with {@linkcode ReverseProxy.fetch} to `Bun.serve`, which upgrades no
-   * connection without it. Not needed on Deno, nor with {@linkcode serve}.
+   * Pass it to `Bun.serve` together with {@linkcode ReverseProxy.fetch}, or
+   * WebSocket upgrades fail. Not needed on Deno, nor with {@linkcode serve}.
    */
   readonly websocket: BunWebSocketHandlers;
-  /** The backends, and what is known of each right now. */
+  /** The backends and their current state. */
   readonly pool: ProxyPool;
   /**
-   * Resolves once every backend has been probed, or its probe has timed out. Until
+   * Resolves once every backend was probed or its probe has timed out. Until
    * then every backend counts as up.
    */
   readonly ready: Promise<void>;
   /**
-   * The metrics in Prometheus' text format. Counting begins with the first call,
-   * or with an admin port: call it once at the start.
+   * The metrics in Prometheus' text format. Counting starts with the first call
+   * or with an admin port, so call it once at start.
    */
   metrics(): string;
   /**
-   * Ends probes and timers; may be called twice. Requests in flight go to their
-   * end. Resolves when nothing of the proxy is left.
+   * Stops probes and timers; idempotent. Requests in flight finish. Resolves
+   * when all resources are released.
    */
   stop(): Promise<void>;
 }
 
-/** The parts of each proxy, which users do not need. */
+/** The parts of each proxy, hidden from users. */
 const cores = new WeakMap<ReverseProxy, Core>();
 
-/** A proxy's parts, if it was made here. */
+/** The parts of a proxy, if `createProxy()` made it. */
 export function coreOf(proxy: ReverseProxy): Core | undefined {
   return cores.get(proxy);
 }
 
 /**
- * Makes a proxy. Its probes begin at once; nothing listens. The options are read
- * and checked here: each default and each bound is that of the setting of the
- * same meaning.
+ * Makes a proxy. Probes start at once; nothing listens. The options are checked
+ * here; their defaults and bounds are those of the corresponding settings.
  *
  * @example Two pools behind one `if`
  * ```ts
@@ -130,9 +130,9 @@ export function coreOf(proxy: ReverseProxy): Core | undefined {
  * await pages.stop();
  * ```
  *
- * @throws {TypeError} If an option is of the wrong kind; the message has its name
- * and what is wanted.
- * @throws {RangeError} If a number is outside of its bounds.
+ * @throws {TypeError} If an option has the wrong type; the message has its name
+ * and what is expected.
+ * @throws {RangeError} If a number is out of bounds.
  */
 export function createProxy(options: ProxyOptions): ReverseProxy {
   return assemble(options, undefined).proxy;
@@ -148,7 +148,7 @@ export function assemble(
   const proxy: ReverseProxy = {
     fetch: answering(
       (request, connection) =>
-        connection instanceof HandedOn
+        connection instanceof PassedConnection
           ? forwarder.handle(
             request,
             connection.of(request),

@@ -1,5 +1,5 @@
 /**
- * The backends of a list, checked: from what may be written to what a pool holds.
+ * Checks backends as they are configured, and gives what a pool holds.
  *
  * @module
  */
@@ -16,7 +16,7 @@ import type { BackendInit, BackendOptions } from "../config/options.ts";
 import type { BackendEntry } from "../discovery/membership.ts";
 import { sendsServerName, type SentBy } from "../runtime/runtime.ts";
 
-/** A backend that is added to the pool, checked. */
+/** Checks a backend that is added to a pool. */
 export function entryToAdd(given: BackendSpec, index: number): BackendEntry {
   if (typeof given === "string" || typeof given === "function") {
     return fixedEntry(entryOf(given, "backend", index));
@@ -24,7 +24,7 @@ export function entryToAdd(given: BackendSpec, index: number): BackendEntry {
   if (!("authority" in given) || given.authority === undefined) {
     return fixedEntry(entryOf(given, "backend", index));
   }
-  // One that a name was looked up to is called after that name and its address.
+  // A backend that comes from a name has a name made from that and its address.
   const { authority, name } = given;
   const entry = fixedEntry(
     entryOf({ ...given, name: undefined }, "backend", index),
@@ -32,7 +32,7 @@ export function entryToAdd(given: BackendSpec, index: number): BackendEntry {
   return { ...entry, authority, name };
 }
 
-/** An entry for a pool that is there already, and looks no names up. */
+/** Refuses `resolve`, which works only in the list at start. */
 function fixedEntry({ resolve, ...entry }: BackendEntry): BackendEntry {
   if (resolve === true) {
     throw new TypeError(
@@ -42,7 +42,7 @@ function fixedEntry({ resolve, ...entry }: BackendEntry): BackendEntry {
   return entry;
 }
 
-/** A backend of the list, checked. */
+/** Checks a backend of the list. */
 export function entryOf(
   init: BackendInit,
   name: string,
@@ -63,7 +63,7 @@ export function entryOf(
       max: 1000,
     }),
     backup: backend.backup,
-    // What was checked once says Infinity for no limit.
+    // A backend that was checked before has Infinity for no limit.
     maxConns: backend.maxConns === Infinity
       ? Infinity
       : checkedNumber(`${name}.maxConns`, backend.maxConns, {
@@ -74,15 +74,14 @@ export function entryOf(
   };
   if ("answer" in backend && backend.answer !== undefined) {
     const { answer } = backend;
-    // Functions have names of their own, which need not differ, and may hold
-    // anything.
+    // Function names need not be unique, and may contain anything.
     const called = answer.name.replace(/[^\w.$-]/g, "_") || "anonymous";
     return { ...settings, url: `function:${called}-${index}`, answer };
   }
   return { ...settings, ...placeOf(backend as BackendOptions, name) };
 }
 
-/** Where a backend is, checked. */
+/** Checks the URL of a backend. */
 function placeOf(
   { url: written, resolve: again }: BackendOptions,
   name: string,
@@ -97,7 +96,7 @@ function placeOf(
   return { resolve, url };
 }
 
-/** What keeps a backend's name from being looked up, if anything does. */
+/** The fault that a backend cannot be looked up by name, if so. */
 export function resolveFault(
   { url, resolve }: { url: string; resolve?: boolean | undefined },
   by: SentBy = defaultOf("TRANSPORT")!,

@@ -1,5 +1,5 @@
 /**
- * What takes the requests of clients: a listener of this process.
+ * The listener for clients in this process.
  *
  * @module
  */
@@ -19,20 +19,20 @@ import { answering } from "./answering.ts";
 import type { Core } from "./core.ts";
 import { OwnHandler } from "./handler.ts";
 
-/** What takes the requests of clients. */
+/** Accepts the requests of clients. */
 export interface Front {
   port: number;
   /** Resolves once it listens. */
   ready: Promise<void>;
-  /** Shows new connections another certificate. */
+  /** Uses another certificate for new connections. */
   setCertificate(tls: TlsOptions): Promise<void>;
-  /** Ends it without losing a request, and the proxy with it. */
+  /** Drains and stops it, and the proxy with it. */
   drain(options: DrainOptions): Promise<void>;
-  /** Ends it at once. */
+  /** Stops it at once. */
   kill(): void;
 }
 
-/** Options of a listener in this process, checked. */
+/** Checked options of a listener in this process. */
 export interface HereOptions extends ServeOptions {
   readonly host: string;
   readonly port: number;
@@ -87,7 +87,7 @@ export function serveHere(
     drain: (options) =>
       drain(listener, gate, drainable, {
         ...options,
-        together: core.together,
+        barrier: core.barrier,
       }),
     kill: () => listener.kill(),
   };

@@ -1,10 +1,9 @@
 /**
- * The callbacks of a library's user, wrapped once where they come in.
+ * Wrappers for a user's callbacks.
  *
- * Each is called from the middle of something: a probe that has just ended, a
- * request that is being settled, a timer. What a callback throws, or what its
- * promise is rejected with, must harm nothing but the callback itself, so what
- * stands behind these wrappers need not think of it at all.
+ * Callbacks are called from the middle of other work: a probe that has just
+ * ended, a request that is being settled, a timer. A throw or a rejection must
+ * not disturb that work, and these wrappers make sure of it in one place.
  *
  * @module
  */
@@ -12,12 +11,12 @@
 import { messageOf } from "../base/text.ts";
 import { type Clock, systemClock, type TimerHandle } from "../base/clock.ts";
 
-/** Takes the fault of a callback. */
+/** Takes an error of a callback. */
 export type Failed = (error: unknown) => void;
 
 /**
- * A callback that is told something and is not asked for anything. An `async`
- * one passes for such a function, so a promise that it returns is looked after.
+ * Wraps a callback whose result is not used. It may be `async`, so a returned
+ * promise is handled too.
  */
 export function guarded<T>(
   callback: (value: T) => unknown,
@@ -25,21 +24,21 @@ export function guarded<T>(
 ): (value: T) => void {
   return (value) => {
     try {
-      hushed(callback(value), failed);
+      handleRejection(callback(value), failed);
     } catch (error) {
       failed(error);
     }
   };
 }
 
-/** Numbers from 0 up to 1; where the callback gives none, by chance. */
+/** Wraps a random source; falls back to `Math.random` for invalid results. */
 export function guardedRandom(
   random: () => number,
   failed: Failed,
 ): () => number {
   return () => {
     try {
-      const value = hushed(random(), failed);
+      const value = handleRejection(random(), failed);
       if (typeof value === "number" && value >= 0 && value < 1) return value;
       failed(new RangeError("it gave no number from 0 up to 1"));
     } catch (error) {
@@ -49,14 +48,15 @@ export function guardedRandom(
   };
 }
 
-/** Timers that the machine's clock has made in place of another. */
-class Spare {
+/** A timer of the system clock in place of one that could not be set. */
+class FallbackTimer {
   constructor(readonly timer: TimerHandle) {}
 }
 
 /**
- * A clock. Where it fails to set a timer, the machine's clock sets it, or what
- * hangs on it would never come; where it does not tell the time, time stands.
+ * Wraps a clock. A timer that it fails to set is set on the system clock
+ * instead, since the code that waits would otherwise wait forever. While
+ * `now()` fails, time stands still.
  */
 export function guardedClock(clock: Clock, failed: Failed): Clock {
   let last = 0;
@@ -66,16 +66,16 @@ export function guardedClock(clock: Clock, failed: Failed): Clock {
     ms: number,
   ): TimerHandle => {
     try {
-      return hushed(clock[kind](callback, ms), failed);
+      return handleRejection(clock[kind](callback, ms), failed);
     } catch (error) {
       failed(error);
-      return new Spare(systemClock[kind](callback, ms));
+      return new FallbackTimer(systemClock[kind](callback, ms));
     }
   };
   return {
     now() {
       try {
-        const now = hushed(clock.now(), failed);
+        const now = handleRejection(clock.now(), failed);
         if (typeof now === "number") return last = now;
         failed(new TypeError("now() gave no number"));
       } catch (error) {
@@ -87,8 +87,8 @@ export function guardedClock(clock: Clock, failed: Failed): Clock {
     setInterval: (callback, ms) => set("setInterval", callback, ms),
     clear(timer) {
       try {
-        if (timer instanceof Spare) systemClock.clear(timer.timer);
-        else hushed(clock.clear(timer), failed);
+        if (timer instanceof FallbackTimer) systemClock.clear(timer.timer);
+        else handleRejection(clock.clear(timer), failed);
       } catch (error) {
         failed(error);
       }
@@ -97,20 +97,20 @@ export function guardedClock(clock: Clock, failed: Failed): Clock {
 }
 
 /**
- * What is done with the faults of one callback: the first is told, the others
- * are no news. A log that is called for each request would be nothing else.
+ * Logs the first error of a callback and ignores the others: a log that is
+ * called for each request would otherwise be flooded.
  */
-export function toldOnce(name: string, log: (line: string) => void): Failed {
-  let told = false;
+export function logOnce(name: string, log: (line: string) => void): Failed {
+  let logged = false;
   return (error) => {
-    if (told) return;
-    told = true;
+    if (logged) return;
+    logged = true;
     log(`the option ${name} fails (${messageOf(error)}): told once`);
   };
 }
 
-/** What a callback gave; if that is a promise, its rejection is a failure. */
-function hushed<T>(given: T, failed: Failed): T {
+/** Returns a callback's result; if it is a promise, handles its rejection. */
+function handleRejection<T>(given: T, failed: Failed): T {
   if (given instanceof Promise) given.catch(failed);
   return given;
 }

@@ -1,6 +1,6 @@
 /**
- * A handler of a user's own behind `serve()`: what it is told of a request's
- * connection, and what its answers need while the server drains.
+ * A user's own handler in `serve()`: the connection it is passed, and what its
+ * responses need while the server drains.
  *
  * @module
  */
@@ -11,16 +11,16 @@ import type { Served } from "../proxy/guard.ts";
 import { server } from "../runtime/runtime.ts";
 import type { Handler } from "../runtime/listener.ts";
 
-/** A connection as a handler gets it, and hands it on to `proxy.fetch`. */
-export class HandedOn implements Connection {
+/** A connection as passed to a handler, and by it to `proxy.fetch`. */
+export class PassedConnection implements Connection {
   readonly clientAddress: string | null | undefined;
-  /** How requests come. */
+  /** The server that the request came through. */
   readonly served: Served;
   readonly #request: Request;
   readonly #native: unknown;
 
   constructor(request: Request, native: unknown, served: Served) {
-    // Now, while it is known: Bun forgets it with the request.
+    // Read at once: Bun forgets the address when the request ends.
     this.clientAddress = peerOf(server, request, native);
     this.served = served;
     this.#request = request;
@@ -28,28 +28,28 @@ export class HandedOn implements Connection {
   }
 
   /**
-   * What the runtime has handed over with the request; for another request that
-   * the handler has made of it, which no server knows, this.
+   * The runtime's connection for the original request. For a request that the
+   * handler derived from it, which no server knows, this object.
    */
   of(request: Request): unknown {
     return request === this.#request ? this.#native : this;
   }
 
-  /** Bun's idle limit of the connection, also for a request made of its own. */
+  /** Sets Bun's idle timeout of the connection, also for a derived request. */
   timeout(_request: Request, seconds: number): void {
     (this.#native as Partial<BunTimeout> | undefined)
       ?.timeout?.(this.#request, seconds);
   }
 }
 
-/** What is used of Bun's server. */
+/** The part of Bun's server that is used. */
 interface BunTimeout {
   timeout(request: Request, seconds: number): void;
 }
 
-/** What stands around a user's handler. */
+/** Wraps a user's handler. */
 export class OwnHandler {
-  /** Requests that have come in so far. */
+  /** Number of requests received. */
   started = 0;
   readonly #handler: NonNullable<ServeOptions["fetch"]>;
   readonly #served: Served;
@@ -65,17 +65,17 @@ export class OwnHandler {
     this.#draining = draining;
   }
 
-  /** Answers a request. May throw and be rejected. May be called unbound. */
+  /** Answers a request. May throw or reject. Does not depend on `this`. */
   readonly handle: Handler = (request, native) => {
     this.started++;
-    const connection = new HandedOn(request, native, this.#served);
+    const connection = new PassedConnection(request, native, this.#served);
     const answered = this.#handler(request, connection);
     return answered instanceof Response
       ? this.#checked(answered)
       : Promise.resolve(answered).then((answer) => this.#checked(answer));
   };
 
-  /** An answer, which ends its connection while the server drains. */
+  /** Checks a response; while draining, makes it close its connection. */
   #checked(answer: unknown): Response {
     if (!(answer instanceof Response)) {
       throw new TypeError("the handler gave no Response");
@@ -85,7 +85,7 @@ export class OwnHandler {
       answer.headers.set("connection", "close");
       return answer;
     } catch {
-      // The fields of what came out of `fetch` cannot be changed.
+      // The header fields of a response from `fetch` are immutable.
       const headers = new Headers(answer.headers);
       headers.set("connection", "close");
       const { status, statusText, body } = answer;

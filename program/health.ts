@@ -1,6 +1,6 @@
 /**
- * The options of probes and ejections, checked, each with its default, and the
- * two that go by them.
+ * The options of probes and ejections, checked, with their defaults, and the
+ * prober and ejector made from them.
  *
  * @module
  */
@@ -27,7 +27,7 @@ import { type Fields, isRequestDropped } from "../proxy/fields.ts";
 import type { ProbeOptions } from "../proxy/transport.ts";
 import type { Callbacks } from "./callbacks.ts";
 
-/** What probes and ejections go by; nothing where there are none. */
+/** Checked options; `undefined` for what is switched off. */
 export interface CheckedHealth {
   probing: Probing | undefined;
   ejection: Pick<EjectorOptions, "after" | "timeMs"> | undefined;
@@ -36,7 +36,7 @@ export interface CheckedHealth {
 /**
  * Checks the options of both.
  *
- * @throws {TypeError | RangeError} If one cannot be used.
+ * @throws {TypeError | RangeError} If one is invalid.
  */
 export function checkedHealth(options: ProxyOptions): CheckedHealth {
   return { probing: probingOf(options), ejection: ejectionOf(options) };
@@ -47,13 +47,13 @@ function ejectionOf(
 ): CheckedHealth["ejection"] {
   if (eject === false) return undefined;
   return {
-    // `false` is what `eject` itself may be, and was refused here.
+    // The setting also accepts `off`; as an option, that is `eject: false`.
     after: checkedOption("EJECT_AFTER", eject?.after) || Infinity,
     timeMs: checkedOption("EJECT_TIME", eject?.timeMs),
   };
 }
 
-/** What probes go by. */
+/** Options of the prober. */
 export interface Probing extends
   Pick<
     ProberOptions,
@@ -66,16 +66,16 @@ export interface Probing extends
     | "rise"
     | "fall"
   > {
-  /** What they ask with. */
+  /** How HTTP probes are made. */
   asking: ProbeOptions;
-  /** What they are replaced by, if they are. */
+  /** A custom check in their place, if there is one. */
   check: HealthCheck | undefined;
 }
 
 function probingOf({ health }: ProxyOptions): Probing | undefined {
   if (health === false) return undefined;
   const { path, status, rise, fall, check } = health ?? {};
-  if (check !== undefined) refuseBeside(check, health!);
+  if (check !== undefined) checkCustom(check, health!);
   const intervalMs = checkedOption("HEALTH_INTERVAL", health?.intervalMs);
   const timeoutMs = checkedOption("HEALTH_TIMEOUT", health?.timeoutMs);
   if (timeoutMs >= intervalMs) {
@@ -97,15 +97,21 @@ function probingOf({ health }: ProxyOptions): Probing | undefined {
   };
 }
 
-/** Options that say how an HTTP probe is made. */
-const OF_PROBES = ["path", "host", "status", "headers", "method"] as const;
+/** Options of HTTP probes. */
+const HTTP_PROBE_OPTIONS = [
+  "path",
+  "host",
+  "status",
+  "headers",
+  "method",
+] as const;
 
-/** Refuses a check that is none, and options that it would ignore. */
-function refuseBeside(check: HealthCheck, health: HealthOptions): void {
+/** Checks `health.check`, and refuses options that it would ignore. */
+function checkCustom(check: HealthCheck, health: HealthOptions): void {
   if (typeof check !== "function") {
     throw new TypeError("Cannot make a proxy: health.check is not a function");
   }
-  const ignored = OF_PROBES.find((name) => health[name] !== undefined);
+  const ignored = HTTP_PROBE_OPTIONS.find((name) => health[name] !== undefined);
   if (ignored !== undefined) {
     throw new TypeError(
       `Cannot make a proxy: health.check is set, which would ignore health.${ignored}`,
@@ -113,7 +119,7 @@ function refuseBeside(check: HealthCheck, health: HealthOptions): void {
   }
 }
 
-/** What HTTP probes ask with, checked. */
+/** Checks how HTTP probes are made. */
 function askingOf({ host, method, headers }: HealthOptions): ProbeOptions {
   if (method !== undefined && !["GET", "HEAD", "OPTIONS"].includes(method)) {
     throw new TypeError(
@@ -141,7 +147,7 @@ function probeFieldsOf(headers: Readonly<Record<string, string>>): Fields {
         }`,
       );
     }
-    // A value may be a key, and is not shown.
+    // A value may be a secret, and is not shown.
     if (typeof value !== "string" || !/^[ \t!-~\x80-\xff]*$/.test(value)) {
       throw new TypeError(`${shown}, whose value cannot be sent`);
     }
@@ -149,7 +155,7 @@ function probeFieldsOf(headers: Readonly<Record<string, string>>): Fields {
   });
 }
 
-/** A check as a probe: what it says, in a form that can stand in a log. */
+/** A custom check as a probe; its reason is made safe for a log. */
 function checking(check: HealthCheck): Probe {
   return async (backend, _path, signal) => {
     const result = await check(backend, signal);
@@ -162,14 +168,14 @@ function checking(check: HealthCheck): Probe {
   };
 }
 
-/** Says whether a status is in a checked list such as `200-399,404`. */
+/** Matches the statuses of a checked list such as `200-399,404`. */
 export function statusMatcher(list: string): (status: number) => boolean {
   const ranges = list.split(",").map((item) => item.split("-").map(Number));
   return (status) =>
     ranges.some(([low = 0, high = low]) => low <= status && status <= high);
 }
 
-/** What probes need of a transport, and whom they tell. */
+/** How probes are sent, and what is called after each. */
 export interface Probes {
   probe(
     backend: Backend,
@@ -180,12 +186,12 @@ export interface Probes {
   probed: NonNullable<ProberOptions["probed"]>;
 }
 
-/** Who judges backends: probes and outcomes, as far as the options want them. */
+/** Decides the state of backends, by probes and outcomes. */
 export class Judges {
   readonly #prober: Prober | undefined;
   readonly #ejector: Ejector | undefined;
 
-  /** Makes them; nothing is probed until {@linkcode start}. */
+  /** Makes the prober and the ejector; {@linkcode start} starts the probes. */
   constructor(
     pool: Pool,
     { probing, ejection }: CheckedHealth,
@@ -208,7 +214,7 @@ export class Judges {
     });
   }
 
-  /** Takes one outcome of an attempt that began at `startedAt`. */
+  /** Records an outcome of an attempt that began at `startedAt`. */
   outcome(
     backend: Backend,
     good: boolean,
@@ -218,24 +224,24 @@ export class Judges {
     this.#ejector?.outcome(backend, good, startedAt, reason);
   }
 
-  /** Whether a backend's last outcome was a bad one. */
+  /** Whether a backend's last outcome was bad. */
   readonly suspects = (backend: Backend): boolean =>
     this.#ejector?.suspects(backend) === true;
 
-  /** What is known of a backend's probes. */
+  /** What is known from a backend's probes. */
   readonly report = (backend: Backend): ProbeReport | undefined =>
     this.#prober?.report(backend);
 
-  /** Begins to probe; resolves once each backend was probed, or timed out. */
+  /** Starts probing; resolves once each backend was probed or has timed out. */
   start(): Promise<void> {
     return this.#prober?.start() ?? Promise.resolve();
   }
 
-  /** Resolves once each backend of now was probed, or has timed out. */
+  /** Resolves once each present backend was probed or has timed out. */
   readonly settled = (): Promise<void> =>
     this.#prober?.settled() ?? Promise.resolve();
 
-  /** Ends probes and timers. */
+  /** Stops probes and timers. */
   stop(): void {
     this.#prober?.stop();
     this.#ejector?.stop();

@@ -1,6 +1,6 @@
 /**
- * The hooks among a proxy's options: checked, and wrapped where what they throw
- * has to be caught at once.
+ * The hooks among a proxy's options: checked, and wrapped where an error must
+ * be caught at once.
  *
  * @module
  */
@@ -9,9 +9,9 @@ import type { ProxyOptions } from "../config/options.ts";
 import { recordOf, type RequestRecord } from "../observe/log.ts";
 import type { Hooks, KeyFunction } from "../proxy/hook_types.ts";
 import type { Settled } from "../proxy/observed.ts";
-import { type Failed, guarded, toldOnce } from "./guarded.ts";
+import { type Failed, guarded, logOnce } from "./guarded.ts";
 
-/** Options that are functions which requests are answered with. */
+/** Options that are functions called for requests. */
 const HOOKS = [
   "key",
   "onError",
@@ -21,8 +21,8 @@ const HOOKS = [
 ] as const;
 
 /**
- * Options that hold a function which a worker would have to call, and cannot be
- * handed to one.
+ * Names of the options that hold a function which workers would have to call: a
+ * function cannot be passed to a worker.
  */
 export function functionsForWorkers(options: ProxyOptions): string[] {
   return [...HOOKS, "clock", "fetch", "random"].filter((name) =>
@@ -31,9 +31,9 @@ export function functionsForWorkers(options: ProxyOptions): string[] {
 }
 
 /**
- * Takes the hooks out of the options.
+ * The hooks of the options.
  *
- * @throws {TypeError} If one is no function, or `key` is of no use.
+ * @throws {TypeError} If one is not a function, or if `key` has no effect.
  */
 export function hooksOf(
   options: ProxyOptions,
@@ -55,19 +55,19 @@ export function hooksOf(
         "use uri_hash, or a function",
     );
   }
-  const told = new Map(
-    HOOKS.map((name) => [name as string, toldOnce(name, log)]),
+  const failures = new Map(
+    HOOKS.map((name) => [name as string, logOnce(name, log)]),
   );
   return {
     onError,
     onRequest,
     onResponse,
-    key: key && guardedKey(key, told.get("key")!),
-    failed: (hook, error) => told.get(hook)?.(error),
+    key: key && guardedKey(key, failures.get("key")!),
+    failed: (hook, error) => failures.get(hook)?.(error),
   };
 }
 
-/** A key that is a text, or none. */
+/** Wraps `key`; returns a string or `undefined`. */
 function guardedKey(key: KeyFunction, failed: Failed): KeyFunction {
   return (request, context) => {
     try {
@@ -82,7 +82,7 @@ function guardedKey(key: KeyFunction, failed: Failed): KeyFunction {
   };
 }
 
-/** What is told of requests that are over, by those who want to hear of it. */
+/** The function to call when a request has ended, if any: log and hook. */
 export function settledBy(
   options: ProxyOptions,
   line: ((settled: Settled) => void) | undefined,
@@ -90,7 +90,7 @@ export function settledBy(
 ): ((settled: Settled) => void) | undefined {
   const { onSettled, logQuery = true } = options;
   if (onSettled === undefined) return line;
-  const tell = guarded<RequestRecord>(onSettled, toldOnce("onSettled", log));
+  const tell = guarded<RequestRecord>(onSettled, logOnce("onSettled", log));
   return (settled) => {
     line?.(settled);
     tell(recordOf(settled, Date.now(), logQuery));

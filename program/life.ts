@@ -1,6 +1,6 @@
 /**
- * A proxy's way from its first look-up to its last line: what begins when, and
- * what has to be ended.
+ * The life cycle of a proxy: the order in which its parts start, and what must
+ * be stopped.
  *
  * @module
  */
@@ -12,34 +12,34 @@ import { Resolver } from "../discovery/resolve.ts";
 import type { Callbacks } from "./callbacks.ts";
 import type { Judges } from "./health.ts";
 
-/** What there is to begin and to end. */
-export interface Living {
-  /** Backends that are names to look up. */
+/** The parts to start and stop. */
+export interface LifeParts {
+  /** Backends whose names must be looked up. */
   named: readonly BackendInit[];
   pool: Pool;
-  /** 0 for no slow start. */
+  /** 0: no slow start. */
   slowStartMs: number;
-  /** Why an address may not be a backend, if it may not. */
+  /** The reason to refuse an address as a backend, if any. */
   refuses: (url: string) => string | undefined;
   judges: Judges;
   callbacks: Callbacks;
-  /** Ends what else there is. */
+  /** Stops everything else. */
   stopped(): void;
 }
 
-/** What goes on from then on. */
+/** A running proxy. */
 export interface Life {
-  /** Makes the pool's members those of another list. */
+  /** Applies another list of backends to the pool. */
   readonly members: Membership;
-  /** Resolves once each backend was probed, or timed out. */
+  /** Resolves once each backend was probed or has timed out. */
   readonly ready: Promise<void>;
-  /** Ends it; may be called twice. */
+  /** Stops everything; idempotent. */
   readonly stop: () => Promise<void>;
 }
 
-/** Begins at once: look-ups first, then probes. */
+/** Starts at once: look-ups first, then probes. */
 export function lifeOf(
-  { named, pool, slowStartMs, refuses, judges, callbacks, stopped }: Living,
+  { named, pool, slowStartMs, refuses, judges, callbacks, stopped }: LifeParts,
 ): Life {
   const { lookup, clock, log } = callbacks;
   const { settled } = judges;
@@ -52,7 +52,7 @@ export function lifeOf(
   });
   let slowStart: SlowStart | undefined;
   let ended: Promise<void> | undefined;
-  // What is there at the start is not new: neither unproved nor slow to start.
+  // Backends at start count as up, and have no slow start.
   const start = () => {
     if (ended !== undefined) return Promise.resolve();
     if (slowStartMs > 0) slowStart = new SlowStart(pool, slowStartMs, clock);

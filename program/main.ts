@@ -1,5 +1,5 @@
 /**
- * The program: settings in, a server up, signals obeyed.
+ * The program: reads settings, starts a server, handles signals.
  *
  * @module
  */
@@ -7,7 +7,6 @@
 import type { ReplaceCounts } from "../balancer.ts";
 import { messageOf } from "../base/text.ts";
 import { readSettings, type UsableConfig } from "../config/config.ts";
-import { helpText } from "../config/help.ts";
 import { checkedOption } from "../config/option.ts";
 import type { BackendOptions } from "../config/options.ts";
 import { listenersOf, readBackends } from "../config/read_backends.ts";
@@ -18,12 +17,12 @@ import {
   env,
   envNames,
   exit,
-  hushSignalRemark,
-  liftBunLimit,
   mayRead,
   onDeno,
   onSignal,
+  printError,
   readText,
+  suppressSignalWarning,
   surviveRejections,
   writeLine,
   writeText,
@@ -31,18 +30,12 @@ import {
 import { tlsFault } from "../runtime/tls.ts";
 import { workersFault } from "../runtime/sharing.ts";
 import { type CertificateFiles, watchCertificate } from "./certificates.ts";
-import { check } from "./check.ts";
 import { coreOf, createProxy, type ReverseProxy } from "./create.ts";
 import { entryOf, resolveFault } from "./entries.ts";
 import { type ProxyServer, serve } from "./serve.ts";
 import { VERSION } from "./version.ts";
 
-/** What the program writes to standard error. */
-export function say(line: string): void {
-  writeLine("err", `sluice: ${line}`);
-}
-
-/** Takes a new text of `BACKENDS_FILE`, or says why it cannot. */
+/** Applies a new text of `BACKENDS_FILE`, or logs why it cannot. */
 async function reload(
   proxy: ReverseProxy,
   text: string,
@@ -59,8 +52,8 @@ async function reload(
       .map((fault) => `BACKENDS_FILE: ${fault}`),
   );
   const refuse = (faults: readonly string[]) => {
-    for (const fault of faults) say(fault);
-    say("BACKENDS_FILE is not used: the backends stay as they are");
+    for (const fault of faults) printError(fault);
+    printError("BACKENDS_FILE is not used: the backends stay as they are");
   };
   if (all.length > 0) return refuse(all);
   const entries = backends.map((init, i) => entryOf(init, "backend", i));
@@ -72,13 +65,13 @@ async function reload(
   }
   const { added, removed, changed } = replaced;
   const { size } = proxy.pool;
-  say(
+  printError(
     `BACKENDS_FILE read: ${size} ${size === 1 ? "backend" : "backends"} ` +
       `(${added} added, ${removed} removed, ${changed} changed)`,
   );
 }
 
-/** The settings, or the end of the program: what they ask for, or their faults. */
+/** The settings; ends the program for `--help` and the like, or on faults. */
 async function usableConfig(): Promise<
   { config: UsableConfig; texts: ReadonlyMap<string, string> }
 > {
@@ -95,8 +88,7 @@ async function usableConfig(): Promise<
   });
   if (config.kind === "faults") return refuse(config.faults);
   if (!("proxy" in config)) {
-    const help = config.kind === "help";
-    writeText("out", help ? helpText(VERSION) : `sluice ${VERSION}\n`);
+    writeText("out", await askedText(config.kind));
     return exit(0);
   }
   const { proxy, serve, backendsFile } = config;
@@ -109,6 +101,7 @@ async function usableConfig(): Promise<
     return refuse(unresolved.map((fault) => `${list}: ${fault}`));
   }
   if (config.kind === "check") {
+    const { check } = await import("./check.ts");
     return exit(await check(config, texts));
   }
   const workers = workersFault(
@@ -119,13 +112,20 @@ async function usableConfig(): Promise<
   return { config, texts };
 }
 
-/** Ends the program over settings that cannot be used. */
+/** What `--help` and `--version` print. */
+async function askedText(kind: "help" | "version"): Promise<string> {
+  if (kind === "version") return `sluice ${VERSION}\n`;
+  const { helpText } = await import("../config/help.ts");
+  return helpText(VERSION);
+}
+
+/** Ends the program because of invalid settings. */
 function refuse(faults: readonly string[]): never {
   for (const fault of faults) writeLine("err", fault);
   return exit(2);
 }
 
-/** What SIGHUP does, with the files that are read again if there are some. */
+/** Handles SIGHUP: reads the files again, if there are any. */
 function hangUp(
   config: UsableConfig,
   file: BackendsFile | undefined,
@@ -134,27 +134,26 @@ function hangUp(
   certificate?.reload();
   if (file !== undefined) file.reload();
   else if (config.serve.tls === undefined) {
-    say("SIGHUP changes nothing: the backends come from BACKENDS");
+    printError("SIGHUP changes nothing: the backends come from BACKENDS");
   }
 }
 
-/** The program: settings in, a server up, signals obeyed. */
+/** The program: reads settings, starts a server, handles signals. */
 export async function main(): Promise<void> {
   const { config, texts } = await usableConfig();
-  liftBunLimit(say);
-  surviveRejections(say);
-  hushSignalRemark();
-  for (const warning of config.warnings) say(warning);
+  surviveRejections(printError);
+  suppressSignalWarning();
+  for (const warning of config.warnings) printError(warning);
   const proxy = createProxy(config.proxy);
-  // Until it listens, as far as the ports are known: a name that is looked up
-  // may stand for this proxy.
+  // Before it listens, as far as the ports are known: a name may resolve to
+  // this proxy.
   const { listeners } = coreOf(proxy)!;
   listeners.push(...listenersOf(config.serve));
   let server: ProxyServer | undefined;
   let signals = 0;
   const end = () => {
     if (++signals > 1) exit(1);
-    say("draining; a second signal ends it at once");
+    printError("draining; a second signal ends it at once");
     (server?.stop() ?? proxy.stop()).then(() => exit(0));
   };
   onSignal("SIGTERM", end);
@@ -164,7 +163,7 @@ export async function main(): Promise<void> {
     path,
     text: texts.get(path) ?? "",
     changed: (text) => reload(proxy, text, config.serve.workers),
-    log: say,
+    log: printError,
     clock: systemClock,
   });
   let certificate: CertificateFiles | undefined = undefined;
@@ -177,7 +176,7 @@ export async function main(): Promise<void> {
   } catch (error) {
     const { HOST, PORT } = config.values;
     const reason = messageOf(error);
-    say(`cannot listen on ${HOST}:${PORT}: ${reason}`);
+    printError(`cannot listen on ${HOST}:${PORT}: ${reason}`);
     exit(1);
   }
   const count = proxy.pool.size;
@@ -186,9 +185,11 @@ export async function main(): Promise<void> {
     `sluice ${VERSION} listening on ${server.url} ` +
       `(${count} ${count === 1 ? "backend" : "backends"})`,
   );
-  if (server.adminUrl !== undefined) say(`dashboard at ${server.adminUrl}/`);
-  if (server.redirectUrl !== undefined) {
-    say(`redirecting from ${server.redirectUrl}/`);
+  if (server.adminUrl !== undefined) {
+    printError(`dashboard at ${server.adminUrl}/`);
   }
-  certificate = watchCertificate(server, config, texts, say);
+  if (server.redirectUrl !== undefined) {
+    printError(`redirecting from ${server.redirectUrl}/`);
+  }
+  certificate = watchCertificate(server, config, texts, printError);
 }

@@ -1,6 +1,6 @@
 /**
- * `REDIRECT_PORT`: a second listener that sends clients of `http:` to the same
- * URL with `https:`.
+ * `REDIRECT_PORT`: a second listener that redirects `http:` requests to the
+ * same URL with `https:`.
  *
  * @module
  */
@@ -18,23 +18,23 @@ import type { Handler, Listener } from "../runtime/listener.ts";
 import { listen, server } from "../runtime/runtime.ts";
 import { drain, type DrainOptions, Gate } from "../runtime/serve.ts";
 
-/** A listener that redirects. */
+/** The redirecting listener. */
 export interface RedirectServer {
-  /** The port, also when a free one was taken. */
+  /** The port it listens on. */
   port: number;
-  /** Ends it without losing a request. */
+  /** Drains and stops it. */
   drain(options: DrainOptions): Promise<void>;
-  /** Ends it at once. */
+  /** Stops it at once. */
   kill(): void;
 }
 
 /** Options for {@linkcode serveRedirect}. */
 export interface RedirectOptions {
-  /** Port to listen on; 0 takes a free one. */
+  /** Port to listen on; 0: any free port. */
   port: number;
   /** Address or name to listen on. */
   host: string;
-  /** Port of the listener with TLS. */
+  /** Port of the TLS listener. */
   httpsPort: number;
   /** Takes a line for the log. */
   log: (line: string) => void;
@@ -43,15 +43,14 @@ export interface RedirectOptions {
 /**
  * Makes the handler that redirects.
  *
- * Where a client is sent is where it has asked to go: its own `Host`, which is
- * nothing but a host here, and its own target behind it. So no link can be made
- * that leads from this server to another.
+ * The location is the client's own `Host`, checked to be only a host, and its
+ * own target. So no link can redirect from this server to another one.
  */
 export function redirector(httpsPort: number): Handler {
   const port = httpsPort === 443 ? "" : `:${httpsPort}`;
   return (request, connection) => {
     const head = request.method === "HEAD";
-    // Deno makes one up where there is none, but only in the URL.
+    // Deno makes up a host if there is none, but only in the URL.
     const host = request.headers.get("host");
     const wrong = refuseHost(host ?? "");
     if (host === null || wrong !== undefined) return refused(wrong!, head);
@@ -67,20 +66,20 @@ export function redirector(httpsPort: number): Handler {
     const location = `https://${name}${port}${target.text}`;
     const text = `Moved to ${location}\n`;
     return new Response(head ? null : text, {
-      // With the method and the body that it had (RFC 9110 §15.4.9).
+      // Keeps the method and the body (RFC 9110 §15.4.9).
       status: 308,
       headers: {
         location,
         "content-type": "text/plain; charset=utf-8",
         "content-length": String(text.length),
-        // There is nothing more to be had here.
+        // The client has no further use for this connection.
         connection: "close",
       },
     });
   };
 }
 
-/** Listens, and redirects. */
+/** Starts the redirecting listener. */
 export function serveRedirect(
   { port, host, httpsPort, log }: RedirectOptions,
 ): RedirectServer {

@@ -1,5 +1,5 @@
 /**
- * A proxy with listeners in front of it: for its clients, and for its operator.
+ * A proxy with its listeners: for clients, and for the operator.
  *
  * @module
  */
@@ -25,31 +25,30 @@ import { type Front, serveHere } from "./front.ts";
 import { type RedirectServer, serveRedirect } from "./redirect.ts";
 import { serveWorkers } from "./serve_workers.ts";
 
-/** A proxy that listens. With `await using` it drains at the end of its block. */
+/** A proxy that listens. `await using` drains it at the end of the block. */
 export interface ProxyServer extends AsyncDisposable {
-  /** The port, also when a free one was taken. */
+  /** The port it listens on. */
   readonly port: number;
-  /** Where it listens, as a URL. */
+  /** Its URL. */
   readonly url: string;
-  /** Where the dashboard is, as a URL, if there is an admin port. */
+  /** URL of the dashboard, if there is an admin port. */
   readonly adminUrl: string | undefined;
-  /** Where clients are sent on to HTTPS from, as a URL, if anywhere. */
+  /** URL that redirects to HTTPS, if there is one. */
   readonly redirectUrl: string | undefined;
   /**
-   * Resolves once it listens: at once, but for workers, which have to start.
-   * Rejects if they cannot.
+   * Resolves once it listens: at once, or with workers once they have started.
+   * Rejects if they cannot start.
    */
   readonly ready: Promise<void>;
   /**
-   * Shows each new connection another certificate, and leaves those that stand
-   * as they are. Rejects with the reason when that cannot be done, and then the
-   * one before stays; where `tls` was not set there is none to replace.
+   * Uses another certificate for new connections; existing ones keep theirs.
+   * Rejects with the reason if that fails, and the old certificate stays. Also
+   * rejects if `tls` was not set.
    */
   setCertificate(tls: TlsOptions): Promise<void>;
   /**
-   * Drains and stops, the proxy included: no new connections, what is under way
-   * goes to its end, and past `drainTimeoutMs` the rest is cut. May be called
-   * twice.
+   * Drains and stops the server and the proxy: no new connections; requests in
+   * flight finish, and after `drainTimeoutMs` the rest is cut. Idempotent.
    */
   stop(): Promise<void>;
   /** Resolves when it has stopped. */
@@ -57,8 +56,8 @@ export interface ProxyServer extends AsyncDisposable {
 }
 
 /**
- * Listens in front of a proxy, in the same way on both runtimes, with draining,
- * TLS, an admin port and workers where the options ask for them.
+ * Starts a server for a proxy, in the same way on both runtimes. Draining, TLS,
+ * an admin port and workers depend on the options.
  *
  * @example
  * ```ts
@@ -73,11 +72,11 @@ export interface ProxyServer extends AsyncDisposable {
  * console.assert(await (await fetch(server.url)).text() === "Hello\n");
  * ```
  *
- * @throws {TypeError} If the proxy is not from `createProxy()`, if an option is
- * of the wrong kind, or if a backend is this server itself.
- * @throws {RangeError} If a number is outside of its bounds, or if there cannot be
- * workers here.
- * @throws If the port cannot be had.
+ * @throws {TypeError} If the proxy is not from `createProxy()`, if an option
+ * has the wrong type, or if a backend is this server itself.
+ * @throws {RangeError} If a number is out of bounds, or if workers are not
+ * possible here.
+ * @throws If the port cannot be opened.
  */
 export function serve(
   proxy: ReverseProxy,
@@ -96,7 +95,7 @@ export function serve(
   }
   if (tls !== undefined) checkTls("serve", "tls", tls, tlsFault);
   const redirectPort = checkedRedirectPort(options);
-  refuseOdd(proxy, options);
+  checkHandlerAndBackends(proxy, options);
   const drainOptions = {
     delayMs: checkedOption("DRAIN_DELAY", options.drainDelayMs),
     timeoutMs: checkedOption("DRAIN_TIMEOUT", options.drainTimeoutMs),
@@ -122,7 +121,9 @@ export function serve(
     url: `${tls === undefined ? "http" : "https"}://${at(front.port)}`,
     adminUrl: others.admin?.url,
     redirectUrl: others.redirect && `http://${at(others.redirect.port)}`,
-    ready: front.ready,
+    ready: others.admin === undefined
+      ? front.ready
+      : both(front.ready, others.admin.ready),
     setCertificate: async (given) => {
       if (tls === undefined) throw new Error("there is no TLS");
       const pair = readPair(given, { cert: "cert", key: "key" }, tlsFault);
@@ -136,7 +137,14 @@ export function serve(
   };
 }
 
-/** The port that redirects, if any. */
+/** Waits for both. A rejection that nothing awaits must not end the process. */
+function both(first: Promise<void>, second: Promise<void>): Promise<void> {
+  const ready = Promise.all([first, second]).then(() => {});
+  ready.catch(() => {});
+  return ready;
+}
+
+/** The checked port of the redirecting listener, if any. */
 function checkedRedirectPort(
   { redirectPort, tls }: ServeOptions,
 ): number | false {
@@ -147,7 +155,7 @@ function checkedRedirectPort(
   return port;
 }
 
-/** Listens beside the front, and makes known where all of them are. */
+/** Starts the other listeners, and records the addresses of all. */
 function serveOthers(
   core: Core,
   front: Front,
@@ -188,8 +196,11 @@ function serveOthers(
   return { redirect, admin };
 }
 
-/** Refuses a handler that is none, and a backend that is one of the listeners. */
-function refuseOdd({ pool }: ReverseProxy, options: ServeOptions): void {
+/** Refuses an invalid handler, and a backend that is one of the listeners. */
+function checkHandlerAndBackends(
+  { pool }: ReverseProxy,
+  options: ServeOptions,
+): void {
   if (options.fetch !== undefined && typeof options.fetch !== "function") {
     throw new TypeError("Cannot serve: fetch is not a function");
   }

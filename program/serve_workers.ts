@@ -1,6 +1,6 @@
 /**
- * Workers in place of a listener of this process, which probes, judges and tells
- * them. Their own modules are loaded when there are to be some, and not before.
+ * Workers that listen in place of this process, which probes and decides. The
+ * modules of the workers are loaded only if they are used.
  *
  * @module
  */
@@ -12,13 +12,13 @@ import { stayAlive } from "../runtime/process.ts";
 import { tryPort, workersOf } from "../runtime/sharing.ts";
 import { seedRates } from "../proxy/rate_limit.ts";
 import { RATE_TABLE_BYTES } from "../proxy/rate_table.ts";
-import { MOST_SHARED } from "../workers/capacity.ts";
+import { MAX_SHARED } from "../workers/capacity.ts";
 import type { Common, Crew } from "../workers/crew.ts";
 import type { Core } from "./core.ts";
 import type { Front } from "./front.ts";
 import { functionsForWorkers } from "./hooks.ts";
 
-/** Options of a server with workers, checked. */
+/** Checked options of a server with workers. */
 export interface WorkersOptions extends ServeOptions {
   readonly host: string;
   readonly port: number;
@@ -26,9 +26,10 @@ export interface WorkersOptions extends ServeOptions {
 }
 
 /**
- * Has workers listen.
+ * Starts workers that listen.
  *
- * @throws {RangeError | TypeError} If an option cannot be handed to them.
+ * @throws {RangeError | TypeError} If an option cannot be passed to a worker.
+ * @throws If the port cannot be opened.
  * @throws If the port cannot be had.
  */
 export function serveWorkers(
@@ -36,13 +37,13 @@ export function serveWorkers(
   { admin, workers, fetch, redirectPort: _redirectPort, ...options }:
     WorkersOptions,
 ): Front {
-  const plain = handedOver(core, workers, fetch !== undefined);
-  core.pool.limit(MOST_SHARED);
+  const plain = plainOptions(core, workers, fetch !== undefined);
+  core.pool.limit(MAX_SHARED);
   const port = tryPort(options.host, options.port);
   core.hasWorkers = true;
-  // All workers may be dead at one moment, and the next ones not there yet.
-  const rest = stayAlive();
-  const hiring = hire(core, workersOf(workers), {
+  // Keeps this process running in a moment in which all workers are dead.
+  const release = stayAlive();
+  const making = makeCrew(core, workersOf(workers), {
     proxy: {
       ...plain,
       stickySecret: plain.stickySecret ?? crypto.randomUUID(),
@@ -51,18 +52,18 @@ export function serveWorkers(
     pseudonym: core.pseudonym,
     token: admin ? admin.token : undefined,
   });
-  const end = (hired: Hired | undefined) => {
-    rest();
-    hired?.crew.kill();
-    hired?.free();
+  const end = (made: CrewMemory | undefined) => {
+    release();
+    made?.crew.kill();
+    made?.free();
   };
-  const kill = () => void hiring.then(end, () => end(undefined));
-  const ready = Promise.all([hiring, core.life.ready]).then(
+  const kill = () => void making.then(end, () => end(undefined));
+  const ready = Promise.all([making, core.life.ready]).then(
     async ([{ crew }]) => {
       await crew.start();
     },
   );
-  // If `ready` is not awaited, the log says what went wrong.
+  // If `ready` is not awaited, the log has the reason.
   ready.catch((error) => {
     core.callbacks.log(`cannot serve: ${error.message}`);
     kill();
@@ -71,14 +72,14 @@ export function serveWorkers(
     port,
     ready,
     async setCertificate(tls) {
-      const { crew } = await hiring;
+      const { crew } = await making;
       await crew.setCertificate(tls);
     },
     async drain({ delayMs, timeoutMs }) {
       core.draining = true;
-      const hired = await hiring.catch(() => undefined);
-      await hired?.crew.stop(delayMs + timeoutMs);
-      end(hired);
+      const made = await making.catch(() => undefined);
+      await made?.crew.stop(delayMs + timeoutMs);
+      end(made);
       await core.life.stop();
     },
     kill,
@@ -86,11 +87,12 @@ export function serveWorkers(
 }
 
 /**
- * The proxy's options that are plain values; the rest is for this process.
+ * The options that are plain values; the others are for this process.
  *
- * @throws {RangeError | TypeError} If one that workers need is no such value.
+ * @throws {RangeError | TypeError} If workers need one that is not a plain
+ * value.
  */
-function handedOver(
+function plainOptions(
   { options, checked, pool }: Core,
   workers: number | "auto",
   hasHandler: boolean,
@@ -115,12 +117,12 @@ function handedOver(
     fetch: _fetch,
     clock: _clock,
     random: _random,
-    // Probes are made here, perhaps by a function.
+    // This process probes, perhaps with a custom check.
     health: _health,
     ...plain
   } = options;
   try {
-    // Checked now: a worker gets them later, when no caller could be told.
+    // Checked now: workers get them later, when the caller could not be told.
     structuredClone(plain);
   } catch (error) {
     throw new TypeError(
@@ -132,28 +134,28 @@ function handedOver(
   return plain;
 }
 
-/** Workers, and the memory that they have in common. */
-interface Hired {
+/** Workers, and the memory that they share. */
+interface CrewMemory {
   readonly crew: Crew;
-  /** Gives the memory back. */
+  /** Frees the memory. */
   free(): void;
 }
 
-/** Makes workers that have not begun; they count with this process from now on. */
-async function hire(
+/** Makes workers, not yet started; from now on counts are shared with them. */
+async function makeCrew(
   core: Core,
   size: number,
   common: Common,
-): Promise<Hired> {
-  const [{ Crew }, { tableBytes }, { commonMemory, startWorker }] =
+): Promise<CrewMemory> {
+  const [{ Crew }, { tableBytes }, { sharedMemory, startWorker }] =
     await Promise.all([
       import("../workers/crew.ts"),
       import("../workers/table.ts"),
       import("../runtime/workers.ts"),
     ]);
   const { pool, judges, callbacks } = core;
-  const memory = commonMemory(tableBytes(size));
-  const rates = core.checked.rateLimit && commonMemory(RATE_TABLE_BYTES);
+  const memory = sharedMemory(tableBytes(size));
+  const rates = core.checked.rateLimit && sharedMemory(RATE_TABLE_BYTES);
   if (rates !== undefined) seedRates(rates.buffer);
   const crew = new Crew({
     size,
@@ -171,7 +173,7 @@ async function hire(
     clock: systemClock,
     log: callbacks.log,
   });
-  core.employ(crew);
+  core.useWorkers(crew);
   return {
     crew,
     free() {

@@ -1,23 +1,29 @@
 /**
- * Where the program begins: as itself, or as one of its workers.
+ * Entry point of the program and of its workers.
  *
  * @module
  */
 
-import { exit } from "../runtime/process.ts";
+import { COMMANDS } from "../config/commands.ts";
+import { args, exit, liftBunLimit, printError } from "../runtime/process.ts";
 import { isWorker } from "../runtime/sharing.ts";
 
-/** Runs the program, or the part of it that this worker is. */
+/** Runs the program, or a worker of it. */
 export async function start(): Promise<void> {
   if (isWorker()) {
     const { work } = await import("./worker.ts");
     return work();
   }
-  const { main, say } = await import("./main.ts");
-  // What is thrown here would otherwise be taken for one request's fault, and
-  // the program would end, or go on without listening, as if all were well.
+  // Before the other modules, which would be loaded twice. A command that only
+  // prints needs no limits.
+  if (!args().some((arg) => Object.hasOwn(COMMANDS, arg))) {
+    liftBunLimit(printError);
+  }
+  const { main } = await import("./main.ts");
+  // An error here must end the program: otherwise it would be handled like one
+  // request's error, and the program would go on without listening.
   await main().catch((error) => {
-    say(`cannot start: ${String(error)}`);
+    printError(`cannot start: ${String(error)}`);
     exit(1);
   });
 }

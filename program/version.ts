@@ -1,5 +1,5 @@
 /**
- * Which version this is.
+ * The version of Sluice.
  *
  * @module
  */

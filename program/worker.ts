@@ -1,6 +1,6 @@
 /**
- * A worker: it answers requests, and leaves everything that has to be decided
- * once, for all of them, to the first process.
+ * A worker: it answers requests. The first process decides everything that
+ * concerns all workers.
  *
  * @module
  */
@@ -12,31 +12,33 @@ import type { Snapshot } from "../observe/metrics.ts";
 import { tokenCheck } from "../observe/token.ts";
 import { systemClock, type TimerHandle } from "../base/clock.ts";
 import {
-  hushSignalRemark,
   onSignal,
+  suppressSignalWarning,
   surviveRejections,
 } from "../runtime/process.ts";
 import type { Stage } from "../runtime/serve.ts";
-import { lineToFirst, mapped } from "../runtime/workers.ts";
+import { channelToFirst, mapped } from "../runtime/workers.ts";
 import type {
   Begin,
   FromWorker,
   RemoteOutcome,
   ToWorker,
 } from "../workers/messages.ts";
-import { type BackendState, become } from "../workers/replica.ts";
+import { applyStates, type BackendState } from "../workers/replica.ts";
 import { type Place, Table } from "../workers/table.ts";
 import type { AsWorker, Core } from "./core.ts";
 import { assemble } from "./create.ts";
 import { type ProxyServer, serve } from "./serve.ts";
 
-/** Milliseconds that a worker waits for the others on its way out. */
-const TOGETHER_MS = 1_000;
+/** Milliseconds to wait for the other workers at each stage of the shutdown. */
+const BARRIER_MS = 1_000;
 
-/** Milliseconds that outcomes and lines are gathered for one message. */
-const GATHER_MS = 5;
+/**
+ * Milliseconds during which outcomes and lines are collected in one message.
+ */
+const BATCH_MS = 5;
 
-/** Items that are sent together, soon. */
+/** Items that are sent together after a short time. */
 class Batch<T> {
   readonly #send: (items: readonly T[]) => void;
   #items: T[] = [];
@@ -48,7 +50,7 @@ class Batch<T> {
 
   add(item: T): void {
     this.#items.push(item);
-    this.#timer ??= systemClock.setTimeout(() => this.flush(), GATHER_MS);
+    this.#timer ??= systemClock.setTimeout(() => this.flush(), BATCH_MS);
   }
 
   flush(): void {
@@ -59,14 +61,14 @@ class Batch<T> {
   }
 }
 
-/** Answers requests until the first process says that it is enough. */
+/** Answers requests until the first process says to stop. */
 export function work(): void {
-  const line = lineToFirst<ToWorker, FromWorker>();
+  const line = channelToFirst<ToWorker, FromWorker>();
   const log = (text: string) => line.post({ kind: "log", line: text });
   surviveRejections(log);
-  hushSignalRemark();
+  suppressSignalWarning();
   // A terminal sends Ctrl-C to all processes of a program, and a supervisor
-  // SIGTERM: what is to be done then, the first one says.
+  // SIGTERM. The first process decides what to do.
   for (const name of ["SIGINT", "SIGTERM", "SIGHUP"] as const) {
     onSignal(name, () => {});
   }
@@ -80,12 +82,12 @@ export function work(): void {
         } catch (error) {
           const reason = messageOf(error);
           line.post({ kind: "cannot", reason });
-          // A worker that cannot work now may be able to later.
+          // The replacement may be able to.
           throw error;
         }
         break;
       case "backends":
-        working?.become(message.backends);
+        working?.applyStates(message.backends);
         break;
       case "count":
         working?.count();
@@ -98,7 +100,7 @@ export function work(): void {
         break;
       case "certificate": {
         const { id, tls } = message;
-        // One that has not begun will begin with it.
+        // A worker that has not begun begins with the new certificate.
         (working?.server.setCertificate(tls) ?? Promise.resolve()).then(
           () => line.post({ kind: "certified", id }),
           ({ message: reason }: Error) =>
@@ -107,11 +109,11 @@ export function work(): void {
         break;
       }
       case "go":
-        working?.goOn(message.stage);
+        working?.advance(message.stage);
         break;
       case "drain":
-        // One that has not begun has nothing to finish. It does not exit by
-        // itself: Deno does not report a thread's exit.
+        // A worker that has not begun has nothing to finish. It does not exit
+        // by itself: Deno does not report that a thread has exited.
         (working?.stop() ?? Promise.resolve(undefined)).then((snapshot) =>
           line.post({ kind: "stopped", snapshot })
         );
@@ -120,14 +122,14 @@ export function work(): void {
   line.post({ kind: "hello" });
 }
 
-/** What a worker does once it has begun. */
+/** A worker that has begun. */
 interface Working {
   server: ProxyServer;
-  become(states: readonly BackendState[]): void;
+  applyStates(states: readonly BackendState[]): void;
   count(): void;
   snapshot(): Snapshot;
-  /** All have come as far as this one. */
-  goOn(stage: Stage): void;
+  /** All workers have reached this stage. */
+  advance(stage: Stage): void;
   stop(): Promise<Snapshot>;
 }
 
@@ -162,14 +164,14 @@ function begin(
   const count = () => void core.observe();
   if (message.counts) count();
   const snapshot = () => ownPart(core.observe().metrics.snapshot());
-  const goOn = waitTogether(core, post);
+  const advance = waitForOthers(core, post);
   const server = serve(proxy, message.serve);
   return {
     server,
-    become: (states) => part.update(core.pool, states),
+    applyStates: (states) => part.update(core.pool, states),
     count,
     snapshot,
-    goOn,
+    advance,
     async stop() {
       await server.stop();
       outcomes.flush();
@@ -179,7 +181,7 @@ function begin(
   };
 }
 
-/** A worker's part of the proxy, whose backends the first process names. */
+/** A worker's part of the proxy; the first process provides the backends. */
 interface Part extends AsWorker {
   update(pool: Pool, states: readonly BackendState[]): void;
 }
@@ -189,7 +191,7 @@ function partOf(message: Begin, outcomes: Batch<RemoteOutcome>): Part {
   let limited = false;
   const update = (pool: Pool, states: readonly BackendState[]) => {
     limited = states.some(({ maxConns }) => maxConns !== Infinity);
-    become(pool, states, (at) => table.place(at));
+    applyStates(pool, states, (at) => table.place(at));
   };
   return {
     of: message.of,
@@ -205,8 +207,8 @@ function partOf(message: Begin, outcomes: Batch<RemoteOutcome>): Part {
       return limited;
     },
     outcome(backend: Backend, good, startedAt, reason) {
-      // What is expected is not worth a message, and what has been judged
-      // already is none.
+      // Skip what the first process does not need: a good outcome when none was
+      // bad, and any outcome of an ejected backend.
       const { suspect, at } = backend.shared as Place;
       if (backend.ejected || (good && !suspect)) return;
       const agoMs = systemClock.now() - startedAt;
@@ -216,30 +218,30 @@ function partOf(message: Begin, outcomes: Batch<RemoteOutcome>): Part {
 }
 
 /**
- * Has a worker wait for the others on its way out; the function that is returned
- * says how far all have come.
+ * Makes a worker wait for the others at each stage of the shutdown. Call the
+ * returned function when all have reached a stage.
  */
-function waitTogether(
+function waitForOthers(
   core: Core,
   post: (message: FromWorker) => void,
 ): (stage: Stage) => void {
-  let goOn = (_stage: Stage) => {};
-  core.together = (stage) =>
+  let advance = (_stage: Stage) => {};
+  core.barrier = (stage) =>
     new Promise((resolve) => {
-      const timer = systemClock.setTimeout(resolve, TOGETHER_MS);
-      goOn = (reached) => {
+      const timer = systemClock.setTimeout(resolve, BARRIER_MS);
+      advance = (reached) => {
         if (reached !== stage) return;
         systemClock.clear(timer);
         resolve();
       };
       post({ kind: "reached", stage });
     });
-  return (stage) => goOn(stage);
+  return (stage) => advance(stage);
 }
 
 /**
- * What only this worker has counted. Events of the pool happen in the first
- * process, which tells all workers; requests under way stand in the table.
+ * The figures that only this worker has counted. Events of the pool happen in
+ * the first process; requests in flight are in the shared table.
  */
 function ownPart(snapshot: Snapshot): Snapshot {
   const backends = Object.fromEntries(

@@ -1,26 +1,26 @@
 /**
- * Client addresses: whose a request is, their plain form, and the memory of who
- * is trusted.
+ * Client addresses: the peer of a request, its canonical form, and a cache of
+ * which addresses are trusted.
  *
  * @module
  */
 
-/** Says whether an address is in a list. */
+/** Whether an address is in a list. */
 export type AddressMatcher = (address: string) => boolean;
 
-/** The longest text of an address: v6 with a dotted tail (RFC 4291 §2.2). */
-export const LONGEST_ADDRESS = 45;
+/** Length of the longest address: IPv6 with a dotted tail (RFC 4291 §2.2). */
+export const MAX_ADDRESS_LENGTH = 45;
 
 /**
- * An address without brackets, port or zone: what is compared and logged. A v4
- * address that a v6 socket reports in its mapped form is the v4 address.
+ * An address without brackets, port or zone, for comparing and logging. An IPv4
+ * address that an IPv6 socket reports in mapped form becomes the IPv4 address.
  */
 export function plainAddress(text: string): string {
   const bracketed = /^\[([^\]]*)\](?::\d+)?$/.exec(text);
   let address = bracketed !== null ? bracketed[1]! : text;
   const zone = address.indexOf("%");
   if (zone >= 0) address = address.slice(0, zone);
-  // `1.2.3.4:5678`, as some proxies write it; a v6 address has more colons.
+  // `1.2.3.4:5678`, as some proxies write it; IPv6 addresses have more colons.
   if (/^[\d.]+:\d+$/.test(address)) {
     address = address.slice(0, address.indexOf(":"));
   }
@@ -28,24 +28,24 @@ export function plainAddress(text: string): string {
   return mapped !== null ? mapped[1]! : address;
 }
 
-/** What {@linkcode peerOf} asks a runtime. */
+/** The part of a runtime that {@linkcode peerOf} needs. */
 export interface PeerSource {
   /**
-   * Address of a request's peer: `null` if the request came from this runtime's
-   * server, which cannot tell it any more, and `undefined` if there is none to
-   * tell, as with a Unix domain socket or a connection that is no server's.
+   * The address of a request's peer. `null` if the request came from this
+   * runtime's server, which no longer knows it. `undefined` if there is none,
+   * as with a Unix domain socket or a connection that is not a server's.
    */
   peerOf(request: Request, connection: unknown): string | null | undefined;
 }
 
 /**
- * The peer's address in its plain form, from a server or from the caller.
+ * The peer's address in canonical form, from the server or from the caller.
  *
  * `undefined`: there is none, since the request was made in code or came over a
- * Unix domain socket. `null`: there was one, and the client has left meanwhile.
- * A client that sends a whole request and a reset at once is gone before a
- * handler sees the request; Bun knows no address of it then, and Deno says
- * `0.0.0.0`. To forward it would let anyone act without an address.
+ * Unix domain socket. `null`: there was one, but the client has disconnected. A
+ * client that sends a request and a reset at once is gone before the handler
+ * runs: Bun then knows no address, and Deno reports `0.0.0.0`. Forwarding such
+ * a request would let anyone act without an address.
  */
 export function peerOf(
   source: PeerSource,
@@ -56,7 +56,7 @@ export function peerOf(
   let address = source.peerOf(request, connection);
   if (address === undefined) {
     address = (connection as { clientAddress?: string | null }).clientAddress;
-    // The log's word for none, which a proxy in front of this one may hand on.
+    // `-` means none in logs; a proxy in front of this one may pass it on.
     if (address === "" || address === "-") return undefined;
   }
   if (typeof address !== "string") return address;
@@ -64,24 +64,24 @@ export function peerOf(
   return plain === "0.0.0.0" || plain === "::" ? null : plain;
 }
 
-/** How many addresses are remembered. */
-const REMEMBERED = 1_000;
+/** Number of cached addresses. */
+const CACHE_SIZE = 1_000;
 
 /**
- * Remembers what `matches` says: a site has few proxies in front of it, and each
- * comes back with every request. Bounded, since a list may be made up.
+ * Caches the results of `matches`: the few proxies in front of a site send
+ * every request. Bounded, since a list of addresses may be made up.
  */
-export function remembered(matches: AddressMatcher): AddressMatcher {
+export function cachedMatcher(matches: AddressMatcher): AddressMatcher {
   const known = new Map<string, boolean>();
   return (address) => {
     let inside = known.get(address);
     if (inside === undefined) {
       inside = matches(address);
-      // What cannot be an address is not worth a place.
-      if (address.length > LONGEST_ADDRESS) return inside;
-      if (known.size >= REMEMBERED) known.clear();
-      // On Bun a piece of a long field keeps all of that in memory: 900 addresses
-      // out of fields of 64 KB took 59 MB. What is put together anew does not.
+      // Too long to be an address: not cached.
+      if (address.length > MAX_ADDRESS_LENGTH) return inside;
+      if (known.size >= CACHE_SIZE) known.clear();
+      // On Bun a slice keeps the whole field in memory: 900 addresses from
+      // fields of 64 KB took 59 MB. A string joined anew does not.
       known.set(address.split("").join(""), inside);
     }
     return inside;

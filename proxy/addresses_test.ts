@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { peerOf, plainAddress, remembered } from "./addresses.ts";
+import { cachedMatcher, peerOf, plainAddress } from "./addresses.ts";
 
 const PLAIN: [text: string, plain: string][] = [
   ["192.0.2.1", "192.0.2.1"],
@@ -21,9 +21,9 @@ Deno.test("plainAddress() leaves port, brackets, zone and mapping away", () => {
   for (const [text, plain] of PLAIN) assert.equal(plainAddress(text), plain);
 });
 
-Deno.test("remembered() asks once for each address", () => {
+Deno.test("cachedMatcher() asks once for each address", () => {
   const asked: string[] = [];
-  const matches = remembered((address) => {
+  const matches = cachedMatcher((address) => {
     asked.push(address);
     return address === "a";
   });
@@ -36,9 +36,9 @@ Deno.test("remembered() asks once for each address", () => {
   assert.deepEqual(asked, ["a", "b"]);
 });
 
-Deno.test("remembered() does not grow with what is made up", () => {
+Deno.test("cachedMatcher() does not grow with what is made up", () => {
   let asked = 0;
-  const matches = remembered(() => {
+  const matches = cachedMatcher(() => {
     asked++;
     return true;
   });
@@ -86,9 +86,9 @@ Deno.test("peerOf() tells a client that has left from one that never had an addr
   }
 });
 
-Deno.test("remembered() remembers nothing that is too long for an address", () => {
+Deno.test("cachedMatcher() remembers nothing that is too long for an address", () => {
   let asked = 0;
-  const matches = remembered(() => {
+  const matches = cachedMatcher(() => {
     asked++;
     return true;
   });

@@ -1,6 +1,6 @@
 /**
- * Steps 1 and 2: what a request must be like to be forwarded, and whether there
- * is room for it. What comes out is an {@linkcode Exchange}, under way.
+ * Steps 1 and 2: checks whether a request can be forwarded and whether the
+ * limits allow it. The result is an {@linkcode Exchange}.
  *
  * @module
  */
@@ -28,8 +28,8 @@ import { traceOf } from "./trace.ts";
 import { watchClient } from "./watch.ts";
 import { handshakeOf } from "./handshake.ts";
 
-/** What a request asks for. */
-interface Asked {
+/** What step 1 has read from a request. */
+interface Guarded {
   readonly host: string | undefined;
   readonly target: Target;
   readonly length: string | null;
@@ -40,7 +40,9 @@ export const TOO_LARGE_BODY: Refusal = {
   status: 413,
   type: "http_request_denied",
 };
-/** A client that has left takes no answer, and has no address any more. */
+/**
+ * The client has disconnected: it gets no answer, and its address is unknown.
+ */
 const LEFT: Refusal = {
   status: 499,
   type: "http_request_error",
@@ -51,27 +53,27 @@ const LEFT: Refusal = {
 const FULL: Refusal = { status: 503, type: "connection_limit_reached" };
 const LOOP: Refusal = { status: 508, type: "proxy_loop_detected" };
 
-/** Said in `Allow` where an answer of ours wants one. */
+/** Value of `Allow` in answers of our own. */
 const ALLOW = "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS";
 
-/** The answer to an OPTIONS that goes no further (RFC 9110 §7.6.2). */
+/** The answer to an OPTIONS that must not be forwarded (RFC 9110 §7.6.2). */
 const NO_FURTHER: Refusal = {
   status: 204,
   type: "http_request_denied",
   fields: { allow: ALLOW },
 };
 
-/** Takes a request in, or says why not. */
+/** Admits a request, or returns why not. */
 export function admit(
   arrival: Arrival,
   owner: Owner,
   c: Context,
 ): Exchange | Refusal {
   // 1. Guard.
-  const asked = guard(arrival, c);
-  if (isRefusal(asked)) return asked;
+  const guarded = guard(arrival, c);
+  if (isRefusal(guarded)) return guarded;
   // 2. Admit.
-  const { length } = asked;
+  const { length } = guarded;
   if (length !== null && Number(length) > c.maxBodyBytes) return TOO_LARGE_BODY;
   const { request, fields, connection, peer, at } = arrival;
   const tooMany = c.rates?.refusal(arrival);
@@ -83,23 +85,23 @@ export function admit(
     fields,
     connection,
     request.method,
-    asked.target,
-    asked.host,
+    guarded.target,
+    guarded.host,
     schemeOf(request.url, arrival.served, c.server, connection),
     peer ?? undefined,
     at,
   );
   x.length = length;
-  x.upgrades = asked.upgrades;
+  x.upgrades = guarded.upgrades;
   // With an `onRequest` hook, the wait for a backend begins after the hook.
   if (c.hooks.onRequest === undefined) x.room = c.room;
   c.inFlight.add(x);
   c.budget.request(at);
-  mark(x, c);
+  annotate(x, c);
   return x;
 }
 
-/** Whether there is room for one more request; then it has it. */
+/** Takes a place under the limits of concurrent requests, if there is one. */
 function hasRoom(now: number, c: Context): boolean {
   const { room } = c;
   const fits = room === undefined ||
@@ -109,11 +111,11 @@ function hasRoom(now: number, c: Context): boolean {
   return false;
 }
 
-/** Step 1: what is wrong with a request, or what it asks for. */
+/** Step 1: checks a request. */
 function guard(
   { request, fields, connection, served, peer }: Arrival,
   { server, transport, rules }: Context,
-): Asked | Refusal {
+): Guarded | Refusal {
   if (peer === null) return LEFT;
   const { method, url } = request;
   const pasted = server.pastesUrl?.(connection) === true;
@@ -137,8 +139,8 @@ function guard(
   return { host: host ?? undefined, target, length, upgrades };
 }
 
-/** Notes what is asked of the request's fields once and needed later. */
-function mark(x: Exchange, c: Context): void {
+/** Sets what later steps need from the request's header fields. */
+function annotate(x: Exchange, c: Context): void {
   const { fields, request } = x;
   if (c.requestId) x.requestId = requestIdOf(fields);
   if (c.trace) x.trace = traceOf(fields.get("traceparent"));
@@ -164,7 +166,7 @@ function mark(x: Exchange, c: Context): void {
   ) watchClient(x);
 }
 
-/** The request's own id if it is usable, or a new one. */
+/** The request's own id if it is valid, or a new one. */
 function requestIdOf(fields: Read): string {
   const id = fields.get("x-request-id");
   return id !== null && /^[!#$%&'*+.^_`|~0-9A-Za-z-]{8,128}$/.test(id)

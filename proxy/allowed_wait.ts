@@ -1,6 +1,6 @@
 /**
- * How long a request may wait for its response header: the wait without a queue,
- * and some time in a queue.
+ * How long a request may wait for its response header: the wait without a
+ * queue, and some time in a queue.
  *
  * @module
  */

@@ -1,5 +1,5 @@
 /**
- * A request as its server hands it over.
+ * A request as received from its server.
  *
  * @module
  */
@@ -7,17 +7,17 @@
 import type { Read } from "./fields.ts";
 import type { Served } from "./guard.ts";
 
-/** A request as its server hands it over. */
+/** A request as received from its server. */
 export interface Arrival {
   readonly request: Request;
-  /** Its fields. */
+  /** Its header fields. */
   readonly fields: Read;
-  /** What the runtime hands a handler with it. */
+  /** The second argument of the runtime's handler. */
   readonly connection: unknown;
-  /** How it came, from a server of our own. */
+  /** The server of ours that it came through, if any. */
   readonly served: Served | undefined;
-  /** The address that it came from; `null` where that is not known any more. */
+  /** The peer's address; `null` if it is no longer known. */
   readonly peer: string | null | undefined;
-  /** When it came. */
+  /** When it arrived. */
   readonly at: number;
 }

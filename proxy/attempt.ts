@@ -1,6 +1,6 @@
 /**
- * One attempt at a backend: steps 4 and 5 of a request, and the beginning of
- * step 6. It gives one tagged result.
+ * One attempt at a backend: steps 4 and 5 of a request, and the start of step
+ * 6. It returns one tagged result.
  *
  * @module
  */
@@ -28,30 +28,30 @@ import type { Answer, Failure, Native, Payload } from "./transport.ts";
 import { askBackend } from "./upgrade.ts";
 import type { Opened } from "./handshake.ts";
 
-/** What an attempt came to. */
+/** The result of an attempt. */
 export type Result =
-  /** An answer, whose body is in hand as far as it has to be. */
-  | { readonly kind: "answer"; answer: Response | Answer; body: Begun }
-  /** A backend has granted a WebSocket. */
+  /** A response, with its body as far as it had to be read. */
+  | { readonly kind: "answer"; answer: Response | Answer; body: AnswerBody }
+  /** A backend has accepted a WebSocket. */
   | { readonly kind: "opened"; opened: Opened }
-  /** A hook has answered in the backend's place, or has failed. */
+  /** A hook has answered in place of the backend, or has failed. */
   | { readonly kind: "hook"; edited: Response | Failure }
-  /** No answer. */
+  /** No response. */
   | { readonly kind: "failure"; failure: Failure };
 
 /**
- * An answer's body: all of it, or where it comes from, or none. The answer itself
- * is one that is left to the runtime, unread.
+ * A response body: complete, or its source, or none. A `Response` is one whose
+ * body is left to the runtime, unread.
  */
-export type Begun = Chunk | Reading | Response | null;
+export type AnswerBody = Chunk | Reading | Response | null;
 
-/** Milliseconds that a small answer may take before its header goes ahead. */
-const ANSWER_PATIENCE_MS = 10;
+/** Milliseconds to wait for a small body before the header is sent alone. */
+const BODY_WAIT_MS = 10;
 
 /** Statuses that never have a body (RFC 9110 §6.4.1). */
 const NO_BODY: ReadonlySet<number> = new Set([204, 205, 304]);
 
-/** In place of fields that are copied. */
+/** For requests whose fields are copied instead. */
 const NO_FIELDS: Fields = [];
 
 /** Makes one attempt at the exchange's backend. Never rejects. */
@@ -92,10 +92,10 @@ export async function attempt(
     discard(answer);
     return { kind: "failure", failure: BAD_STATUS };
   }
-  const begun = begin(x, backend, answer, c);
-  // Not awaited when there is nothing to wait for: a turn of the event loop for
-  // each request would be felt.
-  const body = begun instanceof Promise ? await begun : begun;
+  const started = startBody(x, backend, answer, c);
+  // Awaited only if necessary: a turn of the event loop per request is
+  // measurable.
+  const body = started instanceof Promise ? await started : started;
   if (x.cause !== undefined) {
     if (isReading(body)) body.cancel(x.cause);
     return { kind: "failure", failure: failureOf(x, undefined, c) };
@@ -119,11 +119,11 @@ function goesOn(x: Exchange, had: boolean, c: Context): boolean {
 }
 
 /**
- * Asks for the rest of an answer that broke off. Its body is not begun.
+ * Requests the rest of an interrupted response. Its body is not read yet.
  *
- * @throws What the attempt failed with, or {@linkcode Answered}.
+ * @throws The error of the attempt, or {@linkcode AnsweredByHook}.
  */
-export async function askForRest(
+export async function requestRest(
   x: Exchange,
   backend: Backend,
   c: Context,
@@ -134,7 +134,7 @@ export async function askForRest(
     : await fieldsByHook(x, backend, c);
   if (!Array.isArray(fields)) {
     if (fields instanceof Response) discard(fields);
-    throw new Answered();
+    throw new AnsweredByHook();
   }
   for (const [name, value] of more) setField(fields, name, value);
   x.awaiting = true;
@@ -146,21 +146,21 @@ export async function askForRest(
 }
 
 /** A hook has answered in place of a backend, or has failed. */
-export class Answered extends Error {
-  override readonly name = "Answered";
+export class AnsweredByHook extends Error {
+  override readonly name = "AnsweredByHook";
   constructor() {
     super("Cannot ask a backend: a hook has answered in its place");
   }
 }
 
-/** Gives up an answer that is not wanted. */
+/** Cancels a response that is not needed. */
 export function discard(answer: Response | Answer): void {
   const { body } = answer;
   if (body instanceof ReadableStream) body.cancel().catch(() => {});
   else if (isReading(body)) body.cancel(undefined);
 }
 
-/** Where an answer's body comes from, piece by piece; none if there is none. */
+/** Reads a response body chunk by chunk; `undefined` if there is none. */
 export function sourceOf(
   { body }: Response | Answer,
   native: Native | undefined,
@@ -174,24 +174,24 @@ export function sourceOf(
   let whole: Chunk | undefined = body;
   return {
     read() {
-      const piece = whole;
+      const chunk = whole;
       whole = undefined;
-      return Promise.resolve(piece);
+      return Promise.resolve(chunk);
     },
     cancel() {},
   };
 }
 
-function isFailure(body: Begun | Failure): body is Failure {
+function isFailure(body: AnswerBody | Failure): body is Failure {
   return body === UNFRAMED || body === TRUNCATED;
 }
 
-/** Whether a body comes piece by piece. */
+/** Whether a body is read chunk by chunk. */
 export function isReading(body: unknown): body is Reading {
   return body !== null && typeof body === "object" && "read" in body;
 }
 
-/** Asks a backend for a WebSocket: what it grants, or the answer it gives. */
+/** Requests a WebSocket of a backend; returns it, or the backend's refusal. */
 async function upgrade(
   x: Exchange,
   backend: Backend,
@@ -212,7 +212,7 @@ async function upgrade(
   throw x.cause;
 }
 
-/** Step 5; with fields that are ready, or as step 4 makes them. */
+/** Step 5, with the given header fields or those of step 4. */
 function send(
   x: Exchange,
   backend: Backend,
@@ -247,7 +247,7 @@ function send(
   });
 }
 
-/** Hands a request to a function backend, as a server behind us would see it. */
+/** Calls a function backend, with the request as a server would receive it. */
 async function call(
   answer: NonNullable<Backend["answer"]>,
   x: Exchange,
@@ -266,7 +266,7 @@ async function call(
     init.body = whole;
   } else if (payload !== undefined) {
     init.body = payload.stream();
-    // Asked for by the standard; neither runtime minds its absence.
+    // Required by the standard; neither runtime checks it.
     (init as { duplex?: string }).duplex = "half";
   }
   if (length !== undefined) headers.set("content-length", String(length));
@@ -297,18 +297,18 @@ function fieldsOf(
   return fields;
 }
 
-/** Step 4 with a hook behind it. */
+/** Step 4, followed by a hook. */
 function fieldsByHook(
   x: Exchange,
   backend: Backend,
   c: Context,
 ): Promise<Edited> {
-  // That of the attempt before.
+  // Reset the value of the previous attempt.
   x.hookHost = undefined;
   return editRequest(x, backend, fieldsOf(x, backend, c), c);
 }
 
-/** Step 4 where a copy of the client's fields will do. */
+/** Step 4 as a copy of the client's `Headers`, where that suffices. */
 function copyOf(
   x: Exchange,
   backend: Backend,
@@ -330,7 +330,7 @@ function setField(fields: Fields, name: string, value: string): void {
   fields.push([name, value]);
 }
 
-/** One hop less (RFC 9110 §7.6.2). What is no number is passed on. */
+/** Decrements `Max-Forwards` (RFC 9110 §7.6.2) if it is a number. */
 function countDown(fields: Fields): void {
   for (const field of fields) {
     if (field[0] === "max-forwards" && /^\d{1,9}$/.test(field[1])) {
@@ -339,26 +339,28 @@ function countDown(fields: Fields): void {
   }
 }
 
-/** Takes an answer's body in hand, or says why it cannot be passed on. */
-function begin(
+/** Starts reading a response body; fails if it cannot be passed on. */
+function startBody(
   x: Exchange,
   backend: Backend,
   answer: Response | Answer,
   c: Context,
-): Begun | Failure | Promise<Begun | Failure> {
-  if (answer instanceof Response) return beginNative(x, backend, answer, c);
+): AnswerBody | Failure | Promise<AnswerBody | Failure> {
+  if (answer instanceof Response) return startNativeBody(x, backend, answer, c);
   if (x.method !== "HEAD" && !NO_BODY.has(answer.status)) return answer.body;
   discard(answer);
   return null;
 }
 
-/** The same for an answer of `fetch`, whose body may be left to the runtime. */
-function beginNative(
+/**
+ * The same for a response of `fetch`, whose body may be left to the runtime.
+ */
+function startNativeBody(
   x: Exchange,
   backend: Backend,
   answer: Response,
   c: Context,
-): Begun | Failure | Promise<Begun | Failure> {
+): AnswerBody | Failure | Promise<AnswerBody | Failure> {
   const { native } = c.transport;
   const length = native === undefined
     ? lengthIn(answer.headers)
@@ -368,10 +370,10 @@ function beginNative(
     return UNFRAMED;
   }
   if (
-    // A stream of our own would go out without its length on Bun.
+    // On Bun, a stream of our own would be sent without its length.
     !x.upgrades && !c.exact && backend.maxConns === Infinity &&
     native !== undefined && length <= SMALL_BODY && length <= native.upTo &&
-    native.handsOver?.(answer) !== false &&
+    native.canPassThrough?.(answer) !== false &&
     c.sampling.skips(backend, x.attemptAt)
   ) return answer;
   const stream = answer.body as ReadableStream<Chunk> | null;
@@ -387,7 +389,7 @@ function beginNative(
     : source;
 }
 
-/** A small body, whole if it is here at once. */
+/** Reads a small body; complete if it is already there. */
 async function gathered(
   source: Reading,
   length: number,
@@ -396,11 +398,11 @@ async function gathered(
   try {
     const found = await gather(source, length, {
       clock,
-      waitMs: ANSWER_PATIENCE_MS,
+      waitMs: BODY_WAIT_MS,
     });
     return found.kind === "whole" ? found.bytes : found;
   } catch {
-    // Nothing of it was passed on yet, which is like no answer at all.
+    // Nothing was passed on yet, so this counts as no response.
     return TRUNCATED;
   }
 }

@@ -1,28 +1,28 @@
 /**
- * How bodies are read: piece by piece, into buffers that grow, or whole where
- * they are small.
+ * Reading bodies: chunk by chunk, into growing buffers, or complete if they are
+ * small.
  *
  * @module
  */
 
 import type { Clock } from "../base/clock.ts";
 
-/** A piece of a body, as both runtimes' streams give it. */
+/** A chunk of a body, as both runtimes' streams yield it. */
 export type Chunk = Uint8Array<ArrayBuffer>;
 
-/** What {@linkcode gather} found. */
+/** The result of {@linkcode gather}. */
 export type Gathered =
-  /** All of it. */
+  /** The complete body. */
   | { kind: "whole"; bytes: Chunk }
-  /** It comes in pieces, or late: what is here, and where the rest comes from. */
+  /** The body comes in several chunks or late: reads it from the start. */
   | { kind: "rest" } & Reading;
 
 /**
- * Reads a body of declared `length` that is expected to be here already, from its
- * beginning. Gives up on having it whole when its first piece is not all of it, or when `waitMs`
- * have passed, so that what dribbles is passed on as it dribbles.
+ * Reads a body of declared `length` that is probably available already. It is
+ * not complete if its first chunk is only a part of it or does not arrive
+ * within `waitMs`; then the chunks are passed on as they come.
  *
- * @throws Whatever the stream fails with before that, or {@linkcode CutShort}.
+ * @throws The error of the stream, or {@linkcode TruncatedBody}.
  */
 export async function gather(
   source: Reading,
@@ -30,24 +30,24 @@ export async function gather(
   { clock, waitMs }: { clock: Clock; waitMs: number },
 ): Promise<Gathered> {
   const first = source.read();
-  let ring: (() => void) | undefined;
-  const timer = clock.setTimeout(() => ring?.(), waitMs);
-  let piece: Chunk | undefined | null;
+  let wake: (() => void) | undefined;
+  const timer = clock.setTimeout(() => wake?.(), waitMs);
+  let chunk: Chunk | undefined | null;
   try {
-    piece = await Promise.race([
+    chunk = await Promise.race([
       first,
-      new Promise<null>((resolve) => ring = () => resolve(null)),
+      new Promise<null>((resolve) => wake = () => resolve(null)),
     ]);
   } finally {
     clock.clear(timer);
   }
-  if (piece !== null) {
-    if ((piece?.byteLength ?? 0) >= length) {
-      return { kind: "whole", bytes: piece ?? new Uint8Array() };
+  if (chunk !== null) {
+    if ((chunk?.byteLength ?? 0) >= length) {
+      return { kind: "whole", bytes: chunk ?? new Uint8Array() };
     }
-    if (piece === undefined) throw new CutShort();
+    if (chunk === undefined) throw new TruncatedBody();
   } else {
-    // It may still fail before anybody reads on, which is no fault of ours.
+    // It may fail before it is read again; that is not an unhandled rejection.
     first.catch(() => {});
   }
   let pending: Promise<Chunk | undefined> | undefined = first;
@@ -59,7 +59,7 @@ export async function gather(
   return { kind: "rest", read, cancel: source.cancel };
 }
 
-/** Cancels a reader; what it is cancelled with interests nobody behind it. */
+/** Cancels a reader, ignoring errors. */
 function canceller(
   reader: ReadableStreamGenericReader,
 ): (why: unknown) => void {
@@ -67,24 +67,24 @@ function canceller(
 }
 
 /** A body ended before its declared length. */
-export class CutShort extends Error {
-  override readonly name = "CutShort";
+export class TruncatedBody extends Error {
+  override readonly name = "TruncatedBody";
   constructor() {
     super("Cannot read the body: it ended before its declared length");
   }
 }
 
-/** Reads a stream piece by piece. */
+/** Reads a stream chunk by chunk. */
 export interface Reading {
-  /** The next piece; none at the end. */
+  /** The next chunk; `undefined` at the end. */
   read: () => Promise<Chunk | undefined>;
-  /** Gives the rest up. */
+  /** Cancels the rest. */
   cancel: (why: unknown) => void;
-  /** Takes the memory of a piece back whose bytes are not needed any more. */
-  reuse?: (piece: Chunk) => void;
+  /** Takes back the memory of a chunk that is no longer used. */
+  reuse?: (chunk: Chunk) => void;
 }
 
-/** Reads the pieces of a stream, one call a piece. */
+/** Reads the chunks of a stream, one per call. */
 export function reading(stream: ReadableStream<Chunk>): Reading {
   const reader = stream.getReader();
   return {
@@ -97,13 +97,13 @@ export function reading(stream: ReadableStream<Chunk>): Reading {
 }
 
 /**
- * Reads a body of declared `length` into buffers that grow as long as they come
- * back full, where the stream takes any: left alone, Deno reads into 64 KB at a
- * time, also 13 bytes and to see the end. Gave some 1.2 of the requests for
- * uploads of 1 MB (`bench/TRIED.md`). What comes slowly is read into small
- * buffers, since a buffer stays as long as its piece.
+ * Reads a body of declared `length` into buffers that grow while they are
+ * filled, if the stream supports that. By default, Deno allocates 64 KB for
+ * each read, even for 13 bytes or to see the end. This gave about 1.2 times the
+ * requests for uploads of 1 MB (`bench/TRIED.md`). Slow bodies are read into
+ * small buffers, since a buffer lives as long as its chunk.
  *
- * No buffer has less than `least` bytes, but where a piece was small before, or
+ * No buffer is smaller than `least` bytes, unless an earlier chunk was small or
  * nothing is left.
  */
 export function readingInto(
@@ -115,7 +115,8 @@ export function readingInto(
   try {
     reader = stream.getReader({ mode: "byob" });
   } catch {
-    // What came with its head, or was made in code, is no stream of bytes.
+    // A body that came with its head, or was made in code, is not a byte
+    // stream.
     return reading(stream);
   }
   let left = length ?? Infinity;
@@ -127,13 +128,13 @@ export function readingInto(
       if (done) return undefined;
       const bytes = value.byteLength;
       left -= bytes;
-      if (bytes * 4 > size * 3) size = Math.min(size * 2, LARGEST_READ);
-      else if (bytes * 4 < size) size = Math.max(size / 2, SMALLEST_READ);
+      if (bytes * 4 > size * 3) size = Math.min(size * 2, MAX_READ);
+      else if (bytes * 4 < size) size = Math.max(size / 2, MIN_READ);
       return value;
     },
     cancel: canceller(reader),
     reuse({ buffer }) {
-      if (buffer.byteLength < LARGEST_READ || spare.length === MOST_SPARE) {
+      if (buffer.byteLength < MAX_READ || spare.length === MAX_SPARE) {
         return;
       }
       spare.push(buffer);
@@ -142,15 +143,15 @@ export function readingInto(
 }
 
 /**
- * Memory of large pieces that is used again. To make it anew, filled with zeros,
- * and to have it collected was a quarter of what an upload of 1 MB costs.
+ * Buffers of large chunks, for reuse. Allocating, zeroing and collecting them took
+ * a quarter of the time of an upload of 1 MB.
  */
 const spare: ArrayBuffer[] = [];
 
-/** Buffers that are kept: 4 MB of them. */
-const MOST_SPARE = 16;
+/** Number of buffers kept for reuse: 4 MB. */
+const MAX_SPARE = 16;
 
-/** Room for so many bytes. */
+/** A buffer of so many bytes. */
 function roomOf(bytes: number): Chunk {
   const buffer = bytes > FIRST_READ ? spare.pop() : undefined;
   return buffer === undefined
@@ -158,23 +159,25 @@ function roomOf(bytes: number): Chunk {
     : new Uint8Array(buffer, 0, bytes);
 }
 
-/** Bytes of the first buffer that {@linkcode readingInto} fills, if not more. */
+/** Size of the first buffer of {@linkcode readingInto}, if not larger. */
 const FIRST_READ = 64 * 1024;
 
-/** A quarter of what is declared large is likely to be here soon. */
+/** A quarter of a large body has usually arrived by the time of the first read. */
 function firstRead(length: number | undefined): number {
   return length === undefined
     ? FIRST_READ
-    : Math.min(Math.max(length / 4 >> 12 << 12, FIRST_READ), LARGEST_READ);
+    : Math.min(Math.max(length / 4 >> 12 << 12, FIRST_READ), MAX_READ);
 }
 
-/** Bytes of its smallest, for who dribbles: thousands may do so at a time. */
-const SMALLEST_READ = 4 * 1024;
+/** Size of its smallest buffer: thousands of slow clients may have one each. */
+const MIN_READ = 4 * 1024;
 
-/** Bytes of its largest: three of them wait when a backend takes nothing. */
-const LARGEST_READ = 256 * 1024;
+/** Size of its largest: three of them wait while a backend does not read. */
+const MAX_READ = 256 * 1024;
 
-/** A stream of one piece. Filled at its start: a `pull` costs some µs more on Deno. */
+/**
+ * A stream of one chunk. Filled in `start`: on Deno `pull` costs some µs more.
+ */
 export function streamOf(bytes: Chunk): ReadableStream<Chunk> {
   return new ReadableStream({
     start(controller) {

@@ -1,7 +1,13 @@
 import assert from "node:assert/strict";
 import { FakeClock, settle } from "../testing/clock.ts";
 import { all, Source, text } from "../testing/source.ts";
-import { type Chunk, CutShort, gather, reading, readingInto } from "./body.ts";
+import {
+  type Chunk,
+  gather,
+  reading,
+  readingInto,
+  TruncatedBody,
+} from "./body.ts";
 
 // ── gather() ────────────────────────────────────────────────────────────────
 
@@ -54,7 +60,7 @@ Deno.test("gather() refuses a body that ends before its length", async () => {
   const clock = new FakeClock();
   await assert.rejects(
     gather(reading(new Source().close().stream), 5, { clock, waitMs: 10 }),
-    CutShort,
+    TruncatedBody,
   );
   const broken = new Source().fail(new Error("reset"));
   await assert.rejects(

@@ -1,14 +1,12 @@
 /**
  * The bridge between a backend's connection and a client's WebSocket.
  *
- * Messages go to and fro whole, since the runtimes' servers know no frames;
- * pings are answered on each side by the one that is asked (RFC 6455 §5.5.2 lets
- * them go no further). Whatever one side does not take yet, the other side is
- * kept from sending.
+ * Messages are passed on whole, since the runtimes' servers expose no frames.
+ * Each side's pings are answered here (RFC 6455 §5.5.2 requires no end-to-end
+ * ping). While one side does not accept data, the other side is not read.
  *
- * A bridge is the one owner of the backend's connection from its making on, and
- * ends it in every case: {@linkcode Bridge.look} sees to what does not end by
- * itself.
+ * A bridge owns the backend's connection from the start, and always closes it:
+ * {@linkcode Bridge.checkTimeouts} handles sides that do not end by themselves.
  *
  * @module
  */
@@ -29,36 +27,36 @@ import type { Opened } from "./handshake.ts";
 import { Inbox } from "./inbox.ts";
 import type { ClientEnd, ClientEvents } from "./socket.ts";
 
-/** Bytes on their way to a backend past which the client has to wait. */
-const ENOUGH = 1024 * 1024;
+/** Bytes queued for a backend above which the client is not read. */
+const HIGH_WATER = 1024 * 1024;
 /**
- * The same where a client cannot be made to wait, which is Deno: past it and one
- * message more, the client is told that messages are lost, with 1013. Another
- * message may come on top of that, since each is taken whole.
+ * The same where a client cannot be paused, which is Deno: above this plus one
+ * message, the connection is closed with 1013, since messages would be lost.
+ * One more message may exceed it, since each is accepted whole.
  */
-const TOO_MUCH = 16 * 1024 * 1024;
-/** Messages of a client after which others have their turn. */
-const TURN = 1_000;
-/** Milliseconds that a client has to take its 101. */
-const OPENING_MS = 2_000;
-/** Milliseconds without any progress after which a side that is closing is cut. */
-const LINGER_MS = 10_000;
-/** Milliseconds that a backend has to end a connection that was closed. */
-const FAREWELL_MS = 1_000;
+const MAX_QUEUED = 16 * 1024 * 1024;
+/** Messages of a client that are handled before other work runs. */
+const MESSAGES_PER_TURN = 1_000;
+/** Milliseconds for a client to accept its 101. */
+const OPEN_TIMEOUT_MS = 2_000;
+/** Milliseconds without progress after which a closing side is cut. */
+const CLOSE_TIMEOUT_MS = 10_000;
+/** Milliseconds for a backend to close its connection after a close frame. */
+const BACKEND_CLOSE_MS = 1_000;
 
 /** Options of a {@linkcode Bridge}. */
 export interface BridgeOptions {
-  /** Bytes of a message, either way. */
+  /** Maximum bytes of a message, either way. */
   maxMessageBytes: number;
-  /** What this and all other bridges may hold. */
+  /** Limit on the bytes held by all bridges. */
   budget: BridgeBudget;
-  /** Calls when both sides have ended. Once. */
+  /** Called once, when both sides have ended. */
   over: () => void;
   /** Takes a line for the log. */
   log: (line: string) => void;
-  /** Milliseconds on a clock that never goes back. */
+  /** Milliseconds on a monotonic clock. */
   now: () => number;
-  /** Calls once others have had their turn. */
+  /** Calls back after other pending work. */
   later: (callback: () => void) => void;
 }
 
@@ -68,117 +66,117 @@ export class Bridge implements ClientEvents, Holder {
   readonly #options: BridgeOptions;
   readonly #reader: FrameReader;
   #client: ClientEnd | undefined;
-  /** Nothing is sent to the client any more. */
+  /** Nothing more is sent to the client. */
   #clientClosed = false;
-  /** The client's side is over. */
+  /** The client's side has ended. */
   #clientOver = false;
-  /** The client is not read, until its backend has taken what it sent. */
-  #clientWaits = false;
-  /** Messages of the client in this turn, and those that wait for the next. */
+  /** The client is paused until its backend has accepted data. */
+  #clientPaused = false;
+  /** Messages of the client in this turn; further ones wait in the inbox. */
   #turn = 0;
   readonly #inbox = new Inbox();
-  /** How the client has ended, behind what waits. */
-  #clientSaid: [code: number, reason: string] | undefined;
-  /** The client has no room for more; it is told when there is. */
+  /** How the client has closed, to be applied after the inbox. */
+  #clientClose: [code: number, reason: string] | undefined;
+  /** The client accepts no more data until `drained()`. */
   #clientFull = false;
-  /** The backend was sent a close frame, or the end without one. */
+  /** A close frame, or the end without one, was sent to the backend. */
   #backendClosed = false;
-  /** The backend has said that it sends no more. */
-  #backendSaid = false;
-  /** The backend has ended its connection; what it had sent may be held back. */
-  #backendLeft = false;
+  /** The backend has sent a close frame or broken the protocol. */
+  #backendDone = false;
+  /** The backend has closed its connection; received data may still wait. */
+  #backendEof = false;
   #backendOver = false;
-  /** What a ping asks to be answered with; the last of many is enough. */
+  /** Payload of the latest ping, which is the only one to answer. */
   #ping: Chunk | undefined;
-  #leaving = false;
+  #goingAway = false;
   #over = false;
   #shedding = false;
-  /** When something last moved on the way to the end. */
-  #movedAt: number;
+  /** When there was last progress towards the end. */
+  #progressAt: number;
   #queued = 0;
   /** Bytes of messages to the client. */
   bytes = 0;
   counted = 0;
 
-  /** Makes a bridge of a backend's connection, for a client still to come. */
+  /** Makes a bridge for a backend's connection; the client follows. */
   constructor({ socket, rest }: Opened, options: BridgeOptions) {
     this.#socket = socket;
     this.#options = options;
-    this.#movedAt = options.now();
+    this.#progressAt = options.now();
     this.#reader = new FrameReader({
-      message: (data) => this.#toClient(data),
+      message: (data) => this.#sendToClient(data),
       ping: (payload) => {
         this.#ping = payload;
       },
       closed: (code, reason) => {
-        this.#backendSaid = true;
+        this.#backendDone = true;
         this.#closeBackend(code, reason);
         this.#closeClient(code, reason);
       },
       failed: (code, reason) => {
-        this.#backendSaid = true;
+        this.#backendDone = true;
         options.log(`a backend's WebSocket breaks the rules: ${reason}`);
         this.#closeBackend(code, reason);
         socket.end();
         this.#cutClient();
       },
-      turned: () => {
+      yielded: () => {
         socket.pause();
-        options.later(() => this.#goOn());
+        options.later(() => this.#resume());
       },
     }, options.maxMessageBytes);
     this.#reader.pause();
     for (const bytes of rest) this.#reader.push(bytes);
     socket.listen({
       data: (bytes) => {
-        // Behind its close frame it has nothing to say (RFC 6455 §5.5.1).
-        if (this.#backendSaid) return this.#backendEnds();
+        // Nothing may follow its close frame (RFC 6455 §5.5.1).
+        if (this.#backendDone) return this.#backendEnded();
         this.#reader.push(bytes);
         this.#afterReading();
       },
       ended: (error) => {
-        this.#backendLeft = true;
-        if (error !== undefined || !this.#reader.waits) this.#backendEnds();
+        this.#backendEof = true;
+        if (error !== undefined || !this.#reader.waits) this.#backendEnded();
       },
       drained: () => {
-        if (!this.#clientWaits) return;
-        this.#clientWaits = false;
-        this.#clientGoesOn();
+        if (!this.#clientPaused) return;
+        this.#clientPaused = false;
+        this.#resumeClient();
       },
     });
   }
 
   opened(end: ClientEnd): void {
     this.#client = end;
-    // Too late: it was given up already.
+    // Too late: the bridge was abandoned already.
     if (this.#clientOver) return end.cut();
-    this.#moved();
-    if (this.#leaving) this.#closeClient(CLOSE.goingAway, "");
-    this.#goOn();
-    // It has left before the client came.
-    if (this.#backendOver && !this.#backendSaid) this.#cutClient();
+    this.#progress();
+    if (this.#goingAway) this.#closeClient(CLOSE.goingAway, "");
+    this.#resume();
+    // The backend may have ended before the client was ready.
+    if (this.#backendOver && !this.#backendDone) this.#cutClient();
   }
 
   message(data: string | Chunk): void {
     if (this.#backendClosed || this.#backendOver) return;
-    if (this.#turn === TURN) {
+    if (this.#turn === MESSAGES_PER_TURN) {
       this.#inbox.push(data);
-      if (this.#inbox.bytes > this.#most) this.#tooSlow();
+      if (this.#inbox.bytes > this.#maxQueued) this.#closeTooSlow();
       return;
     }
-    if (++this.#turn === TURN) this.#waitsItsTurn();
-    this.#toBackend(data);
+    if (++this.#turn === MESSAGES_PER_TURN) this.#yieldTurn();
+    this.#sendToBackend(data);
   }
 
   drained(): void {
     this.#clientFull = false;
-    this.#goOn();
+    this.#resume();
   }
 
   closed(code: number, reason: string): void {
     if (this.#clientOver) return;
     if (!this.#inbox.empty) {
-      this.#clientSaid = [code, reason];
+      this.#clientClose = [code, reason];
       return;
     }
     this.#clientOver = this.#clientClosed = true;
@@ -187,26 +185,26 @@ export class Bridge implements ClientEvents, Holder {
     } else if (code === CLOSE.none) {
       this.#closeBackend(undefined, "");
     } else {
-      this.#leaveBackend();
+      this.#endBackend();
     }
-    // What still comes is passed on to no one, and has to be read to see the end.
-    this.#goOn();
-    this.#moved();
+    // Further data of the backend is dropped, but must be read to see the end.
+    this.#resume();
+    this.#progress();
     this.#check();
   }
 
-  /** Closes both sides, since this process ends. */
+  /** Closes both sides because this process ends. */
   goAway(): void {
-    if (this.#leaving) return;
-    this.#leaving = true;
+    if (this.#goingAway) return;
+    this.#goingAway = true;
     this.#closeClient(CLOSE.goingAway, "");
     this.#closeBackend(CLOSE.goingAway, "");
   }
 
-  /** Ends it where the client's side cannot be had. */
+  /** Ends it when the client's side cannot be opened. */
   abandon(): void {
     this.#clientOver = this.#clientClosed = true;
-    this.#backendEnds();
+    this.#backendEnded();
     this.#check();
   }
 
@@ -225,37 +223,38 @@ export class Bridge implements ClientEvents, Holder {
     this.#reader.stop();
     this.#inbox.clear();
     this.#closeClient(CLOSE.tryAgainLater, "too much is waiting");
-    // A close frame comes behind what waits, and what waits is what is too much.
-    if ((this.#client?.queued ?? 0) > ENOUGH) this.#client!.cut();
-    if (this.#socket.queued > ENOUGH) return this.#backendEnds();
+    // A close frame would queue behind the data, which is what is too much.
+    if ((this.#client?.queued ?? 0) > HIGH_WATER) this.#client!.cut();
+    if (this.#socket.queued > HIGH_WATER) return this.#backendEnded();
     this.#closeBackend(CLOSE.goingAway, "");
   }
 
-  /** Looks whether a side that should have ended has not. */
-  look(now: number): void {
+  /** Ends sides that should have ended by now. */
+  checkTimeouts(now: number): void {
     if (this.counted > 0) this.#options.budget.count(this);
     const { queued } = this.#socket;
     if (queued !== this.#queued) {
       this.#queued = queued;
-      this.#movedAt = now;
+      this.#progressAt = now;
     }
-    const still = now - this.#movedAt;
+    const still = now - this.#progressAt;
     if (this.#client === undefined) {
-      // A client that left between its request and the 101.
-      if (still >= OPENING_MS) this.abandon();
+      // The client disconnected between its request and the 101.
+      if (still >= OPEN_TIMEOUT_MS) this.abandon();
     } else if (this.#backendClosed && !this.#backendOver) {
-      if (still >= (queued > 0 ? LINGER_MS : FAREWELL_MS)) this.#backendEnds();
-    } else if (this.#backendOver && still >= LINGER_MS) {
-      // A client that does not answer a close frame.
+      const limit = queued > 0 ? CLOSE_TIMEOUT_MS : BACKEND_CLOSE_MS;
+      if (still >= limit) this.#backendEnded();
+    } else if (this.#backendOver && still >= CLOSE_TIMEOUT_MS) {
+      // The client does not answer the close frame.
       this.#client.cut();
       this.#clientOver = true;
       this.#check();
     }
   }
 
-  /** Reads on, as far as the client takes what comes. */
-  #goOn(): void {
-    // It cannot be told anything yet, or any more for now.
+  /** Reads on, if the client can accept data. */
+  #resume(): void {
+    // The client is not open yet, or not writable at the moment.
     if (this.#client === undefined) return;
     if (this.#clientFull && !this.#clientClosed) return;
     this.#reader.resume();
@@ -263,79 +262,82 @@ export class Bridge implements ClientEvents, Holder {
     if (!this.#reader.paused && !this.#backendOver) this.#socket.resume();
   }
 
-  #toBackend(data: string | Chunk): void {
+  #sendToBackend(data: string | Chunk): void {
     if (this.#backendClosed || this.#backendOver) return;
     const socket = this.#socket;
     const client = this.#client;
     const { maxMessageBytes, budget } = this.#options;
     const waited = socket.queued;
-    if (waited > this.#most && client?.pause === undefined) {
-      return this.#tooSlow();
+    if (waited > this.#maxQueued && client?.pause === undefined) {
+      return this.#closeTooSlow();
     }
     const payload = encoded(data);
     if (payload.length > maxMessageBytes) {
       this.#closeClient(CLOSE.tooBig, "message too big");
-      return this.#leaveBackend();
+      return this.#endBackend();
     }
     const opcode = typeof data === "string" ? OPCODE.text : OPCODE.binary;
     socket.write(frameOf(opcode, payload));
     const { queued } = socket;
-    if (queued >= ENOUGH && client?.pause !== undefined) {
-      this.#clientWaits = true;
+    if (queued >= HIGH_WATER && client?.pause !== undefined) {
+      this.#clientPaused = true;
       client.pause();
     }
     if (queued > waited) budget.count(this);
   }
 
-  /** Bytes that may wait when another message comes. */
-  get #most(): number {
-    return this.#options.maxMessageBytes + TOO_MUCH;
+  /** Queued bytes above which no further message is accepted. */
+  get #maxQueued(): number {
+    return this.#options.maxMessageBytes + MAX_QUEUED;
   }
 
-  #tooSlow(): void {
+  #closeTooSlow(): void {
     this.#options.log("a backend reads a WebSocket too slowly: closed");
     this.#closeClient(CLOSE.tryAgainLater, "the backend reads too slowly");
     this.#closeBackend(CLOSE.goingAway, "");
   }
 
   /**
-   * Lets others have their turn. Bun hands over all that it has read at once,
-   * which may be 80,000 messages, whatever it is told meanwhile.
+   * Lets other work run. Bun delivers everything that it has read at once, up
+   * to 80,000 messages, even after `pause()`.
    */
-  #waitsItsTurn(): void {
+  #yieldTurn(): void {
     this.#client?.pause?.();
     this.#options.later(() => {
-      for (this.#turn = 0; !this.#inbox.empty && this.#turn < TURN;) {
+      for (
+        this.#turn = 0;
+        !this.#inbox.empty && this.#turn < MESSAGES_PER_TURN;
+      ) {
         this.#turn++;
-        this.#toBackend(this.#inbox.take());
+        this.#sendToBackend(this.#inbox.take());
       }
       if (!this.#inbox.empty) this.#options.budget.count(this);
-      if (this.#turn === TURN) return this.#waitsItsTurn();
-      if (this.#clientSaid !== undefined) this.closed(...this.#clientSaid);
-      this.#clientGoesOn();
+      if (this.#turn === MESSAGES_PER_TURN) return this.#yieldTurn();
+      if (this.#clientClose !== undefined) this.closed(...this.#clientClose);
+      this.#resumeClient();
     });
   }
 
-  /** Reads the client again, unless its backend has to take something first. */
-  #clientGoesOn(): void {
-    if (this.#turn === TURN) return;
-    if (!this.#clientWaits && !this.#clientClosed) this.#client?.resume?.();
+  /** Reads the client again, unless its backend must accept data first. */
+  #resumeClient(): void {
+    if (this.#turn === MESSAGES_PER_TURN) return;
+    if (!this.#clientPaused && !this.#clientClosed) this.#client?.resume?.();
   }
 
   #afterReading(): void {
     const ping = this.#ping;
     if (ping !== undefined) {
       this.#ping = undefined;
-      // RFC 6455 §5.5.3 lets the last of many be enough.
-      if (!this.#backendClosed && this.#socket.queued < ENOUGH) {
+      // RFC 6455 §5.5.3: answering only the latest ping is enough.
+      if (!this.#backendClosed && this.#socket.queued < HIGH_WATER) {
         this.#socket.write(frameOf(OPCODE.pong, ping));
       }
     }
-    if (this.#backendLeft && !this.#reader.waits) this.#backendEnds();
+    if (this.#backendEof && !this.#reader.waits) this.#backendEnded();
     if (!this.#over) this.#options.budget.count(this);
   }
 
-  #toClient(data: string | Chunk): void {
+  #sendToClient(data: string | Chunk): void {
     if (this.#clientClosed) return;
     this.bytes += data.length;
     if (this.#client!.send(data)) return;
@@ -347,50 +349,50 @@ export class Bridge implements ClientEvents, Holder {
   #closeClient(code: number | undefined, reason: string): void {
     if (this.#clientClosed || this.#client === undefined) return;
     this.#clientClosed = true;
-    this.#moved();
+    this.#progress();
     this.#client.close(code, reason);
-    // Nothing is held back for it any more.
-    this.#goOn();
+    // Data for it is dropped from now on.
+    this.#resume();
   }
 
   #cutClient(): void {
     if (this.#clientClosed || this.#client === undefined) return;
     this.#clientClosed = true;
-    this.#moved();
+    this.#progress();
     this.#client.cut();
   }
 
   #closeBackend(code: number | undefined, reason: string): void {
     if (this.#backendClosed) return;
     this.#backendClosed = true;
-    this.#moved();
+    this.#progress();
     this.#socket.write(closeFrame(code, reason));
   }
 
-  /** Says it as it happened: the end without a close frame. */
-  #leaveBackend(): void {
+  /** Ends the backend's side without a close frame, as the client did. */
+  #endBackend(): void {
     if (this.#backendClosed) return;
     this.#backendClosed = true;
-    this.#moved();
+    this.#progress();
     this.#socket.end();
   }
 
-  /** The backend's side is over, whatever it still had to say. */
-  #backendEnds(): void {
+  /** The backend's side has ended; data that was not passed on is dropped. */
+  #backendEnded(): void {
     if (this.#backendOver) return;
     this.#backendOver = this.#backendClosed = true;
-    this.#moved();
+    this.#progress();
     this.#reader.stop();
     this.#inbox.clear();
-    // What was written to it may still be on the way out.
+    // Data written to it may still be in the send buffer.
     this.#socket.end();
     this.#socket.destroy();
-    if (!this.#backendSaid) this.#cutClient();
+    if (!this.#backendDone) this.#cutClient();
     this.#check();
   }
 
-  #moved(): void {
-    this.#movedAt = this.#options.now();
+  #progress(): void {
+    this.#progressAt = this.#options.now();
   }
 
   #check(): void {

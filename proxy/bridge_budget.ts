@@ -1,36 +1,36 @@
 /**
- * What all WebSockets together may hold back: one bound for the sum, since the
- * bound of each, times as many as there are clients, is none.
+ * The memory limit for all WebSockets together: a limit per connection does not
+ * bound the sum.
  *
  * @module
  */
 
-/** Something that holds bytes back, and can be told to let go. */
+/** Something that buffers bytes and can be told to release them. */
 export interface Holder {
-  /** Bytes that it holds right now. */
+  /** Bytes that it buffers now. */
   readonly held: number;
-  /** What it was last counted with; the budget's own. */
+  /** Bytes it is counted with; set by the budget. */
   counted: number;
-  /** Whether it was told to let go; what it still holds goes by itself. */
+  /** Whether it was told to release; the rest goes without further action. */
   readonly shedding: boolean;
-  /** Closes its two sides, since it holds more than all others. */
+  /** Closes both sides, because it buffers more than all others. */
   shed(): void;
 }
 
 /**
- * Bytes that each may hold without being counted: about what its connections
- * cost anyway. Most WebSockets never hold more, and cost nothing here then.
+ * Bytes that each may buffer without being counted: about the memory of its
+ * connections. Most WebSockets never buffer more, and then cost nothing here.
  */
 export const FREE = 64 * 1024;
 
-/** Bytes that all may hold together, or the room for so many largest messages. */
+/** The limit of all together, but at least this many largest messages. */
 const ALL = 128 * 1024 * 1024;
-const LARGEST = 4;
+const MIN_MESSAGES = 4;
 
 /**
- * Counts what bridges hold. Past the limit the one that holds most is closed, and
- * not the one that wants more: otherwise a few that hold much for long could
- * have every other one closed.
+ * Counts the bytes that bridges buffer. Above the limit, the one that buffers
+ * most is closed, not the one that needs more: otherwise a few that buffer much
+ * for a long time could cause every other one to be closed.
  */
 export class BridgeBudget {
   readonly #limit: number;
@@ -40,15 +40,15 @@ export class BridgeBudget {
 
   /** Makes a budget for messages of up to `maxMessageBytes`. */
   constructor(maxMessageBytes: number, all: number = ALL) {
-    this.#limit = Math.max(all, LARGEST * maxMessageBytes);
+    this.#limit = Math.max(all, MIN_MESSAGES * maxMessageBytes);
   }
 
-  /** Bytes that are held, as far as they are counted. */
+  /** The counted bytes. */
   get total(): number {
     return this.#total;
   }
 
-  /** Counts a holder anew. */
+  /** Updates the count of a holder. */
   count(holder: Holder): void {
     const { held } = holder;
     if (held > FREE) {
@@ -61,7 +61,7 @@ export class BridgeBudget {
     }
   }
 
-  /** Counts a holder no more. */
+  /** Stops counting a holder. */
   remove(holder: Holder): void {
     this.#total -= holder.counted;
     holder.counted = 0;
@@ -69,11 +69,11 @@ export class BridgeBudget {
   }
 
   #relieve(): void {
-    // What is shed is counted anew while that is done.
+    // Shedding counts the holder again.
     if (this.#relieving) return;
     this.#relieving = true;
     let heaviest: Holder | undefined;
-    // Others may hold less by now than they were counted with.
+    // Others may buffer less than they were counted with.
     for (const holder of this.#holders) {
       const { held } = holder;
       this.#total += held - holder.counted;

@@ -242,9 +242,9 @@ Deno.test("Bridge gives up a client that does not take its 101", () => {
       socket.resume();
       socket.finish();
     }
-    bridge.look(1_900);
+    bridge.checkTimeouts(1_900);
     assert.equal(state.over, 0);
-    bridge.look(2_000);
+    bridge.checkTimeouts(2_000);
     assert.equal(socket.destroyed, true);
     assert.equal(state.over, 1, how);
     // And if it comes all the same, it is told.
@@ -283,11 +283,11 @@ Deno.test("Bridge closes its backend's connection, whatever ends it", () => {
       // client leaves.
       if (!room) world.bridge.closed(1006, "");
       // Neither side says anything more.
-      world.bridge.look(0);
-      world.bridge.look(1_000);
+      world.bridge.checkTimeouts(0);
+      world.bridge.checkTimeouts(1_000);
       assert.equal(world.socket.destroyed, true, what);
-      world.bridge.look(11_000);
-      world.bridge.look(22_000);
+      world.bridge.checkTimeouts(11_000);
+      world.bridge.checkTimeouts(22_000);
       assert.equal(world.state.over, 1, what);
     }
   }
@@ -303,16 +303,16 @@ Deno.test("Bridge is over once both sides are, and says so once", () => {
   socket.finish();
   assert.equal(state.over, 1);
   bridge.closed(1000, "");
-  bridge.look(100_000);
+  bridge.checkTimeouts(100_000);
   assert.equal(state.over, 1);
 });
 
 Deno.test("Bridge cuts a backend that does not end a closed connection", () => {
   const { bridge, socket, state } = bridged();
   bridge.closed(1001, "away");
-  bridge.look(500);
+  bridge.checkTimeouts(500);
   assert.equal(socket.destroyed, false);
-  bridge.look(1_000);
+  bridge.checkTimeouts(1_000);
   assert.equal(socket.destroyed, true);
   assert.equal(state.over, 1);
 });
@@ -334,10 +334,10 @@ Deno.test("Bridge gives a slow backend time to read what a client has left it", 
   bridge.closed(1000, "");
   for (let now = 0; now < 60_000; now += 5_000) {
     socket.queued--;
-    bridge.look(now);
+    bridge.checkTimeouts(now);
   }
   assert.equal(socket.destroyed, false);
-  bridge.look(70_000);
+  bridge.checkTimeouts(70_000);
   assert.equal(socket.destroyed, true);
 });
 
@@ -404,7 +404,7 @@ Deno.test("Bridges together hold no more than their budget", () => {
   assert.deepEqual([small.client.seen, other.client.seen], [[], []]);
   assert.ok(budget.total < 2.5 * MB, String(budget.total));
   other.bridge.closed(1006, "");
-  other.bridge.look(1_000);
+  other.bridge.checkTimeouts(1_000);
   small.bridge.abandon();
   assert.equal(budget.total, 0);
 });

@@ -1,21 +1,22 @@
 /**
- * What counts as one client: an IPv4 address, or a /64 of IPv6, which is the least
- * that a site is given (RFC 6177), so that any host can take 2^64 addresses of it.
+ * The key of one client: an IPv4 address, or a /64 of IPv6. That is the
+ * smallest block that a site gets (RFC 6177), so any host can use 2^64
+ * addresses of it.
  *
  * @module
  */
 
 import type { KeyedHash } from "./keyed_hash.ts";
 
-/** Tells the three kinds of keys apart in the hash. */
+/** Distinguishes the three kinds of keys in the hash. */
 const V4 = 4;
 const V6 = 6;
 const TEXT = 7;
 
-/** The eight groups of the address that is read; one at a time. */
+/** The eight groups of the address that is being read. */
 const groups = new Uint16Array(8);
 
-/** Hashes a client's address; what is none is taken as a text. */
+/** Hashes a client's address; anything else is hashed as text. */
 export function hashAddress(hash: KeyedHash, address: string): void {
   hash.begin();
   const v4 = readV4(address, 0, address.length);
@@ -36,7 +37,7 @@ export function hashAddress(hash: KeyedHash, address: string): void {
   hash.end();
 }
 
-/** Hashes a key of the user's own. */
+/** Hashes a custom key. */
 export function hashText(hash: KeyedHash, text: string): void {
   hash.begin();
   hash.word(TEXT);
@@ -50,7 +51,7 @@ function isMapped(): boolean {
     groups[2] === 0 && groups[3] === 0 && groups[4] === 0;
 }
 
-/** The 32 bits of a dotted address from one index to another. */
+/** The 32 bits of a dotted address in a range of the text. */
 function readV4(text: string, from: number, to: number): number | undefined {
   let bits = 0;
   let dots = 0;
@@ -69,13 +70,13 @@ function readV4(text: string, from: number, to: number): number | undefined {
   return dots === 3 && part >= 0 ? bits << 8 | part : undefined;
 }
 
-/** Reads an IPv6 address into {@linkcode groups}; says whether it is one. */
+/** Reads an IPv6 address into {@linkcode groups}; returns whether it is one. */
 function readV6(text: string): boolean {
   let count = 0;
-  // Where `::` stands: so many groups come before it.
+  // Number of groups before `::`.
   let gap = -1;
   let i = 0;
-  // A zone (RFC 4007 §11) says where an address is valid, not whose it is.
+  // A zone (RFC 4007 §11) is the scope of an address, not part of it.
   const zone = text.indexOf("%");
   const end = zone < 0 ? text.length : zone;
   if (text.startsWith("::")) {

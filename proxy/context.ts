@@ -1,6 +1,5 @@
 /**
- * What all steps of a request share: the parts they work with, and the options
- * they go by.
+ * The parts and options that all steps of a request share.
  *
  * @module
  */
@@ -23,39 +22,39 @@ import type { Streams } from "./streams.ts";
 import type { Transport } from "./transport.ts";
 import type { Waiting } from "./waiting.ts";
 
-/** Options for a forwarder; the values are checked by its caller. */
+/** Options for a forwarder, already checked. */
 export interface ForwarderOptions extends Limits {
   /** The backends. */
   pool: Pool;
   /** The runtime's server. */
   server: Server;
-  /** How requests get to backends. */
+  /** Sends requests to backends. */
   transport: Transport;
   /** Time and timers. */
   clock: Clock;
-  /** What becomes of the request's fields. */
+  /** Rewrites the request's header fields. */
   rules: RequestRules;
-  /** The requests under way. */
+  /** The requests in flight. */
   inFlight: InFlight;
-  /** What `Host` says to a backend. */
+  /** Which `Host` backends are sent. */
   hostHeader: HostHeader;
-  /** Most retries of a request. */
+  /** Maximum retries of a request. */
   retries: number;
-  /** What retries are taken from. */
+  /** Limits retries as a share of requests. */
   budget: RetryBudget;
-  /** Milliseconds to connect, where the connection is opened here. */
+  /** Milliseconds to connect, for connections opened here. */
   connectTimeoutMs: number;
-  /** Bytes of a request body. */
+  /** Maximum bytes of a request body. */
   maxBodyBytes: number;
-  /** Bytes of a WebSocket message. */
+  /** Maximum bytes of a WebSocket message. */
   maxMessageBytes: number;
-  /** Requests at once. */
+  /** Maximum concurrent requests. */
   maxInFlight: number;
-  /** For those that wait for a header, where their limit is learnt. */
+  /** The learnt limit of waiting requests, if there is one. */
   room: Waiting | undefined;
-  /** Refuses those who ask too often. */
+  /** The rate limit per client. */
   rates: RateLimiter | undefined;
-  /** Whether a broken answer is carried on from another backend. */
+  /** Whether an interrupted response is continued from another backend. */
   resume: boolean;
   /** Whether every body must be followed to its end. */
   exact: boolean;
@@ -63,26 +62,26 @@ export interface ForwarderOptions extends Limits {
   requestId: boolean;
   /** Whether requests are traced. */
   trace: boolean;
-  /** Takes each outcome. */
+  /** Called with each outcome. */
   outcome: (
     backend: Backend,
     good: boolean,
     startedAt: number,
     reason: string,
   ) => void;
-  /** Takes each request that is over; none spares the work. */
+  /** Called with each request that has ended; `undefined` saves the work. */
   settled: ((settled: Settled) => void) | undefined;
-  /** What the pool's policy hashes; none when it hashes nothing. */
+  /** Computes the key that the policy hashes, if it hashes one. */
   keyOf: KeyOf | undefined;
-  /** What users have set to be called on a request's way. */
+  /** The user's hooks. */
   hooks: Hooks;
-  /** The cookies of a policy that sticks; none when it does not. */
+  /** The cookies of a sticky policy, if it is one. */
   sticky: Sticky | undefined;
-  /** Whether the pool's policy goes by latencies. */
+  /** Whether the policy reads latencies. */
   timed: boolean;
-  /** Looks what other workers have under way; none when there are none. */
+  /** Reads the other workers' requests in flight, if there are workers. */
   refresh: (() => void) | undefined;
-  /** Whether answers should now end their connections. */
+  /** Whether responses should close their connections. */
   closing: () => boolean;
   /** Takes a line for the log. */
   log: (line: string) => void;
@@ -90,20 +89,20 @@ export interface ForwarderOptions extends Limits {
 
 /** What all steps share. */
 export interface Context extends ForwarderOptions {
-  /** Which small bodies are read. */
+  /** Decides which small bodies are read. */
   readonly sampling: Sampling;
-  /** Lasting requests by connection. */
+  /** Long-running requests by connection. */
   readonly streams: Streams;
-  /** What all WebSockets may keep. */
+  /** Memory limit of all WebSockets. */
   readonly bridges: BridgeBudget;
-  /** Ends what is waited for outside of any exchange, when all is to end. */
+  /** Ends each wait for a hook outside of any exchange, on shutdown. */
   readonly hooksWaiting: Set<() => void>;
-  /** Whether WebSockets are to be closed, since this process ends. */
+  /** Whether WebSockets must be closed because this process ends. */
   goneAway: boolean;
-  /** Requests that were refused since too many were under way. */
+  /** Requests refused because of the limit of concurrent requests. */
   refusedFull: number;
-  /** Counts; none until figures are wanted. */
+  /** Keeps figures; `undefined` until they are needed. */
   meter: Meter | undefined;
-  /** Explains; none while no client may know. */
+  /** Explains requests to clients; `undefined` if none may ask. */
   explainer: Explainer | undefined;
 }

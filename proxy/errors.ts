@@ -1,6 +1,5 @@
 /**
- * What went wrong, told apart by the error types of RFC 9209, and the answers
- * that Sluice gives by itself.
+ * Errors by the types of RFC 9209, and the answers that Sluice gives itself.
  *
  * @module
  */
@@ -25,8 +24,9 @@ export type ErrorType =
   | "proxy_internal_error";
 
 /**
- * Status of each error type, as RFC 9209 §2.3 recommends it. The last group has
- * no type of its own there and uses the nearest, see {@linkcode answer}.
+ * The status of each error type, as recommended by RFC 9209 §2.3. The last
+ * group has no type of its own there and uses the nearest, see
+ * {@linkcode answer}.
  */
 export const STATUS: Readonly<Record<ErrorType, number>> = {
   destination_unavailable: 503,
@@ -50,9 +50,9 @@ export const STATUS: Readonly<Record<ErrorType, number>> = {
 /** Why a request could not be answered by a backend. */
 export class ProxyError extends Error {
   override readonly name = "ProxyError";
-  /** The type, which code may branch on. */
+  /** The type, for code to branch on. */
   readonly type: ErrorType;
-  /** The status that a client is told. */
+  /** The status for the client. */
   readonly status: number;
 
   constructor(
@@ -67,8 +67,8 @@ export class ProxyError extends Error {
 }
 
 /**
- * Sentences for the statuses that Sluice answers with. They name no backend, no
- * file and no state: what a client could learn from them, an attacker could.
+ * Sentences for the statuses that Sluice answers with. They reveal no backend,
+ * no file and no state, which would help an attacker.
  */
 const SENTENCES: Readonly<Record<number, string>> = {
   400: "Bad request: the request could not be understood.",
@@ -88,14 +88,14 @@ const SENTENCES: Readonly<Record<number, string>> = {
   508: "Loop detected: this request has been through here before.",
 };
 
-/** What is said of a status where nothing more is known. */
+/** The default sentence of a status. */
 export function sentenceOf(status: number): string {
   return SENTENCES[status] ?? "Error.";
 }
 
-/** Extras of an {@linkcode answer}. */
+/** Options of an {@linkcode answer}. */
 export interface AnswerOptions {
-  /** What was wrong, when it can be said without naming anything inside. */
+  /** What was wrong, if it can be said without revealing internals. */
   sentence?: string | undefined;
   /** Further fields. */
   fields?: Readonly<Record<string, string>>;
@@ -104,8 +104,8 @@ export interface AnswerOptions {
 }
 
 /**
- * An answer of Sluice's own: short plain text and a `Proxy-Status` that says it
- * came from here, and why (RFC 9209 §2).
+ * An answer of Sluice's own: a short plain text, and a `Proxy-Status` with the
+ * reason (RFC 9209 §2).
  */
 export function answer(
   status: number,
@@ -118,7 +118,7 @@ export function answer(
     headers: {
       "content-type": "text/plain; charset=utf-8",
       "content-length": String(text.length),
-      // An outage must not be remembered by a cache past its end.
+      // A cache must not keep the error beyond the outage.
       "cache-control": "no-store",
       "proxy-status": `sluice; error=${type}`,
       ...fields,

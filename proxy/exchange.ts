@@ -1,6 +1,6 @@
 /**
- * One request on its way: what is known of it from its coming in to the end of
- * its answer, and what can end it from this side.
+ * One request from its arrival to the end of its response: its state, and what
+ * can end it from this side.
  *
  * @module
  */
@@ -24,92 +24,94 @@ import type { Trace } from "./trace.ts";
 import { type ClientBody, NO_UPLOAD, type Upload } from "./upload.ts";
 import type { Waiting } from "./waiting.ts";
 
-/** The time limits of a request, in milliseconds; `Infinity` for none. */
+/** The time limits of a request in milliseconds; `Infinity` for none. */
 export interface Limits {
   /** From the last byte sent to a backend to its response header. */
   timeoutMs: number;
-  /** For a client to send or to take the next piece of a body. */
+  /** For a client to send or to accept the next chunk of a body. */
   clientTimeoutMs: number;
-  /** For a backend to send the next piece of a body that has begun. */
+  /** For a backend to send the next chunk of a body that has begun. */
   idleTimeoutMs: number;
 }
 
-/** Who takes exchanges through all steps. */
+/** Runs the steps of exchanges. */
 export interface Owner {
   /** The time limits. */
   readonly limits: Limits;
-  /** One has lasted past a tick. */
-  lasting(x: Exchange): void;
-  /** A body that is relayed has ended. */
+  /** The exchange has lasted longer than a tick. */
+  longRunning(x: Exchange): void;
+  /** A relayed body has ended. */
   relayed(x: Exchange, how: Ending): void;
-  /** A client that takes nothing is to be cut. */
+  /** The client reads nothing; its connection must be cut. */
   release(x: Exchange): void;
-  /** The time. */
+  /** The current time. */
   now(): number;
 }
 
-/** One request on its way. */
+/** The state of one request. */
 export class Exchange extends Swept implements RelayOwner {
-  /** Ends the attempt that is under way. */
+  /** Aborts the current attempt. */
   readonly controller = new AbortController();
   /** Why it was ended from this side, if it was. */
   cause: Error | undefined;
-  /** Whether the client has been given an answer. */
+  /** Whether the client has been sent a response. */
   answered = false;
-  /** Whether a backend's response header is being waited for. */
+  /** Whether it waits for a backend's response header. */
   awaiting = false;
-  /** The `Host` that a hook has set for the current attempt, if one has. */
+  /** The `Host` set by a hook for the current attempt, if any. */
   hookHost: string | undefined;
-  /** Since when a hook is being waited for, if one is. */
+  /** Since when it waits for a hook, if it does. */
   hookAt: number | undefined;
-  /** Where it counts among those that wait, under a limit that is learnt. */
+  /** The learnt limit under which it counts as waiting, if any. */
   room: Waiting | undefined;
   /** When that wait began. */
   waitsSince: number;
-  /** Whether the request is over. */
+  /** Whether the request has ended. */
   over = false;
   /** The backend of the current attempt. */
   backend: Backend | undefined;
-  /** The backends that were tried already; made at the first failure. */
+  /** The backends tried before; created at the first failure. */
   tried: Backend[] | undefined;
   /** Retries that reached a backend. */
   retries = 0;
-  /** Connections that were refused. */
+  /** Attempts whose connection was refused. */
   refusals = 0;
-  /** For the log; made when there is a log. */
+  /** For the log; created only if there is a log. */
   attempts: Attempt[] | undefined;
   /** When the current attempt began. */
   attemptAt: number;
-  /** Status that the client is told. */
+  /** Status sent to the client. */
   status = 0;
-  /** Bytes of the answer's body that were seen. */
+  /** Bytes of the response body so far. */
   bytes = 0;
   requestId: string | undefined;
-  /** The trace that it belongs to. */
+  /** Its trace. */
   trace: Trace | undefined;
-  /** The current attempt's span in it. */
+  /** The span of the current attempt. */
   spanId: string | undefined;
-  /** Whether its client is told how it was answered. */
+  /** Whether the response explains how it was answered. */
   explained = false;
-  /** What policies that hash take their key from. */
+  /** The key that hash policies use. */
   key: string | undefined;
-  /** The `Content-Length` of its body, if it has one. */
+  /** The request's `Content-Length`, if it has one. */
   length: string | null = null;
-  /** Its body, by what can be done with it. */
+  /** The request body, by how it can be sent. */
   upload: Upload = NO_UPLOAD;
-  /** Its body as it is read from the client, if it is read here. */
+  /** The request body as read from the client, if it is read here. */
   clientBody: ClientBody | undefined;
-  /** The answer's body, if it is handed on here. */
+  /** The response body, if it is relayed here. */
   relay: Relay | undefined;
-  /** Whether it asks for a WebSocket. */
+  /** Whether it requests a WebSocket. */
   upgrades = false;
-  /** What joins the two sides of a WebSocket, once the client has been told. */
+  /** Connects the two sides of a WebSocket, once the client has its 101. */
   bridge: Bridge | undefined;
   /** Whether no other request may use its connection to the backend. */
   alone = false;
-  /** Whether its client is watched. */
+  /** Whether the client's connection is watched. */
   watched = false;
-  /** Its connection, where several requests may share one, once it has lasted. */
+  /**
+   * Id of its connection, if that is shared and the request is long-running.
+   */
   stream: string | undefined;
   #interrupt: ((cause: Error) => void) | undefined;
   readonly #owner: Owner;
@@ -118,7 +120,7 @@ export class Exchange extends Swept implements RelayOwner {
   constructor(
     owner: Owner,
     readonly request: Request,
-    /** Its fields. */
+    /** The request's header fields. */
     readonly fields: Read,
     readonly connection: unknown,
     readonly method: string,
@@ -133,12 +135,12 @@ export class Exchange extends Swept implements RelayOwner {
     this.attemptAt = this.waitsSince = startedAt;
   }
 
-  /** Whether its body may still be on the way in. */
+  /** Whether the request body may still be arriving. */
   get uploading(): boolean {
     return !this.answered && this.clientBody?.ended === false;
   }
 
-  /** When the backend was sent the last byte so far. */
+  /** When the last byte so far was sent to the backend. */
   get sentAt(): number {
     const { attemptAt, clientBody } = this;
     return clientBody === undefined || clientBody.movedAt < attemptAt
@@ -147,9 +149,9 @@ export class Exchange extends Swept implements RelayOwner {
   }
 
   /**
-   * Does something that {@linkcode end} is to end, whether it listens to the
-   * signal or not: then the promise rejects with the cause. What comes out of it
-   * all the same goes to `late`.
+   * Runs a task until {@linkcode end}, whether the task listens to the signal
+   * or not: then the promise rejects with the cause. A result that arrives
+   * later goes to `late`.
    */
   interruptible<T>(
     task: () => Promise<T>,
@@ -166,23 +168,23 @@ export class Exchange extends Swept implements RelayOwner {
   }
 
   override sweep(now: number): void {
-    if (this.bridge !== undefined) return this.bridge.look(now);
-    // Not at the first tick, which may come right after the start: under load a
-    // quarter of all requests would be hooked that are answered soon.
+    if (this.bridge !== undefined) return this.bridge.checkTimeouts(now);
+    // Not at the first tick, which may come right after the start: under load
+    // it would catch a quarter of all requests, most of which end soon.
     if (!this.#seen && now - this.startedAt >= TICK_MS) {
       this.#seen = true;
-      this.#owner.lasting(this);
+      this.#owner.longRunning(this);
     }
-    this.room?.look(this, now);
+    this.room?.dropIfStale(this, now);
     const overdue = this.#overdue(now);
     if (overdue !== undefined) this.end(overdue);
   }
 
-  /** Ends what is under way, for a reason of this side's. */
+  /** Ends it from this side. */
   end(cause: Error): void {
     if (this.over || this.cause !== undefined) return;
     if (this.bridge !== undefined) {
-      // The request's own signal fires on Deno as soon as it is upgraded.
+      // On Deno the request's own signal fires as soon as it is upgraded.
       if (cause === STOPPED) this.bridge.abandon();
       return;
     }
@@ -209,7 +211,7 @@ export class Exchange extends Swept implements RelayOwner {
     return this.#owner.now();
   }
 
-  /** Which time limit has run out, if any has. */
+  /** The time limit that has expired, if any. */
   #overdue(now: number): Error | undefined {
     const { timeoutMs, clientTimeoutMs, idleTimeoutMs } = this.#owner.limits;
     const { clientBody, relay, hookAt } = this;
@@ -217,7 +219,7 @@ export class Exchange extends Swept implements RelayOwner {
       return now - hookAt >= timeoutMs ? TIMED_OUT : undefined;
     }
     if (clientBody?.waits === true && !this.answered) {
-      // While the client sends its body, it is the one that is waited for.
+      // While the client sends its body, only the client's limit applies.
       return now - clientBody.movedAt >= clientTimeoutMs
         ? CLIENT_SLOW
         : undefined;
@@ -231,7 +233,7 @@ export class Exchange extends Swept implements RelayOwner {
       return still >= clientTimeoutMs ? CLIENT_SLOW : undefined;
     }
     if (still >= idleTimeoutMs) return IDLE;
-    // A client that stalls its upload behind an answer that waits for it.
+    // The client stalls its upload, and the response waits for it.
     return clientBody?.waits === true && still >= clientTimeoutMs &&
         now - clientBody.movedAt >= clientTimeoutMs
       ? CLIENT_SLOW
@@ -239,10 +241,9 @@ export class Exchange extends Swept implements RelayOwner {
   }
 }
 
-/** Status that a client was told; 499 when it had left (nginx's number). */
+/** The status for the log; 499 if the client disconnected (nginx's number). */
 export function statusOf(x: Exchange): number {
-  // One that was too slow to send was told 408; one that does not take its answer
-  // is cut.
+  // A client that sent too slowly got a 408; one that read too slowly was cut.
   return x.cause === CLIENT_LEFT ||
       (x.cause === CLIENT_SLOW && x.relay !== undefined)
     ? 499

@@ -1,5 +1,5 @@
 /**
- * Why an attempt failed, where that is found out here and not by the runtime.
+ * Failures of attempts that are detected here and not by the runtime.
  *
  * @module
  */
@@ -10,35 +10,35 @@ import { CLIENT_LEFT, CLIENT_SLOW, STOPPED, TOO_LARGE } from "./reasons.ts";
 import type { Failure } from "./transport.ts";
 import { HandshakeFailed } from "./handshake.ts";
 
-/** The backend's status is none that can be passed on. */
+/** The backend's status cannot be passed on. */
 export const BAD_STATUS: Failure = {
   type: "http_protocol_error",
   sent: true,
   fault: "backend",
   reason: "an invalid status",
 };
-/** The backend's answer is framed in a way that cannot be believed. */
+/** The backend's response is framed ambiguously. */
 export const UNFRAMED: Failure = {
   type: "http_protocol_error",
   sent: true,
   fault: "backend",
   reason: "an answer whose end cannot be known",
 };
-/** The backend's body ended before its length. */
+/** The response body ended before its length. */
 export const TRUNCATED: Failure = {
   type: "http_response_incomplete",
   sent: true,
   fault: "backend",
   reason: "a truncated body",
 };
-/** The client's body did not come in time. */
+/** The request body did not arrive in time. */
 export const SLOW_CLIENT: Failure = {
   type: "http_request_error",
   sent: true,
   fault: "client",
   reason: "the client did not send its body in time",
 };
-/** A hook has failed, which no backend is blamed for. */
+/** A hook has failed; no backend is blamed. */
 export const HOOK_FAILED: Failure = {
   type: "proxy_internal_error",
   sent: false,
@@ -78,7 +78,7 @@ const THREW: Failure = {
   reason: "the function threw",
 };
 
-/** What a failed attempt means. */
+/** The failure of an attempt that threw `error`. */
 export function failureOf(
   x: Exchange,
   error: unknown,
@@ -98,7 +98,7 @@ export function failureOf(
       return SLOW_BACKEND;
   }
   if (x.clientBody?.broken === true) return LEFT;
-  if (server.left?.(x.request) === true) return LEFT;
+  if (server.clientGone?.(x.request) === true) return LEFT;
   if (x.backend?.answer !== undefined) return THREW;
   if (error instanceof HandshakeFailed) return error.failure;
   return transport.classify(error);

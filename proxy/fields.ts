@@ -1,25 +1,28 @@
 /**
- * Field lines: their form, and which names never go on, on which side.
+ * Header fields: their representation, and which are never forwarded in each
+ * direction.
  *
- * The rules are RFC 9110 §7.6. They are data here: tables of names, which are in
- * lower case as the runtimes give them.
+ * The rules of RFC 9110 §7.6 as data: tables of names in lower case, as the
+ * runtimes give them.
  *
  * @module
  */
 
-/** Field lines as `fetch` takes them: the only form that keeps two lines two. */
+/**
+ * Field lines as `fetch` takes them: the only form that keeps two lines apart.
+ */
 export type Fields = [name: string, value: string][];
 
-/** What is read of a request's fields; names are in lower case. */
+/** Read access to the fields of a request; names are in lower case. */
 export type Read = Pick<Headers, "get"> & {
   forEach(take: (value: string, name: string) => void): void;
 };
 
-/** Fields as a list of lines, each name once. */
+/** Fields as a list of lines, in which each name is unique. */
 export class Lines implements Read {
   readonly #lines: Fields;
 
-  /** Takes the list as it is. */
+  /** Wraps the list without a copy. */
   constructor(lines: Fields) {
     this.#lines = lines;
   }
@@ -33,23 +36,23 @@ export class Lines implements Read {
     return null;
   }
 
-  /** Gives each line. */
+  /** Calls back for each line. */
   forEach(take: (value: string, name: string) => void): void {
     const lines = this.#lines;
     for (let i = 0; i < lines.length; i++) take(lines[i]![1], lines[i]![0]);
   }
 }
 
-/** Fields as a list of lines, in which names may come again. */
+/** Fields as a list of lines, in which names may repeat. */
 export class AnswerLines implements Read {
   readonly #lines: Fields;
 
-  /** Takes the list as it is. */
+  /** Wraps the list without a copy. */
   constructor(lines: Fields) {
     this.#lines = lines;
   }
 
-  /** The values of a field, as `Headers` joins them, or `null`. */
+  /** The values of a field, joined as by `Headers`, or `null`. */
   get(name: string): string | null {
     const lines = this.#lines;
     let joined: string | null = null;
@@ -61,7 +64,7 @@ export class AnswerLines implements Read {
     return joined;
   }
 
-  /** Gives each line. */
+  /** Calls back for each line. */
   forEach(take: (value: string, name: string) => void): void {
     const lines = this.#lines;
     for (let i = 0; i < lines.length; i++) take(lines[i]![1], lines[i]![0]);
@@ -69,8 +72,8 @@ export class AnswerLines implements Read {
 }
 
 /**
- * Never forwarded from a client. The framing is the sender's business on each
- * connection, `Host` is set anew, and the rest concerns one connection only.
+ * Never forwarded from a client. Each connection has its own framing, `Host` is
+ * set separately, and the others concern one connection only.
  */
 const REQUEST_DROPPED: ReadonlySet<string> = new Set([
   // RFC 9110 §7.6.1.
@@ -80,28 +83,28 @@ const REQUEST_DROPPED: ReadonlySet<string> = new Set([
   "te",
   "transfer-encoding",
   "upgrade",
-  // RFC 9110 §11.7.2: for the proxy that asked for it, which a backend is not.
+  // RFC 9110 §11.7.2: addressed to the proxy that requested it.
   "proxy-authorization",
   // RFC 9110 §6.6.2: `fetch` sends no trailers, so none may be announced.
   "trailer",
-  // RFC 9110 §10.1.1: both runtimes have answered 100 (Continue) themselves.
+  // RFC 9110 §10.1.1: both runtimes have already answered 100 (Continue).
   "expect",
   // RFC 7540 §3.2.1: goes with `Upgrade: h2c`, which is dropped.
   "http2-settings",
-  // Addressed to this proxy, and may hold the admin token.
+  // Addressed to this proxy; may hold the admin token.
   "sluice-debug",
-  // CVE-2016-5385 ("httpoxy"): CGI makes HTTP_PROXY of it.
+  // CVE-2016-5385 ("httpoxy"): CGI turns it into HTTP_PROXY.
   "proxy",
   "host",
-  // Said anew with the body, or not at all when there is none: a length without
-  // its bytes would make the next request a part of this one.
+  // Set with the body, or not at all: a length without its bytes would make the
+  // next request part of this one.
   "content-length",
 ]);
 
 /**
- * Whether a name is among these, by its length first: most names differ in that,
- * which spares hashing texts that the runtime has just made. On Deno `strip`,
- * which asked a set for each, was 0.8 µs of the about 80 of a small request.
+ * A predicate for a set of names that compares lengths first. Most names differ
+ * in length, and this avoids hashing strings that the runtime has just made. On
+ * Deno a set look-up per field was 0.8 µs of about 80 for a small request.
  */
 function among(names: ReadonlySet<string>): (name: string) => boolean {
   let lengths = 0;
@@ -110,9 +113,9 @@ function among(names: ReadonlySet<string>): (name: string) => boolean {
 }
 
 /**
- * The same for names and their aliases. CGI makes `_` of each character that is
- * no letter or digit, or of some of them, so to a backend of that kind
- * `Content_Length` and `Content~Length` are the `Content-Length`.
+ * The same for names and their aliases. CGI replaces some or all characters
+ * other than letters and digits by `_`, so for such a backend `Content_Length`
+ * and `Content~Length` are `Content-Length`.
  */
 function amongAliases(names: ReadonlySet<string>): (name: string) => boolean {
   const byLength: (string[] | undefined)[] = [];
@@ -127,7 +130,7 @@ function amongAliases(names: ReadonlySet<string>): (name: string) => boolean {
   };
 }
 
-/** Whether a name equals one as long, or would after its `_` are made `-`. */
+/** Whether a name of the same length equals `wanted`, or is an alias of it. */
 function imitates(name: string, wanted: string): boolean {
   for (let i = 0; i < wanted.length; i++) {
     const code = name.charCodeAt(i);
@@ -137,17 +140,19 @@ function imitates(name: string, wanted: string): boolean {
   return true;
 }
 
-/** Whether a character of a name in lower case is no letter and no digit. */
+/** Whether a character of a lower-case name is neither a letter nor a digit. */
 function isPunctuation(code: number): boolean {
   return !(code >= 97 && code <= 122) && !(code >= 48 && code <= 57);
 }
 
-/** Whether a field of a request is never forwarded, or imitates one. */
+/**
+ * Whether a request field is never forwarded, or is an alias of such a field.
+ */
 export const isRequestDropped = amongAliases(REQUEST_DROPPED);
 
 /**
- * Never passed back to a client: RFC 9110 §7.6.1, trailers again, and §11.7.1
- * and §11.7.3: a challenge to the proxy, which no client of its could meet.
+ * Never passed back to a client: RFC 9110 §7.6.1, trailers, and §11.7.1 and
+ * §11.7.3: a challenge to this proxy, which clients cannot answer.
  */
 export const RESPONSE_DROPPED: ReadonlySet<string> = new Set([
   "connection",
@@ -161,13 +166,13 @@ export const RESPONSE_DROPPED: ReadonlySet<string> = new Set([
   "upgrade",
 ]);
 
-/** Whether a field of an answer is never passed back; names in lower case. */
+/** Whether a response field is never passed back; names in lower case. */
 export const isResponseDropped = among(RESPONSE_DROPPED);
 
 /**
- * What `Connection` must not name away: routing and framing, which would let a
- * client change how the message is read behind us, and what a proxy before us
- * has said (CVE-2024-45410 was a proxy that let its own fields be removed so).
+ * Whether `Connection` may remove a field. Not routing and framing, which would
+ * change how the backend reads the message, and not what a proxy in front has
+ * added (CVE-2024-45410: a proxy let clients remove its own fields this way).
  */
 function canBeNamed(name: string): boolean {
   return name !== "host" && name !== "content-length" && name !== "via" &&
@@ -175,8 +180,8 @@ function canBeNamed(name: string): boolean {
 }
 
 /**
- * Fields that say for whom a request is made, which are believed from few, and
- * their aliases.
+ * Whether a field says for whom a request is made, or is an alias of such a
+ * field. Only trusted proxies may send these.
  */
 export function isForwarding(name: string): boolean {
   if (name.charCodeAt(0) === 102) return name === "forwarded";
@@ -191,8 +196,8 @@ export function isAlias(name: string): boolean {
 }
 
 /**
- * Names that a `Connection` field lists, as far as they may be removed. Empty
- * and invalid elements are passed over: `Headers` would throw on them.
+ * The names in a `Connection` field that may be removed. Empty and invalid
+ * elements are skipped: `Headers` would throw on them.
  */
 export function named(
   connection: string | null,
@@ -205,7 +210,7 @@ export function named(
   for (let at = 0; at <= connection.length;) {
     let end = connection.indexOf(",", at);
     if (end < 0) end = connection.length;
-    // A field of commas alone costs no text for each.
+    // Skips empty elements without allocating.
     if (end > at) {
       const name = connection.slice(at, end).trim().toLowerCase();
       if (name !== "" && canBeNamed(name)) (names ??= new Set()).add(name);

@@ -1,9 +1,10 @@
 /**
- * One request's way: guard, admit, pick, rewrite, send, judge, answer, settle.
+ * The steps of a request: guard, admit, pick, rewrite, send, judge, answer,
+ * settle.
  *
- * Each step is a call, and has a file of its own. A request that meets nothing
- * unusual allocates its fields, one {@linkcode Exchange} and one
- * `AbortController`, and starts no timer.
+ * Each step is a call, implemented in its own file. A usual request allocates
+ * its fields, one {@linkcode Exchange} and one `AbortController`, and starts no
+ * timer.
  *
  * @module
  */
@@ -30,15 +31,15 @@ import { leave } from "./settle.ts";
 import { Streams } from "./streams.ts";
 import type { Failure } from "./transport.ts";
 import { type Upload, uploadOf } from "./upload.ts";
-import { lasting } from "./lasting.ts";
+import { longRunning } from "./long_running.ts";
 
-/** Takes requests through all steps. */
+/** Runs the steps for each request. */
 export class Forwarder implements Owner {
   /** What all steps share. */
   readonly context: Context;
   #started = 0;
 
-  /** Makes a forwarder; it holds nothing that must be ended. */
+  /** Makes a forwarder; it holds no resources that must be released. */
   constructor(options: ForwarderOptions) {
     this.context = {
       ...options,
@@ -56,8 +57,8 @@ export class Forwarder implements Owner {
   }
 
   /**
-   * Answers a request. Never rejects. `served` is how it came, from a server of
-   * our own.
+   * Answers a request. Never rejects. `served` describes the server of ours
+   * that it came through, if any.
    */
   handle(
     request: Request,
@@ -68,8 +69,8 @@ export class Forwarder implements Owner {
     this.#started++;
     const arrival: Arrival = {
       request,
-      // Deno answers for a request's `Headers` no longer than for the request: a
-      // log that is written in the end has to take them in the beginning.
+      // On Deno a request's `Headers` cannot be read after the request has
+      // ended. For a log line at the end, they are taken now.
       fields: c.settled === undefined
         ? c.server.read?.(request) ?? request.headers
         : request.headers,
@@ -83,7 +84,7 @@ export class Forwarder implements Owner {
     return x instanceof Exchange ? this.#run(x) : refuse(x, arrival, c);
   }
 
-  /** Steps 3 to 7, until there is an answer. */
+  /** Steps 3 to 7, until there is a response. */
   async #run(x: Exchange): Promise<Response> {
     const c = this.context;
     try {
@@ -100,14 +101,14 @@ export class Forwarder implements Owner {
         const backend = pick(x.key, x.tried, c);
         if (backend === undefined) return giveUp(x, failure, c);
         x.backend = backend;
-        x.room?.given(x);
+        x.room?.assigned(x);
         if (x.target.climbs && backend.basePath !== "") {
           leave(x);
           const { status, type, sentence } = CLIMBING;
           return await answerWith(x, status, type, c, { sentence });
         }
         if (failure !== undefined) x.attemptAt = c.clock.now();
-        // 4. Rewrite, and 5. send. Not awaited further than the header.
+        // 4. Rewrite, and 5. send. WaitingRequest for the header only.
         const result = await attempt(x, backend, c);
         // 6. Judge, and 7. answer.
         if (result.kind === "opened") {
@@ -128,7 +129,7 @@ export class Forwarder implements Owner {
         (x.tried ??= []).push(backend);
       }
     } catch (error) {
-      // A fault of ours. The client gets an answer and the process goes on.
+      // A bug of ours. The client gets an answer, and the process continues.
       c.log(`cannot forward a request: ${String(error)}`);
       x.bridge?.abandon();
       leave(x);
@@ -136,7 +137,9 @@ export class Forwarder implements Owner {
     }
   }
 
-  /** Waits for what has to be read of an upload first; says if that failed. */
+  /**
+   * WaitingRequest for the part of an upload that must be read first; returns a failure.
+   */
   async #receive(
     x: Exchange,
     upload: Promise<Upload>,
@@ -150,46 +153,46 @@ export class Forwarder implements Owner {
     return undefined;
   }
 
-  /** Counts from now on. */
+  /** Starts to keep figures. */
   set meter(meter: Meter) {
     this.context.meter = meter;
   }
 
-  /** Explains from now on. */
+  /** Starts to explain requests. */
   set explainer(explainer: Explainer) {
     this.context.explainer = explainer;
   }
 
-  /** Requests that have come in so far. */
+  /** Number of requests received. */
   get started(): number {
     return this.#started;
   }
 
-  /** Requests that were refused since too many were under way. */
+  /** Requests refused because of the limit of concurrent requests. */
   get refusedFull(): number {
     return this.context.refusedFull;
   }
 
-  /** Whether an upload is being read that has not been answered yet. */
+  /** Whether an upload is being read for a request without a response. */
   get uploading(): boolean {
     for (const x of this.#exchanges()) if (x.uploading) return true;
     return false;
   }
 
-  /** WebSockets that are open. */
+  /** Number of open WebSockets. */
   get bridged(): number {
     let count = 0;
     for (const x of this.#exchanges()) if (x.bridge !== undefined) count++;
     return count;
   }
 
-  /** Closes all WebSockets, on both sides, since this process ends. */
+  /** Closes all WebSockets on both sides, because this process ends. */
   goAway(): void {
     this.context.goneAway = true;
     for (const x of this.#exchanges()) x.bridge?.goAway();
   }
 
-  /** Ends all that is under way: with an answer where there is none yet. */
+  /** Ends all requests; those without a response get one. */
   cut(): void {
     for (const x of this.#exchanges()) x.end(STOPPED);
     for (const stop of this.context.hooksWaiting) stop();
@@ -199,21 +202,21 @@ export class Forwarder implements Owner {
     return this.context.inFlight as Iterable<unknown> as Iterable<Exchange>;
   }
 
-  // What an exchange asks of its owner.
+  // Implements `Owner`, for exchanges.
 
   /** The time limits. */
   get limits(): Limits {
     return this.context;
   }
 
-  /** The time. */
+  /** The current time. */
   now(): number {
     return this.context.clock.now();
   }
 
-  /** A request has lasted past a tick. */
-  lasting(x: Exchange): void {
-    lasting(x, this.context);
+  /** A request has lasted longer than a tick. */
+  longRunning(x: Exchange): void {
+    longRunning(x, this.context);
   }
 
   /** A relayed body has ended. */
@@ -221,7 +224,7 @@ export class Forwarder implements Owner {
     relayed(x, how, this.context);
   }
 
-  /** A client that takes nothing is to be cut. */
+  /** The client reads nothing; its connection must be cut. */
   release(x: Exchange): void {
     this.context.server.release?.(x.request, x.connection);
   }

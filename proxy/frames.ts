@@ -1,10 +1,10 @@
 /**
- * WebSocket frames (RFC 6455 §5), as the client of a backend reads and writes
- * them. Pure: bytes in, messages out, and the other way round.
+ * WebSocket frames (RFC 6455 §5), as a client of the backend reads and writes
+ * them. Pure: bytes to messages, and messages to bytes.
  *
- * The runtimes have WebSocket clients, which cannot be used here: they hide what
- * a backend says when it refuses, read on while nobody takes what they have
- * read, and do not let every close code through.
+ * The runtimes' WebSocket clients cannot be used here: they hide a backend's
+ * refusal, keep reading without backpressure, and do not pass on every close
+ * code.
  *
  * @module
  */
@@ -21,11 +21,11 @@ export const OPCODE = {
   pong: 10,
 } as const;
 
-/** Close codes that are said here (RFC 6455 §7.4.1 and IANA's registry). */
+/** The close codes used here (RFC 6455 §7.4.1 and IANA's registry). */
 export const CLOSE = {
   goingAway: 1001,
   protocolError: 1002,
-  /** Never on the wire: the other side said no code. */
+  /** Never on the wire: the peer sent no code. */
   none: 1005,
   /** Never on the wire: the connection ended without a close frame. */
   abnormal: 1006,
@@ -36,22 +36,22 @@ export const CLOSE = {
   badGateway: 1014,
 } as const;
 
-/** Whether a code may stand in a close frame (RFC 6455 §7.4). */
+/** Whether a code may be sent in a close frame (RFC 6455 §7.4). */
 export function mayBeSent(code: number): boolean {
   return (code >= 1000 && code <= 1014 && code !== 1004 && code !== 1005 &&
     code !== 1006) || (code >= 3000 && code <= 4999);
 }
 
 const encoder = new TextEncoder();
-// A byte order mark is part of the text (RFC 6455 §5.6 says UTF-8 and no more).
+// A byte order mark is part of the text (RFC 6455 §5.6 requires plain UTF-8).
 const decoder = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
 
-/** A message as a frame carries it. */
+/** A message as bytes. */
 export function encoded(data: string | Chunk): Chunk {
   return typeof data === "string" ? encoder.encode(data) : data;
 }
 
-/** Random bytes, drawn many at a time: each frame wants four of them. */
+/** Random bytes, drawn in bulk: each frame needs four. */
 const drawn = new Uint8Array(4096);
 let used = drawn.length;
 
@@ -64,15 +64,15 @@ function drawMask(into: Uint8Array): void {
 }
 
 /**
- * A frame to a backend, whole. A client's frames are masked (RFC 6455 §5.3),
- * and unpredictably so: the payload is what somebody out there chose, and must
- * not look like a request to whatever stands between here and the backend.
+ * A complete frame to a backend. A client's frames are masked with
+ * unpredictable bytes (RFC 6455 §5.3): the sender of the payload must not be
+ * able to make it look like a request to an intermediary.
  */
 export function frameOf(opcode: number, data: string | Chunk): Chunk {
   const payload = encoded(data);
   const length = payload.length;
   const head = 6 + (length < 126 ? 0 : length < 65_536 ? 2 : 8);
-  // The payload begins at a multiple of four, to be masked four bytes at once.
+  // The payload begins at a multiple of four, to mask four bytes at once.
   const pad = (4 - head % 4) % 4;
   const buffer = new ArrayBuffer(pad + head + ((length + 3) & ~3));
   const frame = new Uint8Array(buffer, pad, head + length);
@@ -100,10 +100,10 @@ export function frameOf(opcode: number, data: string | Chunk): Chunk {
   return frame;
 }
 
-/** A close frame. Without a code it says none, which RFC 6455 §5.5.1 allows. */
+/** A close frame; without a code it has no payload (RFC 6455 §5.5.1). */
 export function closeFrame(code: number | undefined, reason = ""): Chunk {
   if (code === undefined) return frameOf(OPCODE.close, new Uint8Array(0));
-  // A control frame has 125 bytes at most, and a character may not be halved.
+  // A control frame has at most 125 bytes; a character must not be split.
   const payload = new Uint8Array(125);
   payload[0] = code >> 8;
   payload[1] = code & 0xff;
@@ -111,56 +111,56 @@ export function closeFrame(code: number | undefined, reason = ""): Chunk {
   return frameOf(OPCODE.close, payload.subarray(0, 2 + written));
 }
 
-/** Takes what a {@linkcode FrameReader} has read. */
+/** Receives what a {@linkcode FrameReader} has read. */
 export interface FrameSink {
-  /** A message, joined. */
+  /** A complete message. */
   message(data: string | Chunk): void;
-  /** A ping, to be answered. */
+  /** A ping to answer. */
   ping(payload: Chunk): void;
-  /** The close frame; nothing comes after it. `code` is absent if it said none. */
+  /** The close frame, which is last. `code` is absent if it had none. */
   closed(code: number | undefined, reason: string): void;
-  /** The peer broke the rules; nothing comes after it. */
+  /** The peer broke the protocol; nothing follows. */
   failed(code: number, reason: string): void;
   /**
-   * So many frames were read that others should have their turn: the reader has
-   * paused, and is to be resumed after that.
+   * The reader has read a turn's worth of frames and paused, so that other work
+   * can run. Resume it after that.
    */
-  turned(): void;
+  yielded(): void;
 }
 
 /**
- * Frames that are read in one turn. A piece of 64 KB may be 32,000 of them, and
- * more of them come as fast as these are read: all else would wait for the last.
+ * Frames that are read in one turn. A chunk of 64 KB may hold 32,000 frames,
+ * and a fast peer could otherwise keep all other work waiting.
  */
-const TURN = 1_000;
+const FRAMES_PER_TURN = 1_000;
 
-/** Reads a server's frames. */
+/** Reads the frames of a server. */
 export class FrameReader {
   readonly #sink: FrameSink;
   readonly #limit: number;
   #paused = false;
   #over = false;
   #parsing = false;
-  /** Frames that were read in this turn. */
+  /** Frames read in this turn. */
   #turn = 0;
-  /** What came and was not read yet; of the first piece, what is from `#at` on. */
+  /** Received bytes not read yet; the first chunk counts from `#at`. */
   #waiting: Chunk[] = [];
   #waits = 0;
   #at = 0;
 
-  // The frame that is being read.
+  // The current frame.
   readonly #head = new Uint8Array(10);
   #headSize = 0;
   #opcode = 0;
   #final = false;
-  /** Bytes of its payload that are still to come; -1 while its head is. */
+  /** Bytes of its payload still to come; -1 while its head is incomplete. */
   #missing = -1;
-  readonly #control = new Gathered();
+  readonly #control = new ByteBuffer();
 
-  // The message that is being read; its frames may have control frames between.
+  // The current message; control frames may come between its frames.
   #kind = 0;
-  readonly #message = new Gathered();
-  /** What it has by its frames' heads, read or not. */
+  readonly #message = new ByteBuffer();
+  /** Its size by the heads of its frames so far. */
   #size = 0;
 
   /** Makes a reader for messages of up to `limit` bytes. */
@@ -169,7 +169,7 @@ export class FrameReader {
     this.#limit = limit;
   }
 
-  /** Takes bytes; they begin a turn of their own. */
+  /** Takes bytes and starts a new turn. */
   push(bytes: Chunk): void {
     if (this.#over || bytes.length === 0) return;
     this.#turn = 0;
@@ -178,34 +178,34 @@ export class FrameReader {
     this.#run();
   }
 
-  /** Whether what comes is held back. */
+  /** Whether reading is paused. */
   get paused(): boolean {
     return this.#paused;
   }
 
-  /** Bytes that are held back, and those of a message that is not whole. */
+  /** Bytes that wait to be read, and memory of an incomplete message. */
   get held(): number {
     return this.#waits + this.#message.room;
   }
 
-  /** Whether anything is held back. */
+  /** Whether any bytes wait to be read. */
   get waits(): boolean {
     return this.#waits > 0;
   }
 
-  /** Holds back what comes. */
+  /** Pauses reading. */
   pause(): void {
     this.#paused = true;
   }
 
-  /** Goes on with what was held back. */
+  /** Resumes reading with what has been received. */
   resume(): void {
     this.#paused = false;
     this.#turn = 0;
     this.#run();
   }
 
-  /** Reads no more, and lets go of what it has. */
+  /** Stops reading and releases all memory. */
   stop(): void {
     this.#over = true;
     this.#message.take();
@@ -213,7 +213,7 @@ export class FrameReader {
   }
 
   #run(): void {
-    // A sink may pause and resume from within a call.
+    // A sink may pause and resume within a call.
     if (this.#parsing) return;
     this.#parsing = true;
     while (!this.#paused && !this.#over && this.#waits > 0) {
@@ -234,7 +234,7 @@ export class FrameReader {
     this.#waits = this.#at = 0;
   }
 
-  /** Reads up to the end of one frame; says how far it came. */
+  /** Reads to the end of one frame; returns the new position. */
   #step(bytes: Chunk, at: number): number {
     while (this.#missing < 0) {
       if (at === bytes.length) return at;
@@ -246,7 +246,7 @@ export class FrameReader {
     if (end > at) {
       this.#missing -= end - at;
       if (this.#opcode >= 8) this.#control.add(bytes, at, end, 125);
-      // How long it will be is known in its last frame.
+      // The size of the message is known in its last frame.
       else {this.#message.add(
           bytes,
           at,
@@ -258,7 +258,7 @@ export class FrameReader {
     return end;
   }
 
-  /** Reads the head as far as it is there (RFC 6455 §5.2). */
+  /** Parses the head, as far as it has arrived (RFC 6455 §5.2). */
   #readHead(): void {
     const head = this.#head;
     if (this.#headSize < 2) return;
@@ -274,7 +274,7 @@ export class FrameReader {
     let length = short;
     if (size > 2) {
       length = 0;
-      // No shifts: a length may have 63 bits, and is refused below then.
+      // No shifts: a length can have 63 bits; it is refused below.
       for (let i = 2; i < size; i++) length = length * 256 + head[i]!;
     }
     this.#headSize = 0;
@@ -307,9 +307,9 @@ export class FrameReader {
 
   #ended(): void {
     this.#missing = -1;
-    if (++this.#turn === TURN) {
+    if (++this.#turn === FRAMES_PER_TURN) {
       this.#paused = true;
-      this.#sink.turned();
+      this.#sink.yielded();
     }
     if (this.#opcode >= 8) {
       const payload = this.#control.take();
@@ -359,45 +359,45 @@ function textOf(bytes: Chunk): string | undefined {
 }
 
 /**
- * Pieces that make one. What comes in one piece is not copied; what comes in
- * many goes into one growing array, since a million pieces of a byte each would
- * weigh a hundred times what they hold.
+ * Joins chunks. A single chunk is not copied; several go into one growing
+ * array, since a million chunks of one byte would take a hundred times their
+ * size.
  */
-class Gathered {
+class ByteBuffer {
   #bytes: Chunk | undefined;
   #used = 0;
 
-  /** Bytes of memory that it takes. */
+  /** Bytes of memory that it uses. */
   get room(): number {
     return this.#bytes?.length ?? 0;
   }
 
-  /** Takes a part of a piece; there will be no more than `most` bytes. */
-  add(piece: Chunk, from: number, to: number, most: number): void {
+  /** Adds part of a chunk; the total will be at most `max` bytes. */
+  add(chunk: Chunk, from: number, to: number, max: number): void {
     const used = this.#used;
     const wanted = used + to - from;
     this.#used = wanted;
     if (this.#bytes === undefined) {
-      this.#bytes = piece.subarray(from, to);
+      this.#bytes = chunk.subarray(from, to);
       return;
     }
-    // The first piece is shared memory and exactly full.
+    // The first chunk is not copied, so it is exactly full.
     if (wanted > this.#bytes.length) {
-      const room = Math.max(wanted, Math.min(most, Math.max(1024, wanted * 2)));
+      const room = Math.max(wanted, Math.min(max, Math.max(1024, wanted * 2)));
       const grown = new Uint8Array(room);
       grown.set(this.#bytes);
       this.#bytes = grown;
     }
     const bytes = this.#bytes;
     if (to - from > 32) {
-      bytes.set(piece.subarray(from, to), used);
+      bytes.set(chunk.subarray(from, to), used);
     } else {
-      // Of a few bytes, a call costs more than they do.
-      for (let i = from; i < to; i++) bytes[used + i - from] = piece[i]!;
+      // For a few bytes, a call is slower than the loop.
+      for (let i = from; i < to; i++) bytes[used + i - from] = chunk[i]!;
     }
   }
 
-  /** All of it; it is empty then. */
+  /** Returns all bytes and empties the buffer. */
   take(): Chunk {
     const bytes = this.#bytes?.subarray(0, this.#used) ?? NOTHING;
     this.#bytes = undefined;

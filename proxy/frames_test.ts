@@ -22,7 +22,7 @@ function collecting(seen: Seen): FrameSink {
     ping: (payload) => seen.push(["ping", [...payload]]),
     closed: (code, reason) => seen.push(["closed", code, reason]),
     failed: (code, reason) => seen.push(["failed", code, reason]),
-    turned: () => seen.push(["turned"]),
+    yielded: () => seen.push(["yielded"]),
   };
 }
 
@@ -206,7 +206,7 @@ Deno.test("FrameReader pauses after 1,000 frames of any kind", () => {
   for (const first of [0x00, 0x81, 0x89, 0x8a]) {
     const seen: Seen = [];
     const reader = new FrameReader(collecting(seen), 1_000);
-    const turns = () => seen.filter(([what]) => what === "turned").length;
+    const turns = () => seen.filter(([what]) => what === "yielded").length;
     if (first === 0) reader.push(new Uint8Array(frame(0x02)));
     const many = new Uint8Array(Array(2_500).fill(frame(first)).flat());
     reader.push(many);

@@ -1,21 +1,22 @@
 /**
- * The length that an answer declares, where it can be believed. `fetch` shows
- * the fields as they came, also those that it did not go by.
+ * The declared length of a response, if it is trustworthy. `fetch` exposes the
+ * fields as received, including those that it ignored.
  *
  * @module
  */
 
 /**
- * The declared length of an answer: `NaN` for one whose end shows itself, by its
- * last chunk or by the connection's close, and nothing for one whose end cannot
- * be known, which must not be passed on.
+ * The declared length of a response. `NaN` if the end is marked by the last
+ * chunk or by the close of the connection. `undefined` if the end cannot be
+ * known; such a response must not be passed on.
  *
- * A length beside chunks means nothing (RFC 9112 §6.3), and to go by it would
- * cut the answer there and have it look whole. Any transfer coding but `chunked`
- * alone is one that neither runtime takes off: the content would be wrong (§6.1
- * forbids a server to send it unasked).
+ * A length next to `chunked` has no meaning (RFC 9112 §6.3); using it would
+ * truncate the response and make it look complete. Neither runtime decodes a
+ * transfer coding other than `chunked` alone: the content would be wrong (§6.1
+ * forbids servers to send one unasked).
  *
- * Each is a field's value as `Headers` gives it, several lines as a list.
+ * The arguments are field values as given by `Headers`, several lines as a
+ * list.
  */
 export function declaredLength(
   transferEncoding: string | null,
@@ -27,7 +28,7 @@ export function declaredLength(
   return contentLength === null ? NaN : Number(contentLength);
 }
 
-/** The same, of an answer's fields. */
+/** The same for the fields of a response. */
 export function lengthIn(headers: Headers): number | undefined {
   return declaredLength(
     headers.get("transfer-encoding"),
@@ -35,7 +36,7 @@ export function lengthIn(headers: Headers): number | undefined {
   );
 }
 
-/** Told by its length alone in the usual case. */
+/** In the usual case a comparison of lengths suffices. */
 function isChunked(coding: string): boolean {
   return coding === "chunked" ||
     (coding.length === 7 && coding.toLowerCase() === "chunked");

@@ -1,6 +1,6 @@
 /**
- * The first look at a request, before anything parses it: method, `Host` and
- * target. What passes here means the same to every parser behind.
+ * Step 1: checks method, `Host` and target before anything parses them. A
+ * request that passes means the same to every parser behind.
  *
  * @module
  */
@@ -15,13 +15,13 @@ export interface Refusal {
   status: number;
   /** Type for `Proxy-Status`. */
   type: ErrorType;
-  /** Said to the client; none for what its status always says. */
+  /** Text for the client; by default the usual one of the status. */
   sentence?: string;
-  /** Fields that this status wants. */
+  /** Fields that the status requires. */
   fields?: Readonly<Record<string, string>>;
 }
 
-/** Makes a refusal of a malformed request. */
+/** A refusal of a malformed request. */
 function bad(sentence: string): Refusal {
   return { status: 400, type: "http_request_error", sentence };
 }
@@ -49,7 +49,7 @@ const UNKNOWN_CODING: Refusal = {
 };
 const CLIMBS = bad("Bad request: the path climbs with encoded separators.");
 
-/** TRACE would show a client what was added behind it (RFC 9110 §9.3.8). */
+/** TRACE would show a client the fields added here (RFC 9110 §9.3.8). */
 const TRACE: Refusal = {
   status: 405,
   type: "http_request_denied",
@@ -66,8 +66,8 @@ const UNKNOWN_METHOD: Refusal = {
 };
 
 /**
- * Methods that `fetch` sends as they are on both runtimes. Any other is asked
- * about with {@linkcode refuseMethod}: Bun's `fetch` would turn it into a GET.
+ * Methods that `fetch` sends unchanged on both runtimes. Others are checked by
+ * {@linkcode refuseMethod}: Bun's `fetch` turns unknown ones into GET.
  */
 const COMMON: ReadonlySet<string> = new Set([
   "GET",
@@ -80,8 +80,8 @@ const COMMON: ReadonlySet<string> = new Set([
 ]);
 
 /**
- * Says whether a method cannot be forwarded. The transport is asked of those that
- * are not common.
+ * The refusal of a method, if it cannot be forwarded. The transport tells whether
+ * it sends an uncommon method.
  */
 export function refuseMethod(
   method: string,
@@ -93,18 +93,18 @@ export function refuseMethod(
 }
 
 /**
- * RFC 9110 §7.2 with the characters of RFC 3986 §3.2.2 that a name on the
- * network can have. Narrower than the grammar on purpose: `/ # ? @ ,` in a
- * `Host` are pasted into the request's URL by Deno, and would move its path.
+ * RFC 9110 §7.2, restricted to the characters of RFC 3986 §3.2.2 that occur in
+ * network names. Narrower than the grammar on purpose: Deno pastes `Host` into
+ * the request's URL, where `/ # ? @ ,` would change its path.
  */
 const HOST =
   /^(?:[A-Za-z0-9](?:[A-Za-z0-9._~-]|%[0-9A-Fa-f]{2})*|_[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(?::(\d{0,5}))?$/;
 
 /**
- * Says what is wrong with a `Host` field, if anything. None at all is fine:
- * HTTP/1.0 has none (HAProxy's `option httpchk`, nginx as it may be set up), and
- * a backend then gets its own name. RFC 9112 §3.2 wants HTTP/1.1 without one
- * refused, which Bun does, and Deno's handlers cannot tell the two apart.
+ * The refusal of an invalid `Host`. An absent one is valid: HTTP/1.0 has none
+ * (HAProxy's `option httpchk`, some nginx configurations), and the backend then
+ * gets its own name. RFC 9112 §3.2 requires HTTP/1.1 without one to be refused;
+ * Bun does so, and a handler on Deno cannot distinguish the two.
  */
 export function refuseHost(host: string | null): Refusal | undefined {
   if (host === null) return undefined;
@@ -116,39 +116,41 @@ export function refuseHost(host: string | null): Refusal | undefined {
     : undefined;
 }
 
-/** A target that can be sent on, or the reason why it cannot. */
+/** A target that can be forwarded. */
 export interface Target {
   /** Path and query, starting with a slash. */
   text: string;
   /**
-   * Whether a backend that decodes separators could leave its base path by it,
-   * as with `/..%2fadmin`. Matters only to backends with a base path.
+   * Whether a backend that decodes separators would leave its base path, as
+   * with `/..%2fadmin`. Relevant only for backends with a base path.
    */
   climbs: boolean;
 }
 
 /**
- * What makes a target worth a closer look: a byte that is not visible ASCII, a
+ * Matches targets that need a closer look: a byte other than visible ASCII, a
  * backslash, a fragment, the start of a dot segment in any spelling, or a `%`
- * that decoding brings to light. Nearly no target has one, so nearly every
- * request pays for this test alone.
+ * that appears by decoding. Almost no target matches, so this test is all that
+ * most requests pay.
  */
 const ODD = /[^!-~]|[\\#]|\/\.|\.\.|%2e|%5c|%25|%[0-9a-f]?%/i;
 
-/** Scheme and authority; Deno names the scheme so on a Unix domain socket. */
+/**
+ * Scheme and authority; on a Unix domain socket Deno's scheme is `http+unix`.
+ */
 const AUTHORITY = /^(https?|http\+unix):\/\/([^/?#\\]*)/i;
 
-/** A path that can be an absolute form whose authority is empty, see below. */
+/** A path that may be an absolute form with an empty authority, see below. */
 const EMPTY_AUTHORITY = /^\/[a-z][a-z\d+.-]*:\/\/(?:[/?#]|$)/i;
 
 /**
- * Takes path and query out of a request's URL without parsing it.
+ * Extracts path and query from a request's URL without parsing it.
  *
- * The URL is the runtime's: on Deno it is scheme, `Host` and the target pasted
- * together, or the target itself when it was in absolute form; on Bun it has
- * been through a URL parser, or is the bare target where there is no `Host`.
- * `host` must have passed {@linkcode refuseHost}. With `pasted` the URL came
- * from Deno's server, and what it shows of the target is looked at too.
+ * The URL depends on the runtime. On Deno it is scheme, `Host` and target
+ * pasted together, or the target itself if that was in absolute form. On Bun it
+ * went through a URL parser, or is the bare target if there is no `Host`.
+ * `host` must have passed {@linkcode refuseHost}. `pasted`: the URL is from
+ * Deno's server, and an authority in the target is checked as well.
  */
 export function targetOf(
   url: string,
@@ -158,7 +160,7 @@ export function targetOf(
   if (url.charCodeAt(0) === 47) {
     return host === null ? checkedTarget(url, pasted) : BAD_TARGET;
   }
-  // The usual case: the URL is what `Host` says and then the path.
+  // The usual case: scheme, `Host`, then the path.
   const schemeEnd = url.startsWith("http://")
     ? 7
     : url.startsWith("https://")
@@ -169,7 +171,7 @@ export function targetOf(
     host === null || schemeEnd === 0 || url.charCodeAt(start) !== 47 ||
     !url.startsWith(host, schemeEnd)
   ) {
-    // Absolute form, or an authority that Bun has spelt anew.
+    // Absolute form, or an authority that Bun has normalized.
     const authority = AUTHORITY.exec(url);
     if (authority === null) return BAD_TARGET;
     start = authority[0].length;
@@ -181,7 +183,7 @@ export function targetOf(
   }
   const text = url.slice(start);
   if (text.charCodeAt(0) !== 47) {
-    // `http://host?x` has no path; RFC 9112 §3.2.1 asks for a slash then.
+    // `http://host?x` has no path; RFC 9112 §3.2.1 then requires a slash.
     return text === "" || text.charCodeAt(0) === 63
       ? checkedTarget(`/${text}`, pasted)
       : BAD_TARGET;
@@ -190,9 +192,9 @@ export function targetOf(
 }
 
 /**
- * Says what is wrong with the authority of an absolute form, or of HTTP/2,
- * beside the `Host` field. What stands in front may have routed or filtered by
- * the one and the backend goes by the other, so they have to agree.
+ * The refusal of an absolute form, or an HTTP/2 request, whose authority
+ * differs from `Host`. A proxy in front may have used one to route or filter,
+ * and the backend uses the other, so they must agree.
  */
 function refuseNamed(
   scheme: string,
@@ -206,30 +208,29 @@ function refuseNamed(
       : OTHER_HOST);
 }
 
-/** A target that starts with a slash, or why it cannot be sent on. */
+/** Checks a target that starts with a slash. */
 function checkedTarget(text: string, pasted: boolean): Target | Refusal {
-  // `GET http:///x` is shown by Deno as the path `/http:///x`. RFC 9110 §4.2.1
-  // wants it refused; that a path of just this form is refused with it is listed
-  // among the limits.
+  // Deno shows `GET http:///x` as the path `/http:///x`. RFC 9110 §4.2.1
+  // requires it to be refused. A real path of this form is refused too, which
+  // is listed in the limits.
   if (pasted && text.includes("://") && EMPTY_AUTHORITY.test(text)) {
     return NO_AUTHORITY;
   }
   return ODD.test(text) ? oddTarget(text) : { text, climbs: false };
 }
 
-/** How a server of our own is reached, which a request's URL need not show. */
+/** How a server of ours is reached, which a request's URL may not show. */
 export interface Served {
-  /** What it speaks. */
+  /** Its scheme. */
   scheme: "http" | "https";
-  /** What Deno invents for `Host`, where that is the address it listens on. */
+  /** The `Host` that Deno makes up, if that is the address it listens on. */
   authority: string | undefined;
 }
 
 /**
- * Host of a request that has no `Host` field: a request made in code, or one of
- * HTTP/2, where the authority is only in the URL. Deno invents `localhost` or
- * the address it listens on for an HTTP/1.0 request without one, and such a name
- * was not said by the client.
+ * The host of a request without a `Host` field: one made in code, or of HTTP/2,
+ * where only the URL has the authority. For HTTP/1.0 without `Host`, Deno makes
+ * up `localhost` or the address it listens on; the client did not send that.
  */
 export function impliedHost(
   url: string,
@@ -245,10 +246,10 @@ export function impliedHost(
 }
 
 /**
- * Scheme of the client's connection. A server of our own knows it; a URL from
- * Deno shows what the client wrote where the target was in absolute form, so a
- * client could say `https` on a connection without TLS. For a bare target, as
- * Bun shows it, the server is asked, by way of its `connection`.
+ * The scheme of the client's connection. A server of ours knows it. Deno's URL
+ * shows what the client wrote if the target was in absolute form, so a client
+ * could claim `https` without TLS. For a bare target, as on Bun, the server
+ * knows it from its `connection`.
  */
 export function schemeOf(
   url: string,
@@ -264,11 +265,11 @@ export function schemeOf(
 }
 
 /**
- * Says what is wrong with how a request's body is framed, if anything.
+ * The refusal of a request body's framing, if it is invalid.
  *
- * A coding before `chunked` would be passed on undone (RFC 9112 §6.1 asks for
- * 501), and a body on GET or HEAD cannot be sent by `fetch`: refused in words,
- * since dropping it in silence would make it another request (RFC 9110 §9.3.1).
+ * A coding before `chunked` would not be decoded (RFC 9112 §6.1 asks for 501).
+ * `fetch` cannot send a body with GET or HEAD: it is refused explicitly, since
+ * dropping it would change the request (RFC 9110 §9.3.1).
  */
 export function refuseFraming(
   method: string,
@@ -285,12 +286,12 @@ export function refuseFraming(
   return length === null || /^\d+$/.test(length) ? undefined : BAD_LENGTH;
 }
 
-/** Whether something was refused. */
+/** Whether the value is a refusal. */
 export function isRefusal(value: object): value is Refusal {
   return "status" in value;
 }
 
-/** `OPTIONS *` arrives as the path `/*`, which `fetch` could only send as such. */
+/** `OPTIONS *` arrives as the path `/*`, and `fetch` could only send that. */
 export function refuseAsterisk(
   method: string,
   target: string,
@@ -302,9 +303,9 @@ export function refuseAsterisk(
 export const CLIMBING: Refusal = CLIMBS;
 
 /**
- * Whether the `Destination` of a COPY or MOVE (RFC 4918 §10.3) climbs, as
- * {@linkcode Target.climbs} says it of a target: behind a base path it could
- * otherwise put a file outside of it.
+ * Whether the `Destination` of a COPY or MOVE (RFC 4918 §10.3) climbs, like a
+ * target with {@linkcode Target.climbs}: it could put a file outside of the
+ * base path.
  */
 export function destinationClimbs(method: string, headers: Read): boolean {
   if (method !== "COPY" && method !== "MOVE") return false;
@@ -313,18 +314,18 @@ export function destinationClimbs(method: string, headers: Read): boolean {
 }
 
 /**
- * Whether an `Authorization` logs a connection in, and not a request (RFC 4559
- * §6).
+ * Whether an `Authorization` authenticates a connection and not a request (RFC
+ * 4559 §6).
  */
 export function logsConnectionIn(authorization: string | null): boolean {
   return authorization !== null &&
     /^(?:ntlm|negotiate)(?: |$)/i.test(authorization);
 }
 
-/** A target with something unusual in it. */
+/** Checks an unusual target. */
 function oddTarget(text: string): Target | Refusal {
-  // A raw byte past ASCII, a control, a space, a backslash or a fragment is no
-  // target at all (RFC 9112 §3.2), and `fetch` would respell or drop it.
+  // Such a character is not allowed in a target (RFC 9112 §3.2), and `fetch`
+  // would rewrite or drop it.
   if (/[^!-~]|[\\#]/.test(text)) return BAD_TARGET;
   const question = text.indexOf("?");
   const path = question < 0 ? text : text.slice(0, question);
@@ -333,14 +334,14 @@ function oddTarget(text: string): Target | Refusal {
   return { text: plain + query, climbs: climbs(plain) };
 }
 
-/** A segment that is `.` or `..`, in each way that RFC 3986 lets it be written. */
+/** The segments `.` and `..` in each spelling that RFC 3986 allows. */
 const DOT = /^(?:\.|%2e)$/i;
 const DOT_DOT = /^(?:\.|%2e){2}$/i;
 
 /**
- * Removes dot segments as the URL standard does (and RFC 3986 §5.2.4, save that
- * `%2e` counts as a dot). `fetch` would do it in any case and Bun has done it
- * before we look: done here, what is matched is what is sent, on both.
+ * Removes dot segments as the URL standard does (RFC 3986 §5.2.4, but `%2e`
+ * counts as a dot). `fetch` would do it, and Bun has already done it. Done
+ * here, the path that is checked is the path that is sent, on both runtimes.
  */
 function withoutDotSegments(path: string): string {
   const kept: string[] = [];
@@ -360,14 +361,14 @@ function withoutDotSegments(path: string): string {
   return `/${kept.join("/")}`;
 }
 
-/** A segment `..`, also with Tomcat's path parameters behind it. */
+/** A segment `..`, also followed by Tomcat's path parameters. */
 const PARENT = /(?:^|\/)\.\.(?:;[^/]*)?(?:\/|$)/;
 
 /**
- * Whether decoding a path, even twice, brings a `..` between separators to
- * light: `..%2f`, `%2e%2e%5c`, `%252e%252e%252f`, `..;`. Each round decodes every
- * byte, since any of those letters may have been encoded by itself: `%25%32%65`
- * is `%2e` after the first one.
+ * Whether decoding a path, even twice, gives a `..` between separators:
+ * `..%2f`, `%2e%2e%5c`, `%252e%252e%252f`, `..;`. Each round decodes every
+ * byte, since each letter may be encoded: `%25%32%65` is `%2e` after the first
+ * round.
  */
 function climbs(path: string): boolean {
   let text = path;

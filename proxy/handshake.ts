@@ -1,9 +1,9 @@
 /**
- * The WebSocket handshake (RFC 6455 §4): the client's, which is looked at, and
- * the one with a backend, which is made anew.
+ * The WebSocket handshake (RFC 6455 §4): the client's, which is checked, and a
+ * new one with the backend.
  *
- * The backend is asked first. What it says, a refusal with its body as well as
- * the subprotocol that it chooses, is what the client is told.
+ * The backend comes first. Its response decides what the client gets: a refusal
+ * with its body, or the chosen subprotocol.
  *
  * @module
  */
@@ -36,7 +36,7 @@ const OTHER_VERSION: Refusal = {
 };
 
 /**
- * Whether a GET is a WebSocket handshake, and whether it is a good one. Any other
+ * Whether a GET is a WebSocket handshake; a refusal if it is invalid. Any other
  * `Upgrade` is dropped, as RFC 9110 §7.8 allows.
  */
 export function handshakeOf(headers: Read): boolean | Refusal {
@@ -51,15 +51,17 @@ export function handshakeOf(headers: Read): boolean | Refusal {
   return headers.get("sec-websocket-version") === "13" || OTHER_VERSION;
 }
 
-/** Whether a list has this element, in lower case, in any case. */
+/**
+ * Whether a list contains an element, ignoring case; `token` is in lower case.
+ */
 function lists(list: string | null | undefined, token: string): boolean {
   return list !== null && list !== undefined &&
     hasElement(list.toLowerCase(), token);
 }
 
 /**
- * Whether a list has this element, letter by letter. Taken apart in place: a list
- * is as long as its peer wants it to be.
+ * Whether a list contains an element, case-sensitively. Scans in place, since a
+ * peer decides how long the list is.
  */
 export function hasElement(list: string, element: string): boolean {
   for (let from = 0; from <= list.length;) {
@@ -73,7 +75,7 @@ export function hasElement(list: string, element: string): boolean {
       (before < 0 || list[before] === ",") &&
       (behind === list.length || list[behind] === ",")
     ) return true;
-    // What has been looked at is not looked at again.
+    // Never scan the same part twice.
     from = Math.max(behind, at + 1);
   }
   return false;
@@ -83,7 +85,7 @@ function isBlank(code: number): boolean {
   return code === 32 || code === 9;
 }
 
-/** All values of a field, as one list; nothing if there is none. */
+/** All values of a field as one list; `undefined` if there is none. */
 function listed(fields: Fields, name: string): string | undefined {
   let list: string | undefined;
   for (const field of fields) {
@@ -93,16 +95,16 @@ function listed(fields: Fields, name: string): string | undefined {
   return list;
 }
 
-/** Fields of a handshake that concern one connection, or are said anew. */
+/** Fields of a handshake that concern one connection, or are set anew. */
 const OWN_FIELDS: ReadonlySet<string> = new Set([
   "sec-websocket-key",
   "sec-websocket-version",
   "sec-websocket-accept",
-  // No extension is spoken here, so none is asked for on a client's behalf.
+  // Extensions are not supported here, so none are requested for a client.
   "sec-websocket-extensions",
 ]);
 
-/** Fields of a backend's 101 that the client's 101 says for itself. */
+/** Fields of a backend's 101 that the client's 101 sets itself. */
 const OWN_IN_ANSWER: ReadonlySet<string> = new Set([
   ...OWN_FIELDS,
   "sec-websocket-protocol",
@@ -110,19 +112,19 @@ const OWN_IN_ANSWER: ReadonlySet<string> = new Set([
   "content-length",
 ]);
 
-/** A handshake with a backend came to nothing. */
+/** A handshake with a backend has failed. */
 export class HandshakeFailed extends Error {
   override readonly name = "HandshakeFailed";
 
   constructor(
-    /** What it means. */
+    /** The failure. */
     readonly failure: Failure,
   ) {
     super(`Cannot shake hands: ${failure.reason}`);
   }
 }
 
-/** What an error says of a handshake; `begun` is whether an answer had begun. */
+/** The failure for an error; `begun`: whether a response had begun. */
 function handshakeFailure(error: unknown, begun: boolean): Failure {
   if (error instanceof Malformed) {
     return {
@@ -135,9 +137,9 @@ function handshakeFailure(error: unknown, begun: boolean): Failure {
   return {
     type: "connection_terminated",
     sent: true,
-    // Some backends close the connection of an upgrade that they do not want,
-    // and are well. Held against them, it let any client eject half of the pool
-    // with a few handshakes.
+    // Some healthy backends close the connection of an upgrade that they do not
+    // want. Blaming them would let any client eject half of the pool with a few
+    // handshakes.
     fault: begun ? "backend" : "none",
     reason: error instanceof Ended
       ? "the connection was closed before the answer"
@@ -145,29 +147,29 @@ function handshakeFailure(error: unknown, begun: boolean): Failure {
   };
 }
 
-/** A backend that has said 101. */
+/** A backend's accepted WebSocket. */
 export class Opened {
   constructor(
     /** The connection. */
     readonly socket: Socket,
-    /** What it said; the handshake's own fields are not among them. */
+    /** Fields of its 101, without those of the handshake itself. */
     readonly fields: Fields,
-    /** The subprotocol it chose. */
+    /** The chosen subprotocol. */
     readonly protocol: string | undefined,
-    /** What came after the head. */
+    /** Bytes received after the head. */
     readonly rest: readonly Chunk[],
   ) {}
 }
 
 /**
- * Asks a backend for a WebSocket. An answer other than 101 is handed on as the
- * answer it is. The connection is closed when that has ended, and whenever
- * `signal` aborts; only that of an {@linkcode Opened} is the caller's.
+ * Opens a WebSocket to a backend. A response other than 101 is returned as it
+ * is. The connection is closed when that has ended, and whenever `signal`
+ * aborts; the caller owns only that of an {@linkcode Opened}.
  *
- * @throws {HandshakeFailed} If there is no answer, or one that breaks RFC 9112
- * or RFC 6455.
+ * @throws {HandshakeFailed} If there is no response, or one that breaks RFC
+ * 9112 or RFC 6455.
  */
-export async function shakeHands(
+export async function openWebSocket(
   socket: Socket,
   target: string,
   fields: Fields,
@@ -183,7 +185,7 @@ export async function shakeHands(
     const head = await reader.head();
     if (head.status !== 101) return refusal(head, reader);
     const asked = listed(fields, "sec-websocket-protocol");
-    const opened = grant(socket, head, asked, await acceptOf(key), reader);
+    const opened = checked(socket, head, asked, await acceptOf(key), reader);
     signal.throwIfAborted();
     signal.removeEventListener("abort", left);
     return opened;
@@ -193,8 +195,8 @@ export async function shakeHands(
   }
 }
 
-/** Looks whether a 101 is what was asked for (RFC 6455 §4.1, the list at its end). */
-function grant(
+/** Checks a 101 (RFC 6455 §4.1, the list at its end). */
+function checked(
   socket: Socket,
   { fields }: AnswerHead,
   asked: string | undefined,
@@ -210,8 +212,8 @@ function grant(
     (protocol !== undefined &&
       (!/^[^\s,]+$/.test(protocol) || !hasElement(asked ?? "", protocol)))
   ) throw new Malformed("Cannot open: not a 101 that was asked for");
-  const said = fields.filter(([name]) => !OWN_IN_ANSWER.has(name));
-  return new Opened(socket, said, protocol, reader.handOn());
+  const passedOn = fields.filter(([name]) => !OWN_IN_ANSWER.has(name));
+  return new Opened(socket, passedOn, protocol, reader.detach());
 }
 
 function handshakeBytes(target: string, key: string, fields: Fields): Chunk {
@@ -225,7 +227,7 @@ function handshakeBytes(target: string, key: string, fields: Fields): Chunk {
   );
 }
 
-/** What the answer to a key is (RFC 6455 §4.2.2). */
+/** The expected `Sec-WebSocket-Accept` for a key (RFC 6455 §4.2.2). */
 async function acceptOf(key: string): Promise<string> {
   const text = `${key}258EAFA5-E914-47DA-95CA-C5AB0DC85B11`;
   return base64(
@@ -233,15 +235,15 @@ async function acceptOf(key: string): Promise<string> {
   );
 }
 
-/** Statuses whose answers have no body, for `Response`. */
+/** Statuses for which `Response` allows no body. */
 const BODILESS: ReadonlySet<number> = new Set([204, 205, 304]);
 
-/** The answer of a backend that does not grant it. */
+/** The response of a backend that refuses. */
 function refusal(head: AnswerHead, reader: AnswerReader): Response {
   const body = reader.body(head);
   const { status, fields } = head;
   if (BODILESS.has(status)) {
-    // 205 may be framed as if it had one (RFC 9110 §15.3.6).
+    // A 205 may be framed as if it had a body (RFC 9110 §15.3.6).
     if (body instanceof ReadableStream) body.cancel().catch(() => {});
     return new Response(null, { status, headers: fields });
   }

@@ -8,7 +8,7 @@ import {
   handshakeOf,
   hasElement,
   Opened,
-  shakeHands,
+  openWebSocket,
 } from "./handshake.ts";
 import type { Fields } from "./headers.ts";
 
@@ -79,7 +79,7 @@ async function shaken(
     ["sec-websocket-key", "the client's own"],
   ];
   if (asked !== undefined) fields.push(["sec-websocket-protocol", asked]);
-  const result = await shakeHands(socket, "/chat?x", fields, signal);
+  const result = await openWebSocket(socket, "/chat?x", fields, signal);
   return { result, socket, said };
 }
 
@@ -87,7 +87,7 @@ const GRANT = (accept: string, more = "") =>
   "HTTP/1.1 101 Switching Protocols\r\nUpgrade: WebSocket\r\n" +
   `Connection: upgrade\r\nSec-WebSocket-Accept: ${accept}\r\n${more}\r\n`;
 
-Deno.test("shakeHands() asks as RFC 6455 says, with a key of its own", async () => {
+Deno.test("openWebSocket() asks as RFC 6455 says, with a key of its own", async () => {
   const { result, said } = await shaken(GRANT);
   assert.ok(result instanceof Opened);
   assert.match(said, /^GET \/chat\?x HTTP\/1\.1\r\nhost: a\.test\r\n/);
@@ -98,7 +98,7 @@ Deno.test("shakeHands() asks as RFC 6455 says, with a key of its own", async () 
   assert.ok(said.endsWith("\r\n\r\n"));
 });
 
-Deno.test("shakeHands() takes a 101 in any pieces, and keeps what comes after it", async () => {
+Deno.test("openWebSocket() takes a 101 in any pieces, and keeps what comes after it", async () => {
   for (const size of [1, 7, Infinity]) {
     const { result } = await shaken(
       (accept) =>
@@ -137,7 +137,7 @@ async function failed(
   throw new Error("It did not fail");
 }
 
-Deno.test("shakeHands() refuses a 101 that was not asked for, and answers that are none", async () => {
+Deno.test("openWebSocket() refuses a 101 that was not asked for, and answers that are none", async () => {
   for (
     const answer of [
       () => GRANT("wrong"),
@@ -158,7 +158,7 @@ Deno.test("shakeHands() refuses a 101 that was not asked for, and answers that a
   }
 });
 
-Deno.test("shakeHands() holds nothing against a backend that closes without a byte", async () => {
+Deno.test("openWebSocket() holds nothing against a backend that closes without a byte", async () => {
   // Some backends close the connection of an upgrade that they do not want. Four
   // handshakes of a client ejected half of a pool of such.
   const closed = "connection_terminated";
@@ -169,7 +169,7 @@ Deno.test("shakeHands() holds nothing against a backend that closes without a by
   );
 });
 
-Deno.test("shakeHands() hands a refusal on, and closes its connection", async () => {
+Deno.test("openWebSocket() hands a refusal on, and closes its connection", async () => {
   for (
     const [text, status, body] of [
       ["HTTP/1.1 403 No\r\nContent-Length: 5\r\n\r\nhello", 403, "hello"],
@@ -191,7 +191,7 @@ Deno.test("shakeHands() hands a refusal on, and closes its connection", async ()
   assert.equal((odd.result as Response).headers.get("content-length"), null);
 });
 
-Deno.test("shakeHands() closes the connection when the attempt is ended", async () => {
+Deno.test("openWebSocket() closes the connection when the attempt is ended", async () => {
   const client = new AbortController();
   const { signal } = client;
   const socket = new FakeSocket();

@@ -1,16 +1,16 @@
 /**
- * Header fields on their way through: which are dropped, which are added, what
- * is believed of them, and what is mapped.
+ * Rewriting header fields: which are dropped, which are added, which are
+ * trusted, and which are mapped.
  *
- * One pass over the fields, since this runs for every request; `fields.ts` has
- * the names and `mapping.ts` the URLs.
+ * One pass over the fields, since this runs for every request. `fields.ts` has
+ * the names, `mapping.ts` the URLs.
  *
  * @module
  */
 
 import {
   type AddressMatcher,
-  LONGEST_ADDRESS,
+  MAX_ADDRESS_LENGTH,
   plainAddress,
 } from "./addresses.ts";
 import {
@@ -24,11 +24,11 @@ import {
 } from "./fields.ts";
 import { refuseHost } from "./guard.ts";
 import {
-  type Asked,
   forBackend,
   forClient,
   isMapped,
   isMappedForBackend,
+  type RequestSides,
   type Sides,
 } from "./mapping.ts";
 import type { Origin } from "./origins.ts";
@@ -36,40 +36,40 @@ import type { Origin } from "./origins.ts";
 export { type Fields, isResponseDropped, Lines, type Read } from "./fields.ts";
 export { RESPONSE_DROPPED } from "./fields.ts";
 
-/** What the rules need to know of a request. */
+/** What the rules need from a request. */
 export interface RequestParts {
   /** Its method. */
   readonly method: string;
-  /** Its fields. */
+  /** Its header fields. */
   readonly fields: Read;
-  /** The peer's address, when there is one. */
+  /** The peer's address, if there is one. */
   readonly peer: string | undefined;
   /** The `Host` that the client sent, if it sent one. */
   readonly host: string | undefined;
-  /** The `Host` that a hook has set for the backend, if one has. */
+  /** The `Host` set by a hook, if any. */
   readonly hookHost?: string | undefined;
-  /** Scheme of its connection: `http` or `https`. */
+  /** Scheme of the client's connection: `http` or `https`. */
   readonly scheme: string;
 }
 
-/** What the rules need to know of a backend. */
+/** What the rules need from a backend. */
 export interface BackendParts {
-  /** Scheme and authority that it is asked at. */
+  /** Scheme and authority that it is reached at. */
   readonly origin: string;
-  /** Scheme and authority that it goes by. */
+  /** Scheme and authority that it uses for itself. */
   readonly ownOrigin: string;
   /** The authority alone. */
   readonly authority: string;
   /** Path in front of every target there. */
   readonly basePath: string;
-  /** Its function, if it is one: that is asked under the client's scheme. */
+  /** Its function, if it is one; it is called with the client's scheme. */
   readonly answer?: unknown;
 }
 
-/** What a backend is told as `Host`: the client's, or its own. */
+/** Which `Host` a backend is sent: the client's, or its own. */
 export type HostHeader = "auto" | "preserve" | "backend";
 
-/** Whether a backend is asked over TLS. */
+/** Whether a backend is reached over TLS. */
 function isSecure({ origin }: BackendParts): boolean {
   return origin.startsWith("https:");
 }
@@ -82,7 +82,7 @@ function backendHost(
   if (hookHost !== undefined) return hookHost;
   const preserve = hostHeader === "preserve" ||
     (hostHeader === "auto" && !isSecure(backend));
-  // A client that named none (HTTP/1.0) leaves the backend its own name.
+  // Without a client's `Host` (HTTP/1.0), the backend gets its own name.
   return preserve && host !== undefined ? host : backend.authority;
 }
 
@@ -94,25 +94,25 @@ function backendScheme(
   return isSecure(backend) ? "https" : "http";
 }
 
-/** What {@linkcode RequestRules.fields} needs to know of a request. */
+/** What {@linkcode RequestRules.fields} needs from a request. */
 export interface RequestFacts {
   /** Its method. */
   method: string;
-  /** The peer's address, when there is one. */
+  /** The peer's address, if there is one. */
   peer: string | undefined;
   /** The `Host` that the client sent, if it sent one. */
   host: string | undefined;
   /** `http` or `https`. */
   scheme: string;
-  /** What `Host` says to the backend. */
+  /** The `Host` for the backend. */
   backendHost: string;
-  /** Scheme under which the backend is asked. */
+  /** Scheme of the request to the backend. */
   backendScheme: string;
   /** Path in front of every target there. */
   basePath: string;
 }
 
-/** What the rules need to know of a request to this backend. */
+/** The facts for a request to a backend. */
 export function requestFacts(
   request: RequestParts,
   backend: BackendParts,
@@ -131,27 +131,27 @@ export function requestFacts(
 
 /** Options for {@linkcode RequestRules}. */
 export interface RequestRulesOptions {
-  /** Whose forwarding fields are believed. */
+  /** Matches peers whose forwarding fields are trusted. */
   trusts: AddressMatcher | undefined;
   /**
-   * Whether a text is an address. What a trusted proxy says of its client ends
-   * where it says something else. Not asked without {@linkcode trusts}.
+   * Whether a text is an address. A trusted proxy's list is not followed past
+   * anything else. Not called without {@linkcode trusts}.
    *
    * @default {every text is}
    */
   isAddress?: (text: string) => boolean;
-  /** Name for `Via`, or none for no `Via`. */
+  /** Name in `Via`; `undefined`: no `Via`. */
   pseudonym: string | undefined;
 }
 
-/** The request's rules, with what is the same for all requests settled once. */
+/** The rules for requests, with everything precomputed that is constant. */
 export class RequestRules {
   readonly #trusts: AddressMatcher | undefined;
   readonly #isAddress: (text: string) => boolean;
   readonly #via: string | undefined;
   readonly #pseudonym: string | undefined;
 
-  /** Settles the options once. */
+  /** Precomputes what is constant. */
   constructor(options: RequestRulesOptions) {
     this.#trusts = options.trusts;
     this.#isAddress = options.isAddress ?? (() => true);
@@ -160,8 +160,8 @@ export class RequestRules {
   }
 
   /**
-   * Whether a request has been here before. The pseudonym is random for each
-   * process, so no other proxy is mistaken for this one (RFC 9110 §7.6.3).
+   * Whether a request has passed through this process before. The pseudonym is
+   * random per process, so it never matches another proxy (RFC 9110 §7.6.3).
    */
   loops(headers: Read): boolean {
     if (this.#pseudonym === undefined) return false;
@@ -169,7 +169,9 @@ export class RequestRules {
     return via !== null && via.includes(this.#pseudonym);
   }
 
-  /** The fields to send on. One pass; the result is `fetch`'s own input form. */
+  /**
+   * The fields for the backend, in one pass, in the form that `fetch` takes.
+   */
   fields(headers: Read, facts: RequestFacts): Fields {
     const { peer, host, scheme } = facts;
     const trusted = this.#trustsPeer(peer);
@@ -184,7 +186,7 @@ export class RequestRules {
         isRequestDropped(name) ||
         (removed !== undefined && removed.has(name))
       ) return;
-      // "x" and "f" begin all forwarding names: most fields are done here.
+      // All forwarding names begin with "x" or "f"; most fields do not.
       const first = name.charCodeAt(0);
       if ((first === 120 || first === 102) && isForwarding(name)) {
         if (!trusted || isAlias(name)) return;
@@ -204,8 +206,8 @@ export class RequestRules {
       if (name === "via" && via !== undefined) {
         via = `${value}, ${via}`;
       } else if (isMappedForBackend(name, facts.method)) {
-        const asked = this.#asked(headers, facts);
-        fields.push([name, forBackend(name, value, asked)]);
+        const context = this.#mapping(headers, facts);
+        fields.push([name, forBackend(name, value, context)]);
       } else {
         fields.push([name, value]);
       }
@@ -222,10 +224,11 @@ export class RequestRules {
   }
 
   /**
-   * The same as {@linkcode fields}, as a `Headers`, for a request in which nothing
-   * unusual is found; `undefined` for any other. For a runtime that copies one
-   * and changes it faster than it makes one of pairs: on Bun 1.3 µs instead of
-   * 3.4 (`bun run bench/hot_bench.ts`), of about 45 for a small request.
+   * The same as {@linkcode fields}, as `Headers`, for a request without
+   * anything unusual; otherwise `undefined`. For a runtime that copies and
+   * edits `Headers` faster than it builds them from pairs: on Bun 1.3 µs
+   * instead of 3.4 (`bun run bench/hot_bench.ts`), of about 45 for a small
+   * request.
    */
   copied(headers: Headers, facts: RequestFacts): Headers | undefined {
     const { peer, host, scheme } = facts;
@@ -234,7 +237,7 @@ export class RequestRules {
     ) return undefined;
     const copy = new Headers(headers);
     for (const name of headers.keys()) {
-      // Set below, which is the cheaper of the two.
+      // Overwritten below, which is cheaper than deleting it.
       if (name === "host") continue;
       if (isRequestDropped(name)) {
         copy.delete(name);
@@ -258,7 +261,7 @@ export class RequestRules {
     return copy;
   }
 
-  /** What the answer's rules need to know; `added` are fields of our own. */
+  /** The facts for the response; `added` are fields of our own. */
   answerFacts(
     request: RequestParts,
     backend: BackendParts,
@@ -276,19 +279,21 @@ export class RequestRules {
   }
 
   /**
-   * Scheme and authority under which the client came: the connection's scheme
-   * and the `Host` that came, or what a trusted proxy says of them, if that is a
-   * scheme and a host. Of a list the first is the one that the client used.
+   * Scheme and authority as the client used them: those of the connection and
+   * of `Host`, or what a trusted proxy reports if that is valid. The first
+   * element of a list is the client's.
    */
   clientOrigin(
     headers: Read,
     { peer, host, scheme }: Pick<RequestParts, "peer" | "host" | "scheme">,
   ): Origin {
     if (!this.#trustsPeer(peer)) return { scheme, host };
-    const said = firstOf(headers.get("x-forwarded-host"));
+    const reported = firstOf(headers.get("x-forwarded-host"));
     return {
       scheme: this.clientScheme(headers, peer, scheme),
-      host: said !== "" && refuseHost(said) === undefined ? said : host,
+      host: reported !== "" && refuseHost(reported) === undefined
+        ? reported
+        : host,
     };
   }
 
@@ -299,15 +304,14 @@ export class RequestRules {
     scheme: string,
   ): string {
     if (!this.#trustsPeer(peer)) return scheme;
-    const said = firstOf(headers.get("x-forwarded-proto"));
-    return said === "http" || said === "https" ? said : scheme;
+    const reported = firstOf(headers.get("x-forwarded-proto"));
+    return reported === "http" || reported === "https" ? reported : scheme;
   }
 
   /**
-   * Address of the client: the peer's, or what the nearest trusted proxies say
-   * of theirs. Read from the right, as far as trust goes: whatever stands left
-   * of the first untrusted address, or of what is no address (`unknown`), may
-   * have been made up.
+   * The client's address: the peer's, or what the nearest trusted proxies
+   * report. Read from the right: everything left of the first untrusted
+   * address, or of a text that is not an address (`unknown`), may be made up.
    */
   clientAddress(headers: Read, peer: string | undefined): string {
     if (peer === undefined) return "-";
@@ -331,7 +335,7 @@ export class RequestRules {
       this.#trusts(peer);
   }
 
-  #asked(headers: Read, facts: RequestFacts): Asked {
+  #mapping(headers: Read, facts: RequestFacts): RequestSides {
     return {
       backendScheme: facts.backendScheme,
       backendHost: facts.backendHost,
@@ -342,38 +346,38 @@ export class RequestRules {
   }
 }
 
-/** The first element of a list; empty where there is none. */
+/** The first element of a list; empty if there is none. */
 function firstOf(list: string | null): string {
   if (list === null) return "";
   const comma = list.indexOf(",");
   return (comma < 0 ? list : list.slice(0, comma)).trim();
 }
 
-/** Most characters of an address with brackets, zone and port. */
-const LONGEST_NODE = LONGEST_ADDRESS + 32;
+/** Maximum length of an address with brackets, zone and port. */
+const MAX_NODE_LENGTH = MAX_ADDRESS_LENGTH + 32;
 
-/** The address that stands between two places of a list, if one can. */
+/** The address between two positions of a list, if it may be one. */
 function addressIn(
   list: string,
   start: number,
   end: number,
 ): string | undefined {
   const text = list.slice(start, end).trim();
-  return text.length > LONGEST_NODE ? undefined : plainAddress(text);
+  return text.length > MAX_NODE_LENGTH ? undefined : plainAddress(text);
 }
 
-/** An address as `Forwarded` writes it (RFC 7239 §6): v6 in quoted brackets. */
+/** An address for `Forwarded` (RFC 7239 §6): IPv6 in quoted brackets. */
 function forwardedNode(address: string): string {
   return address.includes(":") ? `"[${address}]"` : address;
 }
 
-/** What {@linkcode responseFields} needs to know of an answer. */
+/** What {@linkcode responseFields} needs for a response. */
 export interface ResponseFacts extends Sides {
   /** Fields to add. */
   readonly added: Fields | undefined;
 }
 
-/** The fields to answer with. */
+/** The fields for the client. */
 export function responseFields(headers: Read, facts: ResponseFacts): Fields {
   const { added, basePath } = facts;
   const removed = named(headers.get("connection"));
@@ -385,7 +389,7 @@ export function responseFields(headers: Read, facts: ResponseFacts): Fields {
     ) {
       if (name === "transfer-encoding") coded = true;
     } else if (added !== undefined && isReplaced(name, added)) {
-      // The one that is added stands in its place.
+      // Replaced by the added field.
     } else if (isMapped(name, basePath)) {
       fields.push([name, forClient(name, value, facts)]);
     } else {
@@ -393,8 +397,8 @@ export function responseFields(headers: Read, facts: ResponseFacts): Fields {
     }
   });
   if (coded) {
-    // RFC 9112 §6.3: beside a transfer coding a length means nothing, and Deno's
-    // `fetch` shows both. Passed on, it would cut or stretch what was read.
+    // RFC 9112 §6.3: next to a transfer coding, a length has no meaning. Deno's
+    // `fetch` exposes both. Passed on, it would truncate or extend the body.
     const at = fields.findIndex(([name]) => name === "content-length");
     if (at >= 0) fields.splice(at, 1);
   }
@@ -403,9 +407,9 @@ export function responseFields(headers: Read, facts: ResponseFacts): Fields {
 }
 
 /**
- * Whether a backend's field gives way to one that is added. A client must find
- * one `X-Request-Id`, and the one that the log has; cookies and timings are
- * lists, to which one is added.
+ * Whether an added field replaces a backend's. The client must see exactly one
+ * `X-Request-Id`, the logged one. Cookies and timings are lists, which are
+ * extended.
  */
 function isReplaced(name: string, added: Fields): boolean {
   return name !== "set-cookie" && name !== "server-timing" &&

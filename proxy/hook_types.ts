@@ -1,6 +1,5 @@
 /**
- * The hooks of those who build on the proxy, as types alone: what each is told,
- * and what it may give.
+ * The types of the hooks: their arguments and results.
  *
  * @module
  */
@@ -8,64 +7,64 @@
 import type { Backend } from "../balancer.ts";
 import type { ErrorType } from "./errors.ts";
 
-/** What hooks are told of a request. */
+/** What hooks are passed about a request. */
 export interface RequestContext {
-  /** The client's request, as the handler got it. Its body is not to be read. */
+  /** The client's request as passed to the handler. Do not read its body. */
   readonly request: Request;
   /**
-   * The client's address: the connection's, or what a trusted proxy in front
-   * says. `undefined` where there is none to know.
+   * The client's address: the connection's, or as reported by a trusted proxy.
+   * `undefined` if unknown.
    */
   readonly clientAddress: string | undefined;
   /** The request's id, if `requestId` is on. */
   readonly requestId: string | undefined;
   /**
-   * Fires when the answer is no longer wanted: the client has left, a time limit
-   * has run out, or the proxy is being stopped. Pass it to what a hook waits for.
+   * Aborted when the response is no longer needed: the client has disconnected,
+   * a time limit has expired, or the proxy stops. Pass it to asynchronous work.
    */
   readonly signal: AbortSignal;
 }
 
-/** What hooks are told of one attempt at a backend. */
+/** What hooks are passed about an attempt at a backend. */
 export interface AttemptContext extends RequestContext {
-  /** The backend: `url`, `id`, `name`, and what is known of it right now. */
+  /** The backend: `url`, `id`, `name`, and its current state. */
   readonly backend: Backend;
-  /** Which attempt at answering the request this is, from 1. */
+  /** Number of this attempt at the request, from 1. */
   readonly attempt: number;
 }
 
-/** Why a request is answered by the proxy and by no backend. */
+/** Why the proxy answers a request itself. */
 export interface ProxyFailure {
-  /** The status of the answer. */
+  /** The status of the response. */
   readonly status: number;
   /** The error type of RFC 9209 §2.3, as in `Proxy-Status`. */
   readonly type: ErrorType;
   /**
-   * Why, in a few words: for a log or for code. Do not show it to clients: it
-   * may tell them how things look behind the proxy.
+   * The reason, in a few words, for logs and code. Do not show it to clients:
+   * it may reveal internals.
    */
   readonly reason: string;
 }
 
-/** Edits what a backend is sent, or answers in its place. */
+/** Edits the request to a backend, or answers in its place. */
 export type OnRequest = (
   headers: Headers,
   context: AttemptContext,
 ) => void | Response | Promise<void | Response>;
 
-/** Edits or replaces a backend's answer. */
+/** Edits or replaces a backend's response. */
 export type OnResponse = (
   response: Response,
   context: AttemptContext,
 ) => void | Response | Promise<void | Response>;
 
-/** Replaces an answer of the proxy's own. */
+/** Replaces an error response of the proxy's own. */
 export type OnError = (
   failure: ProxyFailure,
   context: RequestContext,
 ) => void | Response | Promise<void | Response>;
 
-/** Says what hashing policies hash of a request. */
+/** Returns the key that hash policies hash. */
 export type KeyFunction = (
   request: Request,
   context: RequestContext,
@@ -75,12 +74,12 @@ export type KeyFunction = (
 export interface Hooks {
   /** Called before each attempt. */
   readonly onRequest?: OnRequest | undefined;
-  /** Called with each answer of a backend. */
+  /** Called with each response of a backend. */
   readonly onResponse?: OnResponse | undefined;
-  /** Called in place of each answer of our own. */
+  /** Called for each error response of our own. */
   readonly onError?: OnError | undefined;
   /** Called for each request. Never throws. */
   readonly key?: KeyFunction | undefined;
-  /** Takes what a hook has failed with. */
+  /** Called with the error of a hook. */
   failed(hook: string, error: unknown): void;
 }

@@ -1,11 +1,10 @@
 /**
- * How a hook is called so that it can cost nothing but its own request, and what
- * of its answer may be passed on.
+ * Calling hooks so that they can harm only their own request, and checking
+ * their responses.
  *
- * A hook runs in the middle of a request. It may throw, be rejected, never come
- * to an end, or give something that cannot be an answer. Each of these is a
- * failure of the hook: the request is answered with 500, and no backend is
- * blamed for it.
+ * A hook runs in the middle of a request. It may throw, reject, never settle,
+ * or return an invalid response. Each of these is a failure of the hook: the
+ * response is a 500, and no backend is blamed.
  *
  * @module
  */
@@ -20,7 +19,7 @@ import type { AttemptContext, RequestContext } from "./hook_types.ts";
 import { leave } from "./settle.ts";
 import type { Failure } from "./transport.ts";
 
-/** What hooks are told of a request that is under way. */
+/** The context of a request for hooks. */
 export function requestContext(x: Exchange, c: Context): RequestContext {
   return {
     request: x.request,
@@ -30,7 +29,7 @@ export function requestContext(x: Exchange, c: Context): RequestContext {
   };
 }
 
-/** The same, of an attempt at a backend. */
+/** The context of an attempt for hooks. */
 export function attemptContext(
   x: Exchange,
   backend: Backend,
@@ -54,15 +53,15 @@ export function addressOf(
     : rules.clientAddress(request.headers, peer);
 }
 
-/** A time limit of a hook. */
+/** Given to `failed` when a hook exceeds its time limit. */
 const TOO_SLOW = new Error("it took longer than timeoutMs");
 
 /**
- * Waits for a hook. Rejects when it does, and when the request is ended from
- * this side: its client has left, its time has run out, the proxy stops. An
- * answer that comes too late is given up.
+ * Calls a hook. Rejects if the hook does, or if the request is ended from this
+ * side: the client has disconnected, its time has expired, or the proxy stops.
+ * A response that comes too late is cancelled.
  */
-export async function called<T>(
+export async function callHook<T>(
   x: Exchange,
   hook: () => T | Promise<T>,
 ): Promise<T> {
@@ -74,14 +73,14 @@ export async function called<T>(
   }
 }
 
-/** Gives up a body that nothing waits for any more. */
+/** Cancels a body that is no longer needed. */
 export function discardLate(value: unknown): void {
   if (value instanceof Response && value.body?.locked === false) {
     value.body.cancel().catch(() => {});
   }
 }
 
-/** What has become of a request whose hook gave nothing that can be used. */
+/** The failure of a request whose hook gave no valid result. */
 export function hookFailure(
   hook: string,
   x: Exchange,
@@ -95,7 +94,7 @@ export function hookFailure(
   return HOOK_FAILED;
 }
 
-/** Takes a request back from a backend that has heard nothing of it. */
+/** Takes a request back from a backend that has not been sent any of it. */
 export function withdraw(x: Exchange): void {
   const { backend } = x;
   if (backend === undefined) return;
@@ -104,12 +103,12 @@ export function withdraw(x: Exchange): void {
 }
 
 /**
- * Says why a hook's answer cannot be passed on, if it cannot.
+ * Checks whether a hook's response can be passed on.
  *
  * @throws {TypeError} With what is wrong.
  */
 export function checkAnswer(answer: Response): void {
-  // `Response.error()` has 0, and 101 is for a connection that is upgraded.
+  // `Response.error()` has 0; 101 requires an upgraded connection.
   if (answer.status < 200 || answer.status > 599) {
     throw new TypeError(`it gave a Response with status ${answer.status}`);
   }
@@ -118,17 +117,17 @@ export function checkAnswer(answer: Response): void {
   }
 }
 
-/** Statuses whose answers have no body (RFC 9110 §6.4.1). */
+/** Statuses without a body (RFC 9110 §6.4.1). */
 const BODILESS: ReadonlySet<number> = new Set([204, 205, 304]);
 
-/** Whether an answer can have a body. */
+/** Whether a response can have a body. */
 export function hasBody(method: string, status: number): boolean {
   return method !== "HEAD" && !BODILESS.has(status);
 }
 
 /**
- * The fields of a hook's answer that can be passed on: not those of one
- * connection, and not the length, which is said with the body that is sent.
+ * The fields of a hook's response that can be passed on: without those of one
+ * connection, and without the length, which is set with the body.
  */
 export function answerFields(headers: Headers): Fields {
   const fields: Fields = [];
@@ -139,7 +138,7 @@ export function answerFields(headers: Headers): Fields {
   return fields;
 }
 
-/** Sets fields in place of those of the same name. */
+/** Adds fields, replacing those of the same name. */
 export function setFields(fields: Fields, added: Fields | undefined): Fields {
   if (added === undefined) return fields;
   return [

@@ -1,11 +1,11 @@
 /**
- * The requests that are under way, and the one timer that looks after them.
+ * The requests in flight, and one timer for all of them.
  *
- * A timer and an abort listener for each request would cost more than all the
- * rest that Sluice does to it (on Deno 11 µs and 9 µs of about 50). Nearly every
- * request is answered before either is needed, so they are nobody's own: every
- * {@linkcode TICK_MS} one sweep looks at whoever is still here, ends what is
- * over its time limit, and only then begins to listen for the client leaving.
+ * A timer and an abort listener per request would cost more than everything
+ * else that Sluice does (on Deno 11 µs and 9 µs of about 50). Almost every
+ * request ends before either is needed. Instead, every {@linkcode TICK_MS} one
+ * sweep over the requests checks time limits, and only then starts to listen
+ * for a disconnecting client.
  *
  * @module
  */
@@ -13,20 +13,20 @@
 import type { SharedCounts } from "../balancer.ts";
 import type { Clock, TimerHandle } from "../base/clock.ts";
 
-/** Milliseconds between two sweeps: how late a time limit or a leave is seen. */
+/** Milliseconds between two sweeps; the delay of time limits. */
 export const TICK_MS = 50;
 
-/** Something that the sweep looks after, linked into the list by itself. */
+/** An item of the list that the sweep checks; it holds its own links. */
 export abstract class Swept {
-  /** Neighbours in the list; the list's own. */
+  /** Neighbour in the list; set by the list. */
   previous: Swept | undefined;
-  /** Neighbours in the list; the list's own. */
+  /** Neighbour in the list; set by the list. */
   next: Swept | undefined;
-  /** Looks whether anything is due. Called on each tick until removed. */
+  /** Checks whether anything is due. Called on each tick until removed. */
   abstract sweep(now: number): void;
 }
 
-/** A list whose members join and leave without a search or an allocation. */
+/** A linked list: adding and removing needs no search and no allocation. */
 export class InFlight {
   readonly #clock: Clock;
   #shared: SharedCounts | undefined;
@@ -37,33 +37,33 @@ export class InFlight {
   #whenEmpty: (() => void)[] = [];
 
   /**
-   * Makes an empty list; its timer runs only while it is needed. `shared` is
-   * where several workers count together.
+   * Makes an empty list; its timer runs only while needed. `shared`: counts
+   * shared with other workers.
    */
   constructor(clock: Clock, shared?: SharedCounts) {
     this.#clock = clock;
     this.#shared = shared;
   }
 
-  /** How many there are. */
+  /** Number of items. */
   get size(): number {
     return this.#size;
   }
 
-  /** Counts in common with workers from now on, those that are here included. */
+  /** Shares the count with workers from now on, current items included. */
   countWith(shared: SharedCounts): void {
     shared.adopt(this.#size, 0);
     this.#shared = shared;
   }
 
-  /** Whether there is room for one more of `most`; then one has to be added. */
-  admit(most: number): boolean {
+  /** Takes a place below `max`, if there is one; then an item must be added. */
+  admit(max: number): boolean {
     return this.#shared === undefined
-      ? this.#size < most
-      : this.#shared.enter(most);
+      ? this.#size < max
+      : this.#shared.enter(max);
   }
 
-  /** Adds one that was admitted; it must not be in the list. */
+  /** Adds an admitted item, which must not be in the list. */
   add(item: Swept): void {
     const first = this.#first;
     item.previous = undefined;
@@ -77,7 +77,7 @@ export class InFlight {
     }
   }
 
-  /** Removes one; it must be in the list. */
+  /** Removes an item, which must be in the list. */
   remove(item: Swept): void {
     const { previous, next } = item;
     if (previous === undefined) this.#first = next;
@@ -90,20 +90,20 @@ export class InFlight {
     }
   }
 
-  /** Ends the timer now and not at its next tick, if there is nothing to do. */
-  rest(): void {
+  /** Stops the timer at once if the list is empty. */
+  stopIfIdle(): void {
     if (this.#size > 0) return;
     this.#clock.clear(this.#timer);
     this.#ticking = false;
   }
 
-  /** Resolves when nothing is under way. */
+  /** Resolves when the list is empty. */
   empty(): Promise<void> {
     if (this.#size === 0) return Promise.resolve();
     return new Promise((resolve) => this.#whenEmpty.push(resolve));
   }
 
-  /** Each one that is here now. */
+  /** Iterates over the items, also if the current one is removed. */
   *[Symbol.iterator](): IterableIterator<Swept> {
     for (let item = this.#first; item !== undefined;) {
       const next = item.next;
@@ -114,9 +114,8 @@ export class InFlight {
 
   #tick(): void {
     if (this.#size === 0) {
-      // Stopped at the first tick with nothing to do and not when the last one
-      // leaves: a client that asks one thing after the other would start and
-      // stop a timer for each.
+      // Stopped at the first tick without items, not when the last one leaves:
+      // sequential requests would otherwise start and stop a timer each.
       this.#clock.clear(this.#timer);
       this.#ticking = false;
       return;

@@ -81,12 +81,12 @@ Deno.test("rest() ends the timer at once, but not under somebody", () => {
   const list = new InFlight(clock);
   const item = new Item();
   list.add(item);
-  list.rest();
+  list.stopIfIdle();
   assert.equal(clock.pending, 1);
   list.remove(item);
-  list.rest();
+  list.stopIfIdle();
   assert.equal(clock.pending, 0);
-  list.rest();
+  list.stopIfIdle();
   list.add(item);
   assert.equal(clock.pending, 1);
 });

@@ -1,47 +1,47 @@
 /**
- * Messages that have come and wait for their turn.
+ * A queue of received messages.
  *
  * @module
  */
 
 import type { Chunk } from "../http/bytes.ts";
 
-/** Bytes that a message counts for beside its own, so that empty ones count. */
-const EACH = 64;
+/** Bytes added per message, so that empty ones count too. */
+const OVERHEAD = 64;
 
-/** A queue of messages; what is taken from it does not move the rest. */
+/** A queue of messages; taking one does not move the others. */
 export class Inbox {
   #messages: (string | Chunk)[] = [];
   #at = 0;
   #bytes = 0;
 
-  /** Whether there is none. */
+  /** Whether it has no messages. */
   get empty(): boolean {
     return this.#at === this.#messages.length;
   }
 
-  /** Bytes that they count for. */
+  /** Bytes of the messages, with overhead. */
   get bytes(): number {
     return this.#bytes;
   }
 
-  /** Adds one at the end. */
+  /** Appends a message. */
   push(message: string | Chunk): void {
     this.#messages.push(message);
-    this.#bytes += message.length + EACH;
+    this.#bytes += message.length + OVERHEAD;
   }
 
-  /** Takes the first; there has to be one. */
+  /** Takes the first message; the queue must not be empty. */
   take(): string | Chunk {
     const message = this.#messages[this.#at]!;
-    // Not kept alive until the last of them is taken.
+    // Releases the message before the last one is taken.
     this.#messages[this.#at++] = "";
-    this.#bytes -= message.length + EACH;
+    this.#bytes -= message.length + OVERHEAD;
     if (this.empty) this.clear();
     return message;
   }
 
-  /** Drops all of them. */
+  /** Drops all messages. */
   clear(): void {
     this.#messages = [];
     this.#at = this.#bytes = 0;

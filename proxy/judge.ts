@@ -1,6 +1,5 @@
 /**
- * Step 6: what an attempt has shown of its backend, and whether it is made again
- * elsewhere.
+ * Step 6: the outcome of an attempt for its backend, and whether to retry.
  *
  * @module
  */
@@ -13,8 +12,8 @@ import { decide, isIdempotent } from "./retry.ts";
 import { leave, note, settle } from "./settle.ts";
 import type { Failure } from "./transport.ts";
 
-/** A backend has sent a response header; the log has it in these words. */
-export function answered(
+/** Records a backend's response header; `outcome` is its text in the log. */
+export function headerReceived(
   x: Exchange,
   status: number,
   c: Context,
@@ -29,16 +28,16 @@ export function answered(
   note(x, outcome, c);
 }
 
-/** Passes on what an answer's status shows of its backend. */
+/** Records the outcome that a response status is for its backend. */
 export function judge(x: Exchange, status: number, c: Context): void {
   const bad = status === 502 || status === 503 || status === 504;
   const backend = x.backend!;
-  // A function is judged by whether it throws and by nothing else.
+  // A function backend is blamed only if it throws.
   if (bad && backend.answer !== undefined) return;
   c.outcome(backend, !bad, x.attemptAt, bad ? `status ${status}` : "");
 }
 
-/** An attempt has failed, and is over. */
+/** Records a failed attempt. */
 export function attemptFailed(x: Exchange, failure: Failure, c: Context): void {
   const backend = x.backend!;
   note(x, failure.reason, c);
@@ -51,15 +50,15 @@ export function attemptFailed(x: Exchange, failure: Failure, c: Context): void {
   leave(x);
 }
 
-/** Whether a failed attempt is made again elsewhere; then it is counted. */
+/** Whether to retry after a failed attempt; then the retry is counted. */
 export function mayRetry(x: Exchange, failure: Failure, c: Context): boolean {
   const { kind } = x.upload;
   const decision = decide({
     clientGone: failure.fault === "client" || x.cause === CLIENT_LEFT,
     timedOut: x.cause !== undefined,
     sent: failure.sent,
-    // A handshake that was received is not sent again: what ended it may have
-    // been what the backend wanted to say.
+    // A handshake that was received is not repeated: closing the connection may
+    // have been the backend's answer.
     idempotent: isIdempotent(x.method) && !x.upgrades,
     replayable: kind === "none" || kind === "whole" ||
       (kind === "replayable" && !failure.sent),
@@ -75,12 +74,12 @@ export function mayRetry(x: Exchange, failure: Failure, c: Context): boolean {
   return true;
 }
 
-/** A relayed body has ended, and the request with it. */
+/** Ends the request when its relayed body has ended. */
 export function relayed(x: Exchange, how: Ending, c: Context): void {
   const { backend } = x;
   if (how === "left") x.end(CLIENT_LEFT);
-  // Without a backend it could not be carried on, and the backend that broke it
-  // off has been told already.
+  // Without a backend, the body could not be resumed, and the outcome of the
+  // backend that broke it off is recorded already.
   if (backend !== undefined && how === "whole") {
     backend.proven++;
     judge(x, x.status, c);
@@ -95,13 +94,13 @@ export function relayed(x: Exchange, how: Ending, c: Context): void {
   settle(x, c);
 }
 
-/** Takes how long a backend took to a header, or to its failure. */
+/** Records the time to a backend's response header or failure. */
 function observe(x: Exchange, failed: boolean, { clock }: Context): void {
   const backend = x.backend!;
   const now = clock.now();
-  // What came before the last byte was sent is the client's time.
+  // The time before the last byte was sent is the client's.
   const ms = now - x.sentAt;
-  // A backend that fails fast must not look fast, or it would draw all requests.
+  // A backend that fails fast must not look fast, or it would attract requests.
   const slower = failed && backend.latencyMs > ms ? backend.latencyMs : ms;
   backend.observed(slower, now);
 }

@@ -1,7 +1,7 @@
 /**
- * HalfSipHash-2-4 (Aumasson and Bernstein): without its key, collisions cannot be
- * found. With an unkeyed hash a client could choose a name that shares the bucket
- * of another client, and use it up.
+ * HalfSipHash-2-4 (Aumasson and Bernstein): without its key, collisions cannot
+ * be found. With an unkeyed hash, a client could choose a name that shares
+ * another client's bucket, and use it up.
  *
  * @module
  */
@@ -12,7 +12,7 @@ export interface Hash {
   high: number;
 }
 
-/** Hashes 32-bit words, one after the other. Reused: one hash at a time. */
+/** Hashes 32-bit words one by one. Reused for one hash at a time. */
 export class KeyedHash implements Hash {
   /** The result of {@linkcode end}; valid until the next {@linkcode begin}. */
   low = 0;
@@ -24,12 +24,12 @@ export class KeyedHash implements Hash {
   #v3 = 0;
   #words = 0;
 
-  /** Hashes with two words of key. */
+  /** `key`: two words. */
   constructor(key: ArrayLike<number>) {
     this.#key = key;
   }
 
-  /** Begins a hash. */
+  /** Starts a hash. */
   begin(): void {
     const k0 = this.#key[0]! | 0;
     const k1 = this.#key[1]! | 0;
@@ -40,7 +40,7 @@ export class KeyedHash implements Hash {
     this.#words = 0;
   }
 
-  /** Takes a word. */
+  /** Adds a word. */
   word(word: number): void {
     this.#words++;
     this.#v3 ^= word;
@@ -49,16 +49,18 @@ export class KeyedHash implements Hash {
     this.#v0 ^= word;
   }
 
-  /** Takes a text: its length first, so that no two lists of words are alike. */
+  /**
+   * Adds a text: its length first, so that no two texts give the same words.
+   */
   text(text: string): void {
     this.word(text.length);
     for (let i = 0; i < text.length; i += 2) {
-      // Past the end there is nothing, which counts as 0.
+      // `charCodeAt` past the end is NaN, which counts as 0.
       this.word(text.charCodeAt(i) | text.charCodeAt(i + 1) << 16);
     }
   }
 
-  /** Ends the hash: the result stands in {@linkcode low} and {@linkcode high}. */
+  /** Ends the hash: the result is in {@linkcode low} and {@linkcode high}. */
   end(): void {
     this.word(this.#words * 4 << 24);
     this.#v2 ^= 0xee;

@@ -1,25 +1,25 @@
 /**
- * What the hashing policies hash of a request.
+ * The keys that hash policies hash.
  *
  * @module
  */
 
 import type { Read } from "./fields.ts";
 
-/** What a key may be taken from. */
+/** What a key may be computed from. */
 export interface KeyFacts {
-  /** The client's address, or `-` where there is none. */
+  /** The client's address, or `-` if there is none. */
   client: string;
   /** Path and query. */
   target: string;
-  /** The request's fields. */
+  /** The request's header fields. */
   headers: Read;
 }
 
-/** Takes the key of a request; none leaves the choice to round robin. */
+/** Computes the key of a request; `undefined`: round robin decides. */
 export type KeyOf = (facts: KeyFacts) => string | undefined;
 
-/** How a policy of this name takes its key, if it hashes at all. */
+/** The key function of a policy, if it hashes. */
 export function keyOf(policy: string): KeyOf | undefined {
   const [kind, name = ""] = policy.split(/:(.*)/s);
   switch (kind) {
@@ -31,9 +31,9 @@ export function keyOf(policy: string): KeyOf | undefined {
         return query < 0 ? target : target.slice(0, query);
       };
     case "header": {
-      // Fields as a list of lines are found by their name in lower case only.
+      // Fields as a list of lines are found by lower-case names only.
       const lower = name.toLowerCase();
-      // An empty value tells nobody apart, so it is as good as none.
+      // An empty value does not identify anything, so it counts as absent.
       return ({ headers }) => headers.get(lower) || undefined;
     }
     case "cookie":
@@ -44,8 +44,8 @@ export function keyOf(policy: string): KeyOf | undefined {
 }
 
 /**
- * The first cookie of this name. Names are compared letter by letter (RFC 6265
- * §5.4); of two with one name the first is the one of the longer path.
+ * The first cookie with a name. Names are case-sensitive (RFC 6265 §5.4); of
+ * two with the same name, the one with the longer path comes first.
  */
 export function cookieOf(headers: Read, name: string): string | undefined {
   const cookies = headers.get("cookie");

@@ -5,8 +5,7 @@
  * Little's law: waiting requests = responses per second × seconds of wait. So
  * the limit is the measured rate of responses times the allowed wait. The
  * allowed wait is the wait without a queue ({@linkcode LearntLimit.baseMs})
- * plus
- * some time in a queue: more for a burst, less for a standing queue
+ * plus some time in a queue: more for a burst, less for a standing queue
  * (`allowed_wait.ts`).
  *
  * It differs from Netflix's gradient limits, Envoy's adaptive concurrency, TCP
@@ -330,8 +329,7 @@ export class LearntLimit {
     if (near || waitMs > standingMs) this.#adjust(waitMs, near);
     else {
       // Nothing queues, so the current throughput fits. This matters for the
-      // next
-      // burst, such as a moment in which all backends pause.
+      // next burst, such as a moment in which all backends pause.
       const fits = this.#answers / ms * this.#allowedMs + EXTRA;
       this.#limit = Math.min(MAX, Math.max(this.#limit, fits));
     }

@@ -1,71 +1,73 @@
 /**
- * A lull: a short time in which few requests are let through, so that those few
- * show how long a backend takes when nothing queues in front of them.
+ * A lull: a short time in which few requests are admitted, so that these few
+ * show how long a backend takes without a queue.
  *
- * While a limit refuses requests all the time, every request that is let through
- * has waited in a queue, and no latency says any more what the work alone takes.
- * A lull costs little: while the queue drains the backends stay busy, and then
- * half of them are for as long as some requests take to come in.
+ * While a limit refuses requests all the time, every admitted request has
+ * waited in a queue, and no latency shows the time of the work alone. A lull
+ * costs little: while the queue drains the backends stay busy, and then half of
+ * them are busy until some requests have arrived.
  *
  * @module
  */
 
-/** Requests that are looked at: those of so many milliseconds, at least, at most. */
+/**
+ * Requests to measure: those of this time, but at least MIN and at most MAX.
+ */
 const HOLDS_MS = 200;
-const LEAST = 10;
-const MOST = 200;
+const MIN = 10;
+const MAX = 200;
 
-/** Fewer say nothing. */
-const ENOUGH = 4;
+/** With fewer requests there is no result. */
+const MIN_RESULT = 4;
 
-/** Share of the requests looked at that have to be answered before it is over. */
+/** Share of the measured requests that must be answered to end the lull. */
 const ANSWERED = 0.98;
 
-/** Looks at the first requests that come in during the lull, to their ends. */
+/** Follows the first requests of the lull to their responses. */
 export class Lull {
-  /** Requests that may wait at once, while it lasts. */
+  /** Requests that may wait at once during the lull. */
   readonly limit: number;
   readonly #since: number;
-  readonly #patienceMs: number;
+  readonly #timeoutMs: number;
   #holds = true;
   #taken = 0;
   #firstAt = NaN;
   #lastAt: number;
   #answered = 0;
-  /** Milliseconds that the answered ones have waited. */
+  /** Sum of the waits of the answered requests, in milliseconds. */
   #waitedMs = 0;
-  /** When those that wait still came in, all added up. */
+  /** Sum of the start times of the requests that still wait. */
   #startedMs = 0;
 
   /**
-   * Begins at `now`. `rate` is answers a millisecond, `baseMs` the wait without a
-   * queue as far as it is known, `waitMs` what requests wait now.
+   * Starts at `now`. `rate`: responses per millisecond; `baseMs`: the known
+   * wait without a queue; `waitMs`: the current wait.
    */
   constructor(now: number, rate: number, baseMs: number, waitMs: number) {
-    // Half of what the backends have in hand when they are just busy: with all
-    // of it some would already queue, and each lull would find a longer wait.
+    // Half of what just keeps the backends busy: with all of it some requests
+    // would queue, and each lull would measure a longer wait.
     this.limit = Math.max(2, Math.floor(rate * baseMs / 2));
     this.#since = now;
     this.#lastAt = now;
-    this.#patienceMs = Math.min(4_000, Math.max(1_500, 3 * waitMs));
+    this.#timeoutMs = Math.min(4_000, Math.max(1_500, 3 * waitMs));
   }
 
-  /** Whether requests are held back at this moment. */
+  /** Whether requests are held back now. */
   get holds(): boolean {
     return this.#holds;
   }
 
-  /** A request is let through. */
+  /** A request is admitted. */
   enter(now: number): void {
     if (!this.#holds) return;
     if (this.#taken++ === 0) this.#firstAt = now;
     this.#lastAt = now;
     this.#startedMs += now;
-    const enough = this.#taken >= LEAST && now - this.#firstAt >= HOLDS_MS;
-    if (enough || this.#taken === MOST) this.#holds = false;
+    const enough = this.#taken >= MIN && now - this.#firstAt >= HOLDS_MS;
+    if (enough || this.#taken === MAX) this.#holds = false;
   }
 
-  /** A request that came in at `startedAt` has got its answer after `waitMs`. */
+  /** A request that began at `startedAt` got a response after `waitMs`. */
   answered(startedAt: number, waitMs: number): void {
     if (startedAt < this.#since || startedAt > this.#lastAt) return;
     if (this.#answered === this.#taken) return;
@@ -74,20 +76,21 @@ export class Lull {
     this.#startedMs -= startedAt;
   }
 
-  /** Whether it is over: nothing more is to be learnt from it. */
+  /** Whether the lull has ended. */
   over(now: number): boolean {
     const ms = now - this.#since;
-    if (this.#holds && ms > this.#patienceMs) this.#holds = false;
+    if (this.#holds && ms > this.#timeoutMs) this.#holds = false;
     return !this.#holds && (this.#answered >= this.#taken * ANSWERED ||
-      ms > 2 * this.#patienceMs);
+      ms > 2 * this.#timeoutMs);
   }
 
   /**
-   * Mean wait, or nothing if too few were there. Those that wait still have
-   * waited that long at least; without them the quick ones would speak for all.
+   * The mean wait; `undefined` if there were too few requests. Requests that
+   * still wait count with their wait so far; otherwise only the quick ones
+   * would count.
    */
   meanMs(now: number): number | undefined {
-    if (this.#taken < ENOUGH) return undefined;
+    if (this.#taken < MIN_RESULT) return undefined;
     const open = (this.#taken - this.#answered) * now - this.#startedMs;
     return (this.#waitedMs + open) / this.#taken;
   }

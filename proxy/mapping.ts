@@ -1,41 +1,41 @@
 /**
- * URLs in header fields, as the side that gets them knows them.
+ * Mapping URLs in header fields between the two sides.
  *
- * A backend names itself by its own origin or by the `Host` that it was sent,
- * and puts its base path in front; a client knows the proxy by another origin,
- * and no base path. `Location`, `Content-Location` and the `Path` of a
- * `Set-Cookie` are mapped on the way to the client, WebDAV's `Destination` and
- * `If` on the way to the backend. What names a third place is left as it was
- * said, and nothing is mapped into a URL that names another host.
+ * A backend uses its own origin or the `Host` that it was sent, with its base
+ * path in front. A client knows the proxy by another origin, without the base
+ * path. `Location`, `Content-Location` and the `Path` of a `Set-Cookie` are
+ * mapped for the client; WebDAV's `Destination` and `If` are mapped for the
+ * backend. URLs of other servers stay unchanged, and no mapping leads to
+ * another host.
  *
- * `Refresh`, `Link`, the `Domain` of a cookie and bodies are not looked at.
+ * `Refresh`, `Link`, the `Domain` of a cookie and bodies are not mapped.
  *
  * @module
  */
 
 import { type Origin, originKey, splitUrl } from "./origins.ts";
 
-/** How the two sides name one place. */
+/** The names that both sides use for the same place. */
 export interface Sides {
-  /** The backend as it is configured: scheme and authority. */
+  /** The backend's configured origin: scheme and authority. */
   readonly ownOrigin: string;
-  /** Scheme under which the backend was asked. */
+  /** Scheme of the request to the backend. */
   readonly backendScheme: string;
   /** `Host` that the backend was sent. */
   readonly backendHost: string;
   /** Path in front of every target there. */
   readonly basePath: string;
-  /** The proxy, as the client knows it. */
+  /** The proxy's origin as the client knows it. */
   readonly client: Origin;
 }
 
-/** Fields of an answer that {@linkcode forClient} may have to map. */
+/** Whether {@linkcode forClient} may have to map a response field. */
 export function isMapped(name: string, basePath: string): boolean {
   return name === "location" || name === "content-location" ||
     (name === "set-cookie" && basePath !== "");
 }
 
-/** The value of such a field, for the client. */
+/** The value of such a field for the client. */
 export function forClient(name: string, value: string, sides: Sides): string {
   return name === "set-cookie"
     ? cookieForClient(value, sides.basePath)
@@ -43,13 +43,13 @@ export function forClient(name: string, value: string, sides: Sides): string {
 }
 
 /**
- * A `Location` at the backend's own origin or below its base path, made to point
- * back through the proxy: otherwise a redirect would lead the client round it,
- * or to an address that only the proxy can reach.
+ * Maps a `Location` at the backend's own origin, or below its base path, to the
+ * proxy. Otherwise a redirect would lead the client around the proxy, or to an
+ * address that only the proxy can reach.
  */
 export function locationForClient(location: string, sides: Sides): string {
   const { basePath, client } = sides;
-  // One that names a host and no scheme has that of the page that it is on.
+  // A URL without a scheme has that of the page.
   const url = splitUrl(
     location.startsWith("//") ? `${sides.backendScheme}:${location}` : location,
   );
@@ -63,7 +63,7 @@ export function locationForClient(location: string, sides: Sides): string {
   } else if (basePath === "" || !location.startsWith("/")) {
     return location;
   }
-  // A place outside of the base path cannot be reached through here.
+  // A place outside of the base path is not reachable through the proxy.
   rest = belowBase(rest, basePath);
   if (rest === undefined) return location;
   const named = client.host !== undefined;
@@ -80,14 +80,14 @@ function isClientOrigin(origin: string, { scheme, host }: Origin): boolean {
   return host !== undefined && origin === originKey(scheme, host);
 }
 
-/** Whether an origin is what the backend knows itself by. */
+/** Whether an origin is one that the backend uses for itself. */
 function isBackendOrigin(origin: string, sides: Sides): boolean {
   return origin === splitUrl(sides.ownOrigin)?.origin ||
-    // Most servers make a URL of the `Host` that they were sent.
+    // Most servers build URLs from the `Host` that they were sent.
     origin === originKey(sides.backendScheme, sides.backendHost);
 }
 
-/** What is left of a path without the base path; none if it is not below it. */
+/** A path without the base path; `undefined` if it is not below it. */
 function belowBase(path: string, basePath: string): string | undefined {
   if (basePath === "") return path;
   if (!path.startsWith(basePath)) return undefined;
@@ -96,8 +96,8 @@ function belowBase(path: string, basePath: string): string | undefined {
 }
 
 /**
- * Whether a browser would take a path for a host and a path: `//evil.test`. It
- * reads `\` as `/`, and drops tabs and line ends wherever they are.
+ * Whether a browser would read a path as a host and a path: `//evil.test`. It
+ * reads `\` as `/`, and drops tabs and line breaks.
  */
 function namesHost(path: string): boolean {
   const second = path.charCodeAt(1);
@@ -105,12 +105,12 @@ function namesHost(path: string): boolean {
 }
 
 /**
- * A `Set-Cookie` whose `Path` is the base path or below it, with the path that
- * the client knows: it would never send the cookie back otherwise. All else of
- * it is left alone, byte for byte.
+ * Maps the `Path` of a `Set-Cookie` if it is the base path or below it:
+ * otherwise the client would never send the cookie back. The rest stays
+ * unchanged, byte for byte.
  */
 export function cookieForClient(cookie: string, basePath: string): string {
-  // RFC 6265 §5.2: the first part is the cookie itself, whatever is in it.
+  // RFC 6265 §5.2: the first part is the cookie itself, whatever it contains.
   let at = cookie.indexOf(";");
   if (at < 0) return cookie;
   let mapped = cookie.slice(0, at);
@@ -123,7 +123,7 @@ export function cookieForClient(cookie: string, basePath: string): string {
   return mapped;
 }
 
-/** One attribute with the `;` in front of it, and perhaps with quotes. */
+/** One attribute with its leading `;` and optional quotes. */
 const PATH_ATTRIBUTE = /^(;[ \t]*path[ \t]*=[ \t]*"?)(\/[^"]*)/i;
 
 function pathMapped(attribute: string, basePath: string): string {
@@ -136,15 +136,15 @@ function pathMapped(attribute: string, basePath: string): string {
     value.slice(path.length) + attribute.slice(all.length);
 }
 
-/** The same, towards the backend. */
-export interface Asked extends Omit<Sides, "ownOrigin"> {
-  /** Scheme and `Host` as they came here, whatever a trusted proxy says. */
+/** The same for the direction to the backend. */
+export interface RequestSides extends Omit<Sides, "ownOrigin"> {
+  /** Scheme and `Host` as received here, whatever a trusted proxy reports. */
   readonly connection: Origin;
 }
 
 /**
- * Whether a field of a request may have to be mapped. `Destination` is WebDAV's
- * with these two methods alone, and could be anything with another.
+ * Whether a request field may have to be mapped. `Destination` is WebDAV's only
+ * with these two methods; with another it may mean anything.
  */
 export function isMappedForBackend(name: string, method: string): boolean {
   return name === "if" ||
@@ -152,39 +152,43 @@ export function isMappedForBackend(name: string, method: string): boolean {
 }
 
 /**
- * The value of such a field, for the backend. The URL is made of the scheme and
- * the `Host` that the backend is asked with, since servers compare it with those:
- * nginx and Apache refuse a `Destination` of another server.
+ * The value of such a field for the backend. The URL gets the scheme and `Host`
+ * of the request to the backend, since servers compare them: nginx and Apache
+ * refuse a `Destination` on another server.
  */
-export function forBackend(name: string, value: string, asked: Asked): string {
+export function forBackend(
+  name: string,
+  value: string,
+  sides: RequestSides,
+): string {
   return name === "if"
-    ? conditionForBackend(value, asked)
-    : referenceForBackend(value, asked);
+    ? conditionForBackend(value, sides)
+    : referenceForBackend(value, sides);
 }
 
-/** A URL or a path, as the client names it (RFC 4918 §8.3, `Simple-ref`). */
-function referenceForBackend(reference: string, asked: Asked): string {
-  const { backendScheme, backendHost, basePath } = asked;
+/** Maps a URL or a path (RFC 4918 §8.3, `Simple-ref`). */
+function referenceForBackend(reference: string, sides: RequestSides): string {
+  const { backendScheme, backendHost, basePath } = sides;
   const url = splitUrl(reference);
   if (url === undefined) {
     return reference.startsWith("/") && !reference.startsWith("//")
       ? basePath + reference
       : reference;
   }
-  const own = isClientOrigin(url.origin, asked.client) ||
-    // A proxy in front may have mapped it to what it asks here.
-    isClientOrigin(url.origin, asked.connection);
+  const own = isClientOrigin(url.origin, sides.client) ||
+    // A proxy in front may have mapped it to the origin that it uses here.
+    isClientOrigin(url.origin, sides.connection);
   return own
     ? `${backendScheme}://${backendHost}${basePath}${url.rest}`
     : reference;
 }
 
 /**
- * An `If` field (RFC 4918 §10.4). What stands in `<>` in front of a list names a
- * resource; inside of a list it is a state token, and in `[]` an entity tag, in
- * whose quotes any of these characters may stand.
+ * Maps an `If` field (RFC 4918 §10.4). `<>` in front of a list contains a
+ * resource; inside of a list it contains a state token, and `[]` an entity tag,
+ * whose quoted text may contain any of these characters.
  */
-function conditionForBackend(condition: string, asked: Asked): string {
+function conditionForBackend(condition: string, sides: RequestSides): string {
   let mapped = "";
   let taken = 0;
   let inList = false;
@@ -200,7 +204,7 @@ function conditionForBackend(condition: string, asked: Asked): string {
       if (end < 0) break;
       if (!inList) {
         mapped += condition.slice(taken, at + 1) +
-          referenceForBackend(condition.slice(at + 1, end), asked);
+          referenceForBackend(condition.slice(at + 1, end), sides);
         taken = end;
       }
       at = end;

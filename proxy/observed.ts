@@ -1,6 +1,6 @@
 /**
- * What the outside may know of a request: for the log, the figures, and a client
- * that may ask. Types alone; `observe/` makes something of them.
+ * What can be observed of a request: for the log, the metrics, and clients that
+ * may ask. Types only; `observe/` uses them.
  *
  * @module
  */
@@ -8,9 +8,9 @@
 import type { Backend } from "../balancer.ts";
 import type { ErrorType } from "./errors.ts";
 
-/** One attempt at answering a request, as the log tells it. */
+/** One attempt, as logged. */
 export interface Attempt {
-  /** Whom it went to. */
+  /** Its backend. */
   backend: Backend;
   /** When it began. */
   startedAt: number;
@@ -18,11 +18,11 @@ export interface Attempt {
   ms: number;
   /** Its status, or why it failed. */
   outcome: string;
-  /** Its span, when requests are traced. */
+  /** Its span, if requests are traced. */
   spanId: string | undefined;
 }
 
-/** What the outside may know of a request once it is over. */
+/** What can be observed of a request that has ended. */
 export interface Settled {
   /** The client's address, or `-`. */
   client: string;
@@ -30,40 +30,40 @@ export interface Settled {
   method: string;
   /** Target as sent. */
   target: string;
-  /** Status that the client was told; 499 when it had left. */
+  /** Status sent to the client; 499 if it had disconnected. */
   status: number;
-  /** Bytes of the answer's body, as far as they were seen. */
+  /** Bytes of the response body that were seen. */
   bytes: number;
-  /** Milliseconds from the request to the end of its answer. */
+  /** Milliseconds from the request to the end of its response. */
   ms: number;
-  /** Who answered, if anybody did. */
+  /** The backend that answered, if one did. */
   backend: Backend | undefined;
   /** Each attempt. */
   attempts: readonly Attempt[];
   /** The request's id, if it has one. */
   requestId: string | undefined;
-  /** The trace that it belongs to, when requests are traced. */
+  /** Its trace, if requests are traced. */
   traceId: string | undefined;
-  /** The request, for what else may be wanted of it. */
+  /** The request itself. */
   request: Request;
 }
 
-/** Counts, while somebody wants figures. Called often: must not throw. */
+/** Keeps figures. Called often; must not throw. */
 export interface Meter {
-  /** A request is over, `ms` after it came. */
+  /** A request has ended, `ms` after it arrived. */
   request(status: number, ms: number): void;
-  /** A backend has sent a response header, `ms` after it was asked. */
+  /** A backend has sent a response header, `ms` after the request. */
   answered(backend: Backend, status: number, ms: number): void;
-  /** An attempt has failed, and not by the client's doing. */
+  /** An attempt has failed, not because of the client. */
   failed(backend: Backend, type: ErrorType): void;
-  /** A request is sent once more. */
+  /** A request is retried. */
   retried(): void;
 }
 
-/** Tells a client that may know it how its request was answered. */
+/** Explains to an authorized client how its request was answered. */
 export interface Explainer {
-  /** Whether the client may know; `asked` is what its `Sluice-Debug` says. */
+  /** Whether the client is authorized; `asked` is its `Sluice-Debug`. */
   allows(asked: string): boolean;
-  /** The value of a `Server-Timing`. */
+  /** The value of `Server-Timing`. */
   text(attempts: readonly Attempt[], ms: number): string;
 }

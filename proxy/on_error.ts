@@ -1,10 +1,10 @@
 /**
- * `onError`: a hook that puts an answer in place of one of our own.
+ * `onError`: a hook that replaces an error response of ours.
  *
- * What our answer says to machines stands also in the hook's: that its
- * connection ends, when to come back, which methods are allowed. The hook's body
- * is read whole before it is sent: it is a page and no download, and so it has a
- * length and cannot break.
+ * Our response's fields for software stay: whether the connection closes, when
+ * to retry, which methods are allowed. The hook's body is buffered before it is
+ * sent: it is a page, not a download, and so it has a length and cannot be
+ * truncated.
  *
  * @module
  */
@@ -21,12 +21,12 @@ import {
 } from "./hooks.ts";
 import type { ProxyFailure, RequestContext } from "./hook_types.ts";
 
-/** Most bytes of the body of a hook's answer. */
-const MOST = 1024 * 1024;
+/** Maximum bytes of the body of a hook's response. */
+const MAX_BODY_BYTES = 1024 * 1024;
 
 /**
- * Fields that are ours also where the hook has them: what the connection does,
- * and the id that the log has.
+ * Fields that are always ours: those of the connection, and the id that the log
+ * has.
  */
 const ALWAYS: ReadonlySet<string> = new Set([
   "connection",
@@ -34,14 +34,14 @@ const ALWAYS: ReadonlySet<string> = new Set([
   "x-request-id",
 ]);
 
-/** Fields of our answer that say what its body is. */
+/** Fields of our response that describe its body. */
 const OF_BODY: ReadonlySet<string> = new Set([
   "content-type",
   "content-length",
 ]);
 
-/** Has the hook answer; where it does not, or fails, the answer is ours. */
-export async function answerOrOurs(
+/** Returns the hook's response; ours if there is none, or if the hook fails. */
+export async function answerByErrorHook(
   ours: Response,
   failure: ProxyFailure,
   context: RequestContext,
@@ -51,7 +51,7 @@ export async function answerOrOurs(
     const given = await limited(c, async () => {
       const given = await c.hooks.onError!(failure, context);
       return given instanceof Response
-        ? await composed(given, ours, context.request.method === "HEAD", c)
+        ? await merged(given, ours, context.request.method === "HEAD", c)
         : undefined;
     });
     return given ?? ours;
@@ -61,7 +61,7 @@ export async function answerOrOurs(
   }
 }
 
-/** Waits for something until the time limit, or the proxy's end. */
+/** Runs a task until the time limit or the end of the proxy. */
 async function limited<T>(
   { clock, timeoutMs, hooksWaiting }: Context,
   task: () => Promise<T>,
@@ -82,8 +82,8 @@ async function limited<T>(
   }
 }
 
-/** The hook's answer with what ours has to say. */
-async function composed(
+/** The hook's response with the fields of ours that it needs. */
+async function merged(
   given: Response,
   ours: Response,
   head: boolean,
@@ -92,10 +92,10 @@ async function composed(
   checkAnswer(given);
   const { status } = given;
   const fields = answerFields(given.headers);
-  const said = new Set(fields.map(([name]) => name));
+  const present = new Set(fields.map(([name]) => name));
   const added: Fields = [];
   ours.headers.forEach((value, name) => {
-    if (ALWAYS.has(name) || (!OF_BODY.has(name) && !said.has(name))) {
+    if (ALWAYS.has(name) || (!OF_BODY.has(name) && !present.has(name))) {
       added.push([name, value]);
     }
   });
@@ -109,26 +109,26 @@ async function composed(
   return server.respond(status, setFields(fields, added), body, head);
 }
 
-/** All of a body, which is not large. */
+/** Reads a body, which must not be large. */
 async function read({ body }: Response): Promise<Chunk> {
-  const pieces: Chunk[] = [];
+  const chunks: Chunk[] = [];
   let size = 0;
   const reader = body?.getReader();
   for (;;) {
-    const piece = (await reader?.read())?.value;
-    if (piece === undefined) break;
-    size += piece.byteLength;
-    if (size > MOST) {
+    const chunk = (await reader?.read())?.value;
+    if (chunk === undefined) break;
+    size += chunk.byteLength;
+    if (size > MAX_BODY_BYTES) {
       reader!.cancel().catch(() => {});
-      throw new RangeError(`its body has more than ${MOST} bytes`);
+      throw new RangeError(`its body has more than ${MAX_BODY_BYTES} bytes`);
     }
-    pieces.push(piece);
+    chunks.push(chunk);
   }
   const bytes = new Uint8Array(size);
   let at = 0;
-  for (const piece of pieces) {
-    bytes.set(piece, at);
-    at += piece.byteLength;
+  for (const chunk of chunks) {
+    bytes.set(chunk, at);
+    at += chunk.byteLength;
   }
   return bytes;
 }

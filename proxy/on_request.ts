@@ -1,5 +1,5 @@
 /**
- * `onRequest`: a hook that edits what a backend is sent, or answers in its place.
+ * `onRequest`: a hook that edits the request to a backend, or answers instead.
  *
  * @module
  */
@@ -13,7 +13,7 @@ import { logsConnectionIn, refuseHost } from "./guard.ts";
 import {
   answerFields,
   attemptContext,
-  called,
+  callHook,
   checkAnswer,
   hasBody,
   hookFailure,
@@ -25,10 +25,10 @@ import { Relay } from "./relay.ts";
 import { explanation, settle } from "./settle.ts";
 import type { Failure } from "./transport.ts";
 
-/** What the hook has made of a request: its fields, an answer, or a failure. */
+/** The hook's result: the edited fields, a response, or a failure. */
 export type Edited = Fields | Response | Failure;
 
-/** Has the hook edit the fields of one attempt. Never rejects. */
+/** Lets the hook edit the fields of one attempt. Never rejects. */
 export async function editRequest(
   x: Exchange,
   backend: Backend,
@@ -39,30 +39,29 @@ export async function editRequest(
   try {
     const headers = new Headers(fields);
     const context = attemptContext(x, backend, c);
-    const given = await called(x, () => onRequest!(headers, context));
+    const given = await callHook(x, () => onRequest!(headers, context));
     if (given instanceof Response) {
       checkAnswer(given);
       return given;
     }
     const edited = editedFields(headers, fields);
     x.alone = logsConnectionIn(headers.get("authorization"));
-    // What the backend says of it in a `Location` is the client's `Host`.
+    // For mapping a `Location` in which the backend uses this `Host`.
     x.hookHost = edited[0]![1];
     return edited;
   } catch (error) {
     return hookFailure("onRequest", x, error, c);
   } finally {
-    // What the hook took is not the backend's time.
+    // The time of the hook is not the backend's.
     x.attemptAt = c.clock.now();
   }
 }
 
 /**
- * The fields as the hook has left them. What frames a message and what concerns
- * one connection is not the hook's to say, and `Host` is what it was unless it is
- * a host.
+ * The fields after the hook. It cannot change fields for framing or for one
+ * connection, and `Host` must be valid if it is changed.
  *
- * @throws {TypeError} If `Host` is none.
+ * @throws {TypeError} If `Host` is invalid.
  */
 function editedFields(headers: Headers, before: Fields): Fields {
   const host = headers.get("host") ?? before[0]![1];
@@ -76,7 +75,7 @@ function editedFields(headers: Headers, before: Fields): Fields {
   return fields;
 }
 
-/** Ends a request that the hook has answered, or has failed at. */
+/** Ends a request that the hook has answered, or at which it has failed. */
 export function answerByHook(
   x: Exchange,
   edited: Response | Failure,

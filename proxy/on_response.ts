@@ -1,11 +1,11 @@
 /**
- * `onResponse`: a hook that edits a backend's answer, or puts another in its
- * place, whose body may be made of the backend's.
+ * `onResponse`: a hook that edits a backend's response, or replaces it by
+ * another one whose body may be derived from the backend's.
  *
- * Two bodies have to be followed then: the backend's, which shows whether the
- * backend has done its part, and the client's, with which the request ends. A
- * hook's own fault must not be held against the backend, nor may a backend that
- * breaks off go unnoticed because a hook stands between.
+ * Two bodies must be followed: the backend's, which determines the outcome, and
+ * the client's, with which the request ends. A failure of the hook must not be
+ * blamed on the backend, and a truncated response of the backend must be
+ * noticed although the hook is in between.
  *
  * @module
  */
@@ -22,13 +22,13 @@ import { responseFields } from "./headers.ts";
 import {
   answerFields,
   attemptContext,
-  called,
+  callHook,
   checkAnswer,
   hasBody,
   hookFailure,
   setFields,
 } from "./hooks.ts";
-import { answered, judge } from "./judge.ts";
+import { headerReceived, judge } from "./judge.ts";
 import { giveUp } from "./own_answer.ts";
 import { type Ending, Relay } from "./relay.ts";
 import { addedTo, sourceFor } from "./respond.ts";
@@ -36,22 +36,22 @@ import { leave, settle } from "./settle.ts";
 import type { Answer } from "./transport.ts";
 import { NO_UPLOAD } from "./upload.ts";
 
-/** Says what became of a body that the hook did not use. */
+/** The error of a body that the hook did not use. */
 const REPLACED = new Error(
   "Cannot read the body: onResponse has returned another one",
 );
 
-/** A backend's body, with a note of how far it has come. */
+/** A backend's body, with its state. */
 class BackendBody implements Reading {
-  /** How it stands: still to come, at its end, broken, or given up. */
-  state: "open" | "whole" | "broken" | "given up" = "open";
-  /** Whether the backend is being waited for. */
+  /** Open, completely read, broken by the backend, or cancelled. */
+  state: "open" | "whole" | "broken" | "cancelled" = "open";
+  /** Whether a read from the backend is pending. */
   waits = false;
-  /** Whether anything of it was read, or it was given up. */
+  /** Whether any of it was read, or it was cancelled. */
   touched = false;
-  /** All of it, where it is here already. */
+  /** The complete body, if it is available already. */
   readonly whole: Chunk | undefined;
-  /** The body as the hook sees it. */
+  /** The body as passed to the hook. */
   readonly stream: ReadableStream<Chunk>;
   readonly #source: Reading;
   #controller!: ReadableStreamDefaultController<Chunk>;
@@ -64,9 +64,9 @@ class BackendBody implements Reading {
         this.#controller = controller;
       },
       pull: async (controller) => {
-        const piece = await this.read();
-        if (piece === undefined) controller.close();
-        else controller.enqueue(piece);
+        const chunk = await this.read();
+        if (chunk === undefined) controller.close();
+        else controller.enqueue(chunk);
       },
       cancel: (why) => this.cancel(why),
     }, { highWaterMark: 0 });
@@ -76,9 +76,9 @@ class BackendBody implements Reading {
     this.touched = true;
     this.waits = true;
     try {
-      const piece = await this.#source.read();
-      if (piece === undefined && this.state === "open") this.state = "whole";
-      return piece;
+      const chunk = await this.#source.read();
+      if (chunk === undefined && this.state === "open") this.state = "whole";
+      return chunk;
     } catch (error) {
       if (this.state === "open") this.state = "broken";
       throw error;
@@ -90,11 +90,11 @@ class BackendBody implements Reading {
   readonly cancel = (why: unknown): void => {
     this.touched = true;
     if (this.state !== "open") return;
-    this.state = "given up";
+    this.state = "cancelled";
     this.#source.cancel(why);
   };
 
-  /** Gives up what is left of it; who reads it all the same gets an error. */
+  /** Cancels the rest; reading it afterwards fails with `why`. */
   giveUp(why: Error): void {
     if (this.state !== "open") return;
     this.cancel(why);
@@ -102,7 +102,7 @@ class BackendBody implements Reading {
   }
 }
 
-/** Answers with what the hook makes of a backend's answer. Never rejects. */
+/** Responds with the result of the hook. Never rejects. */
 export async function respondByHook(
   x: Exchange,
   backend: Backend,
@@ -111,7 +111,7 @@ export async function respondByHook(
   c: Context,
 ): Promise<Response> {
   const { status } = answer;
-  answered(x, status, c);
+  headerReceived(x, status, c);
   if ("forget" in x.upload) x.upload.forget();
   else x.upload = NO_UPLOAD;
   const followed = bodyOf(x, answer, body, c);
@@ -131,7 +131,7 @@ export async function respondByHook(
     const theirs = new Response(followed?.stream ?? null, init);
     const context = attemptContext(x, backend, c);
     const { onResponse } = c.hooks;
-    const returned = await called(x, () => onResponse!(theirs, context));
+    const returned = await callHook(x, () => onResponse!(theirs, context));
     given = returned instanceof Response ? returned : theirs;
     checkAnswer(given);
   } catch (error) {
@@ -146,7 +146,7 @@ export async function respondByHook(
   return send(x, backend, { given, followed, kept, status, fields: out }, c);
 }
 
-/** The backend's body, to be followed. */
+/** Wraps the backend's body to follow it. */
 function bodyOf(
   x: Exchange,
   answer: Response | Answer,
@@ -160,16 +160,16 @@ function bodyOf(
   let rest: Chunk | undefined = body;
   const source: Reading = {
     read() {
-      const piece = rest;
+      const chunk = rest;
       rest = undefined;
-      return Promise.resolve(piece);
+      return Promise.resolve(chunk);
     },
     cancel() {},
   };
   return new BackendBody(source, body);
 }
 
-/** Whether an answer's body is the backend's, and all of it still to be read. */
+/** Whether a response's body is the backend's, and completely unread. */
 function isKept(
   { body }: Response,
   followed: BackendBody | undefined,
@@ -179,24 +179,24 @@ function isKept(
     !followed.stream.locked;
 }
 
-/** Fields that an answer has from us, whatever the hook says. */
+/** Our fields that a response has, whatever the hook sets. */
 function ownFields(added: Fields | undefined): Fields | undefined {
   return added?.filter(([name]) =>
     name === "connection" || name === "x-request-id"
   );
 }
 
-/** An answer that is ready to be sent. */
+/** A response that is ready to be sent. */
 interface Ready {
   given: Response;
   followed: BackendBody | undefined;
   kept: boolean;
-  /** The backend's own. */
+  /** The backend's status. */
   status: number;
   fields: Fields;
 }
 
-/** Sends it, and settles the request: now, or at the end of its body. */
+/** Sends it, and settles the request now or at the end of its body. */
 function send(
   x: Exchange,
   backend: Backend,
@@ -227,7 +227,7 @@ function send(
   return c.server.respond(given.status, fields, whole, head);
 }
 
-/** The client's body has ended, and the request with it. */
+/** Ends the request when the client's body has ended. */
 function relayed(
   x: Exchange,
   how: Ending,
@@ -255,7 +255,7 @@ function relayed(
   settle(x, c);
 }
 
-/** Answers a request whose hook has failed, or was ended before it had. */
+/** Answers a request whose hook has failed or was aborted. */
 function failed(
   x: Exchange,
   status: number,
@@ -267,7 +267,7 @@ function failed(
   const broken = followed?.state === "broken" && cause === undefined;
   followed?.giveUp(cause ?? REPLACED);
   if (backend !== undefined && broken) {
-    // The hook has waited for all of the body, and the backend broke it off.
+    // The hook waited for the complete body, which the backend truncated.
     backend.proven = 0;
     c.outcome(backend, false, x.attemptAt, TRUNCATED.reason);
   } else if (cause === undefined) {

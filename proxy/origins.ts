@@ -1,31 +1,30 @@
 /**
- * Origins as text: scheme and authority, taken out of a URL and compared
- * without a URL parser, which would respell what is only to be compared and
- * which the two runtimes do not agree on for odd hosts.
+ * Origins as text: scheme and authority, extracted from a URL and compared
+ * without a URL parser. A parser would normalize them, and the two runtimes'
+ * parsers disagree on unusual hosts.
  *
  * @module
  */
 
-/** Scheme and authority under which one side of the proxy names it. */
+/** Scheme and authority by which one side knows the proxy. */
 export interface Origin {
   /** `http` or `https`. */
   readonly scheme: string;
-  /** Host, with a port if one was named; none where none was named. */
+  /** Host and optional port; `undefined` if none was sent. */
   readonly host: string | undefined;
 }
 
-/** An absolute URL, cut in two. */
+/** An absolute URL in two parts. */
 export interface SplitUrl {
-  /** Its scheme and authority, as {@linkcode originKey} spells them. */
+  /** Its scheme and authority, normalized by {@linkcode originKey}. */
   readonly origin: string;
-  /** What follows: empty, or a path, a query or a fragment. */
+  /** The rest: empty, or a path, a query or a fragment. */
   readonly rest: string;
 }
 
 /**
- * Scheme and authority in the one spelling in which equal origins are equal
- * texts: lower case, and without a port that is empty or the scheme's own
- * (RFC 3986 §6.2.3).
+ * Normalizes scheme and authority so that equal origins are equal strings:
+ * lower case, without an empty or default port (RFC 3986 §6.2.3).
  */
 export function originKey(scheme: string, authority: string): string {
   const plain = scheme.toLowerCase();
@@ -36,10 +35,12 @@ export function originKey(scheme: string, authority: string): string {
   return `${plain}://${host}`;
 }
 
-/** An authority ends at a slash, also at the one that browsers read `\` as. */
+/** An authority ends at a slash, or at `\`, which browsers read as one. */
 const ABSOLUTE = /^(https?):\/\/([^/?#\\]*)/i;
 
-/** Cuts an absolute `http:` or `https:` URL in two; none if it is no such. */
+/**
+ * Splits an absolute `http:` or `https:` URL; `undefined` for anything else.
+ */
 export function splitUrl(url: string): SplitUrl | undefined {
   const match = ABSOLUTE.exec(url);
   if (match === null) return undefined;

@@ -1,6 +1,6 @@
 /**
- * The answers that Sluice gives by itself: to a request that it refuses, and to
- * one that no backend has answered.
+ * The responses that Sluice sends itself: to refused requests, and to those
+ * that no backend answered.
  *
  * @module
  */
@@ -15,11 +15,11 @@ import { SLOW_CLIENT } from "./failure.ts";
 import type { Refusal } from "./guard.ts";
 import type { ProxyFailure, RequestContext } from "./hook_types.ts";
 import { addressOf, requestContext } from "./hooks.ts";
-import { answerOrOurs } from "./on_error.ts";
+import { answerByErrorHook } from "./on_error.ts";
 import { explanation, settle, settleRefused } from "./settle.ts";
 import type { Failure } from "./transport.ts";
 
-/** Answers a request that is not taken in. */
+/** Answers a request that is not admitted. */
 export function refuse(
   { status, type, sentence, fields }: Refusal,
   arrival: Arrival,
@@ -34,7 +34,7 @@ export function refuse(
       head: method === "HEAD",
     });
   const settled = (response: Response): Response => {
-    // A client that has left takes no answer.
+    // A client that has disconnected gets no response.
     const bytes = status === 499 ? 0 : bytesOf(response, method);
     settleRefused(
       status === 499 ? status : response.status,
@@ -43,11 +43,12 @@ export function refuse(
       c,
     );
     const { request, connection } = arrival;
-    return c.server.parting?.(request, connection, response) ?? response;
+    return c.server.closingResponse?.(request, connection, response) ??
+      response;
   };
   if (!isReplaceable(status, c)) return settled(response);
   const reason = sentence ?? sentenceOf(status);
-  return answerOrOurs(
+  return answerByErrorHook(
     response,
     { status, type, reason },
     refusedContext(arrival, c),
@@ -55,7 +56,7 @@ export function refuse(
   ).then(settled);
 }
 
-/** What the hook is told of a request that was never under way. */
+/** The context for the hook, for a request that was not admitted. */
 function refusedContext(
   { request, peer }: Arrival,
   c: Context,
@@ -64,14 +65,16 @@ function refusedContext(
     request,
     clientAddress: addressOf(request, peer ?? undefined, c),
     requestId: undefined,
-    // Asked for by the hook only: to make one costs something on Deno.
+    // Created only if the hook reads it: it has a cost on Deno.
     get signal() {
       return request.signal;
     },
   };
 }
 
-/** Whether a hook may answer in place of us: not an `Allow`, nor a client that left. */
+/**
+ * Whether a hook may replace a response: no 204, and no disconnected client.
+ */
 function isReplaceable(status: number, { hooks }: Context): boolean {
   return hooks.onError !== undefined && status >= 400 && status !== 499;
 }
@@ -96,7 +99,7 @@ export function giveUp(
     return answerWith(x, 408, failure.type, c, { reason });
   }
   if (failure.fault === "client") {
-    // The client never sees it; the number is the one that nginx gave this end.
+    // The client never sees it; nginx logs this number in this case.
     return answerWith(x, 499, "http_request_error", c);
   }
   const status = failure.status ??
@@ -104,16 +107,16 @@ export function giveUp(
   return answerWith(x, status, failure.type, c, { reason });
 }
 
-/** Ends an exchange with an answer of our own, or a hook's in its place. */
+/** Ends an exchange with a response of our own, or of the hook. */
 export function answerWith(
   x: Exchange,
   status: number,
   type: ErrorType,
   c: Context,
   { sentence, reason = sentence ?? sentenceOf(status) }: {
-    /** Said to the client; none for what its status always says. */
+    /** Text for the client; by default the usual one of the status. */
     sentence?: string | undefined;
-    /** Told to a hook. */
+    /** Reason for the hook. */
     reason?: string | undefined;
   } = {},
 ): Response | Promise<Response> {
@@ -129,24 +132,25 @@ export function answerWith(
   });
   if (!isReplaceable(status, c)) return ended(x, response, c);
   const failure: ProxyFailure = { status, type, reason };
-  return answerOrOurs(response, failure, requestContext(x, c), c)
+  return answerByErrorHook(response, failure, requestContext(x, c), c)
     .then((response) => {
       x.status = response.status;
       return ended(x, response, c);
     });
 }
 
-/** The request is over, with this answer. */
+/** Ends the request with this response. */
 function ended(x: Exchange, response: Response, c: Context): Response {
-  // A client that has left takes no answer.
+  // A client that has disconnected gets no response.
   x.bytes = x.status === 499 ? 0 : bytesOf(response, x.method);
   settle(x, c);
-  return c.server.parting?.(x.request, x.connection, response) ?? response;
+  return c.server.closingResponse?.(x.request, x.connection, response) ??
+    response;
 }
 
-/** Takes no more of an upload, where an answer is given before its end. */
+/** Stops reading an upload when the response comes before its end. */
 export function abandonUpload(x: Exchange, status: number): void {
-  // Deno keeps a connection for as long as its request might still be read.
+  // Deno keeps a connection open while its request might still be read.
   if (x.clientBody?.ended === false && "abandon" in x.upload) {
     x.upload.abandon(status);
   }
@@ -160,15 +164,15 @@ function fieldsOf(
   const fields: Record<string, string> = {};
   if (status === 503) fields["retry-after"] = "1";
   if (requestId !== undefined) fields["x-request-id"] = requestId;
-  // After a request that was not understood, or whose body was not read, nothing
-  // more can be trusted to begin where we think it does.
+  // After a malformed request, or one whose body was not read, the start of the
+  // next request is not certain.
   if (status === 400 || status === 408 || status === 413 || c.closing()) {
     fields["connection"] = "close";
   }
   return fields;
 }
 
-/** Bytes of the body of an answer of our own. */
+/** Bytes of the body of a response of our own. */
 function bytesOf(response: Response, method: string): number {
   return method === "HEAD" ? 0 : Number(response.headers.get("content-length"));
 }

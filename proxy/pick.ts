@@ -1,5 +1,5 @@
 /**
- * Step 3: a backend for a request.
+ * Step 3: picks a backend for a request.
  *
  * @module
  */
@@ -8,8 +8,8 @@ import type { Backend } from "../balancer.ts";
 import type { Context } from "./context.ts";
 
 /**
- * Picks a backend that is not among those tried, and gives it the request: from
- * here it counts as one of its requests in flight.
+ * Picks a backend that is not in `tried`, and counts the request as one of its
+ * requests in flight.
  */
 export function pick(
   key: string | undefined,
@@ -19,19 +19,19 @@ export function pick(
   c.refresh?.();
   for (;;) {
     const backend = choose(key, tried, c);
-    // Another worker may have given it its last place a moment ago. It knows
-    // of that now, and is not chosen once more.
+    // Another worker may have taken its last place a moment ago. The policy
+    // sees that now and does not choose it again.
     if (backend === undefined || backend.enter()) return backend;
   }
 }
 
-/** Backends that a request is not given to for having enough: each costs a pick. */
-const MOST_PASSED = 32;
+/** Full backends that are skipped for one request; each costs a pick. */
+const MAX_SKIPPED = 32;
 
 /**
- * One that the runtime would let wait, or that has more than its share of those
- * that wait, is passed over for one of which neither is true; when there is
- * none, it is the policy's choice again.
+ * Skips a backend to which the request would have to wait, or that has more
+ * than its share of waiting requests, if there is another one. Otherwise the
+ * policy's first choice is used.
  */
 function choose(
   key: string | undefined,
@@ -41,19 +41,19 @@ function choose(
   const { pool } = c;
   const first = pool.pick(key, tried);
   if (first === undefined || !isFull(first, c)) return first;
-  const passed = [...tried ?? [], first];
+  const skipped = [...tried ?? [], first];
   for (;;) {
-    const next = pool.pick(key, passed);
+    const next = pool.pick(key, skipped);
     if (
       next === undefined || next.backup !== first.backup ||
       next.ejected !== first.ejected
     ) return first;
     if (!isFull(next, c)) return next;
-    if (passed.push(next) > MOST_PASSED) return first;
+    if (skipped.push(next) > MAX_SKIPPED) return first;
   }
 }
 
-/** Whether a backend should rather be passed over. */
+/** Whether a backend should be skipped if possible. */
 function isFull(backend: Backend, { transport, room }: Context): boolean {
   return transport.full?.(backend) === true || room?.full(backend) === true;
 }

@@ -1,6 +1,6 @@
 /**
- * The rate limit, as a request meets it: whose bucket it takes from, and the 429
- * where there is no token.
+ * The rate limit for one request: which bucket it takes a token from, and the
+ * 429 if there is none.
  *
  * @module
  */
@@ -12,54 +12,54 @@ import { KeyedHash } from "./keyed_hash.ts";
 import type { Read } from "./fields.ts";
 import { type Rate, RATE_TABLE_BYTES, RateTable } from "./rate_table.ts";
 
-/** Says whose requests are counted together; `undefined` for not at all. */
+/** Returns the key of a request; `undefined`: not limited. */
 type KeyOf = (
   request: Request,
   context: { readonly clientAddress: string | undefined },
 ) => string | undefined;
 
-/** A request, as far as it matters here. */
+/** The part of a request that is needed here. */
 export type Arriving = Pick<Arrival, "request" | "fields" | "peer" | "at">;
 
-/** Options for {@linkcode RateLimiter}; the values are checked by its caller. */
+/** Options for {@linkcode RateLimiter}, already checked. */
 export interface RateLimiterOptions extends Rate {
-  /** Whose bucket a request takes from. Default: its client's. */
+  /** The key of a request. Default: its client's address. */
   key?: KeyOf | undefined;
-  /** The client's address as trusted proxies say it, or `-`. */
+  /** The client's address as reported by trusted proxies, or `-`. */
   clientAddress: (headers: Read, peer: string | undefined) => string;
-  /** Where the buckets are, when others have a part in them. */
+  /** The buckets, if workers share them. */
   shared?: SharedRates | undefined;
   /** Takes a line for the log. */
   log: (line: string) => void;
 }
 
-/** Buckets that several workers have in common. */
+/** Buckets shared by several workers. */
 export interface SharedRates {
-  /** The memory that all see, of {@linkcode RATE_TABLE_BYTES}. */
+  /** The shared memory, of {@linkcode RATE_TABLE_BYTES}. */
   memory: ArrayBufferLike;
-  /** Milliseconds between the common clock and this worker's. */
+  /** Milliseconds between the shared clock and this worker's. */
   offsetMs: number;
 }
 
-/** The key of a user's own could not be had. */
+/** The custom key function has failed. */
 const FAILED: Refusal = { status: 500, type: "proxy_internal_error" };
 
-/** Makes the memory that {@linkcode SharedRates} are in usable. */
+/** Initializes the memory of {@linkcode SharedRates}. */
 export function seedRates(memory: ArrayBufferLike): void {
-  // Not straight into it: `getRandomValues` takes no shared memory.
+  // Through a copy: `getRandomValues` does not accept shared memory.
   new Uint32Array(memory, 0, 2).set(crypto.getRandomValues(new Uint32Array(2)));
 }
 
-/** Refuses requests of keys that ask too often. */
+/** Refuses requests whose key has no token left. */
 export class RateLimiter {
   readonly #options: RateLimiterOptions;
   readonly #table: RateTable;
   readonly #hash: KeyedHash;
   readonly #offsetMs: number;
   #refused = 0;
-  #told = false;
+  #logged = false;
 
-  /** Makes a limiter that holds nothing that must be ended. */
+  /** Makes a limiter; it holds no resources that must be released. */
   constructor(options: RateLimiterOptions) {
     const { shared } = options;
     this.#options = options;
@@ -70,23 +70,22 @@ export class RateLimiter {
     this.#offsetMs = shared?.offsetMs ?? 0;
   }
 
-  /** How many requests it has refused. */
+  /** Number of refused requests. */
   get refused(): number {
     return this.#refused;
   }
 
   /**
-   * What is wrong with a request, if it came too soon; otherwise a token is
-   * spent on it.
+   * Takes a token for a request, or returns the refusal if there is none.
    */
   refusal(
     { request, fields, peer, at }: Arriving,
   ): Refusal | undefined {
     const { clientAddress, key } = this.#options;
-    // Not by `request.headers`: on Deno they cost more than all the rest here.
+    // Not `request.headers`: on Deno that costs more than all the rest here.
     const client = clientAddress(fields, peer ?? undefined);
     if (key === undefined) {
-      // Made in code: there is no client that could ask too often.
+      // Made in code: there is no client to limit.
       if (client === "-") return undefined;
       hashAddress(this.#hash, client);
     } else {
@@ -104,7 +103,7 @@ export class RateLimiter {
     };
   }
 
-  /** A key of the user's own; one that throws costs its own request a 500. */
+  /** Calls the custom key function; a throw costs the request a 500. */
   #keyOf(
     key: KeyOf,
     request: Request,
@@ -116,11 +115,11 @@ export class RateLimiter {
       if (text === undefined || typeof text === "string") return text;
       throw new TypeError(`it gave ${typeof text}, not a string`);
     } catch (error) {
-      // Once: a client may be able to make it fail as often as it likes.
-      if (!this.#told) {
+      // Once: a client may be able to trigger this at will.
+      if (!this.#logged) {
         this.#options.log(`rateLimit.key has failed: ${String(error)}`);
       }
-      this.#told = true;
+      this.#logged = true;
       return FAILED;
     }
   }

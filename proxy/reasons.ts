@@ -1,11 +1,11 @@
 /**
- * Why a request was ended from this side. Each is one error, so that it is told
- * by identity from whatever else is thrown.
+ * Why a request was ended from this side. Each is a single error object,
+ * compared by identity.
  *
  * @module
  */
 
-/** The client has left. Each is given to `abort()` as its reason. */
+/** The client has disconnected. All of these are passed to `abort()`. */
 export const CLIENT_LEFT = new Error("Cannot answer: the client has left");
 export const CLIENT_SLOW = new Error("Cannot go on: the client is too slow");
 export const TIMED_OUT = new Error("Cannot answer: the time limit has run out");

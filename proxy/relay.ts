@@ -1,43 +1,43 @@
 /**
- * An answer's body on its way to the client, piece by piece: how it goes on,
- * whom it waits for, and how it ended.
+ * Relays a response body to the client chunk by chunk, and tracks which side is
+ * waited for and how it ended.
  *
  * @module
  */
 
 import type { Chunk, Reading } from "./body.ts";
 
-/** How a relayed body ended: whole, broken by its source, left by the client. */
+/** How a relayed body ended: complete, broken by its source, client gone. */
 export type Ending = "whole" | "broken" | "left";
 
-/** Hears how a {@linkcode Relay} goes. */
+/** Is notified by a {@linkcode Relay}. */
 export interface RelayOwner {
-  /** Bytes were handed to the client. */
+  /** Bytes were passed to the client. */
   progress(bytes: number): void;
-  /** The body ended. Once. */
+  /** The body has ended. Called once. */
   relayed(how: Ending): void;
-  /** The time, in milliseconds. */
+  /** The current time in milliseconds. */
   now(): number;
 }
 
 /**
- * Hands on what its source gives. A piece is asked for when the client has room
- * for one, so a client that stops reading also stops the backend. Which of the
- * two is waited for, and since when, is what the time limits go by.
+ * Passes on the chunks of its source. It reads only when the client has room
+ * for a chunk, so backpressure reaches the backend. The time limits depend on
+ * which side is waited for, and since when.
  */
 export class Relay {
   /** The body for the client. */
   readonly stream: ReadableStream<Chunk>;
-  /** Whether the client is waited for, and not the backend. */
+  /** Whether it waits for the client rather than the backend. */
   waitsForClient = true;
-  /** When it began to wait for whom it waits now. */
+  /** Since when it waits for that side. */
   movedAt: number;
   readonly #source: Reading;
   readonly #owner: RelayOwner;
   #controller!: ReadableStreamDefaultController<Chunk>;
   #over = false;
 
-  /** Takes a source over; `owner` hears of it. */
+  /** Takes over a source. */
   constructor(source: Reading, owner: RelayOwner) {
     this.#source = source;
     this.#owner = owner;
@@ -56,7 +56,7 @@ export class Relay {
     }, { highWaterMark: 0 });
   }
 
-  /** Cuts the body: the client's connection is cut and the source given up. */
+  /** Cuts the client's connection and cancels the source. */
   abort(why: Error): void {
     if (this.#over) return;
     this.#over = true;
@@ -68,20 +68,21 @@ export class Relay {
   async #pull(): Promise<void> {
     this.waitsForClient = false;
     this.movedAt = this.#owner.now();
-    let piece: Chunk | undefined;
+    let chunk: Chunk | undefined;
     try {
-      piece = await this.#source.read();
+      chunk = await this.#source.read();
     } catch (error) {
       if (this.#over) return;
       this.#over = true;
       this.#owner.relayed("broken");
-      // Both runtimes cut the connection then: it never looks whole.
+      // Both runtimes then cut the connection, so the body never looks
+      // complete.
       this.#controller.error(error);
       return;
     }
-    // A cancel may come while a piece is awaited; both runtimes throw then.
+    // It may have been cancelled during the read; both runtimes would throw.
     if (this.#over) return;
-    if (piece === undefined) {
+    if (chunk === undefined) {
       this.#over = true;
       this.#owner.relayed("whole");
       this.#controller.close();
@@ -89,7 +90,7 @@ export class Relay {
     }
     this.waitsForClient = true;
     this.movedAt = this.#owner.now();
-    this.#owner.progress(piece.byteLength);
-    this.#controller.enqueue(piece);
+    this.#owner.progress(chunk.byteLength);
+    this.#controller.enqueue(chunk);
   }
 }

@@ -1,21 +1,21 @@
 /**
- * Step 7: what the client is answered with.
+ * Step 7: the response to the client.
  *
  * @module
  */
 
 import type { Backend } from "../balancer.ts";
-import { type Begun, isReading } from "./attempt.ts";
+import { type AnswerBody, isReading } from "./attempt.ts";
 import type { Chunk, Reading } from "./body.ts";
-import { carriedOn } from "./carry.ts";
+import { resumedBody } from "./resume_body.ts";
 import type { Context } from "./context.ts";
 import type { Exchange } from "./exchange.ts";
 import type { Fields, Read } from "./fields.ts";
 import { responseFields } from "./headers.ts";
-import { answered, judge } from "./judge.ts";
+import { headerReceived, judge } from "./judge.ts";
 import { answerWith } from "./own_answer.ts";
 import { Relay } from "./relay.ts";
-import { carriedOf } from "./resume.ts";
+import { resumableOf } from "./resume.ts";
 import { explanation, settle } from "./settle.ts";
 import type { Answer } from "./transport.ts";
 import { acceptClient } from "./upgrade.ts";
@@ -23,23 +23,23 @@ import { NO_UPLOAD } from "./upload.ts";
 import { Bridge } from "./bridge.ts";
 import type { Opened } from "./handshake.ts";
 
-/** Answers with what the backend has sent. */
+/** Responds with what the backend has sent. */
 export function respond(
   x: Exchange,
   backend: Backend,
   answer: Response | Answer,
-  body: Begun,
+  body: AnswerBody,
   c: Context,
 ): Response {
   const { status, headers } = answer;
   x.answered = true;
   x.status = status;
-  answered(x, status, c);
+  headerReceived(x, status, c);
   if ("forget" in x.upload) x.upload.forget();
   else x.upload = NO_UPLOAD;
   if (isReading(body)) x.relay = new Relay(sourceFor(x, answer, body, c), x);
   const added = addedTo(x, backend, answer, c);
-  const out = asItIs(x, backend, body, added, c) ?? c.server.respond(
+  const out = passedThrough(x, backend, body, added, c) ?? c.server.respond(
     status,
     responseFields(
       headers,
@@ -66,13 +66,14 @@ export function respond(
 }
 
 /**
- * The usual answer of `fetch`, as it came, less what concerned its connection.
- * One to HEAD is made anew: both runtimes would invent a length where it has none.
+ * A usual response of `fetch`, passed through without the fields of its
+ * connection. A response to HEAD is made anew: both runtimes would add a length
+ * if it has none.
  */
-function asItIs(
+function passedThrough(
   x: Exchange,
   backend: Backend,
-  body: Begun,
+  body: AnswerBody,
   added: Fields | undefined,
   { transport }: Context,
 ): Response | undefined {
@@ -83,7 +84,7 @@ function asItIs(
     : undefined;
 }
 
-/** Answers with a 101, and joins the two sides of a WebSocket. */
+/** Responds with a 101, and connects the two sides of a WebSocket. */
 export async function join(
   x: Exchange,
   backend: Backend,
@@ -92,7 +93,7 @@ export async function join(
 ): Promise<Response> {
   x.answered = true;
   x.status = 101;
-  // From here the bridge owns the connection, whatever happens.
+  // From here on the bridge owns the connection.
   const bridge = x.bridge = new Bridge(opened, {
     maxMessageBytes: c.maxMessageBytes,
     budget: c.bridges,
@@ -104,7 +105,7 @@ export async function join(
       settle(x, c);
     },
   });
-  answered(x, 101, c);
+  headerReceived(x, 101, c);
   judge(x, 101, c);
   if (c.goneAway) bridge.goAway();
   const added = addedTo(x, backend, UPGRADED, c);
@@ -123,20 +124,22 @@ export async function join(
   return out;
 }
 
-/** Where a body comes from: from elsewhere too, where it can be carried on. */
+/** The source of a body, which may continue from another backend. */
 export function sourceFor(
   x: Exchange,
   answer: Response | Answer,
   source: Reading,
   c: Context,
 ): Reading {
-  const carried = c.resume
-    ? carriedOf(x.method, x.request.headers, answer)
+  const resumable = c.resume
+    ? resumableOf(x.method, x.request.headers, answer)
     : undefined;
-  return carried === undefined ? source : carriedOn(x, source, carried, c);
+  return resumable === undefined
+    ? source
+    : resumedBody(x, source, resumable, c);
 }
 
-/** Fields that an answer gets from us, if any. */
+/** The fields that we add to a response, if any. */
 export function addedTo(
   x: Exchange,
   backend: Backend,
@@ -162,5 +165,5 @@ export function addedTo(
   return added;
 }
 
-/** In place of an answer where a WebSocket is granted. */
+/** In place of a response, for an accepted WebSocket. */
 const UPGRADED = { headers: new Headers() };

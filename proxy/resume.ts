@@ -1,14 +1,14 @@
 /**
- * Carrying a broken answer on from another backend, where what comes is provably
- * what would have come.
+ * Resuming an interrupted response from another backend, if the result provably
+ * equals the original response.
  *
- * Two kinds of answer can be proven. A download with a strong `ETag` is the same
- * bytes wherever that `ETag` is (RFC 9110 §8.8.3), so its rest can be asked for
- * with `Range` and `If-Range` (§13.1.5, §14). An event stream whose events carry
- * ids is made to be taken up after the last of them (HTML §9.2, `Last-Event-ID`).
- * Everything else is left to break, and to be seen to be broken.
+ * Two kinds of responses qualify. A download with a strong `ETag` has the same
+ * bytes wherever it has that `ETag` (RFC 9110 §8.8.3), so its rest can be
+ * requested with `Range` and `If-Range` (§13.1.5, §14). An event stream whose
+ * events have ids can be resumed after the last one (HTML §9.2,
+ * `Last-Event-ID`). Everything else breaks, and visibly so.
  *
- * This file only decides; the attempts are made by `forward.ts`.
+ * This file only decides; `resume_body.ts` makes the attempts.
  *
  * @module
  */
@@ -17,36 +17,36 @@ import { latin1 } from "../http/bytes.ts";
 import type { Chunk } from "./body.ts";
 import type { Fields, Read } from "./fields.ts";
 
-/** The head of an answer. */
-type Heard = { readonly status: number; readonly headers: Read };
+/** The head of a response. */
+type Head = { readonly status: number; readonly headers: Read };
 
-/** An answer on its way that could be carried on. */
-export interface Carried {
-  /** Takes a piece from the backend; gives what may go on to the client. */
-  take(piece: Chunk): Chunk;
+/** The state of a response that can be resumed. */
+export interface Resumable {
+  /** Takes a chunk from the backend; returns what can be sent to the client. */
+  take(chunk: Chunk): Chunk;
   /** Whether the source may end here. */
   mayEnd(): boolean;
   /** What was held back when the source has ended. */
   rest(): Chunk;
-  /** Fields that ask for the rest; none when that is not safe at this point. */
+  /** Fields to request the rest; `undefined` if that is not safe now. */
   fields(): Fields | undefined;
-  /** Whether an answer is the rest; it is begun with if so. */
-  accepts(response: Heard): boolean;
+  /** Whether a response is the rest. */
+  accepts(response: Head): boolean;
 }
 
-/** How an answer can be carried on, if it can. */
-export function carriedOf(
+/** The state for resuming a response, if that is possible. */
+export function resumableOf(
   method: string,
   request: Headers,
-  response: Heard,
-): Carried | undefined {
+  response: Head,
+): Resumable | undefined {
   if (method !== "GET" || response.status !== 200) return undefined;
   return Download.of(request, response) ?? Events.of(request, response);
 }
 
 /**
- * A strong `ETag` as it stands in the field, or none. A weak one (`W/`) says
- * that two answers mean the same, not that their bytes are equal.
+ * A strong `ETag` as written, if there is one. A weak one (`W/`) says that two
+ * responses are equivalent, not that their bytes are equal.
  */
 function strongTag(headers: Read): string | undefined {
   const tag = headers.get("etag");
@@ -55,8 +55,8 @@ function strongTag(headers: Read): string | undefined {
     : undefined;
 }
 
-/** A download of known length and unmistakable content. */
-class Download implements Carried {
+/** A download of known length and identity. */
+class Download implements Resumable {
   #received = 0;
 
   private constructor(
@@ -65,14 +65,14 @@ class Download implements Carried {
     readonly coding: string | null,
   ) {}
 
-  static of(request: Headers, response: Heard): Download | undefined {
+  static of(request: Headers, response: Head): Download | undefined {
     const { headers } = response;
     const tag = strongTag(headers);
     const length = headers.get("content-length");
-    // A client that asks for a part, or on a condition, has plans of its own.
+    // A client that requests a range or sends a condition resumes by itself.
     if (
       tag === undefined || length === null || !/^\d{1,15}$/.test(length) ||
-      // A length beside chunks need not be the answer's.
+      // A length next to chunks need not be right.
       headers.get("transfer-encoding") !== null ||
       request.get("range") !== null || request.get("if-range") !== null
     ) return undefined;
@@ -83,9 +83,9 @@ class Download implements Carried {
     );
   }
 
-  take(piece: Chunk): Chunk {
-    this.#received += piece.byteLength;
-    return piece;
+  take(chunk: Chunk): Chunk {
+    this.#received += chunk.byteLength;
+    return chunk;
   }
 
   mayEnd(): boolean {
@@ -103,7 +103,7 @@ class Download implements Carried {
     ];
   }
 
-  accepts(response: Heard): boolean {
+  accepts(response: Head): boolean {
     const { headers, status } = response;
     return status === 206 && strongTag(headers) === this.tag &&
       headers.get("content-encoding") === this.coding &&
@@ -112,32 +112,32 @@ class Download implements Carried {
   }
 }
 
-/** Bytes of one event that are held back at most. */
-const LONGEST_EVENT = 1024 * 1024;
+/** Maximum bytes of one event that are held back. */
+const MAX_EVENT = 1024 * 1024;
 
 const LF = 10;
 const CR = 13;
 
 /**
- * A stream of events that carry ids. Only whole events are handed on, so that
- * there is a boundary to go on from: half an event in front of another backend's
- * would make a third that nobody sent.
+ * A stream of events with ids. Only complete events are passed on, so that it
+ * can be resumed at a boundary: half an event followed by another backend's
+ * event would form one that no backend sent.
  */
-class Events implements Carried {
-  /** What has come of an event that is not whole yet. */
-  readonly #held = new Held();
-  /** The last id, as bytes; none when the last event had none. */
+class Events implements Resumable {
+  /** The received part of an incomplete event. */
+  readonly #held = new HeldBytes();
+  /** The last id, as bytes; `undefined` if the last event had none. */
   #id: string | undefined;
-  /** Whether anything has been handed on. */
+  /** Whether anything has been passed on. */
   #begun = false;
-  /** Whether events are too long to be held, so that there is no boundary. */
+  /** Whether events are too long to hold back, so that there is no boundary. */
   #passing = false;
 
-  static of(request: Headers, response: Heard): Events | undefined {
+  static of(request: Headers, response: Head): Events | undefined {
     const { headers } = response;
     const accept = request.get("accept") ?? "";
     const type = headers.get("content-type") ?? "";
-    // A coded stream has no boundaries that could be seen here.
+    // Boundaries are not visible in a compressed stream.
     if (
       !/(?:^|,)\s*text\/event-stream\s*(?:[;,]|$)/i.test(accept) ||
       !/^text\/event-stream\s*(?:;|$)/i.test(type) ||
@@ -147,15 +147,15 @@ class Events implements Carried {
     return new Events();
   }
 
-  take(piece: Chunk): Chunk {
-    if (this.#passing) return piece;
+  take(chunk: Chunk): Chunk {
+    if (this.#passing) return chunk;
     const before = this.#held.length;
-    const all = before === 0 ? piece : this.#held.with(piece);
-    // A line end may lie across two pieces, so the search begins before it.
+    const all = before === 0 ? chunk : this.#held.with(chunk);
+    // A line end may span two chunks, so the search begins before the new one.
     const end = lastBoundary(all, Math.max(0, before - 3));
     if (end === 0) {
-      if (all.byteLength <= LONGEST_EVENT) {
-        if (before === 0) this.#held.with(piece);
+      if (all.byteLength <= MAX_EVENT) {
+        if (before === 0) this.#held.with(chunk);
         return new Uint8Array();
       }
       this.#passing = this.#begun = true;
@@ -172,7 +172,7 @@ class Events implements Carried {
   }
 
   mayEnd(): boolean {
-    // Whoever ends its stream in an orderly way means to.
+    // A backend that ends its stream properly intends to.
     return true;
   }
 
@@ -183,14 +183,14 @@ class Events implements Carried {
   }
 
   fields(): Fields | undefined {
-    // Before the first event it is the same request once more.
+    // Before the first event, the original request is repeated.
     if (this.#begun && this.#id === undefined) return undefined;
-    // What was held back of an unfinished event comes again, whole.
+    // The next backend sends the incomplete event again.
     this.#held.clear();
     return this.#id === undefined ? [] : [["last-event-id", this.#id]];
   }
 
-  accepts(response: Heard): boolean {
+  accepts(response: Head): boolean {
     const type = response.headers.get("content-type") ?? "";
     return response.status === 200 &&
       response.headers.get("content-encoding") === null &&
@@ -198,11 +198,11 @@ class Events implements Carried {
   }
 
   /**
-   * Reads the ids of whole events. An event with data and without an id of its
-   * own cannot be gone on after: the backend would send it again, or not at all.
+   * Reads the ids of complete events. The stream cannot be resumed after an
+   * event with data but without an id: it would be repeated or lost.
    */
   #readIds(events: Chunk): void {
-    // Latin-1 keeps each byte what it is, which is also how `fetch` sends it.
+    // Latin-1 keeps every byte, and `fetch` sends the same bytes.
     const text = latin1(events);
     for (const event of text.split(/\r\n\r\n|\n\n|\r\r/)) {
       let id: string | undefined;
@@ -213,8 +213,8 @@ class Events implements Carried {
         if (match !== null) id = match[1] ?? "";
       }
       if (id !== undefined) {
-        // An empty id takes the last one back, and a NUL makes it none.
-        // deno-lint-ignore no-control-regex -- what a field value cannot hold
+        // An empty id clears the last one, and one with a NUL is ignored.
+        // deno-lint-ignore no-control-regex -- not allowed in a field value
         const usable = id !== "" && !/[\x00-\x1f\x7f]/.test(id) &&
           id.trim() === id;
         this.#id = usable ? id : undefined;
@@ -225,7 +225,7 @@ class Events implements Carried {
   }
 }
 
-/** Where the last empty line ends, or 0 where there is none after `from`. */
+/** The end of the last empty line after `from`; 0 if there is none. */
 function lastBoundary(bytes: Chunk, from: number): number {
   for (let i = bytes.byteLength - 1; i > from; i--) {
     const byte = bytes[i]!;
@@ -242,10 +242,10 @@ function lastBoundary(bytes: Chunk, from: number): number {
 }
 
 /**
- * Bytes that are held back. Room is made for twice as many whenever it runs out,
- * so that an event in many small pieces is not copied once for each of them.
+ * Bytes that are held back. The buffer doubles when it is full, so that an
+ * event in many small chunks is not copied for each of them.
  */
-class Held {
+class HeldBytes {
   #room: Chunk = new Uint8Array();
   #length = 0;
 
@@ -253,20 +253,20 @@ class Held {
     return this.#length;
   }
 
-  /** Takes a piece; gives all that is held, which is good until the next one. */
-  with(piece: Chunk): Chunk {
-    const length = this.#length + piece.byteLength;
+  /** Adds a chunk; returns all held bytes, valid until the next call. */
+  with(chunk: Chunk): Chunk {
+    const length = this.#length + chunk.byteLength;
     if (length > this.#room.byteLength) {
       const room = new Uint8Array(Math.max(length, 2 * this.#length));
       room.set(this.#room.subarray(0, this.#length));
       this.#room = room;
     }
-    this.#room.set(piece, this.#length);
+    this.#room.set(chunk, this.#length);
     this.#length = length;
     return this.#room.subarray(0, length);
   }
 
-  /** Lets go of all; what was given is the taker's now. */
+  /** Releases all; returned bytes stay valid. */
   clear(): void {
     this.#room = new Uint8Array();
     this.#length = 0;

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import type { Chunk } from "./body.ts";
-import { type Carried, carriedOf } from "./resume.ts";
+import { type Resumable, resumableOf } from "./resume.ts";
 
 const utf8 = new TextEncoder();
 const bytes = (text: string): Chunk => utf8.encode(text);
@@ -12,22 +12,22 @@ function answer(fields: Record<string, string>, status = 200): Response {
 
 const FILE = { etag: '"v1"', "content-length": "10" };
 
-function download(): Carried {
-  const carried = carriedOf("GET", new Headers(), answer(FILE));
-  assert.ok(carried !== undefined);
-  return carried;
+function download(): Resumable {
+  const resumable = resumableOf("GET", new Headers(), answer(FILE));
+  assert.ok(resumable !== undefined);
+  return resumable;
 }
 
 const EVENTS = new Headers({ accept: "text/event-stream" });
 
-function events(): Carried {
-  const carried = carriedOf(
+function events(): Resumable {
+  const resumable = resumableOf(
     "GET",
     EVENTS,
     answer({ "content-type": "text/event-stream; charset=utf-8" }),
   );
-  assert.ok(carried !== undefined);
-  return carried;
+  assert.ok(resumable !== undefined);
+  return resumable;
 }
 
 for (
@@ -62,31 +62,31 @@ for (
     ],
   ] as const
 ) {
-  Deno.test(`carriedOf() leaves alone ${why}`, () => {
-    const carried = carriedOf(
+  Deno.test(`resumableOf() leaves alone ${why}`, () => {
+    const resumable = resumableOf(
       method,
       new Headers(request as Record<string, string>),
       answer({ ...fields } as Record<string, string>, status),
     );
-    assert.equal(carried, undefined);
+    assert.equal(resumable, undefined);
   });
 }
 
 Deno.test("a download is asked for from its first missing byte", () => {
-  const carried = download();
-  assert.equal(text(carried.take(bytes("abc"))), "abc");
-  assert.deepEqual(carried.fields(), [
+  const resumable = download();
+  assert.equal(text(resumable.take(bytes("abc"))), "abc");
+  assert.deepEqual(resumable.fields(), [
     ["range", "bytes=3-"],
     ["if-range", '"v1"'],
   ]);
 });
 
 Deno.test("a download may end only where its length says", () => {
-  const carried = download();
-  carried.take(bytes("012345678"));
-  assert.equal(carried.mayEnd(), false);
-  carried.take(bytes("9"));
-  assert.equal(carried.mayEnd(), true);
+  const resumable = download();
+  resumable.take(bytes("012345678"));
+  assert.equal(resumable.mayEnd(), false);
+  resumable.take(bytes("9"));
+  assert.equal(resumable.mayEnd(), true);
 });
 
 const REST = { etag: '"v1"', "content-range": "bytes 3-9/10" };
@@ -116,44 +116,44 @@ for (
   ] as const
 ) {
   Deno.test(`a download ${fits ? "takes" : "refuses"} ${what}`, () => {
-    const carried = download();
-    carried.take(bytes("abc"));
+    const resumable = download();
+    resumable.take(bytes("abc"));
     const response = answer({ ...fields } as Record<string, string>, status);
-    assert.equal(carried.accepts(response), fits);
+    assert.equal(resumable.accepts(response), fits);
   });
 }
 
 Deno.test("an event stream hands on whole events and holds back the rest", () => {
-  const carried = events();
+  const resumable = events();
   assert.equal(
-    text(carried.take(bytes("id: 1\ndata: a\n\nid: 2\nda"))),
+    text(resumable.take(bytes("id: 1\ndata: a\n\nid: 2\nda"))),
     "id: 1\ndata: a\n\n",
   );
-  assert.equal(text(carried.take(bytes("ta: b\n"))), "");
-  assert.equal(text(carried.take(bytes("\n"))), "id: 2\ndata: b\n\n");
+  assert.equal(text(resumable.take(bytes("ta: b\n"))), "");
+  assert.equal(text(resumable.take(bytes("\n"))), "id: 2\ndata: b\n\n");
 });
 
 for (const end of ["\n", "\r\n", "\r"]) {
   Deno.test(`an event stream finds boundaries made of ${JSON.stringify(end)}, byte by byte`, () => {
-    const carried = events();
+    const resumable = events();
     const source =
       `id: 7${end}data: x${end}${end}id: 8${end}data: y${end}${end}`;
     let out = "";
     for (const byte of bytes(source)) {
-      out += text(carried.take(new Uint8Array([byte])));
+      out += text(resumable.take(new Uint8Array([byte])));
     }
     assert.equal(out, source);
-    assert.deepEqual(carried.fields(), [["last-event-id", "8"]]);
+    assert.deepEqual(resumable.fields(), [["last-event-id", "8"]]);
   });
 }
 
 Deno.test("an event stream goes on after its last whole event", () => {
-  const carried = events();
-  carried.take(bytes("id: 1\ndata: a\n\nid: 2\ndata: half"));
-  assert.deepEqual(carried.fields(), [["last-event-id", "1"]]);
+  const resumable = events();
+  resumable.take(bytes("id: 1\ndata: a\n\nid: 2\ndata: half"));
+  assert.deepEqual(resumable.fields(), [["last-event-id", "1"]]);
   // The half that was held back comes again from the next backend.
   assert.equal(
-    text(carried.take(bytes("id: 2\ndata: half of it\n\n"))),
+    text(resumable.take(bytes("id: 2\ndata: half of it\n\n"))),
     "id: 2\ndata: half of it\n\n",
   );
 });
@@ -167,41 +167,41 @@ for (
   ] as const
 ) {
   Deno.test(`an event stream is not gone on with when ${what}`, () => {
-    const carried = events();
-    carried.take(bytes(stream));
-    assert.equal(carried.fields(), undefined);
+    const resumable = events();
+    resumable.take(bytes(stream));
+    assert.equal(resumable.fields(), undefined);
   });
 }
 
 Deno.test("an event stream of which nothing has come is asked for once more", () => {
-  const carried = events();
-  carried.take(bytes("id: 1\nda"));
-  assert.deepEqual(carried.fields(), []);
+  const resumable = events();
+  resumable.take(bytes("id: 1\nda"));
+  assert.deepEqual(resumable.fields(), []);
 });
 
 Deno.test("an event stream may be gone on with past comments", () => {
-  const carried = events();
-  carried.take(bytes("id: 1\ndata: a\n\n: still here\n\nretry: 100\n\n"));
-  assert.deepEqual(carried.fields(), [["last-event-id", "1"]]);
+  const resumable = events();
+  resumable.take(bytes("id: 1\ndata: a\n\n: still here\n\nretry: 100\n\n"));
+  assert.deepEqual(resumable.fields(), [["last-event-id", "1"]]);
 });
 
 Deno.test("an event stream keeps the bytes of an id", () => {
-  const carried = events();
-  carried.take(bytes("id: é\ndata: a\n\n"));
-  assert.deepEqual(carried.fields(), [["last-event-id", "\u00c3\u00a9"]]);
+  const resumable = events();
+  resumable.take(bytes("id: é\ndata: a\n\n"));
+  assert.deepEqual(resumable.fields(), [["last-event-id", "\u00c3\u00a9"]]);
 });
 
 Deno.test("an event that is too long is handed on, and not gone on with", () => {
-  const carried = events();
-  carried.take(bytes("id: 1\ndata: a\n\n"));
+  const resumable = events();
+  resumable.take(bytes("id: 1\ndata: a\n\n"));
   const long = bytes(`data: ${"x".repeat(1024 * 1024)}`);
-  assert.equal(carried.take(long).byteLength, long.byteLength);
-  assert.equal(carried.fields(), undefined);
+  assert.equal(resumable.take(long).byteLength, long.byteLength);
+  assert.equal(resumable.fields(), undefined);
 });
 
 Deno.test("an event stream that ends hands on what it held back", () => {
-  const carried = events();
-  carried.take(bytes("id: 1\ndata: a"));
-  assert.equal(carried.mayEnd(), true);
-  assert.equal(text(carried.rest()), "id: 1\ndata: a");
+  const resumable = events();
+  resumable.take(bytes("id: 1\ndata: a"));
+  assert.equal(resumable.mayEnd(), true);
+  assert.equal(text(resumable.rest()), "id: 1\ndata: a");
 });

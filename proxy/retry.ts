@@ -1,12 +1,12 @@
 /**
- * Whether a failed attempt is made again, as a pure decision, and the budget
- * that keeps retries from feeding a storm.
+ * Whether to retry a failed attempt, as a pure decision, and the budget that
+ * keeps retries from amplifying an overload.
  *
  * @module
  */
 
 /**
- * Methods that may be repeated when it is not known whether the first try
+ * Methods that may be repeated if it is unknown whether the first attempt
  * arrived: the idempotent ones of RFC 9110 §9.2.2 (TRACE is not forwarded).
  */
 const IDEMPOTENT: ReadonlySet<string> = new Set([
@@ -17,34 +17,34 @@ const IDEMPOTENT: ReadonlySet<string> = new Set([
   "DELETE",
 ]);
 
-/** Whether repeating a request of this method changes nothing more. */
+/** Whether repeating a request with this method has no further effect. */
 export function isIdempotent(method: string): boolean {
   return IDEMPOTENT.has(method);
 }
 
-/** Everything that the decision depends on. */
+/** The input of the decision. */
 export interface Situation {
-  /** Whether the client has left. */
+  /** Whether the client has disconnected. */
   clientGone: boolean;
-  /** Whether the time limit for the whole request has run out. */
+  /** Whether the request has exceeded a time limit. */
   timedOut: boolean;
-  /** Whether anything of the request may have reached the backend. */
+  /** Whether any part of the request may have reached the backend. */
   sent: boolean;
-  /** Whether the method may be repeated. */
+  /** Whether the method is idempotent. */
   idempotent: boolean;
-  /** Whether the body can be sent again, whole. */
+  /** Whether the complete body can be sent again. */
   replayable: boolean;
-  /** Retries that reached a backend, so far. */
+  /** Retries so far that reached a backend. */
   retries: number;
-  /** Connections that were refused, so far. */
+  /** Refused connections so far. */
   refusals: number;
-  /** Most retries; 0 switches them all off. */
+  /** Maximum retries; 0 disables all of them. */
   maxRetries: number;
-  /** Whether the budget has one left; asked last, and only when it matters. */
+  /** Takes a retry from the budget; called last, and only if it matters. */
   budget: () => boolean;
 }
 
-/** Why an attempt is not made again, or that it is. */
+/** Whether to retry; if not, why. */
 export type Decision =
   | "retry"
   | "client gone"
@@ -56,13 +56,13 @@ export type Decision =
   | "budget spent";
 
 /**
- * Refused connections that one request gets over. They cost a backend nothing
- * and tell at once, so they count neither as retries nor against the budget;
- * bounded all the same, so that a very large pool that is gone is found out.
+ * Refused connections per request. They cost a backend nothing and fail at
+ * once, so they count neither as retries nor against the budget. Bounded
+ * nevertheless, for a very large pool that is down.
  */
 const MAX_REFUSALS = 100;
 
-/** Decides about one failed attempt. */
+/** Decides about a failed attempt. */
 export function decide(situation: Situation): Decision {
   if (situation.clientGone) return "client gone";
   if (situation.timedOut) return "timed out";
@@ -76,36 +76,36 @@ export function decide(situation: Situation): Decision {
   return situation.budget() ? "retry" : "budget spent";
 }
 
-/** Seconds over which the budget is counted. */
+/** Length of the budget's window in seconds. */
 const WINDOW_S = 10;
-/** Retries in the window that are free, whatever the number of requests. */
+/** Retries in the window that are always allowed. */
 const FREE = 100;
 
 /**
- * Retries allowed: a share of the requests of the last ten seconds, and a
- * hundred besides. The free part covers the death of one backend in a quiet
- * hour, the share the same under load; when everything fails, the backends get
- * at most that much more than they would without any retry.
+ * The allowed retries: a share of the requests of the last ten seconds, plus
+ * 100. The fixed part covers the death of one backend at low load, the share
+ * covers it at high load. When everything fails, the backends get at most that
+ * much more load than without retries.
  */
 export class RetryBudget {
   readonly #share: number;
   readonly #free: number;
-  // One slot for each second, reused: no list that grows with the load.
+  // One slot per second, reused: its size does not depend on the load.
   readonly #requests = new Uint32Array(WINDOW_S);
   readonly #retries = new Uint32Array(WINDOW_S);
   #second = 0;
   #refused = 0;
 
   /**
-   * Makes a budget of `share` of the requests, 0 to 1: one of so many `parts`,
-   * which have the free retries between them.
+   * A budget of `share` of the requests, 0 to 1. Several workers (`parts`)
+   * divide the fixed part.
    */
   constructor(share: number, parts = 1) {
     this.#share = share;
     this.#free = Math.ceil(FREE / parts);
   }
 
-  /** How many retries it has refused. */
+  /** Number of retries it has refused. */
   get refused(): number {
     return this.#refused;
   }
@@ -115,7 +115,7 @@ export class RetryBudget {
     this.#requests[this.#slot(now)]!++;
   }
 
-  /** Takes a retry out of the budget, if there is one. */
+  /** Takes a retry from the budget; returns whether there was one. */
   take(now: number): boolean {
     const slot = this.#slot(now);
     let requests = 0;
@@ -132,7 +132,7 @@ export class RetryBudget {
     return true;
   }
 
-  /** The slot of this second; slots whose second has passed are emptied. */
+  /** The slot of this second; slots of past seconds are cleared. */
   #slot(now: number): number {
     const second = Math.floor(now / 1000);
     if (second !== this.#second) {

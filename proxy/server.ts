@@ -1,6 +1,6 @@
 /**
- * What the request's way needs of a runtime's server, as types alone: `runtime/`
- * has one implementation for each runtime, and tests pass their own.
+ * The interface to a runtime's server. `runtime/` has an implementation for
+ * each runtime; tests pass their own.
  *
  * @module
  */
@@ -9,47 +9,51 @@ import type { Chunk, Reading } from "./body.ts";
 import type { Fields, Read } from "./fields.ts";
 import type { Acceptance, ClientEvents } from "./socket.ts";
 
-/** A runtime's server, as far as a handler sees it. */
+/** A runtime's server, as seen by a handler. */
 export interface Server {
   /**
-   * Whether it is only heard that a client has given up a request of HTTP/2 if
-   * that is listened for from the request's beginning.
+   * Whether the reset of an HTTP/2 request is only noticed if the listener is
+   * added when the request arrives.
    */
   readonly losesResets?: boolean;
   /**
-   * Bytes up to which an answer of declared length that has to be looked at is
-   * better read whole than piece by piece.
+   * Responses of declared length that must be read are read as a whole up to
+   * this many bytes.
    */
   readonly wholeUpTo: number;
   /** Whether {@linkcode respond} copies a body that is given as bytes. */
   readonly copiesBodies?: boolean;
   /**
-   * The fields of a request, where the runtime has them in a form that is read
-   * for less than its `Headers`.
+   * The header fields of a request, if the runtime has a form that is faster to
+   * read than `Headers`.
    */
   read?(request: Request): Read | undefined;
   /**
-   * All of a request's body, if these are as many bytes as are here already.
-   * They are taken: the request's own stream is as good as read then.
+   * The complete request body, if exactly this many bytes have arrived: now, or
+   * by the next turn of the event loop. The request's own stream is consumed
+   * then; it may be read only if the result is `undefined`.
    */
-  whole?(request: Request, length: number): Chunk | undefined;
-  /** How an upload is best read, if not piece by piece as it comes. */
+  whole?(
+    request: Request,
+    length: number,
+  ): Chunk | undefined | Promise<Chunk | undefined>;
+  /** Reads an upload, if there is a better way than chunk by chunk. */
   reading?(stream: ReadableStream<Chunk>, length: number | undefined): Reading;
   /**
-   * Whether a request's URL is scheme, `Host` and target pasted together, or the
-   * target itself in absolute form, as this runtime's server makes it.
+   * Whether a request's URL is scheme, `Host` and target pasted together, or
+   * the target itself in absolute form, as this runtime's server makes it.
    */
   pastesUrl?(connection: unknown): boolean;
   /**
-   * Address of a request's peer, if it came from this runtime's server; `null` if
-   * it did and the address is not known any more, since the client has left.
+   * Address of a request's peer, if it came from this runtime's server; `null`
+   * if the client has disconnected and the address is no longer known.
    */
   peerOf(request: Request, connection: unknown): string | null | undefined;
-  /** The scheme that this runtime's server speaks, where it can be asked. */
+  /** The scheme of this runtime's server, if it can tell. */
   schemeOf?(connection: unknown): string | undefined;
-  /** Whether a client's own leaving explains that an attempt has failed. */
-  left?(request: Request): boolean;
-  /** Makes the answer to a client. The fields are the callee's from then on. */
+  /** Whether an attempt failed because the client has disconnected. */
+  clientGone?(request: Request): boolean;
+  /** Makes the response to a client; takes ownership of the fields. */
   respond(
     status: number,
     fields: Fields,
@@ -57,29 +61,30 @@ export interface Server {
     head: boolean,
   ): Response;
   /**
-   * An answer of our own that closes its connection and may come before its
-   * request has ended, made so that its client gets it; none leaves it as it is.
+   * Prepares a response of our own that closes its connection and may come
+   * before the request has ended, so that the client receives it.
    */
-  parting?(
+  closingResponse?(
     request: Request,
     connection: unknown,
     response: Response,
   ): Response;
-  /** Says that a request will take long, so that no idle limit may cut it. */
-  unhurried?(request: Request, connection: unknown): void;
-  /** Names a client's connection, if several requests at once may come on it. */
+  /** Disables the idle limit of a long-running request's connection. */
+  keepOpen?(request: Request, connection: unknown): void;
+  /** Identifies a client's connection, if requests can share it. */
   connectionOf?(connection: unknown): string | undefined;
-  /** Ends the connection of a client that takes nothing, where it can. */
+  /** Cuts the connection of a client that reads nothing, if possible. */
   release?(request: Request, connection: unknown): void;
   /**
-   * Whether a request's client is still there, for a runtime whose server takes
-   * back nothing of an upgrade that its client is not there for.
+   * Whether a request's client is still connected, for a runtime whose server
+   * cannot undo an upgrade without a client.
    */
-  present?(request: Request): Promise<boolean>;
+  clientPresent?(request: Request): Promise<boolean>;
   /**
-   * Makes a WebSocket of a request; what it returns has to be answered with.
+   * Upgrades a request to a WebSocket; the result must be returned to the
+   * server.
    *
-   * @throws If the request does not come from a server that can do it.
+   * @throws If the request is not from a server that can upgrade it.
    */
   accept(
     request: Request,

@@ -1,5 +1,5 @@
 /**
- * Step 8: a request is over, and is told to those who count and log.
+ * Step 8: ends a request, and reports it to the log and the metrics.
  *
  * @module
  */
@@ -9,7 +9,7 @@ import type { Arrival } from "./arrival.ts";
 import type { Context } from "./context.ts";
 import { type Exchange, statusOf } from "./exchange.ts";
 
-/** Notes an attempt, where it will be wanted. */
+/** Records an attempt, if it will be reported. */
 export function note(x: Exchange, outcome: string, c: Context): void {
   if (c.settled === undefined && !x.explained) return;
   (x.attempts ??= []).push({
@@ -21,7 +21,7 @@ export function note(x: Exchange, outcome: string, c: Context): void {
   });
 }
 
-/** The attempt is over, though the request may go on. */
+/** Ends the attempt; the request may continue. */
 export function leave(x: Exchange): void {
   if (x.backend === undefined) return;
   x.room?.left(x);
@@ -29,7 +29,7 @@ export function leave(x: Exchange): void {
   x.backend = undefined;
 }
 
-/** The request is over. May be called twice. */
+/** Ends the request. Idempotent. */
 export function settle(x: Exchange, c: Context): void {
   if (x.over) return;
   x.over = true;
@@ -42,7 +42,7 @@ export function settle(x: Exchange, c: Context): void {
   if (c.settled !== undefined) report(x, backend, c);
 }
 
-/** A request is over that never was under way. */
+/** Reports a request that was not admitted. */
 export function settleRefused(
   status: number,
   bytes: number,
@@ -66,14 +66,14 @@ export function settleRefused(
   });
 }
 
-/** The target as it stands in every other line; `*` is told as it is. */
+/** The target in origin form, as in other log lines; `*` stays as it is. */
 function originForm(url: string): string {
   const authority = url.indexOf("://");
   const path = authority < 0 ? -1 : url.indexOf("/", authority + 3);
   return path < 0 ? url : url.slice(path);
 }
 
-/** How a request was answered, for a client that may know. */
+/** How a request was answered, for an authorized client. */
 export function explanation(x: Exchange, c: Context): string {
   return c.explainer!.text(x.attempts ?? [], c.clock.now() - x.startedAt);
 }

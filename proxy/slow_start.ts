@@ -1,6 +1,6 @@
 /**
- * Slow start: a backend that comes back, or joins, gets its share by and by. One
- * with cold caches that is given its whole share at once is soon down again.
+ * Slow start: a backend that comes back or joins gets its share gradually. With
+ * cold caches, its full share at once may take it down again.
  *
  * @module
  */
@@ -8,19 +8,19 @@
 import type { Backend, Pool, PoolEvent } from "../balancer.ts";
 import type { Clock, TimerHandle } from "../base/clock.ts";
 
-/** What a backend starts with; nothing at all would tell it nothing. */
+/** The initial share; with none it would not warm up. */
 const FLOOR = 0.1;
-/** Steps from there to its whole share. */
+/** Steps to its full share. */
 const STEPS = 50;
 
-/** The part of its weight that counts after `elapsedMs` of `slowStartMs`. */
+/** The part of a backend's weight that counts after `elapsedMs`. */
 export function rampAfter(elapsedMs: number, slowStartMs: number): number {
   const done = Math.min(1, Math.max(0, elapsedMs / slowStartMs));
-  // Not FLOOR + 0.9, which is a little less than 1.
+  // Exactly 1: FLOOR + 0.9 is slightly less.
   return done === 1 ? 1 : FLOOR + (1 - FLOOR) * done;
 }
 
-/** Moves the ramps of the backends that warm up. */
+/** Raises the ramps of warming backends. */
 export class SlowStart {
   readonly #clock: Clock;
   readonly #slowStartMs: number;
@@ -31,8 +31,8 @@ export class SlowStart {
   #stopped = false;
 
   /**
-   * Watches a pool. Backends that are in it already were there at the start,
-   * when all are cold alike.
+   * Watches a pool. Backends already in it were there at start, when all are
+   * equally cold.
    */
   constructor(pool: Pool, slowStartMs: number, clock: Clock) {
     this.#slowStartMs = slowStartMs;
@@ -40,17 +40,17 @@ export class SlowStart {
     this.#unsubscribe = pool.subscribe((event) => this.#changed(event));
   }
 
-  /** Ends it: a backend that warms up has its whole share at once. */
+  /** Stops it: warming backends get their full share at once. */
   stop(): void {
     this.#stopped = true;
     this.#unsubscribe();
     for (const backend of this.#since.keys()) backend.ramp = 1;
     this.#since.clear();
-    this.#rest();
+    this.#stopIfIdle();
   }
 
   #changed({ type, backend }: PoolEvent): void {
-    // An event that was under way when it was stopped still arrives.
+    // Queued events still arrive after `stop()`.
     if (backend === undefined || this.#stopped) return;
     switch (type) {
       case "draining":
@@ -68,15 +68,15 @@ export class SlowStart {
         break;
       case "removed":
         this.#since.delete(backend);
-        this.#rest();
+        this.#stopIfIdle();
     }
   }
 
   #begin(backend: Backend): void {
     backend.ramp = FLOOR;
     this.#since.set(backend, this.#clock.now());
-    // One timer for all. Whether it runs is asked of itself: the map is empty
-    // at other moments too, when the last backend that warmed up was removed.
+    // One timer for all, started when there is none: the map may also be empty
+    // because the last warming backend was removed.
     this.#timer ??= this.#clock.setInterval(
       () => this.#step(),
       Math.max(10, this.#slowStartMs / STEPS),
@@ -89,11 +89,11 @@ export class SlowStart {
       backend.ramp = rampAfter(now - since, this.#slowStartMs);
       if (backend.ramp === 1) this.#since.delete(backend);
     }
-    this.#rest();
+    this.#stopIfIdle();
   }
 
-  /** Ends the timer if there is nothing left for it to do. */
-  #rest(): void {
+  /** Stops the timer if no backend is warming up. */
+  #stopIfIdle(): void {
     if (this.#since.size > 0) return;
     this.#clock.clear(this.#timer);
     this.#timer = undefined;

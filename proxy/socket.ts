@@ -1,6 +1,6 @@
 /**
- * What the WebSocket bridge needs of a client's end, as types alone: a WebSocket
- * as its runtime's server has it. The backend's end is a connection as bytes.
+ * The client's side of a WebSocket, as its runtime's server provides it: types
+ * only. The backend's side is a byte connection.
  *
  * @module
  */
@@ -12,38 +12,38 @@ export type { Socket, SocketEvents } from "../http/socket.ts";
 
 /** A client's WebSocket. */
 export interface ClientEnd {
-  /** Bytes that were sent and have not left. */
+  /** Bytes sent and still buffered. */
   readonly queued: number;
   /**
-   * Sends a message. Says whether there is room for more; when there is not,
-   * `drained` tells of it.
+   * Sends a message. Returns whether there is room for more; if not, `drained`
+   * is called when there is.
    */
   send(data: string | Chunk): boolean;
-  /** Sends a close frame, after all messages; without a code if there is none. */
+  /** Sends a close frame after all messages, with or without a code. */
   close(code: number | undefined, reason: string): void;
-  /** Ends it without a close frame, or, where that cannot be, with 1014. */
+  /** Ends it without a close frame; with 1014 if that is not possible. */
   cut(): void;
-  /** Reads no more, where the runtime can. */
+  /** Pauses reading, if the runtime can. */
   pause?(): void;
-  /** Goes on reading. */
+  /** Resumes reading. */
   resume?(): void;
 }
 
-/** Hears what happens on a {@linkcode ClientEnd}. */
+/** Receives the events of a {@linkcode ClientEnd}. */
 export interface ClientEvents {
-  /** The 101 is out, and messages may be sent. Before all other events. */
+  /** The 101 was sent, and messages may follow. The first event. */
   opened(end: ClientEnd): void;
-  /** A message came. */
+  /** A message was received. */
   message(data: string | Chunk): void;
   /** There is room again. */
   drained(): void;
-  /** It is over. The code is 1005 if none was said and 1006 if it broke. */
+  /** It has ended; code 1005 if there was none, 1006 without a close frame. */
   closed(code: number, reason: string): void;
 }
 
-/** What a client is told in the 101. */
+/** What the client's 101 contains. */
 export interface Acceptance {
-  /** The subprotocol that the backend has chosen. */
+  /** The subprotocol chosen by the backend. */
   protocol: string | undefined;
   /** Further fields. */
   fields: Fields;

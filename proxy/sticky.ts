@@ -1,38 +1,37 @@
 /**
- * The cookie of `sticky:NAME`: what it says, and who can read it.
+ * The cookie of `sticky:NAME`.
  *
- * It holds a keyed hash of the backend's URL (HMAC-SHA-256, 128 bits). Without
- * the key nobody can make the one of a backend of their choice, and nobody can
- * find out by trying whether an address behind it is the one they suspect, as
- * they could with a plain hash of it. A cookie that is none of ours, or that of
- * a backend which has gone, is as good as none.
+ * It contains a keyed hash of the backend's URL (HMAC-SHA-256, 128 bits).
+ * Without the key, a client cannot make the cookie of a backend of its choice,
+ * and cannot test guesses of a backend's address, as it could with a plain
+ * hash. An unknown cookie, or one of a removed backend, counts as absent.
  *
- * The key is random for each process unless one is given. It is not derived from
- * the pool, though replicas would then agree by themselves: whoever guesses the
- * pool (and private addresses are soon guessed) could forge every cookie, and
- * each backend that comes or goes would end every session. So replicas, and the
- * workers of one program, have to be given one key, or a client that comes to
- * another of them is bound anew.
+ * The key is random per process unless one is given. It is not derived from the
+ * pool, although replicas would then agree: private addresses are easily
+ * guessed, and then every cookie could be forged; and each change of the pool
+ * would end every session. So replicas need a common key, and the workers of a
+ * program get one; otherwise a client that reaches another one is bound to a
+ * new backend.
  *
  * @module
  */
 
-import { createHmac, randomBytes } from "node:crypto";
 import type { Backend, Pool } from "../balancer.ts";
+import { builtin } from "../base/builtin.ts";
 import type { Read } from "./fields.ts";
 import { cookieOf } from "./keys.ts";
 
-/** Gives out cookies and reads them. */
+/** Makes and reads the cookies. */
 export class Sticky {
   readonly #name: string;
   readonly #secret: string | Uint8Array;
   readonly #tokens = new WeakMap<Backend, string>();
   readonly #ids = new Map<string, string>();
 
-  /** Makes the cookies `name` for a pool; `secret` is what replicas share. */
+  /** Makes cookies `name` for a pool; replicas share `secret`. */
   constructor(pool: Pool, name: string, secret?: string) {
     this.#name = name;
-    this.#secret = secret ?? randomBytes(32);
+    this.#secret = secret ?? crypto.getRandomValues(new Uint8Array(32));
     for (const backend of pool) this.#ids.set(this.#token(backend), backend.id);
     pool.subscribe(({ type, backend }) => {
       if (backend === undefined) return;
@@ -41,21 +40,21 @@ export class Sticky {
     });
   }
 
-  /** The id of the backend that a request's cookie is for: the policy's key. */
+  /** The id of the backend in a request's cookie: the key of the policy. */
   keyOf(headers: Read): string | undefined {
     const token = cookieOf(headers, this.#name);
     return token === undefined ? undefined : this.#ids.get(token);
   }
 
   /**
-   * The `Set-Cookie` of an answer, unless the client has that cookie: `key` is
-   * what {@linkcode keyOf} said. For the browser's session, out of reach of
-   * scripts, and not sent along with what other sites post here.
+   * The `Set-Cookie` of a response, unless the client has that cookie: `key` is
+   * the result of {@linkcode keyOf}. A session cookie, hidden from scripts, and
+   * not sent with cross-site POSTs.
    *
-   * An answer that shared caches may store gets none: a cache would give the one
-   * cookie to all of its clients, and bind them to one backend. (HAProxy's
-   * `nocache` makes such an answer `private` instead, which would undo what its
-   * backend says.) The client is bound by the next answer that is its own.
+   * A response that shared caches may store gets none: a cache would send the
+   * same cookie to all of its clients and bind them to one backend. (HAProxy's
+   * `nocache` makes such a response `private`, which would override the
+   * backend.) The client is bound by its next response that is not shared.
    */
   cookie(
     backend: Backend,
@@ -71,8 +70,8 @@ export class Sticky {
   #token(backend: Backend): string {
     let token = this.#tokens.get(backend);
     if (token === undefined) {
-      token = createHmac("sha256", this.#secret).update(backend.url)
-        .digest().subarray(0, 16).toString("base64url");
+      token = builtin("node:crypto").createHmac("sha256", this.#secret)
+        .update(backend.url).digest().subarray(0, 16).toString("base64url");
       this.#tokens.set(backend, token);
     }
     return token;
@@ -80,8 +79,8 @@ export class Sticky {
 }
 
 /**
- * Whether an answer says that a shared cache may store it (RFC 9111 §3). One that
- * says nothing is stored by no cache together with a `Set-Cookie`.
+ * Whether a response allows shared caches to store it (RFC 9111 §3). One
+ * without `Cache-Control` is not stored together with a `Set-Cookie`.
  */
 function isShared(headers: Read): boolean {
   const control = headers.get("cache-control")?.toLowerCase();

@@ -1,51 +1,51 @@
 /**
- * W3C Trace Context, as far as a proxy takes part in it: a trace is kept or
- * begun, and each attempt is a span of its own.
+ * W3C Trace Context: a trace is continued or started, and each attempt is a
+ * span.
  *
  * @module
  */
 
 import type { Fields } from "./headers.ts";
 
-/** The trace that a request belongs to. */
+/** The trace of a request. */
 export interface Trace {
-  /** 32 digits that are the same all along the way. */
+  /** 32 hexadecimal digits, the same for the whole trace. */
   readonly id: string;
-  /** Two digits; bit 0 says that somebody records this trace. */
+  /** Two hexadecimal digits; bit 0: the trace is recorded. */
   readonly flags: string;
-  /** Whether it begins here, for want of a valid `traceparent`. */
+  /** Whether it starts here, because there was no valid `traceparent`. */
   readonly begun: boolean;
 }
 
 /**
  * `traceparent` by §3.2 of the recommendation: lower case only, no field of
- * zeros, version `ff` never. A later version may have more fields, which are
- * left aside; version `00` may not.
+ * zeros, not version `ff`. A later version may have more fields, which are
+ * ignored; version `00` may not.
  */
 const TRACEPARENT =
   /^(?!ff)(?!00-[^-]*-[^-]*-..-)[0-9a-f]{2}-(?!0{32})([0-9a-f]{32})-(?!0{16})[0-9a-f]{16}-([0-9a-f]{2})(?:-.*)?$/;
 
 /**
- * The trace that a `traceparent` names, or a new one where it names none. Two
- * lines of it have been joined by now and name none (§3.2: start anew).
+ * The trace of a `traceparent`, or a new one if it is invalid. Two lines arrive
+ * joined and are invalid (§3.2: start a new trace).
  */
 export function traceOf(traceparent: string | null): Trace {
   const [, id, flags] = TRACEPARENT.exec(traceparent ?? "") ?? [];
-  // A new one says "recorded": this proxy's log has its spans, and a backend
-  // that samples as its parent does would never record anything otherwise.
+  // A new trace is marked as recorded: this proxy's log has its spans, and a
+  // backend that samples like its parent would otherwise record nothing.
   return id === undefined
     ? { id: randomHex(16), flags: "01", begun: true }
     : { id, flags: flags!, begun: false };
 }
 
-/** A name for one attempt. */
+/** A new span id. */
 export function newSpanId(): string {
   return randomHex(8);
 }
 
 /**
- * Writes an attempt's span into its fields. The `tracestate` of a trace that
- * could not be read goes with it (§3.3: it means nothing without its parent).
+ * Writes an attempt's span into its fields. Removes a `tracestate` without a
+ * valid `traceparent` (§3.3).
  */
 export function setSpan(fields: Fields, trace: Trace, spanId: string): void {
   for (let i = fields.length - 1; i >= 0; i--) {

@@ -1,6 +1,6 @@
 /**
- * How a request gets to a backend, as types alone: `runtime/` has the
- * implementations, and tests pass their own.
+ * The interface to a transport, which sends requests to backends. `runtime/`
+ * has the implementations; tests pass their own.
  *
  * @module
  */
@@ -12,153 +12,158 @@ import type { ErrorType } from "./errors.ts";
 import type { Fields, Read } from "./fields.ts";
 import type { Socket } from "./socket.ts";
 
-/** A request body, on its way from the client. */
+/** A request body from the client. */
 export type Payload = {
-  /** Its bytes, from the beginning. Asked for once, or {@linkcode reading} is. */
+  /**
+   * Its bytes from the start. Call either this or {@linkcode reading}, once.
+   */
   stream(): ReadableStream<Chunk>;
-  /** The same, piece by piece, and kept for another attempt or not. */
+  /**
+   * The same, chunk by chunk. With `keeps` false, what was read is not kept for
+   * another attempt.
+   */
   reading(keeps?: boolean): Reading;
-  /** The length that the client declared, if it did. */
+  /** The declared length, if there is one. */
   readonly length: number | undefined;
 } | undefined;
 
 /** One attempt, ready to be sent. */
 export interface Outgoing {
-  /** Whom it goes to. */
+  /** Its backend. */
   backend: Backend;
   /** Scheme, authority, path and query. */
   url: string;
-  /** Method, as the client sent it. */
+  /** The method as sent by the client. */
   method: string;
-  /** Field lines; `content-length` is not among them. */
+  /** Field lines, without `content-length`. */
   fields: Fields;
-  /** The fields as a copy of the client's, in place of {@linkcode fields}. */
+  /** The fields as a copy of the client's, instead of {@linkcode fields}. */
   copied?: Headers | undefined;
-  /** Body, if there is one. */
+  /** The body, if there is one. */
   payload: Payload;
-  /** A small body that was read whole, in place of {@linkcode payload}. */
+  /** A small body, completely read, instead of {@linkcode payload}. */
   whole?: Chunk | undefined;
-  /** Whether it is said that there is a body, of length 0. */
+  /** Whether a length of 0 was declared. */
   empty?: boolean;
-  /** Whether the backend must not get it twice, whatever happens on the way. */
+  /** Whether the backend must not receive it twice under any circumstances. */
   once: boolean;
-  /** Whether it must have a connection of its own, which ends with it. */
+  /** Whether it needs its own connection, which ends with it. */
   alone?: boolean;
-  /** Ends the attempt. */
+  /** Aborts the attempt. */
   signal: AbortSignal;
 }
 
-/** A failed attempt, by what it means. */
+/** A failed attempt, classified. */
 export interface Failure {
   /** Type for `Proxy-Status`, the most specific that is certain. */
   type: ErrorType;
-  /** Whether anything of the request may have reached the backend. */
+  /** Whether any part of the request may have reached the backend. */
   sent: boolean;
   /**
-   * Whose fault it is. Only a backend's counts as an outcome: a client that
-   * cuts its upload, or this machine running out of sockets, is no backend's
-   * fault. `"none"` is a backend that may have meant it.
+   * The side at fault. Only a backend's fault is a bad outcome, not a client
+   * that aborts its upload, nor this machine running out of sockets. `"none"`:
+   * the backend may have intended it.
    */
   fault: "backend" | "client" | "proxy" | "none";
-  /** For the log, in a few words. */
+  /** The reason for the log, in a few words. */
   reason: string;
-  /** Status for the client, where its type and fault do not say it. */
+  /** Status for the client, if it does not follow from type and fault. */
   status?: number;
 }
 
 /**
- * A backend's answer: its head, and its body as far as it is here. A `Response`
- * is one whose body has not been begun, see {@linkcode Native}.
+ * A backend's response: its head, and its body as far as it was read. A
+ * `Response` is one whose body is unread, see {@linkcode Native}.
  */
 export interface Answer {
   /** Its status. */
   readonly status: number;
-  /** Its fields. */
+  /** Its header fields. */
   readonly headers: Read;
-  /** All of the body, or where it comes from, or none. */
+  /** The complete body, or its source, or none. */
   readonly body: Chunk | Reading | null;
-  /** Takes the memory of a whole body back, once nothing needs its bytes. */
+  /** Takes back the memory of a complete body that is no longer used. */
   readonly reuse?: (() => void) | undefined;
 }
 
-/** What can be done with an answer of `fetch` in place of reading its body. */
+/** What can be done with a response of `fetch` instead of reading its body. */
 export interface Native {
   /**
-   * Bytes up to which a small answer goes through faster as it is than read
-   * whole; `Infinity` if it always does.
+   * Small responses up to this many bytes are faster passed through than read;
+   * `Infinity` if all are.
    */
   readonly upTo: number;
   /**
-   * The declared length of an answer; `NaN` for one whose end shows itself, and
-   * nothing for one whose end cannot be known.
+   * The declared length of a response; `NaN` if its end is marked otherwise,
+   * and `undefined` if its end cannot be known.
    */
   lengthOf(response: Response): number | undefined;
-  /** How its body is best read, if not piece by piece as it comes. */
+  /** Reads its body, if there is a better way than chunk by chunk. */
   reading?(
     stream: ReadableStream<Chunk>,
     length: number | undefined,
   ): Reading;
   /**
-   * Whether an answer can be handed over without its body being looked at. Asked
-   * of a backend whose bodies are trusted; none means always.
+   * Whether a response can be passed through without reading its body. Called
+   * for proven backends; absent means always.
    */
-  handsOver?(response: Response): boolean;
+  canPassThrough?(response: Response): boolean;
   /**
-   * Takes the fields that concern one connection out of an answer in place, and
-   * says whether it may go out as it is then. What needs more than that (a
+   * Removes the fields of one connection from a response in place; returns
+   * whether it can be passed through then. A response that needs more (a
    * `Location`, an unusual `Connection`, a cookie of a backend with this base
-   * path) is left untouched, and copied.
+   * path) is left unchanged, to be copied.
    */
   strip?(response: Response, basePath: string): boolean;
 }
 
-/** What a probe says, where that is not what it usually says. */
+/** Deviations of a probe from the default. */
 export interface ProbeOptions {
-  /** What `Host` says in place of the backend's own. */
+  /** `Host` instead of the backend's own. */
   readonly host?: string | undefined;
   /** The method. @default {"GET"} */
   readonly method?: string | undefined;
-  /** Further fields, in lower case; they go before a probe's own. */
+  /** Further fields, in lower case; they replace a probe's own. */
   readonly fields?: Fields | undefined;
 }
 
-/** Fields of a probe: its own, and those that it is told. */
+/** The fields of a probe: its own, and the configured ones. */
 export function probeFields(
   own: Fields,
   { fields = [] }: ProbeOptions,
 ): Fields {
-  const told = new Set(fields.map(([name]) => name));
-  return [...own.filter(([name]) => !told.has(name)), ...fields];
+  const configured = new Set(fields.map(([name]) => name));
+  return [...own.filter(([name]) => !configured.has(name)), ...fields];
 }
 
 /** The connections to one backend. */
 export interface Connections {
-  /** Those that carry a request. */
+  /** Connections with a request. */
   readonly busy: number;
-  /** Those that are open and carry none. */
+  /** Open connections without one. */
   readonly idle: number;
 }
 
-/** How requests get to backends. */
+/** Sends requests to backends. */
 export interface Transport {
-  /** What can be done with its answers, if they are those of `fetch`. */
+  /** Operations on its responses, if they are those of `fetch`. */
   readonly native?: Native;
-  /** Whether fields that need few changes are better copied than taken apart. */
+  /** Whether copying and editing `Headers` is faster than building them. */
   readonly copiesFields?: boolean;
-  /** Whether this method is sent as it is. Asked of uncommon ones only. */
+  /** Whether it sends this method unchanged. Called for uncommon ones only. */
   sendsMethod(method: string): boolean;
-  /** Whether one more request to this backend would have to wait its turn. */
+  /** Whether a further request to this backend would have to wait. */
   full?(backend: Backend): boolean;
   /** Makes one attempt; resolves with the response header. */
   send(outgoing: Outgoing): Promise<Response | Answer>;
-  /** Says what an error of {@linkcode send} means. */
+  /** Classifies an error of {@linkcode send}. */
   classify(error: unknown): Failure;
   /**
-   * Starts what the runtime otherwise starts with its first request, when there
-   * may be nothing left to start it with.
+   * Starts what the runtime otherwise starts at its first request, when
+   * resources may have run out.
    */
   warm?(): void;
-  /** Asks a backend for its health, on a connection of its own. */
+  /** Probes a backend, on a connection of its own. */
   probe(
     backend: Backend,
     path: string,
@@ -166,21 +171,21 @@ export interface Transport {
     options?: ProbeOptions,
   ): Promise<ProbeResult>;
   /**
-   * Opens a connection to a backend, for bytes; it is paused. `limitMs` is for
-   * all of it, TLS handshake included.
+   * Opens a byte connection to a backend; it is paused. `limitMs` includes the
+   * TLS handshake.
    */
   dial(
     backend: Backend,
     signal: AbortSignal,
     limitMs: number,
   ): Promise<Socket>;
-  /** Says what an error of {@linkcode dial} means. */
-  undialled(error: unknown): Failure;
-  /** The connections to a backend; only a transport that opens them knows. */
+  /** Classifies an error of {@linkcode dial}. */
+  classifyDial(error: unknown): Failure;
+  /** The connections to a backend, if the transport opens them itself. */
   connections?(backend: Backend): Connections;
-  /** Ends what it keeps for a backend that has left the pool. */
+  /** Releases what it keeps for a backend that has left the pool. */
   forget?(backend: Backend): void;
-  /** Ends what the transport holds. */
+  /** Releases all resources. */
   close(): void;
 }
 
@@ -188,6 +193,6 @@ export interface Transport {
 export interface FetchTransport extends Transport {
   readonly native: Native;
   send(outgoing: Outgoing): Promise<Response>;
-  /** The fields, with what keeps `fetch` from adding its own and from decoding. */
+  /** Adds fields that keep `fetch` from adding its own and from decoding. */
   forFetch(fields: Fields): Fields;
 }

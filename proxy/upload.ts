@@ -1,16 +1,16 @@
 /**
- * A request's body as one tagged value that says what can be done with it:
+ * A request's body, as one tagged value:
  *
  * - `none`: there is none;
- * - `whole`: all of it is here, and it can be sent as often as needed;
- * - `replayable`: it is read as it is sent, and all that was read is kept, so
- *   it can be begun anew as long as nothing has reached a backend;
- * - `once`: it is read as it is sent, and its beginning is gone.
+ * - `whole`: it is completely read, and can be sent any number of times;
+ * - `replayable`: it is read while it is sent, and everything read so far is
+ *   kept, so it can be sent from the start as long as nothing has reached a
+ *   backend;
+ * - `once`: it is read while it is sent, and its start is gone.
  *
- * What is declared and small is `whole` before a backend is picked, so a slow
- * client costs no backend anything. {@linkcode ClientBody} reads all of them:
- * it owns the size limit, and knows since when the client is waited for.
- *
+ * A declared small body is read before a backend is picked, so that a slow
+ * client occupies no backend. {@linkcode ClientBody} reads all bodies, enforces
+ * the size limit, and knows since when the client is waited for.
  * @module
  */
 
@@ -21,92 +21,145 @@ import { TOO_LARGE } from "./reasons.ts";
 import type { Server } from "./server.ts";
 import { watchClient, type Watched } from "./watch.ts";
 
-/** Bytes of a declared body that are read whole, so that it can be sent again. */
+/**
+ * Bytes of a declared body that is read completely, so that it can be resent.
+ */
 export const KEPT_BODY = 64 * 1024;
 
-/** Bytes of a streamed body that are kept until an answer begins. */
-const MOST_KEPT = 512 * 1024;
+/** Bytes of a streamed body that are kept until a response begins. */
+const MAX_KEPT = 512 * 1024;
 
-/** Bytes that a kept piece counts for in addition to its own. */
-const PIECE_BYTES = 64;
+/** Bytes added per kept chunk. */
+const CHUNK_OVERHEAD = 64;
 
-/** Given to what still reads for an attempt that is over. */
-const DEAD = new Error("Cannot read the body: another attempt has begun");
+/** The error of reads for an attempt that has ended. */
+const SUPERSEDED = new Error(
+  "Cannot read the body: another attempt has begun",
+);
 
 /**
- * Turns of the event loop after which the end of a body without a length is
- * believed. Deno ends the body of an HTTP/2 upload that the client has cancelled
- * as if it were whole, and tells of the cancelling one or two turns later.
+ * Turns of the event loop after which the end of a body without a length
+ * counts. Deno ends the body of a cancelled HTTP/2 upload as if it were
+ * complete, and reports the cancellation one or two turns later.
  */
 const END_TURNS = 4;
 
-/** Methods whose requests have no body that `fetch` could send. */
+/** Methods for which `fetch` cannot send a body. */
 const BODILESS: ReadonlySet<string> = new Set(["GET", "HEAD"]);
 
-/** A request's body, by what can be done with it. */
+/** A request's body, by how it can be sent. */
 export type Upload = NoUpload | WholeUpload | StreamedUpload;
 
-/** There is no body. */
+/** No body. */
 export interface NoUpload {
-  /** Tells it from the others. */
+  /** Discriminates the type. */
   readonly kind: "none";
 }
 
-/** All of the body is here. */
+/** A completely read body. */
 export interface WholeUpload {
-  /** Tells it from the others. */
+  /** Discriminates the type. */
   readonly kind: "whole";
   /** The body. */
   readonly bytes: Chunk;
 }
 
-/** There is no body. */
+/** No body. */
 export const NO_UPLOAD: NoUpload = { kind: "none" };
 
-/** What {@linkcode uploadOf} needs to know. */
+/** What {@linkcode uploadOf} needs. */
 export interface UploadOptions {
   /** The runtime's server. */
   server: Server;
-  /** Bytes of a request body. */
+  /** Maximum bytes of a request body. */
   maxBodyBytes: number;
-  /** Time. */
+  /** The current time. */
   clock: Clock;
 }
 
 /** The request whose upload it is. */
 export interface UploadOwner extends Watched {
-  /** What the server knows of its connection. */
+  /** The second argument of the runtime's handler. */
   readonly connection: unknown;
   readonly fields: Read;
   readonly method: string;
   /** Its declared length. */
   readonly length: string | null;
-  /** Its body, once it is read here. */
+  /** The body, if it is read here. */
   clientBody: ClientBody | undefined;
-  /** Does something that {@linkcode end} is to end. */
+  /** Runs a task until {@linkcode end}. */
   interruptible<T>(task: () => Promise<T>): Promise<T>;
-  /** Ends the request for a reason of this side's. */
+  /** Ends the request from this side. */
   end(cause: Error): void;
-  /** Why it was ended. */
+  /** Why it was ended, if it was. */
   readonly cause: Error | undefined;
 }
 
-/** The upload of a request. A promise where something has to be read first. */
+/** The upload of a request; a promise if something must be read first. */
 export function uploadOf(
   x: UploadOwner,
-  { server, maxBodyBytes, clock }: UploadOptions,
+  options: UploadOptions,
 ): Upload | Promise<Upload> {
+  const { server, clock } = options;
   const { request, method, length } = x;
   if (BODILESS.has(method)) return NO_UPLOAD;
   const declared = length === null ? undefined : Number(length);
   if (declared === 0) return NO_UPLOAD;
-  const small = declared !== undefined && declared <= KEPT_BODY;
-  if (small) {
+  if (declared !== undefined && declared <= KEPT_BODY) {
     const bytes = server.whole?.(request, declared);
-    if (bytes !== undefined) return { kind: "whole", bytes };
+    if (bytes instanceof Promise) {
+      return x.interruptible(async () => {
+        const whole = await bytes;
+        return whole === undefined
+          ? await readWhole(x, declared, options)
+          : { kind: "whole", bytes: whole };
+      });
+    }
+    return bytes === undefined
+      ? x.interruptible(() => readWhole(x, declared, options))
+      : { kind: "whole", bytes };
   }
-  const stream = request.body as ReadableStream<Chunk> | null;
-  if (stream === null) return NO_UPLOAD;
+  const body = clientBody(x, declared, options);
+  if (body === undefined) return NO_UPLOAD;
+  const streamed = new StreamedUpload(body);
+  if (
+    declared !== undefined || x.fields.get("transfer-encoding") !== null
+  ) return streamed;
+  // HTTP/2 frames a body without either field, as a request made in code may.
+  // Deno also has a stream if an HTTP/1.1 request has no body; sent on, it
+  // would be chunked, which some servers refuse.
+  if (server.connectionOf?.(x.connection) !== undefined) {
+    watchClient(x);
+    // A request with `Host` is probably HTTP/1.1 without a body, and need not
+    // wait.
+    const mayBeNone = x.fields.get("host") !== null;
+    body.confirmEnd = (size) =>
+      size === 0 && mayBeNone ? undefined : confirmNotCancelled(x, clock);
+  }
+  return x.interruptible(() => streamed.first()).then((first) =>
+    first === undefined ? NO_UPLOAD : streamed
+  );
+}
+
+/** Waits until the cancellation of an upload would have been noticed. */
+async function confirmNotCancelled(
+  x: UploadOwner,
+  clock: Clock,
+): Promise<void> {
+  for (let i = 0; i < END_TURNS && x.cause === undefined; i++) {
+    await new Promise<void>((resolve) => void clock.setTimeout(resolve, 0));
+  }
+  if (x.cause !== undefined) throw x.cause;
+}
+
+/** The body of a request, to be read chunk by chunk, if there is one. */
+function clientBody(
+  x: UploadOwner,
+  declared: number | undefined,
+  { server, maxBodyBytes, clock }: UploadOptions,
+): ClientBody | undefined {
+  const stream = x.request.body as ReadableStream<Chunk> | null;
+  if (stream === null) return undefined;
   const body = x.clientBody = new ClientBody(
     server.reading?.(stream, declared) ?? reading(stream),
     declared,
@@ -114,73 +167,55 @@ export function uploadOf(
     maxBodyBytes,
   );
   body.onTooLarge = () => x.end(TOO_LARGE);
-  if (small) return x.interruptible(() => received(body, declared));
-  const streamed = new StreamedUpload(body);
-  if (
-    declared !== undefined || x.fields.get("transfer-encoding") !== null
-  ) return streamed;
-  // HTTP/2 frames a body without either field, and so may a request that was
-  // made in code. Deno has a stream also where HTTP/1.1 says that there is no
-  // body; sent on, it would arrive as chunked, which some servers refuse.
-  if (server.connectionOf?.(x.connection) !== undefined) {
-    watchClient(x);
-    // HTTP/1.1, which is what a `Host` looks like, has no body then, and is not
-    // to wait for it.
-    const mayBeNone = x.fields.get("host") !== null;
-    body.confirmEnd = (size) =>
-      size === 0 && mayBeNone ? undefined : uncancelled(x, clock);
-  }
-  return x.interruptible(() => streamed.first()).then((first) =>
-    first === undefined ? NO_UPLOAD : streamed
-  );
+  return body;
 }
 
-/** Waits until a client that has cancelled its upload would have been heard of. */
-async function uncancelled(x: UploadOwner, clock: Clock): Promise<void> {
-  for (let i = 0; i < END_TURNS && x.cause === undefined; i++) {
-    await new Promise<void>((resolve) => void clock.setTimeout(resolve, 0));
-  }
-  if (x.cause !== undefined) throw x.cause;
-}
-
-/** Reads a small body whole. It may be shorter than it should only if made in code. */
-async function received(body: ClientBody, length: number): Promise<Upload> {
+/**
+ * Reads a small body. It can be too short only if the request was made in code.
+ */
+async function readWhole(
+  x: UploadOwner,
+  length: number,
+  options: UploadOptions,
+): Promise<Upload> {
+  const body = clientBody(x, length, options);
+  if (body === undefined) return NO_UPLOAD;
   let bytes = await body.read();
   if (bytes !== undefined && bytes.byteLength < length) {
     const first = bytes;
     bytes = new Uint8Array(length);
     let at = 0;
-    for (let piece: Chunk | undefined = first; at < length;) {
-      if (piece === undefined || at + piece.byteLength > length) break;
-      bytes.set(piece, at);
-      at += piece.byteLength;
-      if (at < length) piece = await body.read();
+    for (let chunk: Chunk | undefined = first; at < length;) {
+      if (chunk === undefined || at + chunk.byteLength > length) break;
+      bytes.set(chunk, at);
+      at += chunk.byteLength;
+      if (at < length) chunk = await body.read();
     }
     if (at < length) throw body.fail();
   }
   if (bytes?.byteLength !== length) throw body.fail();
-  // Deno ends a connection whose request was not read to its end.
+  // Deno closes a connection whose request was not read to its end.
   body.read().catch(() => {});
   return { kind: "whole", bytes };
 }
 
-/** A client's body as it is read, with its clock and its limit. */
+/** A client's body, with its timing and its size limit. */
 export class ClientBody {
-  /** When the wait for the next piece began, or the last piece came. */
+  /** When the current read began, or the last chunk arrived. */
   movedAt: number;
-  /** Whether all of it has come. */
+  /** Whether it has arrived completely. */
   ended = false;
-  /** Whether a piece failed to come, which is the client's doing. */
+  /** Whether a read has failed, which is the client's fault. */
   broken = false;
-  /** Waits until its end can be believed; rejects if it was cut. */
+  /** Resolves when its end is certain; rejects if it was cancelled. */
   confirmEnd: ((size: number) => Promise<void> | undefined) | undefined;
-  /** Called when it is larger than it may be. */
+  /** Called when it exceeds the size limit. */
   onTooLarge: () => void = () => {};
-  /** The length that the client declared, if it did. */
+  /** The declared length, if there is one. */
   readonly length: number | undefined;
   readonly #reading: Reading;
   readonly #clock: Clock;
-  readonly #most: number;
+  readonly #maxBytes: number;
   #size = 0;
   #reads = false;
 
@@ -188,30 +223,30 @@ export class ClientBody {
     reading: Reading,
     length: number | undefined,
     clock: Clock,
-    most: number,
+    maxBytes: number,
   ) {
     this.#reading = reading;
     this.length = length;
     this.#clock = clock;
-    this.#most = most;
+    this.#maxBytes = maxBytes;
     this.movedAt = clock.now();
   }
 
-  /** Whether the client is being waited for, and not the backend. */
+  /** Whether it waits for the client rather than for the backend. */
   get waits(): boolean {
-    // Nobody waits for the end of what has a length.
+    // With a declared length, the end itself is not waited for.
     return this.#reads && !this.ended;
   }
 
-  /** The next piece; none at the end. One read at a time. */
+  /** The next chunk; `undefined` at the end. One read at a time. */
   async read(): Promise<Chunk | undefined> {
     this.#reads = true;
     this.movedAt = this.#clock.now();
-    let piece: Chunk | undefined;
+    let chunk: Chunk | undefined;
     try {
-      // Deno gives an empty piece of a body that is empty.
-      do piece = await this.#reading.read(); while (piece?.byteLength === 0);
-      if (piece === undefined) await this.confirmEnd?.(this.#size);
+      // Deno yields an empty chunk for an empty body.
+      do chunk = await this.#reading.read(); while (chunk?.byteLength === 0);
+      if (chunk === undefined) await this.confirmEnd?.(this.#size);
     } catch (error) {
       this.broken = true;
       throw error;
@@ -219,45 +254,45 @@ export class ClientBody {
       this.#reads = false;
       this.movedAt = this.#clock.now();
     }
-    if (piece === undefined) {
+    if (chunk === undefined) {
       this.ended = true;
       return undefined;
     }
-    this.#size += piece.byteLength;
+    this.#size += chunk.byteLength;
     if (this.#size === this.length) this.ended = true;
-    if (this.#size > this.#most) {
+    if (this.#size > this.#maxBytes) {
       this.onTooLarge();
       throw TOO_LARGE;
     }
-    return piece;
+    return chunk;
   }
 
-  /** Says that it is not as long as it was declared; the error to throw. */
+  /** Marks it as having a wrong length; returns the error to throw. */
   fail(): Error {
     this.broken = true;
     return new Error("Cannot forward: the body has another length");
   }
 
-  /** Gives up what has not been read. */
+  /** Cancels the unread part. */
   cancel(why: unknown): void {
     this.#reading.cancel(why);
   }
 
-  /** Takes the memory of a piece back. */
-  reuse(piece: Chunk): void {
-    this.#reading.reuse?.(piece);
+  /** Takes back the memory of a chunk. */
+  reuse(chunk: Chunk): void {
+    this.#reading.reuse?.(chunk);
   }
 }
 
 /**
- * A body that is read as it is sent, and that can be begun anew as long as
- * nothing of it was sent: what `fetch` has pulled before it found no backend to
- * send it to is kept for the next attempt. Deno pulls about two pieces before it
- * connects. They would be missing from the next attempt unnoticed, since a
- * chunked body that lacks its beginning looks whole.
+ * A body that is read while it is sent, and can be sent again as long as
+ * nothing of it was sent: chunks that `fetch` has pulled before it found no
+ * connection are kept for the next attempt. Deno pulls about two chunks before
+ * it connects. The next attempt would lack them unnoticed, since a chunked body
+ * without its start looks complete.
  */
 export class StreamedUpload {
-  /** The client's side of it. */
+  /** The client's body. */
   readonly body: ClientBody;
   #kept: Chunk[] | undefined = [];
   #keptBytes = 0;
@@ -268,50 +303,50 @@ export class StreamedUpload {
     this.body = body;
   }
 
-  /** Whether {@linkcode stream} would begin at the beginning. */
+  /** Whether {@linkcode stream} would start at the beginning. */
   get kind(): "replayable" | "once" {
     return this.#kept === undefined ? "once" : "replayable";
   }
 
-  /** The length that the client declared, if it did. */
+  /** The declared length, if there is one. */
   get length(): number | undefined {
     return this.body.length;
   }
 
-  /** Reads the first piece and keeps it; none if the body is empty. */
+  /** Reads and keeps the first chunk; `undefined` if the body is empty. */
   first(): Promise<Chunk | undefined> {
     return this.#pending ??= this.#next();
   }
 
-  /** The body from its beginning; what was given out before is dead then. */
+  /** The body from its start; earlier streams get no more data. */
   stream(): ReadableStream<Chunk> {
     const { read, cancel } = this.reading();
     return new ReadableStream<Chunk>({
       pull: async (controller) => {
-        let piece: Chunk | undefined;
+        let chunk: Chunk | undefined;
         try {
-          piece = await read();
+          chunk = await read();
         } catch (error) {
-          // The attempt that this stream was for is over, and wants no error.
-          if (error === DEAD) return;
+          // This stream's attempt has ended and needs no error.
+          if (error === SUPERSEDED) return;
           throw error;
         }
-        if (piece === undefined) controller.close();
-        else controller.enqueue(piece);
+        if (chunk === undefined) controller.close();
+        else controller.enqueue(chunk);
       },
       cancel,
     }, { highWaterMark: 0 });
   }
 
   /**
-   * The same, piece by piece. Unless it `keeps` what it reads, the body cannot be
-   * begun anew once anything new was read: for what reads nothing before there is
-   * a connection that takes it.
+   * The same, chunk by chunk. With `keeps` false, the body cannot be replayed once
+   * a new chunk was read. For transports that read nothing before they have a
+   * connection.
    */
   reading(keeps = true): Reading {
     const attempt = ++this.#attempt;
-    // Its own hold on what is kept: an answer may begin, and all be forgotten,
-    // before this attempt has been given what an earlier one had read.
+    // Its own reference: a response may begin, and `forget()` be called, before
+    // this attempt has read the kept chunks.
     let kept = this.#kept;
     let at = 0;
     return {
@@ -319,33 +354,33 @@ export class StreamedUpload {
         if (kept !== undefined && at < kept.length) return kept[at++]!;
         if (!keeps) this.#kept = undefined;
         if (this.#kept === undefined) kept = undefined;
-        // One read is under way at most, whichever attempt asked for it.
+        // At most one read is pending, whichever attempt started it.
         this.#pending ??= this.#next();
-        const piece = await this.#pending;
-        if (attempt !== this.#attempt) throw DEAD;
+        const chunk = await this.#pending;
+        if (attempt !== this.#attempt) throw SUPERSEDED;
         at++;
-        // More than `fetch` pulls ahead means that it is being sent. Not before
-        // this attempt has the piece: nothing else would hold it.
-        if (this.#keptBytes > MOST_KEPT) this.#kept = undefined;
-        return piece;
+        // More than `fetch` pulls ahead: it is being sent. Checked only now,
+        // since until here nothing else held the chunk.
+        if (this.#keptBytes > MAX_KEPT) this.#kept = undefined;
+        return chunk;
       },
       cancel: (why) => {
         if (attempt === this.#attempt && this.#kept === undefined) {
           this.body.cancel(why);
         }
       },
-      reuse: (piece) => {
-        if (this.#kept === undefined) this.body.reuse(piece);
+      reuse: (chunk) => {
+        if (this.#kept === undefined) this.body.reuse(chunk);
       },
     };
   }
 
-  /** Nothing need be kept any more: an answer has begun. */
+  /** A response has begun: nothing needs to be kept. */
   forget(): void {
     this.#kept = undefined;
   }
 
-  /** An answer of ours is given before its end: the rest is for no backend. */
+  /** A response of ours comes before its end: no backend needs the rest. */
   abandon(why: unknown): void {
     this.#attempt++;
     this.body.cancel(why);
@@ -353,21 +388,21 @@ export class StreamedUpload {
 
   async #next(): Promise<Chunk | undefined> {
     try {
-      const piece = await this.body.read();
-      // Kept before the next read can begin, or two attempts could swap pieces.
-      if (piece !== undefined) this.#keep(piece);
-      return piece;
+      const chunk = await this.body.read();
+      // Kept before the next read begins, or two attempts could swap chunks.
+      if (chunk !== undefined) this.#keep(chunk);
+      return chunk;
     } finally {
       this.#pending = undefined;
     }
   }
 
-  #keep(piece: Chunk): void {
+  #keep(chunk: Chunk): void {
     if (this.#kept === undefined) return;
-    const { byteLength, buffer } = piece;
-    this.#keptBytes += byteLength + PIECE_BYTES;
-    // Deno gives a byte in a buffer of 64 KB. An upload that dribbles a byte at
-    // a time would have each of them kept: 10,000 bytes took 460 MB.
-    this.#kept.push(byteLength * 8 < buffer.byteLength ? piece.slice() : piece);
+    const { byteLength, buffer } = chunk;
+    this.#keptBytes += byteLength + CHUNK_OVERHEAD;
+    // Deno may yield one byte in a buffer of 64 KB. With an upload of one byte
+    // at a time, keeping the buffers of 10,000 bytes took 460 MB.
+    this.#kept.push(byteLength * 8 < buffer.byteLength ? chunk.slice() : chunk);
   }
 }

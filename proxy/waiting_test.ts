@@ -1,7 +1,7 @@
 import assert from "node:assert/strict"; // built in to both runtimes
 import { type Backend, Pool } from "../balancer.ts";
 import { LearntLimit } from "./learnt_limit.ts";
-import { Waiting, type Waits } from "./waiting.ts";
+import { Waiting, type WaitingRequest } from "./waiting.ts";
 
 const URLS = ["http://a", "http://b", "http://c"];
 
@@ -17,10 +17,10 @@ function sent(room: Waiting, backend: Backend, now = 0) {
   assert.ok(room.enter(now));
   const x = {
     waitsSince: now,
-    room: room as Waits["room"],
-    backend: backend as Waits["backend"],
+    room: room as WaitingRequest["room"],
+    backend: backend as WaitingRequest["backend"],
   };
-  room.given(x);
+  room.assigned(x);
   return x;
 }
 
@@ -84,9 +84,9 @@ Deno.test("Waiting lets go of what waits for much longer than others", () => {
     room.answered(sent(room, a, now), 200, 10, now + 10);
   }
   const old = sent(room, a, 3_000);
-  room.look(old, 3_000 + limit.staleMs - 1);
+  room.dropIfStale(old, 3_000 + limit.staleMs - 1);
   assert.equal(old.room, room);
-  room.look(old, 3_000 + limit.staleMs);
+  room.dropIfStale(old, 3_000 + limit.staleMs);
   assert.equal(old.room, undefined);
   assert.equal(limit.waiting, 0);
   // Its answer comes late, and is none that anything is learnt from.
@@ -110,7 +110,7 @@ Deno.test("Waiting learns nothing from failures and handshakes", () => {
 // A slow `onRequest` used up the limit while the backends were idle.
 Deno.test("Waiting does not count a request while its hook runs", () => {
   const { room, limit, a } = waiting(10);
-  const x: Waits = { waitsSince: 0, room: undefined, backend: a };
+  const x: WaitingRequest = { waitsSince: 0, room: undefined, backend: a };
   for (let i = 0; i < 100; i++) assert.ok(room.admits(0));
   assert.equal(limit.waiting, 0);
   assert.ok(room.resume(x, false, 5));
@@ -125,7 +125,7 @@ Deno.test("Waiting does not count a request while its hook runs", () => {
   assert.equal(limit.waiting, 11);
   for (let i = 0; i < 9; i++) sent(room, a, 2_000);
   assert.equal(room.admits(2_300), false);
-  const other: Waits = { waitsSince: 0, room: undefined, backend: a };
+  const other: WaitingRequest = { waitsSince: 0, room: undefined, backend: a };
   assert.equal(room.resume(other, false, 2_300), false);
   assert.equal(other.room, undefined);
   assert.equal(room.pause(other), false);

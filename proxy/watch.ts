@@ -1,6 +1,6 @@
 /**
- * The client of a request is watched once that may matter. Nearly every request
- * is answered before it is worth its cost.
+ * Watches the client of a request, once that may matter. Almost all requests
+ * end before it is worth its cost.
  *
  * @module
  */
@@ -12,18 +12,18 @@ export interface Watched {
   readonly request: Request;
   /** Whether it is watched. */
   watched: boolean;
-  /** Ends it for a reason of this side's. */
+  /** Ends it from this side. */
   end(cause: Error): void;
 }
 
-/** Listens for the client leaving. */
+/** Listens for the client's disconnection. */
 export function watchClient(x: Watched): void {
   if (x.watched) return;
   x.watched = true;
-  // A request made in code ends by its own signal as well.
+  // For a request made in code, this is its own signal.
   const { signal } = x.request;
   const left = () => x.end(CLIENT_LEFT);
-  // On Bun a signal that fired before anything listened stays silent.
+  // On Bun an aborted signal does not call a listener that is added later.
   if (signal.aborted) left();
   else signal.addEventListener("abort", left, { once: true });
 }

@@ -1,5 +1,5 @@
 /**
- * By `fetch`, unless that would change what is said; then over sockets.
+ * Uses `fetch` unless it would change the message; then sockets.
  *
  * @module
  */
@@ -18,14 +18,14 @@ import type {
   Transport,
 } from "../proxy/transport.ts";
 
-/** Chooses for each request. */
+/** Chooses a transport for each request. */
 export class AutoTransport implements Transport {
   readonly native: Native;
   readonly #fetch: FetchTransport;
   readonly #sockets: Transport;
   readonly #changes: (outgoing: Outgoing) => boolean;
 
-  /** Has both; `changes` says whether `fetch` would change a request. */
+  /** `changes`: whether `fetch` would change a request. */
   constructor(
     fetch: FetchTransport,
     sockets: Transport,
@@ -42,7 +42,7 @@ export class AutoTransport implements Transport {
   }
 
   send(outgoing: Outgoing): Promise<Response | Answer> {
-    // One more than Bun makes at once would have to wait.
+    // Above Bun's limit of concurrent requests, it would have to wait.
     return this.#changes(outgoing) || this.#fetch.full?.(outgoing.backend)
       ? this.#sockets.send(outgoing)
       : this.#fetch.send(outgoing);
@@ -75,8 +75,8 @@ export class AutoTransport implements Transport {
     return this.#sockets.dial(backend, signal, limitMs);
   }
 
-  undialled(error: unknown): Failure {
-    return this.#sockets.undialled(error);
+  classifyDial(error: unknown): Failure {
+    return this.#sockets.classifyDial(error);
   }
 
   forget(backend: Backend): void {

@@ -1,8 +1,8 @@
 /**
- * Small writes of one turn as one.
+ * Joins small writes of one turn of the event loop.
  *
- * A write costs ten times what a small message does, and a client may have sent
- * thousands of those in one piece. Requests leave in one write anyway.
+ * A write costs ten times as much as a small message, and a client may have
+ * sent thousands of messages in one chunk. Requests are a single write anyway.
  *
  * @module
  */
@@ -10,10 +10,10 @@
 import { type Chunk, joined } from "../http/bytes.ts";
 import type { Socket, SocketEvents } from "../http/socket.ts";
 
-/** Bytes up to which writes are joined. */
+/** Writes up to this size are joined. */
 const SMALL = 4 * 1024;
 
-/** A socket whose small writes leave together. */
+/** A socket that joins small writes. */
 export class Batched implements Socket {
   readonly #socket: Socket;
   #small: Chunk[] = [];

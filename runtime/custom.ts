@@ -1,5 +1,5 @@
 /**
- * A transport over a `fetch` that was handed in: a test's fake, or a wrapper.
+ * A transport with a custom `fetch`: a test's fake, or a wrapper.
  *
  * @module
  */
@@ -12,9 +12,9 @@ import {
 import { probeFailure } from "./failures.ts";
 
 /**
- * Has attempts and probes made by `send`, a `fetch`, and all else done by the
- * runtime's own transport. `send` is called as the standard says, on both
- * runtimes alike; nothing is known of how many requests it makes at once.
+ * Makes attempts and probes with `send`, a custom `fetch`, and everything else
+ * with the runtime's own transport. `send` is called as the standard says,
+ * alike on both runtimes. Its limit of concurrent requests is unknown.
  */
 export function customTransport(
   own: FetchTransport,
@@ -34,7 +34,7 @@ export function customTransport(
       if (whole !== undefined) init.body = whole;
       if (payload !== undefined) {
         init.body = payload.stream();
-        // Asked for by the standard when a body is a stream.
+        // Required by the standard for a stream.
         (init as { duplex?: string }).duplex = "half";
       }
       return await send(url, init);
@@ -57,7 +57,7 @@ export function customTransport(
       }
     },
     dial: (backend, signal, limitMs) => own.dial(backend, signal, limitMs),
-    undialled: (error) => own.undialled(error),
+    classifyDial: (error) => own.classifyDial(error),
     close: () => own.close(),
   };
 }

@@ -87,7 +87,7 @@ Deno.test("customTransport() does all else as the runtime's own does", async () 
   const nowhere = new Backend({ url: "http://127.0.0.1:1" });
   const failure = await own.dial(nowhere, signal, 1_000).then(
     () => undefined,
-    (error) => own.undialled(error),
+    (error) => own.classifyDial(error),
   );
   assert.ok(failure !== undefined && failure.sent === false);
   own.close();

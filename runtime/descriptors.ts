@@ -1,28 +1,27 @@
 /**
  * Whether this process can open another file or socket.
  *
- * Where a runtime connects by itself, what it says when it cannot is trusted.
- * But a name that is looked up without a free descriptor "is not found", and
- * Bun's `node:net` says "refused" where it had no socket to connect with: taken
- * at its word, a backend would be blamed for what this process lacks.
+ * When a runtime connects itself, its error is right. But a name that is looked
+ * up without a free descriptor gives "not found", and Bun's `node:net` reports
+ * "refused" if it had no socket. A backend would be blamed for what this
+ * process lacks.
  *
  * @module
  */
 
-import process from "node:process";
+import { builtin } from "../base/builtin.ts";
 
 /**
- * Says whether there is no descriptor left, right now. It costs some
- * microseconds, so it is for failures only.
+ * Whether no descriptor is left. Costs some microseconds, so it is for failures
+ * only.
  *
- * The question is put to the one thing that opens a file and that Deno asks no
- * permission for: how much memory is in use stands in `/proc/self`. Without a
- * descriptor Deno gives 0 and Bun throws. Where memory is asked for otherwise,
- * the answer is no.
+ * It reads the memory usage, which opens a file in `/proc/self` and needs no
+ * permission on Deno. Without a descriptor Deno returns 0 and Bun throws. On
+ * systems without `/proc` the result is false.
  */
 export function outOfDescriptors(): boolean {
   try {
-    return process.memoryUsage.rss() === 0;
+    return builtin("node:process").memoryUsage.rss() === 0;
   } catch {
     return true;
   }

@@ -1,12 +1,12 @@
 /**
- * Where connections to a backend go.
+ * The addresses that connections to a backend go to.
  *
  * @module
  */
 
 import type { Backend } from "../balancer.ts";
 
-/** A place to connect to. */
+/** An address to connect to. */
 export type Destination = SocketPath | HostAndPort;
 
 /** A Unix domain socket. */
@@ -18,15 +18,15 @@ export interface SocketPath {
 /** A host. */
 export interface HostAndPort {
   readonly path?: undefined;
-  /** Its name or address, the latter without brackets. */
+  /** Its name, or its address without brackets. */
   readonly hostname: string;
   /** Its port. */
   readonly port: number;
-  /** What its certificate has to be for; none for a plain connection. */
+  /** The name in its certificate; `undefined` for a plain connection. */
   readonly certifiedAs: string | undefined;
 }
 
-/** Where a backend is. */
+/** The destination of a backend. */
 export function destinationOf(backend: Backend): Destination {
   if (backend.socketPath !== undefined) return { path: backend.socketPath };
   const { protocol, hostname, port } = new URL(backend.origin);
@@ -34,21 +34,21 @@ export function destinationOf(backend: Backend): Destination {
   return {
     hostname: bare(hostname),
     port: Number(port || (secure ? 443 : 80)),
-    // Of a backend whose address was looked up, the certificate has the name.
+    // If the address was looked up, the certificate is for the name.
     certifiedAs: secure ? bare(new URL(backend.ownOrigin).hostname) : undefined,
   };
 }
 
-/** An address of version 6 without its brackets, as sockets want it. */
+/** An IPv6 address without brackets, as sockets require. */
 function bare(hostname: string): string {
   return hostname.startsWith("[") ? hostname.slice(1, -1) : hostname;
 }
 
 /** Options for connecting. */
 export interface ConnectOptions {
-  /** Ends the attempt, with its reason. */
+  /** Aborts the attempt. */
   signal: AbortSignal;
-  /** Milliseconds that it may take, TLS handshake included. */
+  /** Timeout in milliseconds, TLS handshake included. */
   limitMs: number;
   /** TLS towards `https:` backends, as PEM text. */
   tls?: {
@@ -59,25 +59,25 @@ export interface ConnectOptions {
 }
 
 /**
- * Milliseconds between two addresses of one name, as RFC 8305 §5 recommends. Left
- * alone, both runtimes' `node:net` wait for twice as long.
+ * Milliseconds between attempts at several addresses of a name, as RFC 8305 §5
+ * recommends. The default of both runtimes' `node:net` is twice as long.
  */
 export const NEXT_ADDRESS_MS = 250;
 
-/** Milliseconds of silence after which the kernel asks whether a peer lives. */
+/** Milliseconds of silence before the kernel probes the peer. */
 export const KEEP_ALIVE_MS = 30_000;
 
-/** What is offered by ALPN: this client speaks nothing else. */
+/** The protocol offered by ALPN; this client knows no other. */
 export const PROTOCOL = "http/1.1";
 
-/** An error with the code that the kernel's own limit has. */
+/** An error with the code of the kernel's own timeout. */
 export function timedOut(): Error {
   return Object.assign(new Error("Cannot connect: no answer in time"), {
     code: "ETIMEDOUT",
   });
 }
 
-/** Does something with a signal that fires when it is to end, for either reason. */
+/** Runs a task with a signal that aborts for either reason. */
 export async function limited<T>(
   { signal, limitMs }: ConnectOptions,
   start: (ends: AbortSignal) => Promise<T>,

@@ -1,6 +1,7 @@
 /**
- * What a failed `fetch` means, by what each runtime was measured to say. Unsure
- * means sent: only what happens before a connection stands is certain.
+ * Classifies the errors of `fetch` and sockets, by messages measured on each
+ * runtime. In doubt, a request counts as sent: only errors before the
+ * connection is established are certain.
  *
  * @module
  */
@@ -10,7 +11,7 @@ import type { Failure } from "../proxy/transport.ts";
 import type { ErrorType } from "../proxy/errors.ts";
 import { outOfDescriptors } from "./descriptors.ts";
 
-/** One row: what is looked for, and what it means. */
+/** One row: a pattern, and its meaning. */
 interface Row {
   match: RegExp;
   type: ErrorType;
@@ -21,9 +22,9 @@ interface Row {
 }
 
 /**
- * What may be wrong with a backend's certificate: the words of Deno's own TLS,
- * and the code of OpenSSL, which Bun and `node:tls` have. An operator who knows
- * which it is need not look for it; a client is told none of it.
+ * What may be wrong with a backend's certificate: the messages of Deno's TLS,
+ * and the codes of OpenSSL, which Bun and `node:tls` use. This is for the
+ * operator; clients are not told.
  */
 const CERTIFICATES: readonly { deno: RegExp; code: RegExp; reason: string }[] =
   [
@@ -43,7 +44,7 @@ const CERTIFICATES: readonly { deno: RegExp; code: RegExp; reason: string }[] =
       reason: "its certificate is not valid yet",
     },
     {
-      // The latter when another authority has the same name.
+      // BadSignature: another authority has the same name.
       deno: /peer certificate: (?:UnknownIssuer|BadSignature)/,
       code:
         /^(?:UNABLE_TO_VERIFY_LEAF_SIGNATURE|UNABLE_TO_GET_ISSUER_CERT(?:_LOCALLY)?|SELF_SIGNED_CERT_IN_CHAIN|DEPTH_ZERO_SELF_SIGNED_CERT|CERT_SIGNATURE_FAILURE)$/,
@@ -51,7 +52,7 @@ const CERTIFICATES: readonly { deno: RegExp; code: RegExp; reason: string }[] =
     },
     {
       deno: /peer certificate: .*CaUsedAsEndEntity/,
-      // OpenSSL takes such a one.
+      // OpenSSL accepts such a certificate.
       code: /^CA_USED_AS_END_ENTITY$/,
       reason: "its certificate is an authority's own (CA:TRUE)",
     },
@@ -63,8 +64,8 @@ const CERTIFICATES: readonly { deno: RegExp; code: RegExp; reason: string }[] =
   ];
 
 /**
- * Deno gives no code; the facts are in the message of the cause. Everything
- * with "(Connect)" happened before a byte of the request was written.
+ * Deno has no codes; the facts are in the message of the cause. Messages with
+ * "(Connect)" are from before any byte of the request was written.
  */
 const DENO: readonly Row[] = [
   {
@@ -93,7 +94,7 @@ const DENO: readonly Row[] = [
     reason: "its certificate is not accepted",
   },
   {
-    // After the handshake in TLS 1.3, where a request may be on its way already.
+    // In TLS 1.3 this follows the handshake, when a request may have been sent.
     match: /fatal alert: CertificateRequired/,
     type: "tls_protocol_error",
     sent: true,
@@ -137,8 +138,9 @@ const DENO: readonly Row[] = [
     reason: "this process may not connect there",
   },
   {
-    // Origin, base path and target are over 65,534 bytes together, which a head
-    // of 64 KB has room for. Three such requests would eject a backend.
+    // Origin, base path and target have over 65,534 bytes together, which fits
+    // into a head of 64 KB. Three such requests would otherwise eject a
+    // backend.
     match: /^Invalid URL/,
     type: "http_request_error",
     sent: false,
@@ -147,7 +149,7 @@ const DENO: readonly Row[] = [
     reason: "the target is too long for fetch",
   },
   {
-    // The client's upload ended early, as Deno says it in two ways.
+    // The client's upload ended early; Deno has several messages for that.
     match:
       /reading HTTP\/1 body|underlying resource unavailable|error reading a body|BadResource/i,
     type: "http_request_error",
@@ -248,7 +250,7 @@ const BUN: readonly Row[] = [
   },
 ];
 
-/** Neither runtime's words: a function's throw, or a `fetch` handed in. */
+/** Neither runtime's error: a throw of a function backend or custom `fetch`. */
 function unknown(error: unknown): Failure {
   return {
     type: "connection_terminated",
@@ -270,9 +272,9 @@ function lookUp(rows: readonly Row[], text: string): Failure | undefined {
 }
 
 /**
- * A message without the URL at its beginning. A client has written most of that,
- * and `/(Connect)` in a target would pass for a connection that failed: its POST
- * would be sent to a second backend. No URL has a space in it.
+ * A message without the URL at its start. The client controls most of the URL,
+ * and `/(Connect)` in a target would look like a failed connection: its POST
+ * would be sent to a second backend. A URL has no spaces.
  */
 function withoutUrl(text: string): string {
   if (!text.startsWith("error sending request ")) return text;
@@ -280,9 +282,9 @@ function withoutUrl(text: string): string {
   return end < 0 ? "" : text.slice(end + 2);
 }
 
-/** Reads the cause's message of Deno's `TypeError: fetch failed`. */
+/** Classifies Deno's `TypeError: fetch failed` by the message of its cause. */
 export function denoFailure(error: unknown): Failure {
-  // Anything may be thrown, and nothing by name.
+  // Any value may be thrown, also `undefined`.
   const { cause, message, name } = Object(error) as Error;
   const text = cause instanceof Error ? cause.message : message;
   return lookUp(DENO, withoutUrl(`${text ?? ""}`)) ??
@@ -291,9 +293,9 @@ export function denoFailure(error: unknown): Failure {
 }
 
 /**
- * Reads an error of a socket, before a connection stands. Bun's are `node:net`'s
- * and `node:tls`'s; Deno's have the same codes, but for TLS, names and permissions,
- * where it has its own words.
+ * Classifies an error of a socket before the connection is established. Bun's
+ * errors are those of `node:net` and `node:tls`. Deno's have the same codes,
+ * but messages of its own for TLS, names and permissions.
  */
 export function socketFailure(error: unknown): Failure {
   const { code, message, name } = Object(error) as Error & { code?: unknown };
@@ -303,30 +305,30 @@ export function socketFailure(error: unknown): Failure {
   return unlessOurs({ ...failure, sent: false });
 }
 
-/** Reads the code of an error of Bun's. */
+/** Classifies an error of Bun by its code. */
 export function bunFailure(error: unknown): Failure {
   const { code, name } = Object(error) as { code?: unknown; name?: unknown };
   return unlessOurs(lookUp(BUN, String(code ?? name ?? "")) ?? unknown(error));
 }
 
-/** What a failure means when this process had no descriptor to connect with. */
-const STARVED: Failure = {
+/** A failure to connect because this process had no descriptor. */
+const OUT_OF_DESCRIPTORS: Failure = {
   type: "proxy_internal_error",
   sent: false,
   fault: "proxy",
   reason: "this process is out of file descriptors",
 };
 
-/** A failure to connect, unless there was nothing to connect with. */
+/** Replaces a failure to connect if this process has no descriptor left. */
 function unlessOurs(failure: Failure): Failure {
   return !failure.sent && failure.fault === "backend" && outOfDescriptors()
-    ? STARVED
+    ? OUT_OF_DESCRIPTORS
     : failure;
 }
 
 /**
- * What a probe's failure says. Where this process had nothing left to ask with,
- * that is nothing; a backend that it may not connect to stays out of reach.
+ * The result of a failed probe. If this process had no descriptor, it says
+ * nothing about the backend. A backend that it may not connect to is down.
  */
 export function probeFailure(failure: Failure): ProbeResult {
   const { reason, type } = failure;

@@ -48,11 +48,11 @@ Deno.test("forFetch() on Bun empties a user agent that nobody sent, and no more"
   ]);
 });
 
-Deno.test("handsOver() on Bun wants a type, since Bun would invent one", () => {
+Deno.test("canPassThrough() on Bun wants a type, since Bun would invent one", () => {
   const { native } = new BunFetch();
   const typed = new Response(null, { headers: { "content-type": "a/b" } });
-  assert.equal(native.handsOver!(typed), true);
-  assert.equal(native.handsOver!(new Response(null)), false);
+  assert.equal(native.canPassThrough!(typed), true);
+  assert.equal(native.canPassThrough!(new Response(null)), false);
 });
 
 Deno.test("respond() on Deno makes a 205 a 204, whose end is certain", () => {

@@ -1,29 +1,29 @@
 /**
- * Lines that are written without anybody waiting for them.
+ * Writes lines without waiting.
  *
- * Standard output may be a pipe that nobody reads. A write to it would then hold
- * up the whole process, so lines are gathered, written in batches by a thread of
- * the runtime's, and past a bound dropped and counted: a log is worth less than
- * the requests that it is about.
+ * Standard output may be a pipe without a reader. A write would then block the
+ * whole process. So lines are collected, written in batches off the event loop,
+ * and dropped and counted above a limit: requests are more important than their
+ * log.
  *
  * @module
  */
 
-import { write as nodeWrite } from "node:fs";
+import { builtin } from "../base/builtin.ts";
 import type { Clock } from "../base/clock.ts";
 
-/** Writes some of the bytes and says how many. */
+/** Writes some of the bytes; returns how many. */
 export type Write = (bytes: Uint8Array) => Promise<number>;
 
 /** Options for {@linkcode LineWriter}. */
 export interface LineWriterOptions {
   /** Time and timers. */
   clock: Clock;
-  /** Characters that may wait; a line past them is dropped. @default {1_048_576} */
-  most?: number;
-  /** Milliseconds that lines are gathered for one write. @default {10} */
-  gatherMs?: number;
-  /** Called at the first line that is lost. */
+  /** Maximum queued characters; further lines are lost. @default {1_048_576} */
+  maxChars?: number;
+  /** Milliseconds during which lines are collected. @default {10} */
+  batchMs?: number;
+  /** Called when the first line is lost. */
   onLoss?: () => void;
 }
 
@@ -38,35 +38,35 @@ export class LineWriter {
   #dropped = 0;
   readonly #waiting = new Set<() => void>();
 
-  /** Makes a writer that does nothing until there is a line. */
+  /** Makes a writer that is idle until there is a line. */
   constructor(write: Write, options: LineWriterOptions) {
     this.#write = write;
     this.#options = {
-      most: 1024 * 1024,
-      gatherMs: 10,
+      maxChars: 1024 * 1024,
+      batchMs: 10,
       onLoss: () => {},
       ...options,
     };
   }
 
-  /** Lines that were lost: too many waited, or the file takes none. */
+  /** Lines lost, because the queue was full or a write has failed. */
   get dropped(): number {
     return this.#dropped;
   }
 
-  /** Queues a line, which must hold no newline. Never throws, never waits. */
+  /** Queues a line, which must have no line break. Never throws or waits. */
   line(text: string): void {
-    const { most, gatherMs, clock } = this.#options;
-    if (this.#text.length + text.length >= most) return this.#lose(1);
+    const { maxChars, batchMs, clock } = this.#options;
+    if (this.#text.length + text.length >= maxChars) return this.#lose(1);
     this.#text += text;
     this.#text += "\n";
     this.#lines++;
     if (this.#busy) return;
     this.#busy = true;
-    clock.setTimeout(() => this.#drain(), gatherMs);
+    clock.setTimeout(() => this.#drain(), batchMs);
   }
 
-  /** Resolves once nothing waits, or after `ms` all the same. */
+  /** Resolves once the queue is empty, or after `ms`. */
   flush(ms: number): Promise<void> {
     if (!this.#busy) return Promise.resolve();
     const { clock } = this.#options;
@@ -82,7 +82,7 @@ export class LineWriter {
   }
 
   async #drain(): Promise<void> {
-    const { clock, gatherMs } = this.#options;
+    const { clock, batchMs } = this.#options;
     const lines = this.#lines;
     const bytes = this.#encoder.encode(this.#text);
     this.#text = "";
@@ -92,11 +92,11 @@ export class LineWriter {
         at += await this.#some(bytes.subarray(at));
       }
     } catch {
-      // Closed, or a full disk. The next batch finds out for itself.
+      // Closed, or the disk is full. The next batch tries again.
       this.#lose(lines);
     }
     if (this.#lines > 0) {
-      clock.setTimeout(() => this.#drain(), gatherMs);
+      clock.setTimeout(() => this.#drain(), batchMs);
       return;
     }
     this.#busy = false;
@@ -107,11 +107,11 @@ export class LineWriter {
     try {
       return await this.#write(bytes);
     } catch (error) {
-      // Whoever shares the pipe may have made it non-blocking; then it is full
-      // right now and not broken.
+      // Another process may have made a shared pipe non-blocking; then the pipe
+      // is only full.
       if ((error as { code?: string }).code !== "EAGAIN") throw error;
-      const { clock, gatherMs } = this.#options;
-      await new Promise<void>((r) => clock.setTimeout(r, gatherMs));
+      const { clock, batchMs } = this.#options;
+      await new Promise<void>((r) => clock.setTimeout(r, batchMs));
       return 0;
     }
   }
@@ -129,9 +129,9 @@ interface DenoOutput {
 }
 
 /**
- * Writes to standard output or error off the event loop. Deno's `node:fs` holds
- * up the event loop even in its form with a callback (measured on 2.9.6), and
- * Deno's own does not.
+ * Writes to standard output or error off the event loop. Deno's `node:fs`
+ * blocks the event loop even with a callback (measured on 2.9.6); Deno's own
+ * API does not.
  */
 export function standard(to: "out" | "err"): Write {
   const { Deno } = globalThis as unknown as { Deno?: DenoOutput };
@@ -140,9 +140,10 @@ export function standard(to: "out" | "err"): Write {
     return (bytes) => file.write(bytes);
   }
   const fd = to === "out" ? 1 : 2;
+  const { write } = builtin("node:fs");
   return (bytes) =>
     new Promise((resolve, reject) => {
-      nodeWrite(fd, bytes, 0, bytes.byteLength, null, (error, written) => {
+      write(fd, bytes, 0, bytes.byteLength, null, (error, written) => {
         if (error) reject(error);
         else resolve(written);
       });

@@ -40,7 +40,7 @@ Deno.test("LineWriter drops and counts what a blocked file does not take", async
     await promise;
     text += decoder.decode(bytes);
     return bytes.byteLength;
-  }, { clock, most: 10, onLoss: () => losses++ });
+  }, { clock, maxChars: 10, onLoss: () => losses++ });
   writer.line("first");
   await clock.advance(10);
   for (let i = 0; i < 1000; i++) writer.line(`l${i}`);

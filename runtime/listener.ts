@@ -1,12 +1,12 @@
 /**
- * What a server in front of a proxy is to the rest, whichever runtime runs it.
+ * The interface to a listening server, independent of the runtime.
  *
  * @module
  */
 
 import type { BunWebSocketHandlers } from "./bun/websocket.ts";
 
-/** An ordinary handler; `connection` is whatever the runtime hands it. */
+/** A handler; `connection` is the runtime's second argument. */
 export type Handler = (
   request: Request,
   connection?: unknown,
@@ -14,7 +14,7 @@ export type Handler = (
 
 /** Options of a listener. */
 export interface ListenOptions {
-  /** Port; 0 takes a free one. */
+  /** Port; 0: any free port. */
   port: number;
   /** Address or name to listen on. */
   host: string;
@@ -22,28 +22,30 @@ export interface ListenOptions {
   tls?: { cert: string; key: string } | undefined;
   /** Whether other workers listen on the same port. */
   shared?: boolean | undefined;
-  /** Whether a refusal may come later than at once. */
+  /** Whether a refusal of connections may come later than at once. */
   refusesLate?: boolean | undefined;
-  /** What takes WebSockets, on Bun; none are taken there without it. */
+  /** WebSocket handlers for Bun; without them, no upgrades there. */
   websocket?: BunWebSocketHandlers | undefined;
   /** Takes a line for the log. */
   log: (line: string) => void;
 }
 
-/** A port that is listened on. */
+/** A listening port. */
 export interface Listener {
-  /** The port, also when a free one was taken. */
+  /** The port it listens on. */
   readonly port: number;
-  /** Ends listening and idle connections; resolves when the rest is done. */
+  /**
+   * Stops listening and closes idle connections; resolves when all are closed.
+   */
   close(): Promise<void>;
-  /** Ends everything at once. */
+  /** Stops everything at once. */
   kill(): void;
-  /** Whether {@linkcode close} would cut uploads that are under way. */
+  /** Whether {@linkcode close} would cut uploads. */
   readonly cutsUploads: boolean;
   /**
-   * Shows each connection that is accepted from now on another certificate, and
-   * leaves those that stand as they are. Rejects with the reason when it cannot,
-   * and then nothing has changed. Absent where there is no TLS, or no way.
+   * Uses another certificate for new connections; existing ones keep theirs.
+   * Rejects with the reason if it fails; nothing has changed then. Absent
+   * without TLS or without support.
    */
   setCertificate?(tls: { cert: string; key: string }): Promise<void>;
 }

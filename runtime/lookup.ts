@@ -1,26 +1,27 @@
 /**
- * How the system looks a host name up, and for how long that holds.
+ * Looks up host names with the system's resolver, with their time to live.
  *
- * Names are asked for as the runtimes' own `fetch` does, with `getaddrinfo`, so
- * that `/etc/hosts` and search domains count (in Kubernetes and Docker most names
- * need them). That tells no time to live; a second question to the name server
- * does, where it can be asked.
+ * Uses `getaddrinfo`, as the runtimes' `fetch` does, so that `/etc/hosts` and
+ * search domains apply (most names in Kubernetes and Docker need them). It does
+ * not return a time to live; a second query to the name server does, if that is
+ * permitted.
  *
  * @module
  */
 
-import dns from "node:dns/promises";
+import { builtin } from "../base/builtin.ts";
 import type { Lookup } from "../config/options.ts";
 import { outOfDescriptors } from "./descriptors.ts";
 
-/** Milliseconds that a time to live may be late for, before it is not awaited. */
-const TTL_PATIENCE_MS = 500;
+/** Milliseconds to wait for the time to live. */
+const TTL_TIMEOUT_MS = 500;
 
-/** Looks a name up with the system's resolver. */
+/** Looks up a name with the system's resolver. */
 export const systemLookup: Lookup = async (host) => {
+  const dns = builtin("node:dns/promises");
   const ttl = ttlOf(host);
   const found = await dns.lookup(host, { all: true }).catch((error) => {
-    // What cannot be asked for "is not found", on both runtimes.
+    // Without a descriptor, both runtimes report "not found".
     if (!outOfDescriptors()) throw error;
     throw new Error("this process is out of file descriptors");
   });
@@ -30,7 +31,7 @@ export const systemLookup: Lookup = async (host) => {
   };
 };
 
-/** The part of Deno's global that tells whether the name server may be asked. */
+/** The part of Deno's global that shows whether DNS queries are permitted. */
 interface DenoPermissions {
   permissions?: { querySync(descriptor: { name: "net" }): { state: string } };
 }
@@ -38,14 +39,14 @@ interface DenoPermissions {
 /** The shortest time to live of a name's addresses. */
 function ttlOf(host: string): Promise<number | undefined> {
   const { Deno } = globalThis as { Deno?: DenoPermissions };
-  // Where only some hosts are permitted, Deno would ask a person about the name
-  // server; this is not worth it.
+  // If only some hosts are permitted, Deno would prompt for the name server.
   if (
     Deno?.permissions !== undefined &&
     Deno.permissions.querySync({ name: "net" }).state !== "granted"
   ) return Promise.resolve(undefined);
+  const dns = builtin("node:dns/promises");
   const asked = [dns.resolve4, dns.resolve6].map((resolve) =>
-    // Both runtimes throw here and now when something is not permitted.
+    // Both runtimes throw synchronously if it is not permitted.
     Promise.resolve().then(() => resolve(host, { ttl: true })).catch(() => [])
   );
   let timer: ReturnType<typeof setTimeout>;
@@ -55,7 +56,7 @@ function ttlOf(host: string): Promise<number | undefined> {
       return ttls.length > 0 ? Math.min(...ttls) : undefined;
     }),
     new Promise<undefined>((resolve) => {
-      timer = setTimeout(() => resolve(undefined), TTL_PATIENCE_MS);
+      timer = setTimeout(() => resolve(undefined), TTL_TIMEOUT_MS);
     }),
   ]).finally(() => clearTimeout(timer));
 }

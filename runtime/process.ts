@@ -1,82 +1,112 @@
 /**
- * The process around the program: arguments, environment, files, signals, output
- * and exit, in the `node:` form that both runtimes have.
+ * The program's process: arguments, environment, files, signals, output and
+ * exit. On Deno by its own API, since Node's modules cost 10 ms at start.
  *
  * @module
  */
 
-import { readFileSync, writeSync } from "node:fs";
-import process from "node:process";
+import { builtin } from "../base/builtin.ts";
 import { plain } from "../base/text.ts";
 
 /** The program's arguments. */
 export function args(): string[] {
-  return process.argv.slice(2);
+  return deno === undefined
+    ? builtin("node:process").argv.slice(2)
+    : [...deno.args];
 }
 
-/** The part of Deno's global that tells what may be read. */
-interface DenoPermissions {
-  permissions?: {
+/** The part of Deno's global that is used, in place of Node's modules. */
+interface DenoGlobal {
+  permissions: {
     querySync(descriptor: { name: "env"; variable?: string }): {
       state: string;
     };
   };
+  args: readonly string[];
+  env: {
+    get(name: string): string | undefined;
+    toObject(): Record<string, string>;
+  };
+  exit(code: number): never;
+  addSignalListener(name: string, listener: () => void): void;
+  readTextFileSync(path: string): string;
+  stdout: { writeSync(bytes: Uint8Array): number };
+  stderr: { writeSync(bytes: Uint8Array): number };
 }
 
-/** Whether this is Deno. */
-export const onDeno: boolean = "Deno" in globalThis;
+const { Deno: deno } = globalThis as unknown as { Deno?: DenoGlobal };
 
-/** Whether a variable (or, without one, all of them) may be read. */
+/** Whether this is Deno. */
+export const onDeno: boolean = deno !== undefined;
+
+/** Whether a variable, or without one all variables, may be read. */
 export function mayRead(variable?: string): boolean {
-  const { Deno } = globalThis as { Deno?: DenoPermissions };
-  if (Deno?.permissions === undefined) return true;
+  if (deno === undefined) return true;
   const name = variable === undefined ? {} : { variable };
-  return Deno.permissions.querySync({ name: "env", ...name }).state ===
+  return deno.permissions.querySync({ name: "env", ...name }).state ===
     "granted";
 }
 
-/** An environment variable; without permission it is as if it were not set. */
+/** An environment variable; `undefined` without permission. */
 export function env(name: string): string | undefined {
-  // Asked first: reading without permission would throw, or ask a person.
-  return mayRead(name) ? process.env[name] : undefined;
+  // Check first: reading without permission would throw or prompt.
+  if (deno === undefined) return builtin("node:process").env[name];
+  return mayRead(name) ? deno.env.get(name) : undefined;
 }
 
-/** Names of all variables, if they may be listed. */
+/** The names of all variables, if they may be listed. */
 export function envNames(): string[] | undefined {
-  return mayRead() ? Object.keys(process.env) : undefined;
+  if (deno === undefined) return Object.keys(builtin("node:process").env);
+  return mayRead() ? Object.keys(deno.env.toObject()) : undefined;
 }
 
-/** A file as text. */
+/** Reads a file as text. */
 export function readText(path: string): string {
-  return readFileSync(path, "utf8");
+  return deno === undefined
+    ? builtin("node:fs").readFileSync(path, "utf8")
+    : deno.readTextFileSync(path);
 }
 
 /**
- * Writes a line to standard output or error. Control characters become `?`: what
- * a client or a backend has sent may stand in a line, and must not end it.
+ * Writes a line to standard output or error. Control characters become `?`: a
+ * line may contain data of a client or a backend, which must not end it.
  */
 export function writeLine(to: "out" | "err", line: string): void {
   writeText(to, `${plain(line)}\n`);
 }
 
-/** Writes text as it is. */
+/** Writes a line to standard error. */
+export function printError(line: string): void {
+  writeLine("err", `sluice: ${line}`);
+}
+
+/** Writes text unchanged. */
 export function writeText(to: "out" | "err", text: string): void {
   try {
-    writeSync(to === "out" ? 1 : 2, text);
+    if (deno === undefined) {
+      builtin("node:fs").writeSync(to === "out" ? 1 : 2, text);
+    } else {
+      const bytes = new TextEncoder().encode(text);
+      const file = to === "out" ? deno.stdout : deno.stderr;
+      for (let at = 0; at < bytes.length;) {
+        at += file.writeSync(bytes.subarray(at));
+      }
+    }
   } catch {
-    // Closed, or a full pipe that nobody reads: a proxy goes on without a log.
+    // Closed, or a full pipe without a reader: a proxy continues without a log.
   }
 }
 
-/** Calls `listener` for each signal of that name. */
+/** Calls `listener` on each signal of this name. */
 export function onSignal(
   name: "SIGTERM" | "SIGINT" | "SIGHUP",
   listener: () => void,
 ): void {
-  process.on(name, listener);
+  if (deno === undefined) builtin("node:process").on(name, listener);
+  else deno.addSignalListener(name, listener);
 }
 
-/** What this process is and uses. */
+/** Facts about this process. */
 export function processFacts(): {
   runtime: string;
   runtimeVersion: string;
@@ -85,6 +115,7 @@ export function processFacts(): {
   startedSeconds: number;
 } {
   const runtime = "Bun" in globalThis ? "bun" : "deno";
+  const process = builtin("node:process");
   const versions: Record<string, string | undefined> = process.versions;
   const { user, system } = process.cpuUsage();
   return {
@@ -96,53 +127,62 @@ export function processFacts(): {
   };
 }
 
-/** Resident memory; nothing is known of it without a free descriptor. */
+/** Resident memory; 0 without a free descriptor. */
 function residentBytes(): number {
   try {
-    return process.memoryUsage.rss();
+    return builtin("node:process").memoryUsage.rss();
   } catch {
-    // Bun reads it in `/proc` and throws; Deno gives 0.
+    // Bun reads it from `/proc` and throws; Deno returns 0.
     return 0;
   }
 }
 
 /**
- * Keeps the process running until the result is called, though nothing else
- * does: no timer of ours, and not a listener while there is none.
+ * Keeps the process running until the result is called, for a time without a
+ * listener: our timers do not keep it running.
  */
 export function stayAlive(): () => void {
-  // The longest that a timer can be set to, 24 days.
+  // The longest possible timer, 24 days.
   const timer = setInterval(() => {}, 2 ** 31 - 1);
   return () => clearInterval(timer);
 }
 
 /** Ends the process. */
 export function exit(code: number): never {
-  process.exit(code);
+  return deno === undefined
+    ? builtin("node:process").exit(code)
+    : deno.exit(code);
 }
 
 /**
- * Keeps a rejection that nobody took from ending the process: both runtimes
- * would, and a proxy must outlive a fault in the answer to one request.
+ * Keeps an unhandled rejection from ending the process: an error in one
+ * response must not end a proxy.
  */
 export function surviveRejections(log: (line: string) => void): void {
-  process.on("unhandledRejection", (reason) => {
+  const survive = (reason: unknown) =>
     log(`an error was not handled: ${String(reason)}`);
-  });
+  if (deno === undefined) {
+    builtin("node:process").on("unhandledRejection", survive);
+  } else {
+    globalThis.addEventListener("unhandledrejection", (event) => {
+      event.preventDefault();
+      survive(event.reason);
+    });
+  }
 }
 
-/** The variable that says how many requests Bun's `fetch` makes at once. */
+/** The variable with the limit of concurrent requests of Bun's `fetch`. */
 export const BUN_LIMIT = "BUN_CONFIG_MAX_HTTP_REQUESTS";
-/** How many it makes while the variable is not set. */
+/** The limit if the variable is not set. */
 export const BUN_DEFAULT = 256;
 
 /**
- * What Bun has to find in its environment when it starts, as nothing else is
- * heeded: as many requests at once as `fetch` can be set to, and milliseconds
- * until its allocator gives freed memory back. By itself it does so after 10 ms, a
- * moment later that is wanted again, and each page is a fault in the kernel. Of
- * the five-liner's requests a second small GETs did 0.86 so, 0.92 with a second
- * and 0.97 when nothing was ever given back (turns of 1 s, which favour the last).
+ * Variables that Bun reads only when it starts: the maximum limit of concurrent
+ * requests, and the milliseconds until its allocator returns freed memory. The
+ * default is 10 ms, and memory that is needed again shortly after costs a page
+ * fault in the kernel. Small GETs reached 0.86 of the five-liner's requests per
+ * second with it, 0.92 with one second, and 0.97 when nothing was returned
+ * (turns of 1 s, which favour the last).
  */
 export const BUN_AT_START = {
   [BUN_LIMIT]: "65535",
@@ -150,14 +190,15 @@ export const BUN_AT_START = {
 };
 
 /**
- * On Bun, starts the program again with a limit of requests at once that does
- * not let one hung backend starve all others: the default is 256 in a process,
- * probes included, and only the environment at start can say otherwise. The
- * process stays the same one, by id and by its open files. What else only the
- * environment at start can say is said along with it.
+ * On Bun, restarts the program with a higher limit of concurrent requests, so
+ * that one hung backend cannot block all others: the default is 256 per
+ * process, probes included, and only the environment at start can change it.
+ * The process keeps its id and its open files. Other variables that only work
+ * at start are set too.
  */
 export function liftBunLimit(log: (line: string) => void): void {
   if (!("Bun" in globalThis)) return;
+  const process = builtin("node:process");
   const variable = BUN_LIMIT;
   if (process.env[variable] !== undefined) return;
   const { execve } = process as {
@@ -186,16 +227,16 @@ export function liftBunLimit(log: (line: string) => void): void {
 }
 
 /**
- * Keeps Deno's remark about `request.signal` out of the log. It is about
- * handlers that act on the signal after they have answered; this one listens to
- * nobody by then, and only the program, which owns its console, may say so.
+ * Suppresses Deno's warning about `request.signal`. It concerns handlers that
+ * use the signal after they have answered, which this one does not. Only the
+ * program calls this, since it owns its console.
  */
-export function hushSignalRemark(): void {
+export function suppressSignalWarning(): void {
   const { warn } = console;
   console.warn = (...data: unknown[]) => {
     const [first] = data;
-    const remark = typeof first === "string" &&
+    const isThis = typeof first === "string" &&
       first.startsWith("Deno.serve: request.signal aborts on successful");
-    if (!remark) warn(...data);
+    if (!isThis) warn(...data);
   };
 }

@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { env, envNames, hushSignalRemark } from "./process.ts";
+import { env, envNames, suppressSignalWarning } from "./process.ts";
 
 // Unit tests have no permissions, which is what these two are about: reading
 // without one would throw, or ask a person who is not there.
@@ -12,12 +12,12 @@ Deno.test("envNames() gives nothing where names may not be listed", () => {
   assert.equal(envNames(), undefined);
 });
 
-Deno.test("hushSignalRemark() keeps back one remark and no other", () => {
+Deno.test("suppressSignalWarning() keeps back one remark and no other", () => {
   const { warn } = console;
   const said: unknown[][] = [];
   console.warn = (...data: unknown[]) => void said.push(data);
   try {
-    hushSignalRemark();
+    suppressSignalWarning();
     console.warn(
       "Deno.serve: request.signal aborts on successful responses (legacy behavior).",
     );

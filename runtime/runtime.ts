@@ -1,9 +1,10 @@
 /**
- * Which runtime this is, and its parts.
+ * Selects the parts of the current runtime.
  *
  * @module
  */
 
+import { builtin } from "../base/builtin.ts";
 import type { Server } from "../proxy/server.ts";
 import type { FetchTransport, Transport } from "../proxy/transport.ts";
 import { withUsualAuthorities } from "./bun/authorities.ts";
@@ -23,12 +24,12 @@ import type { SocketOptions, TransportOptions } from "./transport_options.ts";
 
 const onBun = "Bun" in globalThis;
 
-/** What requests are sent by: one of the words of `TRANSPORT`, or a `fetch`. */
+/** What sends requests: a value of `TRANSPORT`, or a custom `fetch`. */
 export type SentBy = "auto" | "fetch" | "socket" | typeof fetch;
 
 /**
- * Whether it can be told to connect to an address and to ask there for the
- * certificate of a name. Deno's `fetch` cannot: it takes one host for both.
+ * Whether it can connect to an address and verify the certificate of a name.
+ * Deno's `fetch` cannot: it uses one host for both.
  */
 export function sendsServerName(by: SentBy): boolean {
   return onBun || by === "auto" || by === "socket";
@@ -44,19 +45,21 @@ export function fetchTransport(options: TransportOptions): FetchTransport {
 
 /** Sends requests over this runtime's sockets. */
 export function socketTransport(options: SocketOptions): Transport {
+  // Loaded before the time of the first probe runs.
+  if (options.secure) builtin("node:tls");
   return new SocketTransport({
     userAgent: "sluice",
     ...options,
     tls: onBun ? withUsualAuthorities(options.tls) : options.tls,
     open: onBun ? connectBun : connectDeno,
     wholeUpTo: server.wholeUpTo,
-    // Bun reads on by itself what is left of a request.
+    // Bun reads the rest of a request by itself.
     lingers: !onBun,
     reuses: server.copiesBodies === true,
   });
 }
 
-/** Makes what requests are sent by. */
+/** Makes the transport for requests. */
 export function transportFor(
   by: SentBy,
   options: SocketOptions,
@@ -66,9 +69,16 @@ export function transportFor(
   }
   if (by === "fetch") return fetchTransport(options);
   const sockets = socketTransport(options);
-  // Deno's adds `Accept-Language` to nearly every request, and more.
+  // Deno's `fetch` changes nearly every request, for example `Accept-Language`.
   if (by === "socket" || !onBun) return sockets;
   return new AutoTransport(fetchTransport(options), sockets, changedByBun);
+}
+
+/** The name of the transport on the dashboard. */
+export function transportName(by: SentBy): string {
+  if (typeof by === "function") return "a fetch of your own";
+  if (by === "fetch") return "fetch";
+  return by === "socket" || !onBun ? "sockets" : "fetch and sockets";
 }
 
 /** Listens with this runtime's server. */

@@ -1,5 +1,5 @@
 /**
- * A proxy with a server in front of it, and how the two are stopped.
+ * Stopping a proxy and its listener without losing requests.
  *
  * @module
  */
@@ -7,21 +7,21 @@
 import type { Clock, TimerHandle } from "../base/clock.ts";
 import type { Handler, Listener } from "./listener.ts";
 
-/** What draining needs of a proxy. */
+/** The part of a proxy that draining needs. */
 export interface Drainable {
-  /** Makes answers end their connections, and readiness say no. */
+  /** Makes responses close their connections, and readiness fail. */
   drain(): void;
-  /** Whether an upload is under way that has no answer yet. */
+  /** Whether an upload without a response is in progress. */
   readonly uploading: boolean;
-  /** Requests that have come in so far. */
+  /** Number of requests received. */
   readonly started: number;
-  /** WebSockets that are open. */
+  /** Number of open WebSockets. */
   readonly bridged: number;
-  /** Closes them, on both sides. */
+  /** Closes all WebSockets on both sides. */
   goAway(): void;
-  /** Ends the requests that are under way. */
+  /** Ends all requests in flight. */
   cut(): void;
-  /** Ends its timers and connections. */
+  /** Stops timers and connections. */
   stop(): Promise<void>;
 }
 
@@ -29,32 +29,32 @@ export interface Drainable {
 export interface DrainOptions {
   /** Milliseconds between "not ready" and the end of listening. */
   delayMs: number;
-  /** Milliseconds that running requests may still take after it. */
+  /** Milliseconds after that for requests in flight to finish. */
   timeoutMs: number;
   /** Time and timers. */
   clock: Clock;
   /**
-   * Resolves once all workers have come so far. Those that share a port have to
-   * close it at one moment: what the first of them lets go of would come back to
-   * the others just when they close (of 58,000 requests 58 were lost so).
+   * Resolves once all workers have reached a stage. Workers that share a port
+   * must close it at the same time: connections that the first one releases
+   * would otherwise go to the others just when they close (58 of 58,000
+   * requests were lost).
    */
-  together?: ((stage: Stage) => Promise<void>) | undefined;
+  barrier?: ((stage: Stage) => Promise<void>) | undefined;
 }
 
-/** What workers do together: close the port, then let the held answers go. */
+/** The stages of workers: close the port, then release held responses. */
 export type Stage = "close" | "release";
 
 /**
- * Stands between a listener and its handler, and can hold answers back for the
- * moment in which the listener is closed.
+ * Wraps a handler so that responses can be held back while the listener is
+ * closed.
  *
- * A connection that a client has made just then, and on which its request is
- * still on the way, is closed by both runtimes, or by the kernel before they
- * even know of it, and nobody can say that to the client. But a client that waits for an answer
- * makes no connection: so answers wait until no more requests come, the port is
- * closed, and then they leave. Who comes after that finds nobody and has lost
- * nothing. Without it, of 32 clients that kept asking 15 lost a request on Deno
- * and 7 on Bun.
+ * A client may open a connection at that moment, whose request has not arrived
+ * yet. Both runtimes, or the kernel before them, then close the connection
+ * without telling the client. But a client that waits for a response opens no
+ * connection. So responses are held until no more requests arrive and the port
+ * is closed. A client that comes later finds no listener and has lost nothing.
+ * Without this, of 32 clients in a loop 15 lost a request on Deno and 7 on Bun.
  */
 export class Gate {
   readonly #handler: Handler;
@@ -66,57 +66,57 @@ export class Gate {
     this.#handler = handler;
   }
 
-  /** The handler behind it. May be called unbound. */
+  /** The wrapped handler. Does not depend on `this`. */
   readonly handle: Handler = (request, connection) => {
     const answer = this.#handler(request, connection);
-    return this.#watching ? this.#late(answer) : answer;
+    return this.#watching ? this.#heldBack(answer) : answer;
   };
 
-  /** From now on answers can be held; before it they cost nothing here. */
+  /** Enables holding; before that, it costs nothing. */
   watch(): void {
     this.#watching = true;
   }
 
-  /** Holds answers back. */
+  /** Holds responses back. */
   hold(): void {
     this.#held ??= Promise.withResolvers();
   }
 
-  /** Lets them go. */
+  /** Releases the held responses. */
   release(): void {
     this.#held?.resolve();
     this.#held = undefined;
   }
 
-  async #late(answer: Response | Promise<Response>): Promise<Response> {
+  async #heldBack(answer: Response | Promise<Response>): Promise<Response> {
     const response = await answer;
     await this.#held?.promise;
     return response;
   }
 }
 
-/** Milliseconds between two looks at what is still under way. */
-const LOOK_MS = 20;
-/** Milliseconds without a new request after which kept connections are idle. */
+/** Milliseconds between two checks for activity. */
+const POLL_MS = 20;
+/** Milliseconds without a new request after which connections count as idle. */
 const QUIET_MS = 100;
-/** Milliseconds that clients have at most to see their connections closed. */
-const FAREWELL_MS = 1_000;
-/** Milliseconds that an answer is held back at most, the first time. */
+/** Maximum milliseconds for clients to see that their connections close. */
+const CLOSING_MS = 1_000;
+/** Maximum milliseconds that a response is held back, the first time. */
 const HOLD_MS = 500;
 
 /**
  * Stops a listener without losing a request.
  *
- * A client on a kept connection may have sent its next request at the very
- * moment the connection is closed. So first every answer says that its
- * connection ends, for as long as requests still come (a second at most), and
- * only then, while answers are held back by `gate`, is the listener closed.
+ * A client on a kept connection may send its next request just when the
+ * connection is closed. So first every response announces the end of its
+ * connection, while requests still arrive (at most a second). Only then, while
+ * `gate` holds back responses, is the listener closed.
  */
 export async function drain(
   listener: Listener,
   gate: Gate,
   proxy: Drainable,
-  { delayMs, timeoutMs, clock, together }: DrainOptions,
+  { delayMs, timeoutMs, clock, barrier }: DrainOptions,
 ): Promise<void> {
   const wait = (ms: number) =>
     new Promise<void>((resolve) => clock.setTimeout(resolve, ms));
@@ -125,44 +125,44 @@ export async function drain(
   if (delayMs > 0) await wait(delayMs);
   const began = clock.now();
   const left = () => Math.max(0, timeoutMs - (clock.now() - began));
-  /** Waits until no request has come for a while, `ms` at most. */
+  /** Waits until no request has arrived for a while, at most `ms`. */
   const quiet = async (ms: number) => {
     const until = clock.now() + Math.min(ms, left());
     let started = proxy.started;
     let since = clock.now();
     while (clock.now() < until && clock.now() - since < QUIET_MS) {
-      await wait(LOOK_MS);
+      await wait(POLL_MS);
       if (proxy.started === started) continue;
       started = proxy.started;
       since = clock.now();
     }
   };
-  // Deno's server, when it is closed, ends uploads that are under way.
+  // When closed, Deno's server cuts uploads in progress.
   const uploading = () => listener.cutsUploads && proxy.uploading && left() > 0;
-  await quiet(FAREWELL_MS);
+  await quiet(CLOSING_MS);
   proxy.goAway();
-  while (proxy.bridged > 0 && left() > 0) await wait(LOOK_MS);
+  while (proxy.bridged > 0 && left() > 0) await wait(POLL_MS);
   for (let holdMs = HOLD_MS;; holdMs *= 2) {
     const heldAt = clock.now();
     gate.hold();
     await quiet(holdMs);
-    // Most are over in a moment, while no new ones come. For the others answers
-    // are let go from time to time.
-    while (uploading() && clock.now() - heldAt < holdMs) await wait(LOOK_MS);
+    // Most uploads end quickly while no new ones arrive. For the others, held
+    // responses are released from time to time.
+    while (uploading() && clock.now() - heldAt < holdMs) await wait(POLL_MS);
     if (!uploading()) break;
     gate.release();
     await wait(HOLD_MS);
   }
   let done = false;
-  await together?.("close");
+  await barrier?.("close");
   const closing = listener.close().catch(() => {}).then(() => done = true);
-  await together?.("release");
+  await barrier?.("release");
   gate.release();
-  // Such as were opened since.
+  // WebSockets opened in the meantime.
   proxy.goAway();
   await atMost(clock, left(), closing);
   if (!done) {
-    // From the backends' side, so that who waits for a header gets an answer.
+    // Ends the backends' side, so that clients without a header get a response.
     proxy.cut();
     await atMost(clock, QUIET_MS, closing);
   }
@@ -170,7 +170,7 @@ export async function drain(
   await proxy.stop();
 }
 
-/** Waits for something, so long at most, and leaves no timer behind. */
+/** Waits for a promise, but at most `ms`, without leaving a timer. */
 async function atMost(
   clock: Clock,
   ms: number,

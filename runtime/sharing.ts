@@ -1,22 +1,21 @@
 /**
- * Whether several workers may share one port here, and how they do.
+ * Whether workers can share a port on this runtime, and how.
  *
- * On Deno a worker is a thread. Threads share the port by what `deno serve
- * --parallel` stands on, see {@linkcode sharing}: the public `reusePort` is for
- * `--unstable-net` alone, and without that flag the attempt ends the process. On
- * Bun a worker is a process, and `reusePort` is for everybody there.
+ * On Deno a worker is a thread. Threads share the port by the mechanism of
+ * `deno serve --parallel`, see {@linkcode sharing}: the public `reusePort`
+ * requires `--unstable-net`, and without that flag the attempt ends the
+ * process. On Bun a worker is a process, and `reusePort` is always available.
  *
  * @module
  */
 
-import { availableParallelism } from "node:os";
-import process from "node:process";
+import { builtin } from "../base/builtin.ts";
 import { tlsInside } from "./deno/inside_tls.ts";
 
-/** Says to a process of Bun's that it is a worker, and to a thread as its name. */
+/** Marks a worker: an environment variable on Bun, a thread's name on Deno. */
 export const MARK = "SLUICE_WORKER";
 
-/** What is used of Deno's global. */
+/** The part of Deno's global that is used. */
 interface DenoGlobal {
   listenDatagram?: unknown;
   listen(options: { hostname: string; port: number }): {
@@ -36,36 +35,40 @@ const { Deno: deno, WorkerGlobalScope, name } = globalThis as unknown as {
 
 const onBun = "Bun" in globalThis;
 
-/** Whether this is a worker itself. */
+/** Whether this is a worker. */
 export function isWorker(): boolean {
-  return onBun
-    ? process.env[MARK] !== undefined && process.send !== undefined
-    : WorkerGlobalScope !== undefined &&
-      globalThis instanceof WorkerGlobalScope && name === MARK;
+  if (onBun) {
+    const process = builtin("node:process");
+    return process.env[MARK] !== undefined && process.send !== undefined;
+  }
+  return WorkerGlobalScope !== undefined &&
+    globalThis instanceof WorkerGlobalScope && name === MARK;
 }
 
 /**
- * The program as a worker starts it: the module that is the entry of all, or the
- * one file that it was bundled into.
+ * The program that workers load: the entry module, or the file that it was
+ * bundled into.
  */
 export const ENTRY: URL = import.meta.url.endsWith("/runtime/sharing.ts")
   ? new URL("../mod.ts", import.meta.url)
   : new URL(import.meta.url);
 
-/** Whether Deno was started so that it shares ports by its public option. */
+/** Whether Deno was started with its public option for sharing ports. */
 export const denoShares: boolean = deno?.listenDatagram !== undefined;
 
-/** Whether Deno shares a port for TLS by its public option alone. */
+/** Whether Deno can share a TLS port only by its public option. */
 export function sharesTlsByFlag(): boolean {
   return !onBun && !denoShares && tlsInside() === undefined;
 }
 
-/** How many workers are meant. */
+/** The number of workers. */
 export function workersOf(workers: number | "auto"): number {
-  return workers === "auto" ? availableParallelism() : workers;
+  return workers === "auto"
+    ? builtin("node:os").availableParallelism()
+    : workers;
 }
 
-/** Says why so many workers cannot be had; nothing if they can. */
+/** Why this number of workers is not possible, if so. */
 export function workersFault(
   workers: number | "auto",
   tls: boolean,
@@ -91,14 +94,14 @@ export function workersFault(
 
 /**
  * The folder that Deno must be allowed to read for workers, which load the
- * program for themselves; none where it was loaded from a URL.
+ * program again; `undefined` if it was loaded from a URL.
  */
 export function programFolder(): string | undefined {
   const { protocol, pathname } = new URL(".", ENTRY);
   return protocol === "file:" ? decodeURIComponent(pathname) : undefined;
 }
 
-/** What is used of Bun's global. */
+/** The part of Bun's global that is used. */
 interface BunGlobal {
   serve(options: { hostname: string; port: number; fetch: () => Response }): {
     port: number;
@@ -107,10 +110,10 @@ interface BunGlobal {
 }
 
 /**
- * Finds out whether a port can be had, or which one is free, before workers try:
- * those of Bun would share it with whoever has it already.
+ * Checks that a port is free, or chooses a free one, before workers listen:
+ * those of Bun would share it with any process that uses it already.
  *
- * @throws If it cannot.
+ * @throws If the port is not available.
  */
 export function tryPort(hostname: string, port: number): number {
   if (!onBun) {
@@ -126,14 +129,14 @@ export function tryPort(hostname: string, port: number): number {
 }
 
 /**
- * Options of `Deno.serve` with which several of its listeners in one process
- * share a port, each with its turn at whoever connects.
+ * Options of `Deno.serve` with which several listeners in one process share a
+ * port and take turns at connections.
  *
- * `deno serve --parallel` sets an inner option for that, under a symbol that
- * nobody can name; but whoever hands in the options is asked for it. What comes
- * of it has been stable since Deno 1 (one socket, of which each listener has its
- * own descriptor), the way there is not promised. Where the question is no longer
- * asked, {@linkcode shared} says so, and nothing listens.
+ * `deno serve --parallel` sets an internal option, under a symbol that cannot
+ * be named; but a `Proxy` sees when it is read. The mechanism behind it has
+ * been stable since Deno 1 (one socket, with a descriptor per listener); this
+ * access to it is not guaranteed. If the option is no longer read,
+ * {@linkcode shared} returns false, and nothing listens.
  */
 export function sharing<T extends object>(
   options: T,
@@ -141,16 +144,16 @@ export function sharing<T extends object>(
   if (denoShares) {
     return { options: { ...options, reusePort: true }, shared: () => true };
   }
-  let asked = false;
+  let read = false;
   return {
     options: new Proxy(options, {
       get(target, key) {
         if (typeof key !== "symbol" || key.description !== "kLoadBalanced") {
           return Reflect.get(target, key);
         }
-        return asked = true;
+        return read = true;
       },
     }),
-    shared: () => asked,
+    shared: () => read,
   };
 }

@@ -8,7 +8,6 @@
  * @module
  */
 
-import { setImmediate } from "node:timers";
 import type { Backend } from "../balancer.ts";
 import type { ProbeResult } from "../health.ts";
 import { type Answer as Answered, Unanswered } from "../http/call.ts";
@@ -60,6 +59,9 @@ export interface SocketTransportOptions {
   /** Time and timers. */
   clock: Clock;
 }
+
+/** A global of both runtimes, and none of the Web's. */
+declare const setImmediate: (callback: () => void) => unknown;
 
 /** Sends attempts over sockets. */
 export class SocketTransport implements Transport {
@@ -150,7 +152,7 @@ export class SocketTransport implements Transport {
     return new Batched(await open(destination, { signal, limitMs, tls }));
   }
 
-  undialled(error: unknown): Failure {
+  classifyDial(error: unknown): Failure {
     return socketFailure(error);
   }
 

@@ -1,15 +1,15 @@
 /**
- * Whether this runtime can use certificates and keys, found out without a
+ * Whether this runtime can use certificates and keys, checked without a
  * connection.
  *
  * @module
  */
 
-import tls from "node:tls";
+import { builtin } from "../base/builtin.ts";
 import { messageOf } from "../base/text.ts";
 import type { BackendTlsOptions } from "../config/options.ts";
 
-/** What is used of Deno's global. */
+/** The part of Deno's global that is used. */
 interface DenoGlobal {
   createHttpClient(
     options: { caCerts?: string[]; cert?: string; key?: string },
@@ -17,11 +17,11 @@ interface DenoGlobal {
 }
 
 /**
- * Says in the runtime's own words why it cannot use these; nothing if it can.
+ * The runtime's own message why it cannot use them, if it cannot.
  *
- * Deno has TLS of its own beside `node:tls`, and other kinds of keys, so it is
- * asked by what its `fetch` and its server are made of. Neither way connects or
- * needs a permission.
+ * Deno's TLS differs from `node:tls` and accepts other kinds of keys, so the
+ * check uses what its `fetch` and its server use. Neither way connects or needs
+ * a permission.
  */
 export function tlsFault(
   { ca, cert, key }: BackendTlsOptions,
@@ -32,7 +32,8 @@ export function tlsFault(
   };
   try {
     if (deno === undefined) {
-      tls.createSecureContext(ca === undefined ? given : { ...given, ca });
+      const { createSecureContext } = builtin("node:tls");
+      createSecureContext(ca === undefined ? given : { ...given, ca });
     } else {
       const more = ca === undefined ? {} : { caCerts: [ca] };
       deno.createHttpClient({ ...given, ...more }).close();

@@ -1,5 +1,5 @@
 /**
- * What both runtimes' transports are made with.
+ * The options of both runtimes' transports.
  *
  * @module
  */
@@ -12,6 +12,8 @@ export interface SocketOptions extends TransportOptions {
   connectTimeoutMs: number;
   /** Time and timers. */
   clock: Clock;
+  /** Whether some backend of now is asked over TLS. @default {false} */
+  secure?: boolean;
 }
 
 /** Options of a transport. */
@@ -22,8 +24,8 @@ export interface TransportOptions {
     cert?: string | undefined;
     key?: string | undefined;
   } | undefined;
-  /** What probes say they are. */
+  /** `User-Agent` of probes. */
   userAgent?: string;
-  /** How many backends it sends to, when they have to share its capacity. */
+  /** Number of backends, if they share its capacity. */
   backends?: () => number;
 }

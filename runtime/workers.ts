@@ -1,21 +1,17 @@
 /**
- * How each runtime starts workers, and has memory that all of them see.
+ * Starting workers, and memory shared with them, on each runtime.
  *
  * On Deno a worker is a thread: a process would need a permission that few
- * proxies are given (`--allow-run`). On Bun it is a process. All threads of one
- * share a single thread that makes all requests to backends, so they would soon
- * wait for that one; and a process that dies takes nobody with it.
+ * proxies get (`--allow-run`). On Bun it is a process: all threads share a
+ * single thread for requests to backends, which would soon be the bottleneck;
+ * and a process that dies does not affect the others.
  *
  * @module
  */
 
-import { Buffer } from "node:buffer";
-import { type ChildProcess, spawn } from "node:child_process";
-import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
-import { tmpdir } from "node:os";
-import { dirname } from "node:path";
-import process from "node:process";
-import type { Line, Worker } from "./line.ts";
+import type { ChildProcess } from "node:child_process";
+import { builtin } from "../base/builtin.ts";
+import type { Channel, Worker } from "./channel.ts";
 import { BUN_AT_START } from "./process.ts";
 import { ENTRY, MARK } from "./sharing.ts";
 
@@ -26,12 +22,14 @@ export function startWorker<In, Out>(): Worker<In, Out> {
   return onBun ? startProcess() : startThread();
 }
 
-/** The line to whoever has started this worker. */
-export function lineToFirst<In, Out>(): Line<In, Out> {
-  return onBun ? lineOfProcess() : lineOfThread();
+/** The channel to the process that started this worker. */
+export function channelToFirst<In, Out>(): Channel<In, Out> {
+  return onBun ? processChannel() : threadChannel();
 }
 
-/** What is used of a thread, from either side; not in the types for Bun. */
+/**
+ * The part of a thread that is used, on either side; not in the types for Bun.
+ */
 interface Port {
   postMessage(message: unknown): void;
   terminate(): void;
@@ -41,8 +39,8 @@ interface Port {
     | null;
 }
 
-/** A worker that is not spoken to once it has ended, and says that once. */
-function held<In, Out>(
+/** A worker that ignores messages after its end, and reports the end once. */
+function makeWorker<In, Out>(
   post: (message: Out) => void,
   kill: () => void,
 ): { worker: Worker<In, Out>; end: (reason: string) => void } {
@@ -73,35 +71,37 @@ function startThread<In, Out>(): Worker<In, Out> {
     ) => Port;
   };
   const thread = new Worker(ENTRY, { type: "module", name: MARK });
-  const { worker, end } = held<In, Out>(
+  const { worker, end } = makeWorker<In, Out>(
     (message) => thread.postMessage(message),
     () => {
       thread.terminate();
-      // Not at once: whoever calls this has not finished what it is doing.
+      // Later: the caller has not finished.
       queueMicrotask(() => end(""));
     },
   );
   thread.onmessage = ({ data }) => worker.onMessage(data as In);
   thread.onerror = (event) => {
-    // Otherwise it would be an error of this thread too, and end the process.
+    // Otherwise it would be an error of this thread too and end the process.
     event.preventDefault();
     end(event.message);
   };
   return worker;
 }
 
-function lineOfThread<In, Out>(): Line<In, Out> {
+function threadChannel<In, Out>(): Channel<In, Out> {
   const port = globalThis as unknown as Port;
-  const line: Line<In, Out> = {
+  const channel: Channel<In, Out> = {
     post: (message) => port.postMessage(message),
     onMessage() {},
   };
-  port.onmessage = ({ data }) => line.onMessage(data as In);
-  return line;
+  port.onmessage = ({ data }) => channel.onMessage(data as In);
+  return channel;
 }
 
 function startProcess<In, Out>(): Worker<In, Out> {
-  // A program that was compiled into one file is in that file.
+  const process = builtin("node:process");
+  const { spawn } = builtin("node:child_process");
+  // A compiled program contains the script.
   const script = ENTRY.pathname.includes("/$bunfs/")
     ? []
     : [decodeURIComponent(ENTRY.pathname)];
@@ -111,13 +111,13 @@ function startProcess<In, Out>(): Worker<In, Out> {
     {
       env: { ...BUN_AT_START, ...process.env, [MARK]: "1" },
       stdio: ["ignore", "inherit", "inherit", "ipc"],
-      // Plain values of JavaScript; JSON knows no `Infinity`.
+      // JSON has no `Infinity`.
       serialization: "advanced",
     },
   );
-  const { worker, end } = held<In, Out>(
+  const { worker, end } = makeWorker<In, Out>(
     (message) => {
-      // It may be dying at this very moment: then `exit` tells of it.
+      // It may be dying at this moment; then `exit` follows.
       if (child.connected) child.send(message as never, () => {});
     },
     () => void child.kill("SIGKILL"),
@@ -128,47 +128,49 @@ function startProcess<In, Out>(): Worker<In, Out> {
   return worker;
 }
 
-function lineOfProcess<In, Out>(): Line<In, Out> {
-  const line: Line<In, Out> = {
+function processChannel<In, Out>(): Channel<In, Out> {
+  const process = builtin("node:process");
+  const channel: Channel<In, Out> = {
     post(message) {
       if (process.connected) process.send?.(message);
     },
     onMessage() {},
   };
-  process.on("message", (message) => line.onMessage(message as In));
-  // Whatever has ended the first process, `kill -9` included, ends this one.
-  // Not at once: see `mapped` for what is to be done before.
+  process.on("message", (message) => channel.onMessage(message as In));
+  // When the first process ends for any reason, `kill -9` included, this one
+  // ends too. Later: `mapped` cleans up first.
   process.on("disconnect", () => queueMicrotask(() => process.exit(0)));
-  return line;
+  return channel;
 }
 
-/** What is used of Bun's global. */
+/** The part of Bun's global that is used. */
 interface BunGlobal {
   mmap(path: string): Uint8Array;
 }
 
-/** Memory that all workers see. */
-export interface CommonMemory {
-  /** What a worker finds it by. */
+/** Memory shared by all workers. */
+export interface SharedMemory {
+  /** How a worker finds it. */
   at: SharedArrayBuffer | string;
   /** The memory. */
   buffer: ArrayBufferLike;
-  /** Gives back what lies outside of this process. */
+  /** Releases what lies outside of this process. */
   free(): void;
 }
 
-/** Makes memory that all workers see. */
-export function commonMemory(bytes: number): CommonMemory {
+/** Makes memory that all workers share. */
+export function sharedMemory(bytes: number): SharedMemory {
   if (!onBun) {
     const buffer = new SharedArrayBuffer(bytes);
     return { at: buffer, buffer, free() {} };
   }
-  const folder = mkdtempSync(`${tmpdir()}/sluice-`);
+  const { mkdtempSync, rmSync, writeFileSync } = builtin("node:fs");
+  const folder = mkdtempSync(`${builtin("node:os").tmpdir()}/sluice-`);
   const at = `${folder}/counts`;
-  writeFileSync(at, Buffer.alloc(bytes), { mode: 0o600 });
+  writeFileSync(at, new Uint8Array(bytes), { mode: 0o600 });
   const free = () => rmSync(folder, { recursive: true, force: true });
-  // Also when a second signal, or a port that is taken, ends the program.
-  process.once("exit", free);
+  // Also when a second signal, or a port in use, ends the program.
+  builtin("node:process").once("exit", free);
   return { at, buffer: mapping(at), free };
 }
 
@@ -177,14 +179,15 @@ function mapping(file: string): ArrayBufferLike {
   return Bun.mmap(file).buffer;
 }
 
-/** The memory that another process has made; for workers. */
+/** Opens the memory that the first process has made; for workers. */
 export function mapped(at: SharedArrayBuffer | string): ArrayBufferLike {
   if (typeof at !== "string") return at;
-  // A first process that was killed could not take its file away. Not asked of
-  // the first one itself, whose own parent may let go of it at any time: workers
-  // that are started after that still need the file.
-  process.once("disconnect", () => {
-    rmSync(dirname(at), { recursive: true, force: true });
+  // A first process that was killed could not remove its file. Only workers do
+  // this: the first process may lose the channel to its own parent at any time,
+  // and workers that start later still need the file.
+  const { rmSync } = builtin("node:fs");
+  builtin("node:process").once("disconnect", () => {
+    rmSync(at.slice(0, at.lastIndexOf("/")), { recursive: true, force: true });
   });
   return mapping(at);
 }

@@ -11,7 +11,7 @@
 
 import { type Backend, policyOf, Pool } from "../balancer.ts";
 import { LearntLimit } from "../proxy/learnt_limit.ts";
-import { Waiting, type Waits } from "../proxy/waiting.ts";
+import { Waiting, type WaitingRequest } from "../proxy/waiting.ts";
 import { Agenda } from "./agenda.ts";
 import { seeded } from "./random.ts";
 
@@ -160,7 +160,7 @@ class Proxy {
 }
 
 /** One request. */
-interface Sent extends Waits {
+interface Sent extends WaitingRequest {
   backend: Backend | undefined;
   proxy: Proxy;
   workMs: number;
@@ -243,7 +243,7 @@ export function overload(given: Partial<Overload>): Second[] {
       proxy,
       workMs: work.draw(random),
     };
-    sent.room?.given(sent);
+    sent.room?.assigned(sent);
     sent.backend!.enter();
     proxy.inFlight.add(sent);
     const server = servers.get(sent.backend!.url)!;
@@ -291,7 +291,7 @@ export function overload(given: Partial<Overload>): Second[] {
     } else if (event.kind === "sweep") {
       for (const { inFlight } of proxies) {
         for (const sent of inFlight) {
-          sent.room?.look(sent, at);
+          sent.room?.dropIfStale(sent, at);
         }
       }
       agenda.add({ at: at + SWEEP_MS, kind: "sweep" });

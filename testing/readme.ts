@@ -1,5 +1,5 @@
 /**
- * The parts of the README that are made from code. They stand between two
+ * The parts of the documents that are made from code. They stand between two
  * comments, `<!-- name -->` and `<!-- /name -->`.
  *
  * ```sh
@@ -10,41 +10,72 @@
  */
 
 import { limits } from "../e2e/wire/exceptions.ts";
-import { settingsTable } from "./settings_table.ts";
+import { metricsTable } from "./metrics_table.ts";
+import { mainSettings, settingsTables } from "./settings_table.ts";
 import { ROOT } from "./tools.ts";
 
-/** What belongs between the comments of each name. */
-export const SECTIONS: Readonly<Record<string, () => string>> = {
-  settings: settingsTable,
-  limits,
-};
+/** A part of a document that is made from code. */
+export interface Section {
+  /** The document, as a path from the root. */
+  readonly path: string;
+  /** What the two comments say. */
+  readonly name: string;
+  readonly make: () => string;
+}
+
+/** All of them. */
+export const SECTIONS: readonly Section[] = [
+  { path: "README.md", name: "main settings", make: mainSettings },
+  { path: "docs/settings.md", name: "settings", make: settingsTables },
+  { path: "docs/observability.md", name: "metrics", make: metricsTable },
+  { path: "docs/limits.md", name: "limits", make: limits },
+  ...["hosts", "prefixes", "maintenance", "headers", "zones"].map(example),
+];
+
+/** An example as it stands in the recipes, without the comment at its head. */
+function example(file: string): Section {
+  const name = `examples/${file}.ts`;
+  return {
+    path: "docs/recipes.md",
+    name,
+    make() {
+      const text = Deno.readTextFileSync(`${ROOT}/${name}`);
+      const program = text.replace(/^\/\*\*[\s\S]*?\*\/\n+/, "");
+      // Another test runs it: it does not end by itself.
+      return `\`\`\`ts ignore\n${program}\`\`\`\n`;
+    },
+  };
+}
 
 /** Where a section's own text begins and ends. */
-function bounds(text: string, name: string): [start: number, end: number] {
+function bounds(
+  text: string,
+  { path, name }: Section,
+): [start: number, end: number] {
   const [open, close] = [`<!-- ${name} -->\n`, `<!-- /${name} -->`];
   const [start, end] = [text.indexOf(open), text.indexOf(close)];
   if (start < 0 || end < start) {
-    throw new Error(`Cannot find the section "${name}" in the README`);
+    throw new Error(`Cannot find the section "${name}" in ${path}`);
   }
   return [start + open.length, end];
 }
 
 /** A section as it stands in a text. */
-export function sectionOf(text: string, name: string): string {
-  return text.slice(...bounds(text, name)).trim();
+export function sectionOf(text: string, section: Section): string {
+  return text.slice(...bounds(text, section)).trim();
 }
 
-/** A text with every section written anew. */
-export function rewritten(text: string): string {
-  for (const [name, make] of Object.entries(SECTIONS)) {
-    const [start, end] = bounds(text, name);
-    const made = `\n${make().trim()}\n\n`;
-    text = text.slice(0, start) + made + text.slice(end);
-  }
-  return text;
+/** A text with a section written anew. */
+export function rewritten(text: string, section: Section): string {
+  const [start, end] = bounds(text, section);
+  const made = `\n${section.make().trim()}\n\n`;
+  return text.slice(0, start) + made + text.slice(end);
 }
 
 if (import.meta.main) {
-  const path = `${ROOT}/README.md`;
-  await Deno.writeTextFile(path, rewritten(await Deno.readTextFile(path)));
+  for (const section of SECTIONS) {
+    const path = `${ROOT}/${section.path}`;
+    const text = await Deno.readTextFile(path);
+    await Deno.writeTextFile(path, rewritten(text, section));
+  }
 }

@@ -11,7 +11,7 @@
  * @module
  */
 
-import { isShipped } from "./shipped.ts";
+import { isDocument, isShipped } from "./shipped.ts";
 import { bunPath, denoPath, ROOT } from "./tools.ts";
 
 interface Counts {
@@ -39,7 +39,7 @@ interface Files {
   /** `*_io_test.ts`, and the tests of `examples/` and `bench/`. */
   io: string[];
   e2e: string[];
-  /** What is published, in whose comments examples are. */
+  /** What is published, and the documents: where examples are. */
   modules: string[];
 }
 
@@ -86,7 +86,7 @@ const STEPS: Step[] = [
   },
   {
     name: "docs",
-    // Examples may listen and fetch, as the README's commands let them.
+    // Examples may listen and fetch, as the commands of the documents let them.
     args: ({ modules }) =>
       modules.length === 0 ? undefined : [
         "test",
@@ -145,7 +145,7 @@ function findFiles(): Files {
         else if (/^(examples|bench)\/|_io_test\.ts$/.test(path)) {
           files.io.push(path);
         } else files.unit.push(path);
-      } else if (path === "README.md" || isShipped(path)) {
+      } else if (isShipped(path) || isDocument(path)) {
         files.modules.push(path);
       }
     }

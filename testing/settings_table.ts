@@ -1,25 +1,57 @@
 /**
- * The README's table of settings.
+ * The tables of settings in the documents.
  *
  * @module
  */
 
+import { SETTING_GROUPS } from "../config/groups.ts";
 import { shownDefault } from "../config/help.ts";
-import { SETTING_NAMES, SETTINGS } from "../config/settings.ts";
+import { SETTINGS } from "../config/settings.ts";
+import type { SettingName } from "../config/settings.ts";
+import { table } from "./table.ts";
 
-/** The README's table in Markdown, laid out as `deno fmt` would. */
-export function settingsTable(): string {
-  const rows = SETTING_NAMES.map((name) => {
-    const { grammar, help } = SETTINGS[name];
-    return [`\`${name}\``, shownDefault(name, "`"), grammar.takes, help];
-  });
-  const all = [["Variable", "Default", "Values", "Meaning"], ...rows];
-  const widths = [0, 1, 2, 3].map((column) =>
-    Math.max(...all.map((row) => row[column]!.length))
+/** The settings that most setups need, for the README. */
+const MAIN: readonly SettingName[] = [
+  "BACKENDS",
+  "PORT",
+  "TLS_CERT",
+  "POLICY",
+  "HEALTH_PATH",
+  "TIMEOUT",
+  "MAX_IN_FLIGHT",
+  "TRUSTED_PROXIES",
+  "ACCESS_LOG",
+  "ADMIN_PORT",
+];
+
+/** All settings, a table for each group. */
+export function settingsTables(): string {
+  return SETTING_GROUPS.map(({ title, names }) =>
+    `## ${title}\n\n${
+      table(
+        ["Variable", "Default", "Values", "Meaning"],
+        names.map((name) => {
+          const { grammar, help } = SETTINGS[name];
+          return [
+            `\`${name}\``,
+            shownDefault(name, "`"),
+            grammar.takes,
+            help,
+          ];
+        }),
+      )
+    }`
+  ).join("\n");
+}
+
+/** The settings that most setups need. */
+export function mainSettings(): string {
+  return table(
+    ["Variable", "Default", "Meaning"],
+    MAIN.map((name) => [
+      `\`${name}\``,
+      shownDefault(name, "`"),
+      SETTINGS[name].help,
+    ]),
   );
-  const [head, ...body] = all.map((row) =>
-    `| ${row.map((cell, i) => cell.padEnd(widths[i]!)).join(" | ")} |`
-  );
-  const rule = `| ${widths.map((width) => "-".repeat(width)).join(" | ")} |`;
-  return [head, rule, ...body].join("\n") + "\n";
 }

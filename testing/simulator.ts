@@ -373,7 +373,7 @@ export async function simulate(scenario: Scenario): Promise<Outcome> {
   await Promise.all(asked);
   prober.stop();
   ejector.stop();
-  inFlight.rest();
+  inFlight.stopIfIdle();
   outcome.repeated = [...stage.received.values()].filter((n) => n > 1).length;
   for (const list of [outcome.failures, outcome.events]) {
     for (const happening of list) happening.at -= start;

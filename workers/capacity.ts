@@ -1,16 +1,16 @@
 /**
- * How many backends several workers can have in common.
+ * How many backends workers can share.
  *
  * @module
  */
 
 /**
- * Places of the table. There is one for each backend of the pool, and for a
- * moment for those of its next list too, since they come before the others go.
- * A backend that is removed gives its place back, but to the end of the queue: it
- * may still be finishing requests.
+ * Places of the shared table: one per backend of the pool, and for a moment one
+ * per backend of its next list too, which are added before the others are
+ * removed. A removed backend's place goes to the end of the queue of free
+ * places, since its requests may still be in flight.
  */
 export const PLACES = 16_384;
 
-/** Backends that the pool of several workers can hold. */
-export const MOST_SHARED: number = PLACES - 1;
+/** Maximum backends of a pool with workers. */
+export const MAX_SHARED: number = PLACES - 1;

@@ -1,24 +1,25 @@
 /**
- * A certificate on its way to workers, each of which says when it shows it.
+ * Passing a new certificate to the workers, and waiting for their
+ * confirmations.
  *
  * @module
  */
 
 import type { Clock } from "../base/clock.ts";
 import type { TlsOptions } from "../config/options.ts";
-import type { Worker } from "../runtime/line.ts";
+import type { Worker } from "../runtime/channel.ts";
 import type { FromWorker, ToWorker } from "./messages.ts";
 
-/** Milliseconds that a worker has to show another certificate. */
+/** Milliseconds for a worker to confirm a new certificate. */
 const CERTIFY_MS = 10_000;
 
-/** One that takes requests, if it lives, and its number. */
+/** A worker's place, with the worker if it lives. */
 interface Slot {
   readonly number: number;
   readonly worker: Worker<FromWorker, ToWorker> | undefined;
 }
 
-/** Those that were given a certificate and have not said so yet. */
+/** The workers that have not yet confirmed a new certificate. */
 export class Certifying {
   readonly #clock: Clock;
   readonly #waiting = new Map<
@@ -27,37 +28,37 @@ export class Certifying {
   >();
   #nextId = 0;
 
-  /** Begins with none. */
+  /** Starts with none. */
   constructor(clock: Clock) {
     this.#clock = clock;
   }
 
   /**
-   * Has all of them show another certificate to new connections. Rejects with the
-   * first reason when one cannot.
+   * Makes all workers show another certificate on new connections. Rejects with
+   * the first reason if one cannot.
    */
   async certify(slots: readonly Slot[], tls: TlsOptions): Promise<void> {
     const reasons = await Promise.all(
-      slots.map((slot) => this.#ask(slot, tls)),
+      slots.map((slot) => this.#send(slot, tls)),
     );
     const reason = reasons.find((one) => one !== undefined);
     if (reason !== undefined) throw new Error(reason);
   }
 
-  /** One of them shows it, or cannot for this reason. */
+  /** Handles a worker's confirmation, or its reason why it cannot. */
   certified(id: number, reason: string | undefined): void {
     this.#waiting.get(id)?.done(reason);
   }
 
-  /** One has ended: the one that takes its place begins with the certificate. */
+  /** A worker has ended; its replacement starts with the new certificate. */
   ended(slot: Slot): void {
-    for (const { slot: asked, done } of this.#waiting.values()) {
-      if (asked === slot) done();
+    for (const { slot: waiting, done } of this.#waiting.values()) {
+      if (waiting === slot) done();
     }
   }
 
-  /** Resolves with the reason why a worker cannot, if so. */
-  #ask(slot: Slot, tls: TlsOptions): Promise<string | undefined> {
+  /** Resolves with the reason why a worker cannot use it, if any. */
+  #send(slot: Slot, tls: TlsOptions): Promise<string | undefined> {
     const { worker, number } = slot;
     if (worker === undefined) return Promise.resolve(undefined);
     const id = this.#nextId++;

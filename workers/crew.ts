@@ -1,12 +1,11 @@
 /**
- * The workers, as the first process sees to them: it starts them, tells them of
- * every change in the pool, adds up what they count, judges the outcomes that
- * they hear of, replaces those that die and has them drained in the end.
+ * The workers, as the first process manages them: it starts them, sends them
+ * each change of the pool, adds up their counts, judges the outcomes that they
+ * report, replaces those that die, and drains them at the end.
  *
- * It listens for no client itself. So it is never too busy to probe, to answer
- * its operator or to notice a death, and no request suffers from what it does. A
- * request that is handed to it in code is answered, and counts with the others.
- *
+ * The first process does not listen for clients. So it is never too busy to
+ * probe, to answer the operator or to notice a death, and no request waits for
+ * that work. A request passed to it in code is answered, and counts as well.
  * @module
  */
 
@@ -14,7 +13,7 @@ import type { Backend, Pool, SharedCounts } from "../balancer.ts";
 import type { TlsOptions } from "../config/options.ts";
 import { atRest, type Snapshot, sum } from "../observe/metrics.ts";
 import type { Clock, TimerHandle } from "../base/clock.ts";
-import type { Worker } from "../runtime/line.ts";
+import type { Worker } from "../runtime/channel.ts";
 import type { Stage } from "../runtime/serve.ts";
 import { Certifying } from "./certifying.ts";
 import type {
@@ -27,24 +26,24 @@ import type {
 import { stateOf } from "./replica.ts";
 import { type Place, Places, Table } from "./table.ts";
 
-/** Milliseconds before a worker that died is replaced, the first time. */
+/** Milliseconds before the first replacement of a dead worker. */
 const FIRST_PAUSE_MS = 100;
 /** The longest such pause: each is twice the one before. */
-const LONGEST_PAUSE_MS = 30_000;
-/** Milliseconds after which a worker's death is the first again. */
-const SETTLED_MS = 60_000;
-/** Milliseconds that a worker has to say its numbers. */
-const PATIENCE_MS = 1_000;
-/** Milliseconds between two times that they are asked, while that matters. */
-const ASK_MS = 1_000;
-/** Milliseconds past its own limits that a worker has to end. */
-const LAST_PATIENCE_MS = 3_000;
-/** Milliseconds between two looks for counts that a dead worker has left. */
-const MEND_MS = 100;
-/** Looks that find the same count before it is taken for left. */
-const MEND_LOOKS = 4;
+const MAX_PAUSE_MS = 30_000;
+/** Lifetime in milliseconds after which the pause starts over. */
+const STABLE_MS = 60_000;
+/** Milliseconds for a worker to answer with its snapshot. */
+const SNAPSHOT_TIMEOUT_MS = 1_000;
+/** Milliseconds between two rounds of snapshots, while they are needed. */
+const SNAPSHOT_MS = 1_000;
+/** Milliseconds beyond its own limits for a worker to end. */
+const STOP_GRACE_MS = 3_000;
+/** Milliseconds between two checks for counts that a dead worker has left. */
+const REPAIR_MS = 100;
+/** Checks that must find the same count before it is removed. */
+const REPAIR_CHECKS = 4;
 
-/** What a worker begins with, but for what the crew knows itself. */
+/** The first message to a worker, without what the crew itself adds. */
 export type Common = Omit<
   Begin,
   "kind" | "worker" | "of" | "table" | "counts" | "backends"
@@ -52,19 +51,19 @@ export type Common = Omit<
 
 /** Options for {@linkcode Crew}. */
 export interface CrewOptions {
-  /** How many. */
+  /** Number of workers. */
   size: number;
-  /** The backends; `MOST_SHARED` of them at most. */
+  /** The backends; at most `MAX_SHARED` of them. */
   pool: Pool;
-  /** What each begins with. */
+  /** What each worker starts with. */
   common: Common;
-  /** Starts one. */
+  /** Starts a worker. */
   spawn: () => Worker<FromWorker, ToWorker>;
-  /** Memory that all see, and where they find it. */
+  /** The shared table, and where workers find it. */
   table: { at: TableAt; buffer: ArrayBufferLike };
   /** Judges an outcome. */
-  outcome: (backend: Backend, told: RemoteOutcome) => void;
-  /** Whether a backend's last outcome was a bad one. */
+  outcome: (backend: Backend, outcome: RemoteOutcome) => void;
+  /** Whether a backend's last outcome was bad. */
   suspects: (backend: Backend) => boolean;
   /** Takes lines of the access log. */
   access: (line: string) => void;
@@ -74,7 +73,7 @@ export interface CrewOptions {
   log: (line: string) => void;
 }
 
-/** One worker's place in the crew; a replacement takes it over. */
+/** One worker's place in the crew; a replacement takes the same place. */
 interface Slot {
   number: number;
   worker: Worker<FromWorker, ToWorker> | undefined;
@@ -83,15 +82,15 @@ interface Slot {
   startedAt: number;
   pauseMs: number;
   timer: TimerHandle;
-  /** What it said last of its numbers. */
+  /** Its last snapshot. */
   last: Snapshot | undefined;
-  /** How far it has come on its way out, while it waits for the others. */
+  /** The stage of its shutdown at which it waits for the others. */
   stage: Stage | undefined;
-  /** Settles when it has ended for good. */
+  /** Resolves when it has ended for good. */
   ended: PromiseWithResolvers<void>;
 }
 
-/** Messages that say something also when their sender is no more. */
+/** Messages that are still valid when their sender has died. */
 const LATE: ReadonlySet<FromWorker["kind"]> = new Set([
   "outcomes",
   "panic",
@@ -99,29 +98,29 @@ const LATE: ReadonlySet<FromWorker["kind"]> = new Set([
   "access",
 ]);
 
-/** Workers, and what they need to be one proxy. */
+/** Workers that act as one proxy. */
 export class Crew {
   readonly #options: CrewOptions;
   readonly #table: Table;
   readonly #places: Places;
   readonly #placeOf = new Map<Backend, Place>();
   readonly #slots: Slot[];
-  readonly #asked = new Map<
+  readonly #waiting = new Map<
     number,
     { slot: Slot; answer: (snapshot: Snapshot | undefined) => void }
   >();
   readonly #certifying: Certifying;
   readonly #ready = Promise.withResolvers<number>();
-  /** The port that was taken, and the certificate that came after the first. */
-  readonly #since: { port?: number; tls?: TlsOptions } = {};
+  /** The port taken, and the latest certificate. */
+  readonly #latest: { port?: number; tls?: TlsOptions } = {};
   #unsubscribe: (() => void) | undefined;
-  /** What workers that have ended had counted. */
+  /** Sum of the snapshots of workers that have ended. */
   #past: Snapshot | undefined;
   #counts = false;
   #timer: TimerHandle;
-  #mending: TimerHandle;
+  #repairTimer: TimerHandle;
   #stopping = false;
-  #telling = false;
+  #sendPending = false;
   #nextId = 0;
 
   /** Makes a crew that does nothing until {@linkcode start}. */
@@ -144,8 +143,8 @@ export class Crew {
   }
 
   /**
-   * Starts all of them and resolves with the port once each listens; rejects
-   * when one of them cannot, and when it was stopped before.
+   * Starts all workers. Resolves with the port once each listens; rejects if
+   * one cannot, or after `stop()`.
    */
   start(): Promise<number> {
     // A server may be stopped while its proxy still waits for the first probes.
@@ -155,54 +154,55 @@ export class Crew {
     this.#unsubscribe = pool.subscribe(({ type, backend }) => {
       if (backend !== undefined && type === "added") this.#join(backend);
       if (backend !== undefined && type === "removed") this.#leave(backend);
-      this.#tell();
+      this.#sendStates();
     });
     for (const slot of this.#slots) this.#spawn(slot);
     return this.#ready.promise;
   }
 
-  /** Where all requests are counted. */
+  /** The counts of all requests. */
   get all(): SharedCounts {
     return this.#table.all;
   }
 
-  /** From now on they count, and are asked each second. */
+  /** Makes the workers keep figures, and requests these every second. */
   count(): void {
     if (this.#timer !== undefined) return;
     this.#counts = true;
     for (const { worker } of this.#slots) worker?.post({ kind: "count" });
     this.#timer = this.#options.clock.setInterval(
       () => void this.snapshots(),
-      ASK_MS,
+      SNAPSHOT_MS,
     );
   }
 
-  /**
-   * Has all of them show another certificate to new connections. Rejects with the
-   * first reason when one cannot.
-   */
+  /** Uses another certificate for new connections; rejects if one cannot. */
   setCertificate(tls: TlsOptions): Promise<void> {
-    // Also for those that begin from now on.
-    this.#since.tls = tls;
+    // For replacements as well.
+    this.#latest.tls = tls;
     return this.#certifying.certify(this.#slots, tls);
   }
 
-  /** What they had counted when they were asked last. */
-  known(): readonly Snapshot[] {
+  /** The latest snapshots, without requesting new ones. */
+  latest(): readonly Snapshot[] {
     const last = this.#slots.map((slot) => slot.last);
     return [...last, this.#past].filter((one) => one !== undefined);
   }
 
-  /** What they have counted, those that are no more included. */
+  /**
+   * Requests a snapshot of each worker; adds those of workers that have ended.
+   */
   async snapshots(): Promise<readonly Snapshot[]> {
-    const all = await Promise.all(this.#slots.map((slot) => this.#ask(slot)));
+    const all = await Promise.all(
+      this.#slots.map((slot) => this.#requestSnapshot(slot)),
+    );
     const known = all.filter((one) => one !== undefined);
     return this.#past === undefined ? known : [...known, this.#past];
   }
 
   /**
-   * Has all of them drain, and resolves when they have ended: after `limitMs`
-   * at the latest.
+   * Drains all workers. Resolves when they have ended, after `limitMs` and a
+   * grace period at the latest.
    */
   async stop(limitMs: number): Promise<void> {
     const { clock } = this.#options;
@@ -214,7 +214,7 @@ export class Crew {
     }
     let timer: TimerHandle;
     const late = new Promise<void>((resolve) => {
-      timer = clock.setTimeout(resolve, limitMs + LAST_PATIENCE_MS);
+      timer = clock.setTimeout(resolve, limitMs + STOP_GRACE_MS);
     });
     await Promise.race([
       Promise.all(this.#slots.map(({ ended }) => ended.promise)),
@@ -224,12 +224,12 @@ export class Crew {
     this.kill();
   }
 
-  /** Ends all of them at once. */
+  /** Kills all workers. */
   kill(): void {
     this.#stopping = true;
     this.#unsubscribe?.();
     this.#options.clock.clear(this.#timer);
-    this.#options.clock.clear(this.#mending);
+    this.#options.clock.clear(this.#repairTimer);
     for (const { worker } of this.#slots) worker?.kill();
   }
 
@@ -238,18 +238,18 @@ export class Crew {
     const worker = slot.worker = spawn();
     slot.startedAt = clock.now();
     worker.onMessage = (message) => {
-      // What one that has died had sent before may come after its end, when
-      // another is in its place: its lines are still lines, its outcomes still
-      // outcomes, but what it says of itself is true of no one any more.
+      // Messages of a dead worker may arrive after its replacement has started.
+      // Its log lines and outcomes still count; what it says about itself does
+      // not.
       const late = slot.worker !== worker;
-      if (!late || LATE.has(message.kind)) this.#heard(slot, message);
+      if (!late || LATE.has(message.kind)) this.#receive(slot, message);
     };
     worker.onEnd = (reason) => {
       if (slot.worker === worker) this.#ended(slot, reason);
     };
   }
 
-  #heard(slot: Slot, message: FromWorker): void {
+  #receive(slot: Slot, message: FromWorker): void {
     const { size, common, table, log, access, pool } = this.#options;
     switch (message.kind) {
       case "hello":
@@ -260,32 +260,32 @@ export class Crew {
           of: size,
           table: table.at,
           counts: this.#counts,
-          // A replacement takes the port too.
-          serve: { ...common.serve, ...this.#since },
+          // A replacement must use the port that was taken.
+          serve: { ...common.serve, ...this.#latest },
           backends: this.#states(),
         });
         break;
       case "listening":
-        this.#since.port ??= message.port;
+        this.#latest.port ??= message.port;
         slot.listens = true;
         if (this.#slots.every(({ listens }) => listens)) {
           this.#ready.resolve(message.port);
         }
         break;
       case "cannot":
-        // At the start that is the program's fault and ends it; later it is a
-        // death like any other, since its end follows.
+        // At start this ends the program. Later it is a death like any other:
+        // the worker ends next.
         this.#ready.reject(new Error(message.reason));
         break;
       case "outcomes":
-        for (const told of message.outcomes) this.#judge(told);
+        for (const outcome of message.outcomes) this.#judge(outcome);
         break;
       case "panic":
         pool.emit({ type: "panic", reason: message.reason });
         break;
       case "snapshot":
         slot.last = message.snapshot;
-        this.#asked.get(message.id)?.answer(message.snapshot);
+        this.#waiting.get(message.id)?.answer(message.snapshot);
         break;
       case "certified":
         this.#certifying.certified(message.id, message.reason);
@@ -298,7 +298,7 @@ export class Crew {
         break;
       case "reached":
         slot.stage = message.stage;
-        this.#goOn(message.stage);
+        this.#advance(message.stage);
         break;
       case "stopped":
         slot.last = message.snapshot ?? slot.last;
@@ -307,16 +307,16 @@ export class Crew {
     }
   }
 
-  #judge(told: RemoteOutcome): void {
-    const backend = this.#options.pool.get(told.url);
+  #judge(outcome: RemoteOutcome): void {
+    const backend = this.#options.pool.get(outcome.url);
     if (backend === undefined) return;
-    // One that has left, and come back under the same URL, starts without a past.
-    if (this.#placeOf.get(backend)?.at !== told.place) return;
-    this.#options.outcome(backend, told);
+    // A backend that was removed and added again starts without a past.
+    if (this.#placeOf.get(backend)?.at !== outcome.place) return;
+    this.#options.outcome(backend, outcome);
     this.judged(backend);
   }
 
-  /** Tells workers whether a backend's last outcome was a bad one. */
+  /** Tells the workers whether a backend's last outcome was bad. */
   judged(backend: Backend): void {
     const place = this.#placeOf.get(backend);
     if (place === undefined) return;
@@ -327,7 +327,7 @@ export class Crew {
   #ended(slot: Slot, reason: string): void {
     const { clock, log } = this.#options;
     slot.worker = undefined;
-    // At once: what it had under way must not count against a limit.
+    // At once: its requests in flight must not count against a limit.
     this.#table.forget(slot.number);
     if (!this.#stopping) this.#repair();
     if (slot.last !== undefined) {
@@ -335,21 +335,21 @@ export class Crew {
       this.#past = this.#past === undefined ? past : sum([this.#past, past]);
       slot.last = undefined;
     }
-    for (const { slot: asked, answer } of this.#asked.values()) {
-      if (asked === slot) answer(undefined);
+    for (const { slot: waiting, answer } of this.#waiting.values()) {
+      if (waiting === slot) answer(undefined);
     }
     this.#certifying.ended(slot);
     if (this.#stopping) {
       slot.ended.resolve();
-      // The others need not wait for it any more.
+      // The others must not wait for it.
       for (const { stage } of this.#slots) {
-        if (stage !== undefined) this.#goOn(stage);
+        if (stage !== undefined) this.#advance(stage);
       }
       return;
     }
     const why = reason === "" ? "it ended" : reason;
     this.#ready.reject(new Error(`a worker has died: ${why}`));
-    if (clock.now() - slot.startedAt >= SETTLED_MS) {
+    if (clock.now() - slot.startedAt >= STABLE_MS) {
       slot.pauseMs = FIRST_PAUSE_MS;
     }
     log(
@@ -357,32 +357,33 @@ export class Crew {
         `another takes its place in ${slot.pauseMs} ms`,
     );
     slot.timer = clock.setTimeout(() => this.#spawn(slot), slot.pauseMs);
-    slot.pauseMs = Math.min(2 * slot.pauseMs, LONGEST_PAUSE_MS);
+    slot.pauseMs = Math.min(2 * slot.pauseMs, MAX_PAUSE_MS);
   }
 
   /**
-   * Takes out of the common counts what a dead worker has left there: it may have
-   * been killed after it had counted for all, and before it had counted for
-   * itself. Those that live count all the time, so it is what stays the same.
+   * Removes counts that a dead worker left in the sums: it may have been killed
+   * between counting a request in the sums and in its own part. The counts of
+   * living workers change all the time, so a difference that stays is such a
+   * count.
    */
   #repair(): void {
     const { clock } = this.#options;
-    clock.clear(this.#mending);
+    clock.clear(this.#repairTimer);
     const left = this.#table.unowned();
-    let looks = 1;
-    this.#mending = clock.setInterval(() => {
+    let checks = 1;
+    this.#repairTimer = clock.setInterval(() => {
       const now = this.#table.unowned();
       for (const [at, count] of left) {
         if (now.get(at) !== count) left.delete(at);
       }
-      if (left.size > 0 && ++looks < MEND_LOOKS) return;
-      clock.clear(this.#mending);
+      if (left.size > 0 && ++checks < REPAIR_CHECKS) return;
+      clock.clear(this.#repairTimer);
       for (const [at, count] of left) this.#table.disown(at, count);
-    }, MEND_MS);
+    }, REPAIR_MS);
   }
 
-  /** Lets all go on once each of those that are left has come so far. */
-  #goOn(stage: Stage): void {
+  /** Lets all workers proceed once each living one has reached the stage. */
+  #advance(stage: Stage): void {
     const left = this.#slots.filter(({ worker }) => worker !== undefined);
     if (!left.every((slot) => slot.stage === stage)) return;
     for (const slot of left) {
@@ -391,7 +392,7 @@ export class Crew {
     }
   }
 
-  #ask(slot: Slot): Promise<Snapshot | undefined> {
+  #requestSnapshot(slot: Slot): Promise<Snapshot | undefined> {
     const { clock } = this.#options;
     const { worker } = slot;
     if (worker === undefined || !slot.listens) {
@@ -401,12 +402,15 @@ export class Crew {
     return new Promise((resolve) => {
       const answer = (snapshot: Snapshot | undefined) => {
         clock.clear(timer);
-        this.#asked.delete(id);
+        this.#waiting.delete(id);
         resolve(snapshot);
       };
-      // A busy one is believed on what it said before.
-      const timer = clock.setTimeout(() => answer(slot.last), PATIENCE_MS);
-      this.#asked.set(id, { slot, answer });
+      // For a worker that is too busy to answer, use its last snapshot.
+      const timer = clock.setTimeout(
+        () => answer(slot.last),
+        SNAPSHOT_TIMEOUT_MS,
+      );
+      this.#waiting.set(id, { slot, answer });
       worker.post({ kind: "snapshot", id });
     });
   }
@@ -423,12 +427,12 @@ export class Crew {
     if (place !== undefined) this.#places.give(place.at);
   }
 
-  /** Tells all of them once, however much has changed at this moment. */
-  #tell(): void {
-    if (this.#telling) return;
-    this.#telling = true;
+  /** Sends the pool to all workers, once for all changes of this moment. */
+  #sendStates(): void {
+    if (this.#sendPending) return;
+    this.#sendPending = true;
     queueMicrotask(() => {
-      this.#telling = false;
+      this.#sendPending = false;
       const backends = this.#states();
       for (const { worker } of this.#slots) {
         worker?.post({ kind: "backends", backends });

@@ -1,11 +1,11 @@
 import assert from "node:assert/strict";
 import { type Backend, Pool } from "../balancer.ts";
 import { Metrics, type Snapshot } from "../observe/metrics.ts";
-import type { Worker } from "../runtime/line.ts";
+import type { Worker } from "../runtime/channel.ts";
 import { FakeClock } from "../testing/clock.ts";
 import { Crew } from "./crew.ts";
 import type { FromWorker, RemoteOutcome, ToWorker } from "./messages.ts";
-import { MOST_SHARED } from "./capacity.ts";
+import { MAX_SHARED } from "./capacity.ts";
 import { Table, tableBytes } from "./table.ts";
 
 /** A worker that does what a test says. */
@@ -236,7 +236,7 @@ Deno.test("Crew hears nothing of a dead worker that would be said of the next", 
   dead.onMessage({ kind: "hello" });
   dead.onEnd("once more");
   assert.equal(next.killed, false);
-  assert.deepEqual(crew.known(), []);
+  assert.deepEqual(crew.latest(), []);
   assert.equal(next.got.filter(({ kind }) => kind === "begin").length, 1);
   assert.equal(logged.length, 1, "it has died once");
   // Its lines are lines all the same.
@@ -254,7 +254,7 @@ Deno.test("Crew takes out what a worker had counted for all when it was killed",
   crew.start();
   for (const worker of workers) worker.listens();
   const at = workers[0]!.last("begin").backends[0]!.place;
-  const sums = new Int32Array(buffer, PARTS * 8 * (MOST_SHARED + 1));
+  const sums = new Int32Array(buffer, PARTS * 8 * (MAX_SHARED + 1));
   Atomics.add(sums, at, 1);
   const other = place(at, 1);
   other.enter(Infinity);

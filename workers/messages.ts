@@ -1,6 +1,6 @@
 /**
- * What the first process and its workers say to each other. Plain values only:
- * they cross a thread's or a process's border.
+ * The messages between the first process and its workers. Plain values only,
+ * since they cross threads or processes.
  *
  * @module
  */
@@ -14,47 +14,47 @@ import type { Snapshot } from "../observe/metrics.ts";
 import type { Stage } from "../runtime/serve.ts";
 import type { BackendState } from "./replica.ts";
 
-/** Where the common counts are: memory of this process, or a file to map. */
+/** The shared counts: memory of this process, or the path of a file to map. */
 export type TableAt = SharedArrayBuffer | string;
 
-/** Where the rate limit's buckets are. */
+/** The buckets of the rate limit. */
 export interface RatesAt {
   at: TableAt;
-  /** When its clock began, in milliseconds since 1970: no two share a clock. */
+  /** Start of its clock in milliseconds since 1970: clocks are not shared. */
   epochMs: number;
 }
 
-/** What a worker begins with. */
+/** What a worker starts with. */
 export interface Begin {
   kind: "begin";
   /** Its number, from 0. */
   worker: number;
-  /** How many there are. */
+  /** Number of workers. */
   of: number;
   table: TableAt;
-  /** The rate limit's buckets, if there is such a limit. */
+  /** The buckets of the rate limit, if there is one. */
   rates?: RatesAt | undefined;
-  /** Options of the proxy, less its backends and all that is a function. */
+  /** Options of the proxy, without its backends and all functions. */
   proxy: Omit<ProxyOptions, "backends">;
-  /** Options of the server; the admin port is the first process's. */
+  /** Options of the server; the first process serves the admin port. */
   serve: ServeOptions;
-  /** Name in `Via`: one for all, or a loop through two of them goes unseen. */
+  /** Name in `Via`; one for all workers, or a loop through two is missed. */
   pseudonym: string | undefined;
-  /** What clients may show to have their requests explained. */
+  /** Token with which clients may have their requests explained. */
   token: string | undefined;
-  /** Whether figures are wanted. */
+  /** Whether to keep figures. */
   counts: boolean;
   backends: readonly BackendState[];
 }
 
-/** One outcome, on its way to be judged. */
+/** An outcome that the first process judges. */
 export interface RemoteOutcome {
   /** The backend's URL. */
   url: string;
-  /** Its place in the table, which is another when it comes back. */
+  /** Its place in the table; a new one if the backend was added again. */
   place: number;
   good: boolean;
-  /** Milliseconds since its attempt began: no two processes share a clock. */
+  /** Milliseconds since its attempt began: clocks are not shared. */
   agoMs: number;
   reason: string;
 }
@@ -67,7 +67,7 @@ export type ToWorker =
   | { kind: "snapshot"; id: number }
   | { kind: "certificate"; id: number; tls: TlsOptions }
   | { kind: "drain" }
-  /** All have come so far. */
+  /** All workers have reached the stage. */
   | { kind: "go"; stage: Stage };
 
 /** From a worker to the first process. */
@@ -78,7 +78,7 @@ export type FromWorker =
   | { kind: "outcomes"; outcomes: readonly RemoteOutcome[] }
   | { kind: "panic"; reason: string }
   | { kind: "snapshot"; id: number; snapshot: Snapshot }
-  /** It shows the certificate, or cannot for this reason. */
+  /** Confirms the certificate, or gives the reason why it cannot be used. */
   | { kind: "certified"; id: number; reason?: string }
   | { kind: "log"; line: string }
   | { kind: "access"; lines: readonly string[] }

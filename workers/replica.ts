@@ -1,11 +1,11 @@
 /**
- * The pool of the first process, as its workers have it.
+ * The pool of the first process, replicated in its workers.
  *
- * The first process alone decides who is in the pool and in what state: it
- * probes, hears all outcomes, looks names up, reads the file and listens to the
- * operator. At each change it sends the whole of what it knows. That is more than
- * the difference, but right whatever was sent before, also for a worker that has
- * just taken a dead one's place; and a pool does not change often.
+ * Only the first process decides which backends are in the pool and their
+ * state: it probes, collects all outcomes, looks up names, reads the file and
+ * serves the operator. On each change it sends the whole state. That is more
+ * than the difference, but it needs no history, also for a worker that has just
+ * replaced another one; and a pool changes rarely.
  *
  * @module
  */
@@ -13,7 +13,7 @@
 import type { Backend, Pool } from "../balancer.ts";
 import type { Place } from "./table.ts";
 
-/** One backend, in plain values. */
+/** The state of one backend, as plain values. */
 export interface BackendState {
   id: string;
   url: string;
@@ -25,11 +25,11 @@ export interface BackendState {
   up: boolean;
   ejected: boolean;
   draining: boolean;
-  /** Its place in the table of common counts. */
+  /** Its place in the shared table. */
   place: number;
 }
 
-/** Says what is to be known of a backend. */
+/** The state of a backend. */
 export function stateOf(backend: Backend, place: number): BackendState {
   const { id, url, name, weight, backup, maxConns, authority } = backend;
   const { up, ejected, draining } = backend;
@@ -49,39 +49,39 @@ export function stateOf(backend: Backend, place: number): BackendState {
 }
 
 /**
- * Makes a worker's pool what the first process says it is, and tells the pool's
- * listeners of each difference, as if it had happened here.
+ * Makes a worker's pool equal to the first process's, with an event for each
+ * difference, as if the change had happened here.
  */
-export function become(
+export function applyStates(
   pool: Pool,
   states: readonly BackendState[],
   shared: (place: number) => Place,
 ): void {
   const places = new Map(states.map(({ url, place }) => [url, place]));
-  // First those that go, since one that comes may have the id or the name of one
-  // of them. No request is picked for in between.
+  // Remove first: a new backend may have the id or name of a removed one. No
+  // request is picked for in between.
   for (const backend of pool.backends) {
     const { at } = backend.shared as Place;
-    // With another place it is another one: the old one has left, and its URL
-    // was added again.
+    // A different place means a different backend: the URL was removed and
+    // added again.
     if (places.get(backend.url) !== at) pool.remove(backend);
   }
   for (const state of states) {
     const backend = pool.get(state.url) ??
-      joined(pool, state, shared(state.place));
-    assume(pool, backend, state);
+      addBackend(pool, state, shared(state.place));
+    applyState(pool, backend, state);
   }
 }
 
-function joined(pool: Pool, state: BackendState, place: Place): Backend {
+function addBackend(pool: Pool, state: BackendState, place: Place): Backend {
   const { id, url, weight, backup, maxConns, authority } = state;
-  // Its name it is given with the rest: another may have it until then.
+  // The name is set later: another backend may have it until then.
   const backend = pool.add({ id, url, weight, backup, maxConns, authority });
   backend.countWith(place);
   return backend;
 }
 
-function assume(pool: Pool, backend: Backend, state: BackendState): void {
+function applyState(pool: Pool, backend: Backend, state: BackendState): void {
   pool.change(backend, state);
   if (backend.up !== state.up) {
     backend.up = state.up;

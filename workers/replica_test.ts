@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { Backend, Pool } from "../balancer.ts";
-import { type BackendState, become, stateOf } from "./replica.ts";
+import { applyStates, type BackendState, stateOf } from "./replica.ts";
 import { Table, tableBytes } from "./table.ts";
 
 function states(...urls: string[]): BackendState[] {
@@ -10,10 +10,10 @@ function states(...urls: string[]): BackendState[] {
 const table = new Table(new SharedArrayBuffer(tableBytes(1)), 1, 0);
 const place = (at: number) => table.place(at);
 
-Deno.test("become() adds, changes and removes, and tells of each difference", () => {
+Deno.test("applyStates() adds, changes and removes, and tells of each difference", () => {
   const pool = new Pool([]);
   const [a, b] = states("http://a.test:80", "http://b.test:80");
-  become(pool, [a!, b!], place);
+  applyStates(pool, [a!, b!], place);
   const events: string[] = [];
   pool.subscribe(({ type, backend }) =>
     events.push(`${type} ${backend?.authority}`)
@@ -21,14 +21,14 @@ Deno.test("become() adds, changes and removes, and tells of each difference", ()
   const before = pool.get("http://a.test:80")!;
   before.inFlight = 2;
 
-  become(pool, [{ ...a!, up: false, weight: 3 }, b!], place);
+  applyStates(pool, [{ ...a!, up: false, weight: 3 }, b!], place);
   assert.deepEqual(events.splice(0), ["changed a.test:80", "down a.test:80"]);
   assert.equal(pool.get("http://a.test:80"), before, "it is the same one");
   assert.equal(before.inFlight, 2);
   assert.equal(before.weight, 3);
   assert.equal(before.up, false);
 
-  become(pool, [a!, { ...b!, ejected: true, draining: true }], place);
+  applyStates(pool, [a!, { ...b!, ejected: true, draining: true }], place);
   assert.deepEqual(events.splice(0), [
     "changed a.test:80",
     "up a.test:80",
@@ -37,7 +37,7 @@ Deno.test("become() adds, changes and removes, and tells of each difference", ()
   ]);
 
   const [, , c] = states("", "", "http://c.test:80");
-  become(pool, [b!, c!], place);
+  applyStates(pool, [b!, c!], place);
   assert.deepEqual(events.splice(0), [
     "removed a.test:80",
     "readmitted b.test:80",
@@ -50,17 +50,17 @@ Deno.test("become() adds, changes and removes, and tells of each difference", ()
   ]);
 });
 
-Deno.test("become() does nothing when nothing is new", () => {
+Deno.test("applyStates() does nothing when nothing is new", () => {
   const pool = new Pool([]);
   const all = states("http://a.test:80", "http://b.test:80");
-  become(pool, all, place);
+  applyStates(pool, all, place);
   pool.subscribe(({ type }) => assert.fail(type));
-  become(pool, structuredClone(all), place);
+  applyStates(pool, structuredClone(all), place);
 });
 
-Deno.test("become() joins counts that others see", () => {
+Deno.test("applyStates() joins counts that others see", () => {
   const pool = new Pool([]);
-  become(pool, states("http://a.test:80"), place);
+  applyStates(pool, states("http://a.test:80"), place);
   const [backend] = pool;
   assert.equal(backend!.enter(), true);
   assert.equal(place(1).inFlight, 1);
@@ -68,18 +68,18 @@ Deno.test("become() joins counts that others see", () => {
   assert.equal(place(1).inFlight, 0);
 });
 
-Deno.test("become() takes a backend that was removed and added again for another", () => {
+Deno.test("applyStates() takes a backend that was removed and added again for another", () => {
   // In one message it is the same URL as before, and nothing but its place tells
   // that the first process has a new one. The worker went on to count where
   // it was read no more, so that no limit held.
   const pool = new Pool([]);
   const [a] = states("http://a.test:80");
-  become(pool, [a!], place);
+  applyStates(pool, [a!], place);
   const before = pool.backends[0]!;
   before.enter();
   const events: string[] = [];
   pool.subscribe(({ type }) => events.push(type));
-  become(pool, [{ ...a!, place: 7 }], place);
+  applyStates(pool, [{ ...a!, place: 7 }], place);
   assert.deepEqual(events, ["removed", "added"]);
   const after = pool.get("http://a.test:80")!;
   assert.notEqual(after, before);
@@ -91,24 +91,24 @@ Deno.test("become() takes a backend that was removed and added again for another
   after.leave();
 });
 
-Deno.test("become() has the ids and the names of the first process", () => {
+Deno.test("applyStates() has the ids and the names of the first process", () => {
   const pool = new Pool([]);
   const [a, b] = states("http://a.test:80", "http://b.test:80");
-  become(pool, [
+  applyStates(pool, [
     { ...a!, id: "00000001", name: "one" },
     { ...b!, id: "00000002", name: "two" },
   ], place);
   const [first, second] = pool.backends as [Backend, Backend];
   assert.deepEqual([first.id, second.id], ["00000001", "00000002"]);
   // They change their names with each other, and one goes as another comes.
-  become(pool, [
+  applyStates(pool, [
     { ...a!, id: "00000001", name: "two" },
     { ...b!, id: "00000002", name: "one" },
   ], place);
   assert.deepEqual(pool.backends, [first, second]);
   assert.deepEqual([first.label, second.label], ["two", "one"]);
   const [, , c] = states("", "", "http://c.test:80");
-  become(pool, [
+  applyStates(pool, [
     { ...b!, id: "00000002", name: "one" },
     { ...c!, id: "00000001", name: "two" },
   ], place);
@@ -116,12 +116,12 @@ Deno.test("become() has the ids and the names of the first process", () => {
   assert.equal(pool.get("two")!.url, "http://c.test:80");
 });
 
-Deno.test("become() keeps the name behind an address", () => {
+Deno.test("applyStates() keeps the name behind an address", () => {
   const pool = new Pool([]);
   const one = new Backend({
     url: "http://10.0.0.1:80",
     authority: "name.test:80",
   });
-  become(pool, [stateOf(one, 1)], place);
+  applyStates(pool, [stateOf(one, 1)], place);
   assert.equal(pool.backends[0]!.authority, "name.test:80");
 });

@@ -1,14 +1,14 @@
 /**
- * Counts that all workers have in common: how many requests are under way, on
- * each backend and in all, and how many each backend was ever given.
+ * Counts that all workers share: requests in flight, per backend and in total,
+ * and the total requests of each backend.
  *
- * They lie in one piece of memory that every worker sees (threads of Deno share
- * a buffer, processes of Bun a mapped file), so that a limit holds for all of
- * them together and to the letter, and a policy that goes by load knows what the
- * others have sent. Messages would come too late for either.
+ * They are in memory that every worker sees (threads of Deno share a buffer,
+ * processes of Bun a mapped file), so that a limit holds exactly for all
+ * workers together, and a policy that compares load includes the other workers'
+ * requests. Messages would be too slow for both.
  *
- * Each worker also writes down its own part: when one dies, what it had under
- * way is over, and is taken out of the sums by the process that finds it dead.
+ * Each worker also records its own part: when it dies, the first process
+ * subtracts the worker's requests in flight from the sums.
  *
  * @module
  */
@@ -16,30 +16,30 @@
 import type { SharedCounts } from "../balancer.ts";
 import { PLACES } from "./capacity.ts";
 
-/** Place of what is counted for no backend but for all requests. */
+/** The place that counts all requests, whatever their backend. */
 const ALL = 0;
 
-/** The size of a table for so many workers and the first process, in bytes. */
+/** Bytes of a table for a number of workers and the first process. */
 export function tableBytes(workers: number): number {
   return PLACES * (2 * 4 + (workers + 1) * (4 + 8));
 }
 
-/** A view of the common counts. */
+/** A view of the shared counts. */
 export class Table {
-  // Atomic, since all write to it: requests under way.
+  // Requests in flight; atomic, since all processes write.
   readonly #sums: Int32Array<ArrayBufferLike>;
-  // Written by the first process, which judges; read by all.
+  // Written by the first process, which judges outcomes; read by all.
   readonly #suspects: Int32Array<ArrayBufferLike>;
-  // A row for each worker, written by that one alone; the last one is the first
-  // process's, whose own handler may be called as well.
+  // One row per worker, written by that worker alone; the last row is the first
+  // process's, whose handler may be called as well.
   readonly #parts: Int32Array<ArrayBufferLike>[] = [];
   readonly #requests: Float64Array<ArrayBufferLike>[] = [];
   readonly #own: number;
   readonly #readOnly: boolean;
-  /** All requests, of whatever backend. */
+  /** The counts of all requests. */
   readonly all: Place;
 
-  /** Looks at `buffer` as worker number `own`, or as the first process. */
+  /** A view for worker number `own`, or for the first process. */
   constructor(buffer: ArrayBufferLike, workers: number, own?: number) {
     this.#own = own ?? workers;
     this.#readOnly = own === undefined;
@@ -60,9 +60,9 @@ export class Table {
   }
 
   /**
-   * One place.
+   * The counts of one place.
    *
-   * @throws {RangeError} If the table has none of this number.
+   * @throws {RangeError} If the table has no such place.
    */
   place(at: number): Place {
     if (!(Number.isInteger(at) && at >= 0 && at < PLACES)) {
@@ -78,7 +78,7 @@ export class Table {
     });
   }
 
-  /** A worker has died: what it had under way is over. */
+  /** A worker has died: removes its requests in flight. */
   forget(worker: number): void {
     const part = this.#parts[worker]!;
     for (let at = 0; at < PLACES; at++) {
@@ -88,9 +88,9 @@ export class Table {
   }
 
   /**
-   * What stands in the sums and in no part, by place. While a worker counts that is
-   * true of a moment; of a worker that was killed between its two steps of
-   * counting it stays true, and nothing else would ever take it out.
+   * Differences between the sums and the parts, by place. While a worker counts
+   * a request, there is one for a moment. One left by a worker that was killed
+   * between its two steps of counting stays.
    */
   unowned(): Map<number, number> {
     const found = new Map<number, number>();
@@ -102,29 +102,29 @@ export class Table {
     return found;
   }
 
-  /** Takes out of a sum what {@linkcode unowned} has found there for good. */
+  /** Subtracts a count that {@linkcode unowned} keeps finding. */
   disown(at: number, count: number): void {
     Atomics.sub(this.#sums, at, count);
   }
 
-  /** Makes a place as new. */
+  /** Resets a place. */
   clear(at: number): void {
     for (const row of this.#requests) row[at] = 0;
     this.#suspects[at] = 0;
   }
 }
 
-/** The rows of a table, as one of those that count has them. */
+/** The rows of a table, as one process sees them. */
 interface Rows {
-  /** Whether it is the first process, which looks at the sums at any time. */
+  /** Whether it is the first process, which only reads the sums. */
   readonly readOnly: boolean;
   readonly sums: Int32Array<ArrayBufferLike>;
   readonly suspects: Int32Array<ArrayBufferLike>;
-  /** Requests that were ever given, by each of them. */
+  /** Total requests, per process. */
   readonly rows: readonly Float64Array<ArrayBufferLike>[];
-  /** Its own part of the requests under way. */
+  /** This process's part of the requests in flight. */
   readonly part: Int32Array<ArrayBufferLike>;
-  /** Its own part of the requests that were ever given. */
+  /** This process's part of the total requests. */
   readonly requests: Float64Array<ArrayBufferLike>;
 }
 
@@ -157,10 +157,10 @@ export class Place implements SharedCounts {
     return sum;
   }
 
-  enter(most: number): boolean {
-    // Added first and looked at then: of two that come for the last one, one
-    // gets it. The other way round both might.
-    if (Atomics.add(this.#sums, this.at, 1) >= most) {
+  enter(max: number): boolean {
+    // Add first, then compare: of two requests for the last place, one gets it.
+    // In the other order, both might.
+    if (Atomics.add(this.#sums, this.at, 1) >= max) {
       Atomics.sub(this.#sums, this.at, 1);
       return false;
     }
@@ -181,34 +181,34 @@ export class Place implements SharedCounts {
   }
 
   /**
-   * Whether the last outcome that the first process heard of was a bad one. Only
-   * then good ones are worth a message.
+   * Whether the last outcome that the first process received was bad. Workers
+   * report good outcomes only then.
    */
   get suspect(): boolean {
     return this.#suspects[this.at] !== 0;
   }
 
-  /** Set by the first process. */
+  /** Written by the first process. */
   set suspect(suspect: boolean) {
     this.#suspects[this.at] = suspect ? 1 : 0;
   }
 }
 
-/** Gives backends their places. */
+/** Assigns places to backends. */
 export class Places {
   #next = ALL + 1;
   readonly #free: number[] = [];
   readonly #clear: (at: number) => void;
 
-  /** `clear` empties a place before it is given away again. */
+  /** `clear` resets a place before it is assigned again. */
   constructor(clear: (at: number) => void) {
     this.#clear = clear;
   }
 
   /**
-   * A place that is free.
+   * Takes a free place.
    *
-   * @throws {RangeError} If all are taken.
+   * @throws {RangeError} If there is none.
    */
   take(): number {
     if (this.#next < PLACES) return this.#next++;
@@ -220,7 +220,7 @@ export class Places {
     return at;
   }
 
-  /** Gives a place back. */
+  /** Frees a place. */
   give(at: number): void {
     this.#free.push(at);
   }

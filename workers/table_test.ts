@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { MOST_SHARED } from "./capacity.ts";
+import { MAX_SHARED } from "./capacity.ts";
 import { Places, Table, tableBytes } from "./table.ts";
 
 function tableOf(workers: number) {
@@ -85,7 +85,7 @@ Deno.test("Places gives a place away anew only when there is no other", () => {
     at = places.take();
   }
   assert.deepEqual(cleared, [first]);
-  assert.equal(seen.size, MOST_SHARED - 1);
+  assert.equal(seen.size, MAX_SHARED - 1);
   assert.throws(() => places.take(), RangeError);
 });
 
@@ -120,10 +120,10 @@ Deno.test("Place.adopt() takes over what was counted before it was shared", () =
 
 Deno.test("Table.place() refuses a number that it has no place for", () => {
   const { first } = tableOf(1);
-  for (const at of [-1, 0.5, NaN, Infinity, MOST_SHARED + 1]) {
+  for (const at of [-1, 0.5, NaN, Infinity, MAX_SHARED + 1]) {
     assert.throws(() => first.place(at), RangeError, String(at));
   }
-  assert.equal(first.place(MOST_SHARED).inFlight, 0);
+  assert.equal(first.place(MAX_SHARED).inFlight, 0);
 });
 
 Deno.test("Table.unowned() finds what a worker has counted for all and not for itself", () => {
@@ -145,6 +145,6 @@ Deno.test("Table.unowned() finds what a worker has counted for all and not for i
 function halve(buffer: SharedArrayBuffer, at: number): void {
   const all = new Int32Array(buffer);
   // The rows of parts are the last ones: the worker's, and the first process's.
-  const places = MOST_SHARED + 1;
+  const places = MAX_SHARED + 1;
   all[all.length - 2 * places + at]! -= 1;
 }

@@ -7,7 +7,7 @@
  */
 
 import assert from "node:assert/strict";
-import { type ProxyProcess, startProxy } from "../harness/proxy.ts";
+import { PROGRAM, type ProxyProcess, startProxy } from "../harness/proxy.ts";
 import type { ChaosCase } from "./case.ts";
 import { Client, Load, request, type Tally } from "./load.ts";
 import { Backends } from "./process.ts";
@@ -26,7 +26,7 @@ export const hung: ChaosCase = {
   async run(runtime, scale) {
     const ms = scale === "long" ? 5_000 : 700;
     const figures: Record<string, number | string> = {};
-    for (const entry of ["mod.ts", "e2e/chaos/library.ts"]) {
+    for (const entry of [PROGRAM, "e2e/chaos/library.ts"]) {
       await using backends = await Backends.start(3, "hangs");
       await using proxy = await startProxy(runtime, {
         entry,
@@ -64,7 +64,7 @@ export const hung: ChaosCase = {
       for (const client of clients) client.close();
       await Promise.all(ended);
       const after = await load(proxy, ms);
-      const what = entry === "mod.ts" ? "program" : "library";
+      const what = entry === PROGRAM ? "program" : "library";
       const p99 = [before, during, after].map((t) => t.percentile(0.99));
       figures[`${what}: hanging`] = left;
       figures[`p99 before, during, after (ms, ${what})`] = p99
@@ -72,7 +72,7 @@ export const hung: ChaosCase = {
       figures[`answers during (${what})`] = during.total;
       // A library on Bun cannot lift the limit of 256: no backend then gets more
       // than its part of them.
-      const all = runtime === "deno" || entry === "mod.ts";
+      const all = runtime === "deno" || entry === PROGRAM;
       assert.ok(all ? left === HANGING : left > 64, `${left} were hanging`);
       assert.equal(during.failed, 0, `${during}\n${proxy.log}`);
       const base = Math.max(p99[0]!, p99[2]!);

@@ -33,6 +33,9 @@ const FLAGS = [
   "--window-size=1280,1000",
 ];
 
+/** Keys by their code in WebDriver (§17.4.2). */
+const KEYS = { Tab: "\uE004", Enter: "\uE007", Escape: "\uE00C" };
+
 /** What a page is shown as. */
 export interface Look {
   width: number;
@@ -113,6 +116,18 @@ export class Browser implements AsyncDisposable {
     await this.#command(`element/${element}/value`, { text });
   }
 
+  /** Presses a key, as a person at a keyboard does. */
+  async press(key: keyof typeof KEYS): Promise<void> {
+    const value = KEYS[key];
+    await this.#command("actions", {
+      actions: [{
+        type: "key",
+        id: "keyboard",
+        actions: [{ type: "keyDown", value }, { type: "keyUp", value }],
+      }],
+    });
+  }
+
   /** Shows the page as this. */
   async look({ width, height, dark = false, phone = false }: Look) {
     await this.#devtools("Emulation.setDeviceMetricsOverride", {
@@ -129,11 +144,11 @@ export class Browser implements AsyncDisposable {
     });
   }
 
-  /** Keeps a picture of the page and gives its path. */
-  async screenshot(name: string): Promise<string> {
+  /** Keeps a picture of the page, or of what is in sight, and gives its path. */
+  async screenshot(name: string, whole = true): Promise<string> {
     const { data } = await this.#devtools<{ data: string }>(
       "Page.captureScreenshot",
-      { format: "png", captureBeyondViewport: true },
+      { format: "png", captureBeyondViewport: whole },
     );
     await Deno.mkdir(SCREENSHOTS, { recursive: true });
     const path = `${SCREENSHOTS}/${name}.png`;

@@ -37,6 +37,13 @@ export function sentBy(runtime: Runtime): SentBy {
   return by === "auto" && runtime === "deno" ? "socket" : by;
 }
 
+/**
+ * What is started: `mod.ts`, or what the tests are told, such as the one file of
+ * `deno task bundle`: `SLUICE_ENTRY=dist/sluice.js deno task test e2e`. A path
+ * from the checkout's root.
+ */
+export const PROGRAM: string = Deno.env.get("SLUICE_ENTRY") ?? "mod.ts";
+
 /** Options for {@linkcode startProxy} and {@linkcode runProgram}. */
 export interface ProxyOptions {
   /**
@@ -45,7 +52,7 @@ export interface ProxyOptions {
    * takes one of those four away.
    */
   env?: Record<string, string | undefined>;
-  /** Flags after `mod.ts`. */
+  /** Flags after the program. */
   args?: readonly string[];
   /** More Deno permissions, such as `--allow-read=/tmp/x`; Bun has none. */
   permissions?: readonly string[];
@@ -53,7 +60,7 @@ export interface ProxyOptions {
   denoFlags?: readonly string[];
   /** Flags between `bun run` and the program. */
   bunFlags?: readonly string[];
-  /** Another program than `mod.ts`; a path from the checkout's root, or a URL. */
+  /** Another program than {@linkcode PROGRAM}; a path from the checkout's root, or a URL. */
   entry?: string;
   /** Working directory. @default {the checkout's root} */
   cwd?: string;
@@ -80,7 +87,7 @@ async function command(
   options: ProxyOptions,
 ): Promise<Deno.Command> {
   const { env = {}, args = [], permissions = [], cwd = ROOT } = options;
-  const { denoFlags, entry = "mod.ts" } = options;
+  const { denoFlags, entry = PROGRAM } = options;
   const flags = runtime === "bun"
     ? ["run", ...options.bunFlags ?? []]
     : ["run", ...denoFlags ?? ["--no-prompt", "--allow-net", "--allow-env"]];

@@ -21,7 +21,7 @@ export interface Exception {
   group: string;
   /** Begins of the names of the cases. */
   cases: readonly string[];
-  /** What happens instead, as a sentence for the README. */
+  /** What happens instead, as a sentence for `docs/limits.md`. */
   instead: string;
   /** Why nothing can be done about it here. */
   reason: string;

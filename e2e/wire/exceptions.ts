@@ -4,7 +4,7 @@
  *
  * Each row is asserted the other way round: a case that holds all of a sudden
  * fails its test, so that an update of a runtime that mends it is noticed. The
- * README's list of limits is made of these rows by {@linkcode limits}.
+ * list in `docs/limits.md` is made of these rows by {@linkcode limits}.
  *
  * @module
  */
@@ -381,7 +381,7 @@ function link(issue: string): string {
   return `[${issue}](https://github.com/${repository}/issues/${number})`;
 }
 
-/** The README's list of limits: what a runtime does otherwise, and why. */
+/** The list in `docs/limits.md`: what a runtime does otherwise, and why. */
 export function limits(): string {
   const line = ({ instead, reason, issue, byAuto }: Exception) =>
     `- ${instead} ${reason}${byAuto ? " Also with `auto` on Bun." : ""}${
@@ -398,7 +398,9 @@ export function limits(): string {
   };
   const always = EXCEPTIONS.filter(({ over }) => over !== "fetch");
   const byFetch = EXCEPTIONS.filter(({ over }) => over === "fetch");
-  return `${lists(always)}With \`TRANSPORT=fetch\`, in addition:\n\n${
+  return `${
+    lists(always)
+  }With \`TRANSPORT=fetch\`, these limits apply in addition.\n\n${
     lists(byFetch)
   }`.trimEnd() + "\n";
 }

@@ -188,7 +188,7 @@ export const AT_THE_EDGE: readonly Exception[] = [
     group: "edge quiet",
     cases: ["edge: a connection that sends"],
     instead:
-      'A connection that sends nothing, or a head that is never complete, is never closed. See "Running it at the edge".',
+      "A connection that sends nothing, or a head that is never complete, is never closed. See [Running at the edge](production.md#running-at-the-edge).",
     reason: "`Deno.serve` has no time limit of any kind.",
     issue: "denoland/deno#3515",
     seen: /in vain for the server to close/,

@@ -5,7 +5,7 @@
  * @module
  */
 
-import tls from "node:tls";
+import { builtin } from "../../base/builtin.ts";
 import type { TransportOptions } from "../transport_options.ts";
 
 /** TLS towards backends, as Bun takes it. */
@@ -33,6 +33,7 @@ export function withUsualAuthorities(
 
 /** The authorities that are believed when none is named, as PEM text. */
 function usualAuthorities(): string {
+  const tls = builtin("node:tls");
   const { getCACertificates } = tls as {
     // Not in the types that Deno has of `node:tls`.
     getCACertificates?: (which: "default") => readonly string[];

@@ -9,8 +9,8 @@
  * @module
  */
 
-import net from "node:net";
-import tls from "node:tls";
+import type net from "node:net";
+import { builtin } from "../../base/builtin.ts";
 import {
   type ConnectOptions,
   type Destination,
@@ -62,9 +62,13 @@ export function connectBun(
   });
 }
 
-function open(destination: Destination, { tls: own }: ConnectOptions) {
+function open(
+  destination: Destination,
+  { tls: own }: ConnectOptions,
+): net.Socket {
+  const { connect, isIP } = builtin("node:net");
   if (destination.path !== undefined) {
-    return net.connect({ path: destination.path, allowHalfOpen: true });
+    return connect({ path: destination.path, allowHalfOpen: true });
   }
   const { hostname, port, certifiedAs } = destination;
   const to = {
@@ -79,12 +83,12 @@ function open(destination: Destination, { tls: own }: ConnectOptions) {
     autoSelectFamily: true,
     autoSelectFamilyAttemptTimeout: NEXT_ADDRESS_MS,
   };
-  if (certifiedAs === undefined) return net.connect(to);
+  if (certifiedAs === undefined) return connect(to);
   const { ca, cert, key } = own ?? {};
-  return tls.connect({
+  return builtin("node:tls").connect({
     ...to,
     // An address is no server name (RFC 6066 §3).
-    ...(net.isIP(certifiedAs) === 0 ? { servername: certifiedAs } : {}),
+    ...(isIP(certifiedAs) === 0 ? { servername: certifiedAs } : {}),
     ALPNProtocols: [PROTOCOL],
     // Whatever NODE_TLS_REJECT_UNAUTHORIZED says.
     rejectUnauthorized: true,

@@ -84,7 +84,7 @@ export class BunFetch implements FetchTransport {
     // then does 1.25 times the requests a second, at 64 KB 1.35 times.
     upTo: 8 * 1024,
     lengthOf: ({ headers }) => lengthIn(headers),
-    handsOver,
+    canPassThrough,
     strip,
   };
   readonly copiesFields = true;
@@ -204,7 +204,7 @@ export class BunFetch implements FetchTransport {
     );
   }
 
-  undialled(error: unknown): Failure {
+  classifyDial(error: unknown): Failure {
     return socketFailure(error);
   }
 
@@ -267,7 +267,7 @@ const COMMON: ReadonlySet<string> = new Set([
 ]);
 
 /** Whether an answer can be handed over without its body being read. */
-function handsOver(response: Response): boolean {
+function canPassThrough(response: Response): boolean {
   // Bun calls a body of no type `application/octet-stream`, which a browser
   // offers to save; only one that is given as a stream it leaves alone.
   return response.headers.has("content-type");

@@ -4,7 +4,7 @@
  * @module
  */
 
-import process from "node:process";
+import { builtin } from "../../base/builtin.ts";
 import { answer } from "../../proxy/errors.ts";
 import type { Handler, Listener, ListenOptions } from "../listener.ts";
 import { listenTlsBun, type MakeServer } from "./listen_tls.ts";
@@ -26,7 +26,7 @@ interface BunGlobal {
 /**
  * Seconds that a connection may be idle between requests, or take to send a
  * request's head: the longest that Bun can count. A request that lasts has its
- * connection taken out of the limit, see {@linkcode BunServer.unhurried}.
+ * connection taken out of the limit, see {@linkcode BunServer.keepOpen}.
  */
 const IDLE_S = 255;
 
@@ -39,7 +39,7 @@ const HEAD_BYTES = 64 * 1024;
  */
 function liftHeadLimit(): void {
   // Not imported: Deno reads this file too, and would load it for nothing.
-  const http = process.getBuiltinModule("node:http") as unknown as {
+  const http = builtin("node:http") as unknown as {
     maxHeaderSize: number;
   };
   if (http.maxHeaderSize < HEAD_BYTES) http.maxHeaderSize = HEAD_BYTES;

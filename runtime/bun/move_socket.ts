@@ -10,15 +10,8 @@
  * @module
  */
 
-import { Buffer } from "node:buffer";
-import {
-  closeSync,
-  openSync,
-  readdirSync,
-  readFileSync,
-  readlinkSync,
-} from "node:fs";
-import process from "node:process";
+import type { Buffer } from "node:buffer";
+import { builtin } from "../../base/builtin.ts";
 
 /** The functions of the C library that are used. */
 interface Libc {
@@ -82,6 +75,7 @@ export interface Mover {
  * @throws {Error} If it is not to be had here.
  */
 export async function socketMover(): Promise<Mover> {
+  const process = builtin("node:process");
   const dataAt = DATA_AT[process.arch];
   if (process.platform !== "linux" || dataAt === undefined) {
     throw new Error("only on Linux, on x64 and arm64");
@@ -89,7 +83,7 @@ export async function socketMover(): Promise<Mover> {
   // Deno must not find it when it looks for what this program is made of.
   const name = "bun:ffi";
   const { dlopen } = await import(name) as Ffi;
-  const library = cLibrary(dlopen);
+  const library = cLibrary(dlopen, process.arch);
   return {
     move: (from, to) => move(library.symbols, dataAt, from, to),
     close: () => library.close(),
@@ -97,6 +91,8 @@ export async function socketMover(): Promise<Mover> {
 }
 
 function move(libc: Libc, dataAt: number, from: number, to: number): void {
+  const { Buffer } = builtin("node:buffer");
+  const { openSync, closeSync } = builtin("node:fs");
   const open = descriptors();
   const [a, b] = [find(libc, open, from), find(libc, open, to)];
   const entries = entriesOf(open, a, b);
@@ -129,12 +125,15 @@ function move(libc: Libc, dataAt: number, from: number, to: number): void {
 
 /** The descriptors of this process. */
 function descriptors(): number[] {
-  return readdirSync("/proc/self/fd").map(Number);
+  return builtin("node:fs").readdirSync("/proc/self/fd").map(Number);
 }
 
-function cLibrary(dlopen: Ffi["dlopen"]): ReturnType<Ffi["dlopen"]> {
+function cLibrary(
+  dlopen: Ffi["dlopen"],
+  arch: string,
+): ReturnType<Ffi["dlopen"]> {
   let reason: unknown;
-  for (const name of LIBC[process.arch]!) {
+  for (const name of LIBC[arch]!) {
     try {
       return dlopen(name, {
         epoll_ctl: { args: ["int", "int", "int", "ptr"], returns: "int" },
@@ -154,6 +153,7 @@ function cLibrary(dlopen: Ffi["dlopen"]): ReturnType<Ffi["dlopen"]> {
 
 /** The one descriptor that listens on a port. */
 function find(libc: Libc, open: readonly number[], port: number): number {
+  const { Buffer } = builtin("node:buffer");
   const found = open.filter((fd) => {
     const listens = Buffer.alloc(4);
     const four = Buffer.from([4, 0, 0, 0]);
@@ -179,6 +179,7 @@ function entriesOf(
   a: number,
   b: number,
 ): { a: Entry; b: Entry } {
+  const { readFileSync, readlinkSync } = builtin("node:fs");
   const loops = open.filter((fd) => {
     try {
       return readlinkSync(`/proc/self/fd/${fd}`) === "anon_inode:[eventpoll]";

@@ -174,7 +174,7 @@ export class DenoFetch implements FetchTransport {
     );
   }
 
-  undialled(error: unknown): Failure {
+  classifyDial(error: unknown): Failure {
     return socketFailure(error);
   }
 

@@ -87,7 +87,7 @@ export class DenoServer implements Server {
     return new Response(body, { status, headers: fields });
   }
 
-  present(request: Request): Promise<boolean> {
+  clientPresent(request: Request): Promise<boolean> {
     return isPresent(request);
   }
 

@@ -10,8 +10,8 @@
  * @module
  */
 
-import net from "node:net";
-import tls from "node:tls";
+import type net from "node:net";
+import { builtin } from "../../base/builtin.ts";
 import type { Chunk } from "../../http/bytes.ts";
 import type { CountingSocket } from "../../http/connection.ts";
 import type { SocketEvents } from "../../http/socket.ts";
@@ -63,10 +63,11 @@ function connectOnce(
     autoSelectFamily: true,
     autoSelectFamilyAttemptTimeout: NEXT_ADDRESS_MS,
   };
-  const socket = tls.connect({
+  const { isIP } = builtin("node:net");
+  const socket = builtin("node:tls").connect({
     ...to,
     // An address is no server name (RFC 6066 §3).
-    ...(net.isIP(certifiedAs) === 0 ? { servername: certifiedAs } : {}),
+    ...(isIP(certifiedAs) === 0 ? { servername: certifiedAs } : {}),
     ALPNProtocols: [PROTOCOL],
     // Whatever NODE_TLS_REJECT_UNAUTHORIZED says.
     rejectUnauthorized: true,

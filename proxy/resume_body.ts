@@ -1,31 +1,33 @@
 /**
- * Carries a broken answer on from another backend: asks for the rest of it, and
- * goes on with what comes. What makes that safe is decided in `resume.ts`.
+ * Resumes an interrupted response from another backend: requests the rest and
+ * continues with it. `resume.ts` decides when that is safe.
  *
  * @module
  */
 
 import type { Backend } from "../balancer.ts";
-import { Answered, askForRest, sourceOf } from "./attempt.ts";
-import { type Chunk, CutShort, type Reading } from "./body.ts";
+import { AnsweredByHook, requestRest, sourceOf } from "./attempt.ts";
+import { type Chunk, type Reading, TruncatedBody } from "./body.ts";
 import type { Context } from "./context.ts";
 import type { Exchange } from "./exchange.ts";
 import { failureOf, TRUNCATED } from "./failure.ts";
 import { withdraw } from "./hooks.ts";
-import { answered, attemptFailed, judge, mayRetry } from "./judge.ts";
+import { attemptFailed, headerReceived, judge, mayRetry } from "./judge.ts";
 import { pick } from "./pick.ts";
-import type { Carried } from "./resume.ts";
+import type { Resumable } from "./resume.ts";
 import { leave } from "./settle.ts";
 import type { Failure } from "./transport.ts";
 
-/** Milliseconds before all backends are asked again, at first and at most. */
-const WAIT_MS = { first: 100, most: 2_000 };
+/**
+ * Milliseconds before all backends are tried again: first and maximum pause.
+ */
+const PAUSE_MS = { first: 100, max: 2_000 };
 
-/** A body that another backend goes on with when its own breaks off. */
-export function carriedOn(
+/** A body that continues from another backend when it is interrupted. */
+export function resumedBody(
   x: Exchange,
   first: Reading,
-  carried: Carried,
+  resumable: Resumable,
   c: Context,
 ): Reading {
   let source = first;
@@ -34,15 +36,17 @@ export function carriedOn(
     async read(): Promise<Chunk | undefined> {
       while (!last) {
         try {
-          const piece = await source.read();
-          if (piece === undefined && !carried.mayEnd()) throw new CutShort();
-          last = piece === undefined;
-          const out = piece === undefined
-            ? carried.rest()
-            : carried.take(piece);
+          const chunk = await source.read();
+          if (chunk === undefined && !resumable.mayEnd()) {
+            throw new TruncatedBody();
+          }
+          last = chunk === undefined;
+          const out = chunk === undefined
+            ? resumable.rest()
+            : resumable.take(chunk);
           if (out.byteLength > 0) return out;
         } catch (error) {
-          const next = await takeUp(x, carried, c);
+          const next = await resumeElsewhere(x, resumable, c);
           if (next === undefined) throw error;
           source = next;
         }
@@ -54,14 +58,15 @@ export function carriedOn(
 }
 
 /**
- * Finds a backend that goes on where one has broken off. Each attempt is a retry
- * like any other. All are asked, also more than once while the time limit lasts:
- * a backend that restarts is back within seconds, and the client has only this
- * one chance. One that has answered with something else is not asked again.
+ * Finds a backend that goes on where one has broken off. Each attempt is a
+ * retry like any other. All are asked, also more than once while the time limit
+ * lasts: a backend that restarts is back within seconds, and the client has
+ * only this one chance. One that has headerReceived with something else is not asked
+ * again.
  */
-async function takeUp(
+async function resumeElsewhere(
   x: Exchange,
-  carried: Carried,
+  resumable: Resumable,
   c: Context,
 ): Promise<Reading | undefined> {
   const broken = x.backend;
@@ -72,11 +77,11 @@ async function takeUp(
   const endAt = c.clock.now() + c.timeoutMs;
   const unfit: Backend[] = [];
   let tried: Backend[] = [broken];
-  let waitMs = WAIT_MS.first;
+  let waitMs = PAUSE_MS.first;
   while (
     x.cause === undefined && c.clock.now() < endAt && mayRetry(x, failure, c)
   ) {
-    const more = carried.fields();
+    const more = resumable.fields();
     if (more === undefined) return undefined;
     let backend: Backend | undefined;
     while ((backend = pick(x.key, tried, c)) === undefined) {
@@ -86,27 +91,27 @@ async function takeUp(
       tried = [...unfit];
       await pause(x, c, waitMs);
       if (x.cause !== undefined || c.clock.now() >= endAt) return undefined;
-      waitMs = Math.min(waitMs * 2, WAIT_MS.most);
+      waitMs = Math.min(waitMs * 2, PAUSE_MS.max);
     }
     x.backend = backend;
     x.attemptAt = c.clock.now();
     tried.push(backend);
     try {
-      const answer = await askForRest(x, backend, c, more);
+      const answer = await requestRest(x, backend, c, more);
       const source = sourceOf(answer, c.transport.native);
       const { status } = answer;
-      if (source !== undefined && carried.accepts(answer)) {
-        answered(x, status, c);
+      if (source !== undefined && resumable.accepts(answer)) {
+        headerReceived(x, status, c);
         return source;
       }
-      answered(x, status, c, `status ${status} in place of the rest`);
+      headerReceived(x, status, c, `status ${status} in place of the rest`);
       source?.cancel(undefined);
       unfit.push(backend);
       judge(x, status, c);
       leave(x);
       failure = TRUNCATED;
     } catch (error) {
-      if (error instanceof Answered) {
+      if (error instanceof AnsweredByHook) {
         withdraw(x);
         return undefined;
       }
@@ -117,7 +122,7 @@ async function takeUp(
   return undefined;
 }
 
-/** Waits, unless the exchange is ended meanwhile. */
+/** Waits, unless the exchange is ended in the meantime. */
 function pause(x: Exchange, { clock }: Context, ms: number): Promise<void> {
   const waited = x.interruptible(() =>
     new Promise<void>((resolve) => void clock.setTimeout(resolve, ms))
