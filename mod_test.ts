@@ -249,7 +249,7 @@ Deno.test("a request goes on with method, target, fields and body", async () => 
   assert.deepEqual(bodies, ["hello"]);
 });
 
-Deno.test("several Set-Cookie stay several", async () => {
+Deno.test("multiple Set-Cookie fields stay separate", async () => {
   await using w = world({}, () =>
     new Response("", {
       headers: [["set-cookie", "a=1"], ["set-cookie", "b=2"]],
@@ -258,7 +258,7 @@ Deno.test("several Set-Cookie stay several", async () => {
   assert.deepEqual(headers.getSetCookie(), ["a=1", "b=2"]);
 });
 
-Deno.test("hop-by-hop fields and untrusted forwarding fields end here", async () => {
+Deno.test("hop-by-hop fields and untrusted forwarding fields are removed", async () => {
   await using w = world({}, () =>
     new Response("", {
       headers: { "keep-alive": "timeout=5", "proxy-authenticate": "x", a: "b" },
@@ -321,7 +321,7 @@ Deno.test("redirects are passed on, and point back here when they must", async (
   assert.equal(headers.get("location"), "http://sluice.test/there?x");
 });
 
-Deno.test("requestId keeps a usable id and makes one where there is none", async () => {
+Deno.test("requestId keeps a valid id and makes one if there is none", async () => {
   await using w = world({ requestId: true });
   const kept = await w.ask("/", { headers: { "x-request-id": "abcdefgh-1" } });
   assert.equal(kept.headers.get("x-request-id"), "abcdefgh-1");
@@ -404,7 +404,7 @@ Deno.test("fall failures take a backend out, and rise passes bring it back", asy
   ]);
 });
 
-Deno.test("health: false asks nobody", async () => {
+Deno.test("health: false sends no probes", async () => {
   await using w = world({ health: false });
   await w.proxy.ready;
   await w.clock.advance(60_000);
@@ -495,7 +495,7 @@ Deno.test("a function's throw is 502 without a word of it, and a bad outcome", a
   assert.deepEqual(new Set(statuses.slice(6)), new Set([200]));
 });
 
-Deno.test("a function that gives no usable Response has failed", async () => {
+Deno.test("a function that returns no valid Response has failed", async () => {
   const used = new Response("read");
   await used.text();
   for (const given of [undefined, "text", Response.error(), used]) {
@@ -511,7 +511,7 @@ Deno.test("a function that gives no usable Response has failed", async () => {
   }
 });
 
-Deno.test("a function's own 503 is an answer and no outcome", async () => {
+Deno.test("a function's own 503 is passed on and is not an outcome", async () => {
   await using w = world({
     backends: [
       () => new Response("closed", { status: 503 }),
@@ -682,7 +682,7 @@ Deno.test("all backends down is 503 with Retry-After", async () => {
   );
 });
 
-Deno.test("a body over the limit that nobody declared is 413", async () => {
+Deno.test("an undeclared body over the limit is 413", async () => {
   await using w = world(
     { maxBodyBytes: 3 },
     async ({ body }) => new Response(await text(body)),
@@ -691,7 +691,7 @@ Deno.test("a body over the limit that nobody declared is 413", async () => {
   assert.equal(status, 413);
 });
 
-Deno.test("a request that has been here before is 508", async () => {
+Deno.test("a request that loops is 508", async () => {
   // The proxy is its own backend, which every deployment manages once.
   const handler: BackendFunction = (request) => w.proxy.fetch(request);
   await using w = world({ backends: [handler] });
@@ -717,7 +717,7 @@ Deno.test("maxInFlight answers 503 and queues nothing", async () => {
   await first;
 });
 
-Deno.test("a client that leaves ends its attempt, and nobody is blamed", async () => {
+Deno.test("a client that disconnects ends its attempt, and no backend is blamed", async () => {
   await using w = world({ backends: [A, B], eject: { after: 1 } }, hang);
   for (let i = 0; i < 5; i++) {
     const gone = new AbortController();
@@ -779,7 +779,7 @@ for (const [name, options] of WRONG) {
     options,
     (_, value) => Number.isNaN(value) ? "NaN" : value,
   );
-  Deno.test(`createProxy() refuses ${shown} by its name`, () => {
+  Deno.test(`createProxy() refuses ${shown} by name`, () => {
     assert.throws(
       () =>
         createProxy({ backends: [A], fetch: new Network().fetch, ...options }),
@@ -790,7 +790,7 @@ for (const [name, options] of WRONG) {
   });
 }
 
-Deno.test("a backend may not stand in the pool twice", () => {
+Deno.test("a backend cannot be in the pool twice", () => {
   assert.throws(
     () => createProxy({ backends: [A, `${A}/`], fetch: new Network().fetch }),
     RangeError,
@@ -805,7 +805,7 @@ function settingDefault<T>(name: SettingName): T {
   return result.value as T;
 }
 
-Deno.test("without options probes go by the settings' defaults", async () => {
+Deno.test("without options probes use the settings' defaults", async () => {
   const interval = settingDefault<number>("HEALTH_INTERVAL");
   const timeout = settingDefault<number>("HEALTH_TIMEOUT");
   const path = settingDefault<string>("HEALTH_PATH");
@@ -904,7 +904,7 @@ Deno.test("without options the retry budget is the setting's default", async () 
   assert.equal(retried, 100 + requests * share);
 });
 
-Deno.test("without options ejection goes by the settings' defaults", async () => {
+Deno.test("without options ejection uses the settings' defaults", async () => {
   const after = settingDefault<number>("EJECT_AFTER");
   const time = settingDefault<number>("EJECT_TIME");
   await using w = world({ backends: [A, B], health: false });
@@ -957,7 +957,7 @@ Deno.test("hostHeader auto keeps the client's Host for http and not for https", 
   );
 });
 
-Deno.test("via: false sends none", async () => {
+Deno.test("via: false sends no Via", async () => {
   await using w = world({ via: false });
   await w.ask();
   await settle();
@@ -970,7 +970,7 @@ async function text(body: ReadableStream<Uint8Array> | null): Promise<string> {
 
 // ── The pool, while it works ────────────────────────────────────────────────
 
-Deno.test("pool.add() checks what it is given as createProxy() does", async () => {
+Deno.test("pool.add() checks backends as createProxy() does", async () => {
   await using w = world();
   for (
     const wrong of [
@@ -1060,7 +1060,7 @@ Deno.test("resolve keeps a backend for each address that lookup finds", async ()
   assert.deepEqual(w.network.counts, { "10.0.0.3:3000": 4 });
 });
 
-Deno.test("a proven backend that begins to cut its bodies is found out", async () => {
+Deno.test("a proven backend that begins to truncate its bodies is detected", async () => {
   const whole = () =>
     new Response("ok", { headers: { "content-length": "2" } });
   const cut = () =>
@@ -1137,7 +1137,7 @@ async function looks(
   return looked;
 }
 
-Deno.test("of many proven backends a body is looked at each 10 ms, of one each 100 ms", async () => {
+Deno.test("one body per 10 ms is sampled of many proven backends, per 100 ms of one", async () => {
   assert.equal(await looks(1, 2, 80), 4);
   // Each backend is asked twice, 200 ms apart: without the limit every time.
   assert.equal(await looks(40, 2, 80), 40);
@@ -1209,7 +1209,7 @@ Deno.test("TIMEOUT does not run while the client sends its body", async () => {
   assert.equal([...w.proxy.pool].some(({ ejected }) => ejected), false);
 });
 
-Deno.test("TIMEOUT runs from the last byte sent to a backend, and blames it", async () => {
+Deno.test("TIMEOUT runs from the last byte sent to a backend, and is its bad outcome", async () => {
   await using w = world({
     backends: [A, B],
     timeoutMs: 1_000,
@@ -1294,7 +1294,7 @@ Deno.test("CLIENT_TIMEOUT leaves an answer alone whose backend is quiet", async 
   assert.equal(await text, "late");
 });
 
-Deno.test("IDLE_TIMEOUT does not run while a backend thinks about an upload", async () => {
+Deno.test("IDLE_TIMEOUT does not run before the response header", async () => {
   // A POST whose body had been sent was ended while its backend was thinking.
   await using w = world({ idleTimeoutMs: 1_000 });
   w.network.answer = reader(() => w.clock, 5_000);
@@ -1349,7 +1349,7 @@ for (
   });
 }
 
-Deno.test("an answer that comes after its time is given up", async () => {
+Deno.test("a response that comes after the timeout is cancelled", async () => {
   let late!: (response: Response) => void;
   let cancelled = false;
   await using w = world({
@@ -1367,7 +1367,7 @@ Deno.test("an answer that comes after its time is given up", async () => {
   assert.equal(cancelled, true);
 });
 
-Deno.test("a function is told the client's address, the attempt and the signal", async () => {
+Deno.test("a function gets the client's address, the attempt and the signal", async () => {
   // An inner proxy that got no address took X-Forwarded-For away.
   const heard: unknown[] = [];
   const inner = createProxy({
@@ -1394,7 +1394,7 @@ Deno.test("a function is told the client's address, the attempt and the signal",
   await inner.stop();
 });
 
-Deno.test("RESUME ends its attempts when the client leaves meanwhile", async () => {
+Deno.test("RESUME ends its attempts when the client disconnects", async () => {
   // It made twenty attempts a second for eleven minutes.
   let cut!: () => void;
   await using w = world({

@@ -121,13 +121,13 @@ Deno.test("roundRobin() is exact in every round, whatever the weights", () => {
   }
 });
 
-Deno.test("roundRobin() gives the share of who is passed over to all others", () => {
+Deno.test("roundRobin() spreads the share of a skipped backend over all others", () => {
   const backends = backendsOf(1, 1, 1, 1);
   const word = picks(roundRobin(), backends, 30, (b) => b !== backends[1]);
   assert.equal(word, "acd".repeat(10));
 });
 
-Deno.test("roundRobin() skips and doubles nobody when one leaves in the middle of a round", () => {
+Deno.test("roundRobin() skips and repeats no backend when one leaves within a round", () => {
   for (let size = 2; size <= 8; size++) {
     for (let before = 0; before <= 2 * size; before++) {
       for (let leaving = 0; leaving < size; leaving++) {
@@ -147,7 +147,7 @@ Deno.test("roundRobin() skips and doubles nobody when one leaves in the middle o
   }
 });
 
-Deno.test("roundRobin() gives a newcomer no more than its turn", () => {
+Deno.test("roundRobin() gives a new backend no more than its share", () => {
   const backends = backendsOf(1, 1, 1);
   const policy = roundRobin();
   picks(policy, backends, 100);
@@ -176,7 +176,7 @@ Deno.test("roundRobin() allocates nothing for a pick", () => {
   assert.ok(least < 2 * rounds, `${least / rounds} bytes a pick`);
 });
 
-Deno.test("roundRobin() takes up a weight that changes while it works", () => {
+Deno.test("roundRobin() follows a weight that changes", () => {
   const backends = backendsOf(1, 1);
   const policy = roundRobin();
   picks(policy, backends, 7);
@@ -185,7 +185,7 @@ Deno.test("roundRobin() takes up a weight that changes while it works", () => {
   assert.equal(word.replaceAll("b", "").length, 30, word);
 });
 
-Deno.test("policies pick only whom `accepts` lets through, and somebody if anybody", () => {
+Deno.test("policies pick an accepted backend, if there is one", () => {
   for (const name of NAMES) {
     const random = seeded();
     const policy = policyOf(name, { random, now: () => 0 });
@@ -226,7 +226,7 @@ Deno.test("policies follow the weights, slow start included", () => {
   }
 });
 
-Deno.test("policies that draw follow very uneven weights, past their quick way too", () => {
+Deno.test("random policies follow very uneven weights, also in the linear draw", () => {
   const rounds = 60_000;
   const backends = backendsOf(1000, ...Array<number>(24).fill(5));
   const policy = policyOf("random", { random: seeded(3) });
@@ -237,7 +237,7 @@ Deno.test("policies that draw follow very uneven weights, past their quick way t
   assertFollows(counted(() => policy(backends, yes), rounds), backends, rounds);
 });
 
-Deno.test("policies that need nothing in flight and nobody slow are fair from the start", () => {
+Deno.test("policies are fair from the start", () => {
   const rounds = 60_000;
   for (const name of ["p2c", "ewma"]) {
     const backends = backendsOf(...Array<number>(10).fill(1));
@@ -247,7 +247,7 @@ Deno.test("policies that need nothing in flight and nobody slow are fair from th
   }
 });
 
-Deno.test("least_conn picks the fewest in flight for the weight", () => {
+Deno.test("least_conn picks the fewest requests in flight per weight", () => {
   const backends = backendsOf(1, 1, 4);
   const policy = policyOf("least_conn");
   for (
@@ -295,7 +295,7 @@ Deno.test("p2c stays within log log n of even (Azar et al. 1999)", () => {
   assert.ok(most <= 4, `${most}`);
 });
 
-Deno.test("Backend#observed() takes a peak at once and lives it down by time", () => {
+Deno.test("Backend#observed() counts a peak at once and lets it fade with time", () => {
   const [backend] = backendsOf(1);
   assert.ok(Number.isNaN(backend!.latencyMs));
   backend!.observed(10, 0);
@@ -309,7 +309,7 @@ Deno.test("Backend#observed() takes a peak at once and lives it down by time", (
   assert.ok(Math.abs(backend!.latencyMs - (10 + 490 / Math.E)) < 1);
 });
 
-Deno.test("ewma avoids who is slow, and tries it again", () => {
+Deno.test("ewma avoids a slow backend, and tries it again", () => {
   let now = 0;
   const random = seeded(6);
   const backends = backendsOf(1, 1, 1);
@@ -334,7 +334,7 @@ Deno.test("ewma avoids who is slow, and tries it again", () => {
   assert.ok(later.replaceAll(/[^a]/g, "").length < 1_200 / 20, later);
 });
 
-Deno.test("ewma neither floods nor starves a newcomer", () => {
+Deno.test("ewma neither floods nor starves a new backend", () => {
   const random = seeded(4);
   const backends = backendsOf(...Array<number>(10).fill(1));
   const policy = policyOf("ewma", { random, now: () => 0 });
@@ -348,7 +348,7 @@ Deno.test("ewma neither floods nor starves a newcomer", () => {
   assert.ok(newcomer.inFlight > 60 && newcomer.inFlight < 130);
 });
 
-Deno.test("hash policies move only the keys of who goes or comes, at most 1/n", () => {
+Deno.test("hash policies move only the keys of a backend that leaves or joins, at most 1/n", () => {
   const keys = Array.from({ length: 20_000 }, (_, i) => `key-${i}`);
   for (const size of [2, 3, 10, 40]) {
     for (const weigh of [() => 1, (i: number) => 1 + i % 3]) {
@@ -394,7 +394,7 @@ Deno.test("hash policies move keys only towards a weight that grows", () => {
   }
 });
 
-Deno.test("hash policies place a key alike in each process", () => {
+Deno.test("hash policies place a key equally in each process", () => {
   // Told by number: another hash would move every key when the program is updated.
   const backends = backendsOf(1, 1, 1, 1, 1);
   const policy = policyOf("cookie:key");
@@ -403,13 +403,13 @@ Deno.test("hash policies place a key alike in each process", () => {
   assert.equal(word, "addeace");
 });
 
-Deno.test("hash policies and sticky leave it to round robin when there is no key", () => {
+Deno.test("hash policies and sticky use round robin without a key", () => {
   for (const name of NAMES.filter((name) => /hash|:/.test(name))) {
     assert.equal(picks(policyOf(name), backendsOf(1, 1, 1), 6), "abcabc", name);
   }
 });
 
-Deno.test("sticky keeps to the id that is its key, and moves on when it must", () => {
+Deno.test("sticky keeps to the backend of its key while that is available", () => {
   const backends = backendsOf(1, 1, 1);
   const [, b] = backends;
   const policy = policyOf("sticky:key");
@@ -418,7 +418,7 @@ Deno.test("sticky keeps to the id that is its key, and moves on when it must", (
   assert.notEqual(policy(backends, yes, "http://b"), undefined);
 });
 
-Deno.test("policyOf() refuses what is no policy", () => {
+Deno.test("policyOf() refuses an unknown policy", () => {
   for (
     const name of ["", "best", "header", "ip_hash:x", "toString", "__proto__"]
   ) {
@@ -426,7 +426,7 @@ Deno.test("policyOf() refuses what is no policy", () => {
   }
 });
 
-Deno.test("policyOf() says what a policy needs to be kept", () => {
+Deno.test("policyOf() tells which figures a policy reads", () => {
   assert.deepEqual(NAMES.map((name) => policyOf(name).needs), [
     undefined,
     "in flight",
@@ -437,7 +437,7 @@ Deno.test("policyOf() says what a policy needs to be kept", () => {
   ]);
 });
 
-Deno.test("Pool#pick() holds every policy to up, draining, weight, limits and backup", () => {
+Deno.test("Pool#pick() applies up, draining, weight, limits and backup to every policy", () => {
   for (const name of NAMES) {
     const pool = new Pool([
       { url: "http://a" },
@@ -474,7 +474,7 @@ Deno.test("Pool#pick() holds every policy to up, draining, weight, limits and ba
   }
 });
 
-Deno.test("Pool begins its rounds where `random` says, and keeps them fair", () => {
+Deno.test("Pool starts its rounds by `random`, and keeps them fair", () => {
   const urls = backendsOf(1, 1, 1, 1, 1).map(({ url }) => url);
   const firsts = new Set<string>();
   for (let seed = 1; seed <= 40; seed++) {
@@ -487,7 +487,7 @@ Deno.test("Pool begins its rounds where `random` says, and keeps them fair", () 
   assert.equal(firsts.size, 5);
 });
 
-Deno.test("Pool#replace() keeps who stays, with its state", () => {
+Deno.test("Pool#replace() keeps the state of backends that stay", () => {
   const pool = new Pool(["http://a", "http://b", { url: "http://c" }]);
   const [a, b, c] = pool.backends as Backend[];
   b!.up = false;
@@ -514,7 +514,7 @@ Deno.test("Pool#replace() keeps who stays, with its state", () => {
   assert.equal(pool.size, 3);
 });
 
-Deno.test("Pool checks what it is given, and changes nothing when that is wrong", () => {
+Deno.test("Pool checks its arguments, and changes nothing if one is invalid", () => {
   const read = (given: unknown): BackendInit => {
     if (given === "wrong") throw new TypeError("wrong");
     return { url: `http://${given}` };
@@ -551,7 +551,7 @@ Deno.test("Pool#subscribe() keeps a listener that throws from stopping the other
   end();
 });
 
-Deno.test("Pool#remove() leaves the requests of a backend to their end", () => {
+Deno.test("Pool#remove() lets the requests of a backend finish", () => {
   const pool = new Pool(["http://a", "http://b"]);
   const [a] = pool.backends as Backend[];
   a!.inFlight = 3;

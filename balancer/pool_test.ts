@@ -23,7 +23,7 @@ function listened(pool: Pool): string[] {
 
 // ── Ids ─────────────────────────────────────────────────────────────────────
 
-Deno.test("Pool gives two backends whose URLs have one hash an id each", () => {
+Deno.test("Pool gives different ids to backends whose URLs have the same hash", () => {
   // They shared figures and the path in the admin API, the sticky cookie of one
   // led to the other, and no hashed key ever came to the second.
   assert.equal(hash(TWINS[0]), hash(TWINS[1]));
@@ -51,7 +51,7 @@ Deno.test("Pool gives two backends whose URLs have one hash an id each", () => {
   assert.equal(pool.add(TWINS[0]).id, a.id);
 });
 
-Deno.test("Pool keeps the id that a backend is given, if it is free", () => {
+Deno.test("Pool keeps a configured id if it is free", () => {
   const pool = new Pool(["http://a"]);
   const [a] = pool.backends as [Backend];
   assert.equal(pool.add({ url: "http://b", id: "0000abcd" }).id, "0000abcd");
@@ -60,7 +60,7 @@ Deno.test("Pool keeps the id that a backend is given, if it is free", () => {
 
 // ── Names ───────────────────────────────────────────────────────────────────
 
-Deno.test("Pool finds a backend by its name, and calls no two alike", () => {
+Deno.test("Pool finds a backend by its name, which is unique", () => {
   const pool = new Pool([{ url: "http://a", name: "web-1" }, "http://b"]);
   const [a, b] = pool.backends as [Backend, Backend];
   assert.deepEqual([a.label, b.label], ["web-1", "http://b"]);
@@ -75,7 +75,7 @@ Deno.test("Pool finds a backend by its name, and calls no two alike", () => {
   assert.equal(pool.add({ url: "http://c", name: "web-1" }).label, "web-1");
 });
 
-Deno.test("Pool#replace() gives a name to the backend that is given with it", () => {
+Deno.test("Pool#replace() moves a name to the backend that has it in the list", () => {
   const pool = new Pool([
     { url: "http://a", name: "one" },
     { url: "http://b", name: "two" },
@@ -162,7 +162,7 @@ Deno.test("Pool#replace() keeps a function that is given again, with its state",
   assert.deepEqual([first!.weight, first!.inFlight], [3, 2]);
 });
 
-Deno.test("Pool#replace() has as many of one function as are given", () => {
+Deno.test("Pool#replace() keeps one backend per entry of the same function", () => {
   const page = () => new Response();
   const pool = poolOfFunctions(page, page);
   const [first] = pool.backends;
@@ -190,7 +190,7 @@ Deno.test("Pool#limit() refuses more, and a list that does not fit changes nothi
 
 // ── Listeners ───────────────────────────────────────────────────────────────
 
-Deno.test("Pool hands on what a listener throws, or what its promise is rejected with", async () => {
+Deno.test("Pool reports what a listener throws or rejects with", async () => {
   // It surfaced as a rejection that nothing handled, which ends a process.
   const failures: unknown[] = [];
   const pool = new Pool([], roundRobin(), {
@@ -210,7 +210,7 @@ Deno.test("Pool hands on what a listener throws, or what its promise is rejected
   assert.deepEqual(failures, ["at once", "later"]);
 });
 
-Deno.test("Pool tells all listeners of all changes in one order", () => {
+Deno.test("Pool sends all events to all listeners in the same order", () => {
   // A listener that removes what has just joined made those behind it hear that
   // it left before they heard that it came, and look after it for ever.
   const pool = new Pool(["http://a"]);
@@ -240,7 +240,7 @@ Deno.test("Pool survives a listener that answers each change with another", () =
   assert.equal(failures.length, 2);
 });
 
-Deno.test("Pool tells of a weight only when it is another", () => {
+Deno.test("Pool sends an event for a weight only if it differs", () => {
   const pool = new Pool(["http://a"]);
   const told = listened(pool);
   pool.setWeight(pool.backends[0]!, 1);

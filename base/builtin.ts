@@ -1,14 +1,14 @@
 /**
- * Node's modules, as the runtime has them built in, each loaded by its first use.
+ * Node's built-in modules, each loaded at its first use.
  *
- * An `import` would load them at the start, for 5 to 15 ms each on Deno, in
- * programs that need none of them; and a module that imports one cannot be loaded
- * on a platform without Node's modules, such as `workerd`.
+ * An `import` would load them at start, for 5 to 15 ms each on Deno, even if
+ * they are not needed; and a module with such an import cannot be loaded on a
+ * platform without Node's modules, such as `workerd`.
  *
  * @module
  */
 
-/** Those that are used. */
+/** The modules that are used. */
 interface Builtins {
   "node:buffer": typeof import("node:buffer");
   "node:child_process": typeof import("node:child_process");
@@ -23,7 +23,7 @@ interface Builtins {
   "node:tls": typeof import("node:tls");
 }
 
-/** What is used of the global, which not every platform has. */
+/** The part of the global that is used; not every platform has it. */
 interface Process {
   // On Deno this loads `node:module` first.
   getBuiltinModule?<Name extends keyof Builtins>(
@@ -32,7 +32,7 @@ interface Process {
 }
 
 /**
- * One of Node's modules.
+ * Loads one of Node's modules.
  *
  * @throws {Error} If this platform does not have it.
  */

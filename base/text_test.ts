@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { plain, urlHost } from "./text.ts";
 
-Deno.test("plain() leaves nothing that ends a line or steers a terminal", () => {
+Deno.test("plain() leaves nothing that ends a line or controls a terminal", () => {
   assert.equal(
     plain("a\r\nb\x1b[2J\x7f\x85\u2028\u2029c ü"),
     "a??b?[2J????c ü",

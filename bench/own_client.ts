@@ -24,6 +24,7 @@ const client = new Client({
   // Bun reads on by itself what is left of a request.
   lingers: !Bun,
   reuses: !Bun,
+  lags: !Bun,
 });
 const pools = urls.map((url) => {
   const destination = destinationOf(new Backend({ url }));

@@ -21,7 +21,7 @@ Deno.test("parseAddress() reads every spelling as one number", () => {
   }
 });
 
-Deno.test("parseAddress() refuses what is no address", () => {
+Deno.test("parseAddress() refuses anything but an address", () => {
   const wrong = ["", "1.2.3", "1.2.3.4.5", "256.0.0.1", "01.2.3.4", "1.2.3.4 "];
   wrong.push(":", ":::", "1::2::3", "1:2:3:4:5:6:7", "1:2:3:4:5:6:7:8:9");
   wrong.push(

@@ -26,10 +26,10 @@ Deno.test("parseBackendUrl() says what to write instead", () => {
     ["https:a:3000", /write https:\/\/a:3000$/],
     ["http:/a", /write http:\/\/a$/],
     ["mailto:x", /write http:\/\/127\.0\.0\.1:3000$/],
-    ["http://münchen.test", /read as xn--mnchen-3ya\.test/],
-    ["http://010.1", /read as 8\.0\.0\.1/],
-    ["http://a:", /has no usable port/],
-    ["http://[fe80::1%eth0]", /no name and no address/],
+    ["http://münchen.test", /means xn--mnchen-3ya\.test/],
+    ["http://010.1", /means 8\.0\.0\.1/],
+    ["http://a:", /has an invalid port/],
+    ["http://[fe80::1%eth0]", /neither a name nor an address/],
     ["http://a/ä", /percent-encoded/],
     ["http://a/%zz", /percent-encoded/],
     ["http://a//", /empty path segment/],
@@ -83,9 +83,9 @@ Deno.test("parseBackend() reads a name of any visible characters but a few", () 
     const name of ['"', "'", "`", "a/b", "a\\b", "\u00fc", "", "x".repeat(65)]
   ) {
     const { faults } = parseBackends(`http://a name=${name}`);
-    assert.match(faults[0]!.wanted, /^has an unusable name, .* 1 to 64/, name);
+    assert.match(faults[0]!.wanted, /^has an invalid name, .* 1 to 64/, name);
   }
-  assert.match(parseBackends("http://a name").faults[0]!.wanted, /unusable/);
+  assert.match(parseBackends("http://a name").faults[0]!.wanted, /invalid/);
   assert.match(
     parseBackends("http://a name=x name=y").faults[0]!.wanted,
     /has name twice/,
@@ -100,7 +100,7 @@ Deno.test("parseBackends() refuses a name that another backend has", () => {
   assert.deepEqual(faults, [{
     line: 2,
     entry: "http://b name=web",
-    wanted: "has the name of another, web: write another name",
+    wanted: "uses a name that is taken, web: choose another name",
   }]);
 });
 
@@ -116,7 +116,7 @@ Deno.test("parseBackends() takes a pool of backups only", () => {
   assert.deepEqual(parseBackends("http://a backup,http://b backup").faults, []);
 });
 
-Deno.test("parseBackends() shows no password, however it is mistaken", () => {
+Deno.test("parseBackends() shows no password, however an entry is malformed", () => {
   const lists = [
     "http://user:hunter2@a",
     "http://user:hunter2@a?b weight=x",
@@ -139,7 +139,7 @@ Deno.test("parseBackends() shows no password, however it is mistaken", () => {
 
 // `http://127.0.0.1:abc` was shown as `http://127.0.0.1:***`, which hides the one
 // thing that is wrong.
-Deno.test("parseBackends() hides nothing but what stands before an @", () => {
+Deno.test("parseBackends() hides nothing but the text before an @", () => {
   const entries = [
     "http://127.0.0.1:abc",
     "127.0.0.1:abc",

@@ -28,13 +28,17 @@ Deno.test("readPair() reads a certificate and its key, and no more of their file
   assert.ok(pair.value.facts.expiresAt > Date.parse("2126-01-01"));
 });
 
-Deno.test("readPair() says which of the two cannot be used, and shows neither", () => {
+Deno.test("readPair() names the file that cannot be used, and shows no content", () => {
   const cases: [cert: string, key: string, wants: RegExp][] = [
-    ["", KEY, /^TLS_CERT holds no PEM/],
-    [CERT.slice(0, 200), KEY, /^TLS_CERT holds a certificate that cannot be/],
-    [CERT, "", /^TLS_KEY holds no PEM/],
-    [CERT, CERT, /^TLS_KEY holds no PEM/],
-    [CERT, KEY_ENCRYPTED, /^TLS_KEY holds an encrypted key/],
+    ["", KEY, /^TLS_CERT contains no PEM/],
+    [
+      CERT.slice(0, 200),
+      KEY,
+      /^TLS_CERT contains a certificate that cannot be/,
+    ],
+    [CERT, "", /^TLS_KEY contains no PEM/],
+    [CERT, CERT, /^TLS_KEY contains no PEM/],
+    [CERT, KEY_ENCRYPTED, /^TLS_KEY contains an encrypted key/],
     [OTHER_CERT, KEY, /^TLS_KEY does not belong to the first certificate/],
     [OTHER_CERT + CERT, KEY, /^TLS_KEY does not belong to the first/],
   ];
@@ -48,7 +52,7 @@ Deno.test("readPair() says which of the two cannot be used, and shows neither", 
   assert.deepEqual(pair, { wanted: "TLS_CERT cannot be used: too short" });
 });
 
-Deno.test("certificateText() tells names and days, and few of many names", () => {
+Deno.test("certificateText() shows names and days, and only a few of many names", () => {
   const now = Date.parse("2026-11-26T12:00:00Z");
   const facts = {
     names: ["a.test", "10.0.0.1"],
@@ -74,7 +78,7 @@ Deno.test("certificateText() tells names and days, and few of many names", () =>
   );
 });
 
-Deno.test("expiryWarning() warns under 14 days, and leaves one that has expired to others", () => {
+Deno.test("expiryWarning() warns under 14 days, but not of an expired certificate", () => {
   const now = Date.parse("2026-11-26T12:00:00Z");
   const warning = (days: number) =>
     expiryWarning({
@@ -89,7 +93,7 @@ Deno.test("expiryWarning() warns under 14 days, and leaves one that has expired 
   assert.equal(warning(-1), undefined);
 });
 
-Deno.test("certificateFacts() has nothing to tell of a text without certificates", () => {
+Deno.test("certificateFacts() returns nothing for a text without certificates", () => {
   assert.equal(certificateFacts(KEY), undefined);
   assert.equal(certificateFacts(""), undefined);
 });

@@ -132,7 +132,7 @@ Deno.test("readSettings() takes an empty variable for an unset one", () => {
   assert.deepEqual(serve, {});
 });
 
-Deno.test("readSettings() takes off the space around a value", () => {
+Deno.test("readSettings() ignores space around a value", () => {
   assert.equal(usable({ BACKENDS: A, PORT: " 81\r\n" }).serve.port, 81);
 });
 
@@ -159,7 +159,7 @@ Deno.test("readSettings() does not compare a setting that cannot be read", () =>
   assert.equal(found.length, 1);
 });
 
-Deno.test("readSettings() keeps a fault on one line and steers no terminal", () => {
+Deno.test("readSettings() keeps a fault on one line without control characters", () => {
   const [fault] = faults({ BACKENDS: A, PORT: "1\n2\x1b[2J\u2028\u202e3" });
   assert.match(fault!, /^PORT: "1 2 \[2J 3" is not a port/);
 });
@@ -195,7 +195,7 @@ Deno.test("readSettings() refuses the admin port where it cannot be listened on"
   }
 });
 
-Deno.test("readSettings() says nothing of foreign variables", () => {
+Deno.test("readSettings() ignores variables of other programs", () => {
   usable({
     BACKENDS: A,
     HOSTS: "x",
@@ -206,16 +206,16 @@ Deno.test("readSettings() says nothing of foreign variables", () => {
   });
 });
 
-Deno.test("readSettings() says nothing of a near miss beside the right name", () => {
+Deno.test("readSettings() ignores a similar name if the right one is set", () => {
   usable({ BACKENDS: A, RETRY: "1", RETRIES: "1", TIMEOUTS: "" });
 });
 
 Deno.test("readSettings() refuses a redirect port that is another listener's", () => {
   const cases: [env: Record<string, string>, wants: RegExp | undefined][] = [
     [{}, undefined],
-    [{ PORT: "80" }, /^REDIRECT_PORT: "80" is the PORT as well/],
+    [{ PORT: "80" }, /^REDIRECT_PORT: "80" is also PORT/],
     [{ ADMIN_PORT: "80" }, undefined],
-    [{ ADMIN_PORT: "80", HOST: "::" }, /is the ADMIN_PORT as well/],
+    [{ ADMIN_PORT: "80", HOST: "::" }, /is also ADMIN_PORT/],
     [{ REDIRECT_PORT: "0", PORT: "0" }, undefined],
     [{ REDIRECT_PORT: "off", PORT: "80" }, undefined],
   ];

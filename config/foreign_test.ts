@@ -5,7 +5,7 @@ import { unreadable } from "./foreign.ts";
 
 // Deno obeys them whatever its permissions are: a guard that may not read them
 // let every request be diverted.
-Deno.test("readSettings() warns of variables that it may not read and that would count", () => {
+Deno.test("readSettings() warns of relevant variables that it may not read", () => {
   const warned = (backends: string, readable: readonly string[]) => {
     const { warnings } = settings({ BACKENDS: backends }, [], {}, {
       mayRead: (name) => readable.includes(name),
@@ -35,14 +35,14 @@ Deno.test("unreadable() names the variable that would compress answers over TLS"
   assert.deepEqual(of(false, false), []);
 });
 
-Deno.test("readSettings() refuses variables by which a runtime would do otherwise", () => {
+Deno.test("readSettings() refuses variables that change the runtime's behaviour", () => {
   const one = (env: Record<string, string>, onDeno = true) => {
     const config = settings({ BACKENDS: A, ...env }, [], {}, { onDeno });
     return config.kind === "faults" ? config.faults : [];
   };
   assert.match(
     one({ DENO_SERVE_ADDRESS: "tcp:0.0.0.0:81" }).join(),
-    /^DENO_SERVE_ADDRESS: would have Deno listen elsewhere .*: unset it$/,
+    /^DENO_SERVE_ADDRESS: would override HOST and PORT: unset it$/,
   );
   assert.deepEqual(one({ DENO_SERVE_ADDRESS: "" }), []);
   assert.deepEqual(one({ DENO_SERVE_ADDRESS: "tcp:0.0.0.0:81" }, false), []);
@@ -51,7 +51,7 @@ Deno.test("readSettings() refuses variables by which a runtime would do otherwis
   for (const onDeno of [true, false]) {
     assert.match(
       one({ ...off, BACKENDS: "https://a.test" }, onDeno).join(),
-      /^NODE_TLS_REJECT_UNAUTHORIZED: would have any certificate accepted/,
+      /^NODE_TLS_REJECT_UNAUTHORIZED: would accept any certificate/,
     );
   }
   const on = { BACKENDS: "https://a.test", NODE_TLS_REJECT_UNAUTHORIZED: "1" };

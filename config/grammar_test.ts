@@ -172,13 +172,13 @@ for (const [name, grammar, cases] of CASES) {
   });
 }
 
-Deno.test("duration() holds no bound that a timer cannot", () => {
+Deno.test("duration() refuses a bound that is too long for a timer", () => {
   assert.equal(MAX_TIMER_MS, 2_147_483_647);
   assert.throws(() => duration("1s", "597h"), RangeError);
   assert.throws(() => duration("2s", "1s"), RangeError);
 });
 
-Deno.test("duration() proposes a unit only where it would be right", () => {
+Deno.test("duration() proposes a unit only if the result is valid", () => {
   const wanted = (text: string) => {
     const result = duration("1s", "1m").parse(text);
     return "wanted" in result ? result.wanted : "";

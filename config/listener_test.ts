@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { isNamed } from "./listener.ts";
 
-Deno.test("isNamed() takes addresses, localhost and the names, and no name like them", () => {
+Deno.test("isNamed() accepts addresses, localhost and the names, but no similar name", () => {
   const names = ["127.0.0.1", "sluice.internal", "fe80::1"];
   const cases: [host: string, taken: boolean][] = [
     ["127.0.0.1", true],

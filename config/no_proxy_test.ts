@@ -24,7 +24,7 @@ Deno.test("proxyVariableFault() knows which variable is for which scheme", () =>
   }
 });
 
-Deno.test("proxyVariableFault() counts what exempts in both runtimes", () => {
+Deno.test("proxyVariableFault() accepts exemptions that work in both runtimes", () => {
   const cases: [url: string, list: string, exempt: boolean][] = [
     ["http://a.test", "*", true],
     ["http://a.test", "x, *", true],
@@ -53,7 +53,7 @@ Deno.test("proxyVariableFault() counts what exempts in both runtimes", () => {
   }
 });
 
-Deno.test("proxyVariableFault() wants a host in both spellings of NO_PROXY", () => {
+Deno.test("proxyVariableFault() requires a host in both spellings of NO_PROXY", () => {
   const env = { HTTP_PROXY: "p", NO_PROXY: "a", no_proxy: "b" };
   assert.notEqual(fault(["http://a"], env), undefined);
   assert.notEqual(fault(["http://b"], env), undefined);

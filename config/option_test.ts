@@ -54,7 +54,7 @@ Deno.test("checkedOption() takes false where off switches off that option alone"
   assert.throws(() => checkedOption("RETRIES", false as never), RangeError);
 });
 
-Deno.test("checkedOption() takes no text for a switch, and nothing else for a text", () => {
+Deno.test("checkedOption() refuses a text for a switch, and anything else for a text", () => {
   assert.equal(checkedOption("VIA", false), false);
   const wrong: [SettingName, unknown, RegExp][] = [
     [

@@ -30,7 +30,7 @@ function boundsText(takes: string, [min, max]: [number, number]): string {
 }
 
 // A default stood in up to four places, and two of them had drifted apart.
-Deno.test("what options.ts says of defaults and bounds is what the table says", async () => {
+Deno.test("defaults and bounds in the comments of options.ts equal those of the table", async () => {
   const files = ["options.ts", "backend_options.ts", "serve_options.ts"].map(
     (file) => Deno.readTextFile(new URL(file, import.meta.url)),
   );

@@ -62,7 +62,7 @@ export function readBackends(
     if (!isFile) return `${label}: ${where}${quote(entry)} ${wanted}`;
     const piece = pieceOf(entry);
     return piece === undefined
-      ? `${label}: line ${line} is no backend: write http://127.0.0.1:3000`
+      ? `${label}: line ${line} is not a backend: write http://127.0.0.1:3000`
       : `${label}: ${where}${quote(piece)} ${wanted}`;
   });
   const more = list.faults.length - MAX_FAULTS;

@@ -9,7 +9,7 @@ Deno.test("readSettings() names the line of BACKENDS_FILE that is wrong", () => 
   ]);
 });
 
-Deno.test("readSettings() tells ten faults of a list and counts the rest", () => {
+Deno.test("readSettings() shows ten faults of a list and counts the rest", () => {
   for (const name of ["BACKENDS", "BACKENDS_FILE"]) {
     const text = "x\n".repeat(1000);
     const found = faults({ [name]: name === "BACKENDS" ? text : "/b" }, [], {

@@ -51,7 +51,7 @@ Deno.test("readSettings() takes a token that begins like a flag", () => {
   assert.equal(serve.admin && serve.admin.token, token);
 });
 
-Deno.test("readSettings() shows the settings in effect without what is secret", () => {
+Deno.test("readSettings() shows the settings in effect without secrets", () => {
   const { values } = usable({
     BACKENDS: A,
     ADMIN_TOKEN: "0123456789abcdef",
@@ -64,7 +64,7 @@ Deno.test("readSettings() shows the settings in effect without what is secret", 
 });
 
 // The first lines of any file were printed that the variable was pointed at.
-Deno.test("readSettings() repeats of a wrong BACKENDS_FILE only what looks like a backend", () => {
+Deno.test("readSettings() quotes only lines of BACKENDS_FILE that look like a backend", () => {
   const cases: [text: string, shown: RegExp | undefined][] = [
     ["root:x:0:0:root:/root:/bin/hunter2\n", undefined],
     ["ADMIN_TOKEN=hunter2\nKEY: hunter2\n", undefined],
@@ -73,7 +73,7 @@ Deno.test("readSettings() repeats of a wrong BACKENDS_FILE only what looks like 
     ["hunter2-hunter2-hunter2-hunter2-hunter2.hunter2\n", undefined],
     [
       "postgres://me:hunter2@db/x?password=hunter2\n",
-      /"postgres:\/\/\*\*\*@db\/x\?\*\*\*" has another scheme/,
+      /"postgres:\/\/\*\*\*@db\/x\?\*\*\*" has an unsupported scheme/,
     ],
     [
       "http://me:hunter2@app.test/x?key=hunter2\n",
@@ -94,7 +94,7 @@ Deno.test("readSettings() repeats of a wrong BACKENDS_FILE only what looks like 
     if (shown === undefined) {
       assert.match(
         found[0]!,
-        /^BACKENDS_FILE: line 1 is no backend: write http/,
+        /^BACKENDS_FILE: line 1 is not a backend: write http/,
       );
     } else assert.match(found[0]!, shown);
   }
@@ -102,7 +102,7 @@ Deno.test("readSettings() repeats of a wrong BACKENDS_FILE only what looks like 
 
 // Secrets of containers are often put into the variable itself. The key was shown
 // twice then: as the value, and in the system's message on the path.
-Deno.test("readSettings() does not show PEM that stands where its path belongs", () => {
+Deno.test("readSettings() does not show PEM given in place of a path", () => {
   for (const text of [KEY, KEY.replaceAll("\n", "\\n"), KEY_SEC1, ` ${CERT}`]) {
     for (const name of ["TLS_KEY", "BACKEND_CA", "BACKENDS_FILE"]) {
       const env = { TLS_CERT: "/cert", [name]: text };
@@ -113,8 +113,8 @@ Deno.test("readSettings() does not show PEM that stands where its path belongs",
       );
       assert.ok(
         found.some((fault) =>
-          fault === `${name}: "***" is PEM itself: ` +
-              "write the path of the file with it"
+          fault === `${name}: "***" contains PEM: ` +
+              "write the path of the file instead"
         ),
       );
       assert.doesNotMatch(found.join(), /MI[GIH]|BEGIN/);

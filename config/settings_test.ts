@@ -51,7 +51,7 @@ Deno.test("helpText() names every flag and variable within 100 columns", () => {
   }
 });
 
-Deno.test("helpText() emphasizes headings only where it is told how", () => {
+Deno.test("helpText() emphasizes headings only on request", () => {
   const text = helpText("1.2.3", (heading) => `<${heading}>`);
   assert.ok(text.includes("\n<Health probes:>\n"));
 });

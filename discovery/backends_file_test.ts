@@ -24,7 +24,7 @@ function watched() {
   return { clock, file, heard, log, watcher, reads: () => reads };
 }
 
-Deno.test("BackendsFile hands on a text that has changed, once", async () => {
+Deno.test("BackendsFile passes on a changed text, once", async () => {
   const { clock, file, heard, watcher } = watched();
   await clock.advance(5_000);
   assert.deepEqual(heard, []);
@@ -47,7 +47,7 @@ Deno.test("BackendsFile waits for a file that is still being written", async () 
   watcher.stop();
 });
 
-Deno.test("BackendsFile#reload() hands on what is there, at once and in any case", async () => {
+Deno.test("BackendsFile#reload() passes on the text at once, even if unchanged", async () => {
   const { file, heard, watcher } = watched();
   await watcher.reload();
   file.text = "two";
@@ -56,7 +56,7 @@ Deno.test("BackendsFile#reload() hands on what is there, at once and in any case
   watcher.stop();
 });
 
-Deno.test("BackendsFile says once that it cannot be read, and goes on", async () => {
+Deno.test("BackendsFile logs once that the file cannot be read, and continues", async () => {
   const { clock, file, heard, log, watcher, reads } = watched();
   file.text = new Error("gone");
   await clock.advance(5_000);

@@ -21,7 +21,7 @@ function watched() {
   return { clock, files, heard, failures, watch };
 }
 
-Deno.test("FileWatch hands all texts on when one has changed", async () => {
+Deno.test("FileWatch passes on all texts when one has changed", async () => {
   const { clock, files, heard, watch } = watched();
   files["b"] = "two";
   await clock.advance(2_000);
@@ -32,7 +32,7 @@ Deno.test("FileWatch hands all texts on when one has changed", async () => {
 
 // certbot turns one link after the other: half a second apart, and the old key
 // would have been tried with the new certificate.
-Deno.test("FileWatch waits until none of the files changes any more", async () => {
+Deno.test("FileWatch waits until no file changes any more", async () => {
   const { clock, files, heard, watch } = watched();
   files["a"] = "two";
   await clock.advance(500);
@@ -44,7 +44,7 @@ Deno.test("FileWatch waits until none of the files changes any more", async () =
   watch.stop();
 });
 
-Deno.test("FileWatch hands nothing on while one of the files is missing", async () => {
+Deno.test("FileWatch passes on nothing while a file is missing", async () => {
   const { clock, files, heard, failures, watch } = watched();
   files["a"] = "two";
   delete files["b"];

@@ -36,7 +36,7 @@ function made(answers: Record<string, LookupResult> = {}) {
 const list = (...names: string[]) =>
   names.map((name) => ({ url: `http://${name}` }));
 
-Deno.test("splitByResolve() tells names from addresses", () => {
+Deno.test("splitByResolve() separates names from other entries", () => {
   const named = { url: "http://app", resolve: true, weight: 2 };
   assert.deepEqual(splitByResolve([...list("a"), named]), {
     fixed: list("a"),
@@ -44,7 +44,7 @@ Deno.test("splitByResolve() tells names from addresses", () => {
   });
 });
 
-Deno.test("Membership lets nobody leave before who joins was probed", async () => {
+Deno.test("Membership removes no backend before the new ones were probed", async () => {
   const { pool, members, hold, urls } = made();
   const probed = hold();
   const events: string[] = [];
@@ -58,7 +58,7 @@ Deno.test("Membership lets nobody leave before who joins was probed", async () =
   assert.deepEqual(events, ["added", "removed", "removed", "reloaded"]);
 });
 
-Deno.test("Membership takes one list after the other, and the last one stands", async () => {
+Deno.test("Membership applies lists one at a time, and the last one wins", async () => {
   const { members, hold, urls } = made();
   const probed = hold();
   const all = [

@@ -31,7 +31,7 @@ function made(
 
 const NAME = { url: "http://app.test:3000/base", weight: 3 };
 
-Deno.test("Resolver keeps one backend for each address, which goes by the name", async () => {
+Deno.test("Resolver keeps one backend per address, with the authority of the name", async () => {
   const { resolver, pool, urls } = made({
     "app.test": { addresses: ["10.0.0.1", "2001:db8::1", "fe80::1%eth0"] },
   });
@@ -51,7 +51,7 @@ Deno.test("Resolver keeps one backend for each address, which goes by the name",
   resolver.stop();
 });
 
-Deno.test("Resolver calls the backends of a named entry by their address too", async () => {
+Deno.test("Resolver adds the address to the name of a named entry", async () => {
   const { resolver, pool } = made({
     "app.test": { addresses: ["10.0.0.1", "2001:db8::1"] },
   });
@@ -67,7 +67,7 @@ Deno.test("Resolver calls the backends of a named entry by their address too", a
   resolver.stop();
 });
 
-Deno.test("Resolver takes the addresses that the pool has room for, and says so once", async () => {
+Deno.test("Resolver adds addresses up to the pool's limit, and logs that once", async () => {
   // An address too many was an error in the middle of the list: those behind it
   // never joined, and those that had gone stayed.
   const { resolver, pool, log, clock, urls, answers } = made({
@@ -94,7 +94,7 @@ Deno.test("Resolver takes the addresses that the pool has room for, and says so 
   resolver.stop();
 });
 
-Deno.test("Resolver takes what a look-up of the user's gives for what it is", async () => {
+Deno.test("Resolver handles invalid results of a custom look-up", async () => {
   for (
     const nonsense of [
       undefined,
@@ -133,7 +133,7 @@ Deno.test("Resolver#stop() ends the wait for the first look-up, and its timer", 
   assert.deepEqual(log, []);
 });
 
-Deno.test("Resolver asks every 10 s, or sooner by a time to live, but not every moment", async () => {
+Deno.test("Resolver looks up every 10 s, or sooner by the TTL, at most once a second", async () => {
   for (
     const [ttlMs, times] of [
       [undefined, 3],
@@ -153,7 +153,7 @@ Deno.test("Resolver asks every 10 s, or sooner by a time to live, but not every 
   }
 });
 
-Deno.test("Resolver adds what is new, and drains what is gone until it is empty", async () => {
+Deno.test("Resolver adds new addresses, and drains vanished ones until they are idle", async () => {
   const { answers, resolver, clock, pool, urls } = made({
     "app.test": { addresses: ["10.0.0.1", "10.0.0.2"] },
   });
@@ -175,7 +175,7 @@ Deno.test("Resolver adds what is new, and drains what is gone until it is empty"
   resolver.stop();
 });
 
-Deno.test("Resolver takes back an address that returns while it drains", async () => {
+Deno.test("Resolver keeps a draining backend whose address returns", async () => {
   const { answers, resolver, clock, pool } = made({
     "app.test": { addresses: ["10.0.0.1", "10.0.0.2"] },
   });
@@ -192,7 +192,7 @@ Deno.test("Resolver takes back an address that returns while it drains", async (
   resolver.stop();
 });
 
-Deno.test("Resolver lets nobody go before who is new was probed", async () => {
+Deno.test("Resolver drains no backend before the new ones were probed", async () => {
   const probed = Promise.withResolvers<void>();
   let proving = false;
   const { answers, resolver, clock, pool } = made(
@@ -212,7 +212,7 @@ Deno.test("Resolver lets nobody go before who is new was probed", async () => {
   resolver.stop();
 });
 
-Deno.test("Resolver keeps what it knows when a look-up fails, and says so once", async () => {
+Deno.test("Resolver keeps its backends when a look-up fails, and logs that once", async () => {
   const { answers, resolver, clock, log, urls } = made({
     "app.test": { addresses: ["10.0.0.1"] },
   });
@@ -231,7 +231,7 @@ Deno.test("Resolver keeps what it knows when a look-up fails, and says so once",
   resolver.stop();
 });
 
-Deno.test("Resolver#follow() waits for the first look-up, but not for ever", async () => {
+Deno.test("Resolver#follow() waits for the first look-up, with a time limit", async () => {
   const { resolver, clock } = made({ "app.test": new Promise(() => {}) });
   let done = false;
   resolver.follow([NAME]).then(() => done = true);
@@ -242,7 +242,7 @@ Deno.test("Resolver#follow() waits for the first look-up, but not for ever", asy
   resolver.stop();
 });
 
-Deno.test("Resolver never asks for a name twice at once", async () => {
+Deno.test("Resolver never runs two look-ups of a name at once", async () => {
   const { resolver, clock, asked } = made({
     "app.test": new Promise(() => {}),
   });
@@ -252,7 +252,7 @@ Deno.test("Resolver never asks for a name twice at once", async () => {
   resolver.stop();
 });
 
-Deno.test("Resolver leaves an address alone that is in the pool by itself", async () => {
+Deno.test("Resolver ignores an address that is configured as a backend", async () => {
   const { resolver, pool } = made({
     "app.test": { addresses: ["10.0.0.1"] },
     "same.test": { addresses: ["10.0.0.1"] },
@@ -262,7 +262,7 @@ Deno.test("Resolver leaves an address alone that is in the pool by itself", asyn
   resolver.stop();
 });
 
-Deno.test("Resolver#forget() takes the backends of other names out", async () => {
+Deno.test("Resolver#forget() removes the backends of other names", async () => {
   const { resolver, urls } = made({
     "app.test": { addresses: ["10.0.0.1"] },
     "b.test": { addresses: ["10.0.0.2"] },
@@ -276,18 +276,18 @@ Deno.test("Resolver#forget() takes the backends of other names out", async () =>
 });
 
 // A name can come to stand for the proxy itself while it runs.
-Deno.test("Resolver leaves out an address that is refused, and says so once while it is there", async () => {
+Deno.test("Resolver skips a refused address, and logs that once", async () => {
   const { resolver, answers, clock, log, urls } = made(
     { "app.test": { addresses: ["10.0.0.1", "127.0.0.1"] } },
     () => Promise.resolve(),
     (url) => url.includes("127.0.0.1") ? "is this proxy" : undefined,
   );
-  const left = () => log.filter((line) => line.includes("left out"));
+  const left = () => log.filter((line) => line.includes("is ignored"));
   await resolver.follow([NAME]);
   assert.deepEqual(urls(), ["http://10.0.0.1:3000/base"]);
   await clock.advance(30_000);
   assert.deepEqual(left(), [
-    "app.test has an address that is left out: " +
+    "app.test has an address that is ignored: " +
     "http://127.0.0.1:3000/base is this proxy",
   ]);
   answers["app.test"] = { addresses: ["10.0.0.1"] };

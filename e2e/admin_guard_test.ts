@@ -163,7 +163,7 @@ forBoth(
       /Cannot serve: backend "http:.*" is this proxy's admin/,
     );
     await using proxy = await startProxy(runtime, { entry, env });
-    assert.match(proxy.log, /app\.test has an address that is left out: http:/);
+    assert.match(proxy.log, /app\.test has an address that is ignored: http:/);
     assert.match(proxy.log, /\(1 backends\)/);
   },
 );

@@ -125,7 +125,7 @@ forBoth(
       ["POST", "/backends", "\xff", 400, /not JSON/],
       ["POST", "/backends", {}, 400, /"url" is missing/],
       ["POST", "/backends", { url: 1 }, 400, /"url" is not a text/],
-      ["POST", "/backends", { url: "ftp://x" }, 400, /another scheme/],
+      ["POST", "/backends", { url: "ftp://x" }, 400, /an unsupported scheme/],
       ["POST", "/backends", { url: "http://u:p@x" }, 400, /credentials/],
       ["POST", "/backends", { url: proxy.url }, 400, /is this proxy/],
       ["POST", "/backends", { url: backend.url }, 409, /already/],
@@ -169,8 +169,8 @@ forBoth(
       ["DELETE", "/backends", undefined, 405, /GET, HEAD, POST/],
       ["POST", "/metrics", {}, 405, /GET, HEAD/],
       ["OPTIONS", "/backends", undefined, 405, /GET/],
-      ["GET", "/nothing", undefined, 404, /nothing at this path/],
-      ["GET", "/backends/a/b", undefined, 404, /nothing at this path/],
+      ["GET", "/nothing", undefined, 404, /no such path/],
+      ["GET", "/backends/a/b", undefined, 404, /no such path/],
     ];
     for (const [method, path, body, status, sentence] of wrong) {
       const answer = await call(admin + path, method, body);

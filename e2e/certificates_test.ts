@@ -70,7 +70,7 @@ async function withFiles(
 
 /** Waits for so many lines that say that a certificate was taken. */
 function taken(proxy: ProxyProcess, count: number): Promise<string[]> {
-  return proxy.waitForLines(/TLS_CERT read, for all connections/, count);
+  return proxy.waitForLines(/TLS_CERT read, used for new connections/, count);
 }
 
 // A renewed certificate was shown after a new start only: neither runtime gives a
@@ -183,10 +183,10 @@ forBoth(
         { cert: one.cert, key: two.key },
         /TLS_KEY does not belong to the first/,
       ],
-      [{ cert: "", key: one.key }, /TLS_CERT holds no PEM/],
+      [{ cert: "", key: one.key }, /TLS_CERT contains no PEM/],
       [{ cert: one.cert.slice(0, 300), key: one.key }, /TLS_CERT .* be read/],
       [{ cert: one.cert, key: one.key.slice(0, 100) }, /TLS_KEY .* be read/],
-      [{ cert: one.cert, key: one.cert }, /TLS_KEY holds no PEM/],
+      [{ cert: one.cert, key: one.cert }, /TLS_KEY contains no PEM/],
     ];
     for (const [pair, wants] of cases) {
       const before = proxy.stderr.length;
@@ -236,7 +236,7 @@ forBoth(
       permissions: [`--allow-read=${ca.folder}`],
     });
     proxy.signal("SIGHUP");
-    await proxy.waitForLine(/TLS_CERT read, and the same as before: localhost/);
+    await proxy.waitForLine(/TLS_CERT read again, unchanged: localhost/);
     await proxy.waitForLine(/BACKENDS_FILE read: 1 backend/);
   },
 );
@@ -387,7 +387,7 @@ forBoth(
     await ca.write("front.pem", other.cert);
     await ca.write("front.key", other.key);
     await proxy.waitForLine(
-      /TLS_CERT cannot be shown without a new start \(.*\): the old certificate stays$/,
+      /TLS_CERT cannot be replaced while running \(.*\): the old certificate stays until a restart$/,
     );
     assert.equal(await shownAt(proxy.port), "leaf0");
     const options = { tls: { ca: ca.cert, servername: "localhost" } };

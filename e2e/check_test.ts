@@ -18,7 +18,7 @@ forBoth(
     assert.match(
       stdout,
       new RegExp(
-        `^${backend.url} +well +status 200 +[\\d.]+ ms +127\\.0\\.0\\.1$`,
+        `^${backend.url} +ok +status 200 +[\\d.]+ ms +127\\.0\\.0\\.1$`,
         "m",
       ),
     );
@@ -44,7 +44,7 @@ forBoth("--check sends HEALTH_HOST, and shows it", async (runtime) => {
 });
 
 forBoth(
-  "--check exits 1 when a backend is not well, and hints why",
+  "--check exits 1 when a backend fails, and hints why",
   async (runtime) => {
     await using lost = await rawBackend((conn) => conn.reply({ status: 404 }), {
       health: "handler",
@@ -79,15 +79,18 @@ forBoth(
     assert.equal(code, 1);
     const says = (url: string, pattern: string) =>
       assert.match(stdout, new RegExp(`^${url}:? +${pattern}`, "m"));
-    says(lost.url, "well +status 404");
+    says(lost.url, "ok +status 404");
     says(lost.url, "answers 404 on /health, which counts as up");
-    says(astray.url, "well +status 301");
-    says(astray.url, "redirects to https://www.test/x, which is not here");
+    says(astray.url, "ok +status 301");
+    says(
+      astray.url,
+      "redirects to https://www.test/x, which is not this proxy",
+    );
     says(packed.url, "compresses its answers \\(gzip\\)");
     says(packed.url, "closes the connection");
-    says(hung.url, "not well +no answer within 300 ms");
-    says(dead.url, "not well +connection refused");
-    says(dead.url, "gives no answer: is it running");
+    says(hung.url, "failing +no answer within 300 ms");
+    says(dead.url, "failing +connection refused");
+    says(dead.url, "does not answer: check that it runs");
   },
 );
 

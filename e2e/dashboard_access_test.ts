@@ -63,6 +63,14 @@ async function faultsOf(browser: Browser): Promise<string[]> {
     );
     faults.push(...found.map((text) => `${JSON.stringify(look)} ${text}`));
   }
+  // Nothing sticks out sideways, whatever the width.
+  for (const width of [1280, 1120, 1000, 800, 390]) {
+    await browser.look({ width, height: 900 });
+    const [page, screen] = await browser.run<[number, number]>(
+      "return [document.documentElement.scrollWidth, innerWidth]",
+    );
+    if (page > screen) faults.push(`${page} pixels on a screen of ${screen}`);
+  }
   await browser.look(WIDE);
   return faults;
 }

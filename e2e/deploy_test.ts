@@ -117,7 +117,7 @@ forBoth("the image takes a renewed certificate without root", {
     TLS_KEY: "/etc/sluice/tls.key",
   });
   await write();
-  await proxy.waitForLine(/TLS_CERT read, for all connections/);
+  await proxy.waitForLine(/TLS_CERT read, used for new connections/);
   const tls = { ca: ca.cert, servername: "localhost" };
   assert.equal((await rawRequest(proxy.port, GET, { tls })).status, 200);
 });

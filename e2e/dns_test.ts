@@ -7,103 +7,13 @@ import net from "node:net";
 import { type RawBackend, rawBackend } from "./harness/backend.ts";
 import { blackhole } from "./harness/blackhole.ts";
 import { rawRequest, requestText } from "./harness/client.ts";
-import { ended, opened } from "./harness/cleanup.ts";
 import { Load } from "./harness/load.ts";
+import { NameServer } from "./harness/name_server.ts";
 import { runProgram, sentBy, startProxy } from "./harness/proxy.ts";
 import { forBoth, skippedWithout } from "./harness/suite.ts";
 import { until } from "./harness/wait.ts";
 import { Authority } from "./tls/certificates.ts";
-import { bunPath, denoPath, inPath, ROOT } from "../testing/tools.ts";
-
-/** A name server that knows one name. */
-class NameServer implements AsyncDisposable {
-  readonly label = "dnsmasq";
-  readonly #child: Deno.ChildProcess;
-
-  private constructor(
-    readonly port: number,
-    readonly folder: string,
-    child: Deno.ChildProcess,
-  ) {
-    this.#child = child;
-  }
-
-  static async start(...addresses: string[]): Promise<NameServer> {
-    const folder = await Deno.makeTempDir();
-    await Deno.writeTextFile(`${folder}/hosts`, hosts(addresses));
-    // A free port of UDP is found by taking one and letting it go.
-    const socket = Deno.listen({ port: 0, hostname: "127.0.0.1" });
-    const { port } = socket.addr as Deno.NetAddr;
-    socket.close();
-    await Deno.chmod(folder, 0o755);
-    const child = new Deno.Command(inPath("dnsmasq")!, {
-      args: [
-        "--conf-file=/dev/null",
-        "--keep-in-foreground",
-        "--no-resolv",
-        "--no-hosts",
-        `--addn-hosts=${folder}/hosts`,
-        "--listen-address=127.0.0.1",
-        "--bind-interfaces",
-        `--port=${port}`,
-        "--local-ttl=1",
-        "--pid-file",
-        "--log-facility=-",
-        ...Deno.uid() === 0 ? ["--user=root"] : [],
-      ],
-      stdin: "null",
-      stdout: "null",
-      stderr: "piped",
-    }).spawn();
-    const server = new NameServer(port, folder, child);
-    opened(server);
-    await server.#told(/started/);
-    return server;
-  }
-
-  #lines = "";
-  #reading: Promise<void> | undefined;
-
-  /** Waits until it has said something more. */
-  async #told(pattern: RegExp): Promise<void> {
-    this.#reading ??= (async () => {
-      const decoder = new TextDecoder();
-      for await (const piece of this.#child.stderr) {
-        this.#lines += decoder.decode(piece, { stream: true });
-      }
-    })();
-    await until(() => pattern.test(this.#lines), {
-      what: () => `${pattern} from dnsmasq: ${this.#lines}`,
-    });
-  }
-
-  /** Changes its answer. */
-  async answer(...addresses: string[]): Promise<void> {
-    await Deno.writeTextFile(`${this.folder}/hosts`, hosts(addresses));
-    this.#lines = "";
-    this.#child.kill("SIGHUP");
-    await this.#told(/read .*hosts/);
-  }
-
-  async abandon(): Promise<void> {
-    ended(this);
-    try {
-      this.#child.kill("SIGTERM");
-    } catch {
-      // It has ended by itself.
-    }
-    await this.#child.status;
-    await this.#reading;
-    await Deno.remove(this.folder, { recursive: true });
-  }
-
-  [Symbol.asyncDispose](): Promise<void> {
-    return this.abandon();
-  }
-}
-
-const hosts = (addresses: readonly string[]) =>
-  addresses.map((address) => `${address} pool.test\n`).join("");
+import { bunPath, denoPath, ROOT } from "../testing/tools.ts";
 
 /** Backends on one port of several addresses; each says its own. */
 async function pods(...addresses: string[]): Promise<RawBackend[]> {

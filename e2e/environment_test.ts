@@ -131,7 +131,7 @@ forBoth(
     assert.equal(code, 2);
     assert.match(
       stderr,
-      /^NODE_TLS_REJECT_UNAUTHORIZED: would have any certificate accepted[^\n]*\n$/,
+      /^NODE_TLS_REJECT_UNAUTHORIZED: would accept any certificate[^\n]*\n$/,
     );
     await using plain = await rawBackend();
     await using proxy = await startProxy(runtime, {

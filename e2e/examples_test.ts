@@ -306,6 +306,12 @@ example("capacity", ["deno", "bun"], async (runtime) => {
   assert.match((await ask(program, "/")).text, /^small/);
 });
 
+/** What the demo says of its dashboard. */
+async function shown(program: ProxyProcess): Promise<{ adminUrl: string }> {
+  const [, adminUrl] = await program.waitForLine(/^The dashboard: +(http\S+)/);
+  return { adminUrl: adminUrl! };
+}
+
 tested.add("demo");
 forOnce("deno task demo", { timeoutMs: 60_000 }, async () => {
   const port = await deadPort();
@@ -320,10 +326,15 @@ forOnce("deno task demo", { timeoutMs: 60_000 }, async () => {
   await using program = new ProxyProcess("deno", child);
   program.port = port;
   await program.waitForLine(
-    new RegExp(`Open http://127\\.0\\.0\\.1:${port}/ `),
+    new RegExp(`^Watch in a browser: +http://127\\.0\\.0\\.1:${port}/$`),
     30_000,
   );
-  assert.equal(program.stdout.length, 1);
+  const { adminUrl } = await shown(program);
+  const { backends } = await (await fetch(`${adminUrl}backends`)).json();
+  assert.deepEqual(
+    backends.map(({ name }: { name: string }) => name),
+    ["amber", "birch", "cedar"],
+  );
   const names = async (count: number) => {
     const seen = new Set<string>();
     for (let i = 0; i < count; i++) {
@@ -339,8 +350,11 @@ forOnce("deno task demo", { timeoutMs: 60_000 }, async () => {
   const left = await names(6);
   assert.equal(left.length, 2);
   assert.ok(!left.includes(stopped));
-  await program.waitForLine(/ is down /, 10_000);
-  await program.waitForLine(/ is up /, 30_000);
+  await program.waitForLine(
+    new RegExp(`backend ${stopped} is down `),
+    10_000,
+  );
+  await program.waitForLine(new RegExp(`backend ${stopped} is up `), 30_000);
   await until(async () => (await names(3)).length === 3, {
     timeoutMs: 20_000,
     what: "all three again",

@@ -329,7 +329,7 @@ for (
         assert.equal(await lost(), 0);
       } else {
         await until(async () => await lost() > 0, { what: "lost lines" });
-        await program.find(/(lines of the access log are lost)/);
+        await program.find(/(access log lines are dropped)/);
       }
     } finally {
       // Its end, which waits for the log, comes all the same.

@@ -118,7 +118,7 @@ forBoth(
     );
     open();
     assert.equal((await slow).status, 200);
-    // When the first is down, all that is left is ejected.
+    // When the first is down, only ejected backends are left.
     backend.health = 500;
     await until(async () =>
       (await scrape(admin))

@@ -72,7 +72,7 @@ async function runs({ env, permissions = [], line: wanted, tls }: Feature) {
   assert.equal(await asked.frames.shown(), "text hello");
   assert.doesNotMatch(
     proxy.log,
-    /NotCapable|may not connect|may not be read|Requires/,
+    /NotCapable|not allowed to connect|may not be read|Requires/,
   );
 }
 
@@ -223,7 +223,7 @@ forBoth(
       const { backends } = await (await fetch(`${admin}/backends`)).json();
       assert.equal(backends[1].url, other.url);
       const { error } = backends[1].probe;
-      assert.equal(error, "this process may not connect there");
+      assert.equal(error, "this process is not allowed to connect there");
       for (let i = 0; i < 3; i++) {
         const answer = await rawRequest(proxy.port, requestText("GET", "/"));
         assert.equal(answer.text, "ok");

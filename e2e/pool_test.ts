@@ -117,10 +117,10 @@ forBoth(
       const [text, pattern] of [
         [
           `${b.url}\nftp://x\n`,
-          /BACKENDS_FILE: line 2, "ftp:\/\/x" has another scheme/,
+          /BACKENDS_FILE: line 2, "ftp:\/\/x" has an unsupported scheme/,
         ],
-        ["# nothing\n", /BACKENDS_FILE: holds no backend/],
-        [`\n\n${b.url} weight=x\n`, /BACKENDS_FILE: line 3, .*unusable weight/],
+        ["# nothing\n", /BACKENDS_FILE: contains no backend/],
+        [`\n\n${b.url} weight=x\n`, /BACKENDS_FILE: line 3, .*invalid weight/],
       ] as const
     ) {
       await file.put(text);
@@ -145,7 +145,7 @@ forBoth(
     await using a = await numbered(1);
     await using proxy = await startProxy(runtime, { env: { BACKENDS: a.url } });
     proxy.signal("SIGHUP");
-    await proxy.waitForLine(/SIGHUP changes nothing/);
+    await proxy.waitForLine(/SIGHUP has nothing to read again/);
     assert.equal(await answering(proxy.port, 2), "1");
   },
 );

@@ -153,7 +153,7 @@ forBoth(
       seen.push(await (await fetch(admin + path)).text());
     }
     proxy.signal("SIGHUP");
-    await proxy.waitForLine(/TLS_CERT read, and the same as before/);
+    await proxy.waitForLine(/TLS_CERT read again, unchanged/);
     proxy.signal("SIGTERM");
     await proxy.waitForExit();
 

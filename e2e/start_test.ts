@@ -205,13 +205,13 @@ forBoth("Bun's limit of 256 requests at once is lifted, by the same process", {
   assert.ok(read("cmdline").endsWith(`${PROGRAM}\0--timeout\x0020s\0`));
 });
 
-forBoth("SIGHUP changes nothing and says so", async (runtime) => {
+forBoth("SIGHUP has nothing to read again and says so", async (runtime) => {
   await using backend = await rawBackend();
   await using proxy = await startProxy(runtime, {
     env: { BACKENDS: backend.url },
   });
   proxy.signal("SIGHUP");
-  await proxy.waitForLine(/^sluice: SIGHUP changes nothing/);
+  await proxy.waitForLine(/^sluice: SIGHUP has nothing to read again/);
   const response = await rawRequest(proxy.port, requestText("GET", "/"));
   assert.equal(response.status, 200);
 });

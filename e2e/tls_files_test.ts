@@ -59,13 +59,17 @@ forBoth(
       [
         await write("reversed.pem", two.cert + one.cert),
         key,
-        "_KEY: .* number 2 in #_CERT",
+        "_KEY: .* certificate 2 in #_CERT",
       ],
-      [cert, encrypted, "_KEY: .* holds an encrypted key"],
-      [cert, await write("empty", ""), "_KEY: .* holds no PEM"],
-      [cert, ca.folder, "_KEY: .* cannot be read: .*directory"],
-      [cert, `${ca.folder}/none`, "_KEY: .* cannot be read: "],
-      [cert, cert, "_KEY: .* holds no PEM: write -----BEGIN PRIVATE KEY"],
+      [cert, encrypted, "_KEY: .* contains an encrypted key"],
+      [cert, await write("empty", ""), "_KEY: .* contains no PEM"],
+      [cert, ca.folder, "_KEY: .* cannot be read \\(.*directory"],
+      [cert, `${ca.folder}/none`, "_KEY: .* cannot be read \\("],
+      [
+        cert,
+        cert,
+        "_KEY: .* contains no PEM: export it as PEM, with -----BEGIN PRIVATE KEY",
+      ],
       [
         await write("cut.pem", one.cert.slice(0, 300)),
         key,
@@ -82,7 +86,7 @@ forBoth(
         `${curve}.key`,
         "_KEY: .* cannot be (?:read|used with #_CERT)",
       ],
-      [cert, one.key, '_KEY: "\\*\\*\\*" is PEM itself'],
+      [cert, one.key, '_KEY: "\\*\\*\\*" contains PEM'],
     ];
     await using backend = await rawBackend();
     const left = ["TLS", "BACKEND"].flatMap((kind) =>
@@ -172,10 +176,10 @@ forBoth(
       [
         await ca.sign("DNS:other.test"),
         "is for another name",
-        /named otherwise/,
+        /the name that it is for/,
       ],
-      [await ca.sign(HERE, -1), "has expired", /made anew/],
-      [await stranger.sign(HERE), "is of an unknown authority", /BACKEND_CA/],
+      [await ca.sign(HERE, -1), "has expired", /renew its certificate/],
+      [await stranger.sign(HERE), "is from an unknown authority", /BACKEND_CA/],
     ];
     for (const [tls, reason, hint] of cases) {
       await using backend = await rawBackend(undefined, { tls });
@@ -241,7 +245,7 @@ forBoth(
         assert.equal(code, works ? 0 : 1);
         if (works) continue;
         await proxy.waitForLine(
-          /its certificate is an authority's own \(CA:TRUE\)/,
+          /its certificate is a CA certificate \(CA:TRUE\)/,
         );
         assert.match(stdout, /make one with CA:FALSE/);
       }

@@ -130,7 +130,7 @@ forBoth("WORKERS: more backends than fit are refused, and the old ones stay", {
     await put(`${backend.url}\n${many(8191)}`);
     proxy.signal("SIGHUP");
     await proxy.waitForLine(/BACKENDS_FILE: has 8192 backends: with WORKERS/);
-    await proxy.waitForLine(/BACKENDS_FILE is not used: the backends stay/);
+    await proxy.waitForLine(/BACKENDS_FILE was refused: the backends stay/);
     assert.equal(await size(), 1);
     await works();
 

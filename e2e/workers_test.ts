@@ -305,7 +305,7 @@ forBoth("WORKERS: all of them follow BACKENDS_FILE", async (runtime) => {
   await crew.waitFor("0 2");
   await put("nonsense");
   proxy.signal("SIGHUP");
-  await proxy.waitForLine(/BACKENDS_FILE is not used/);
+  await proxy.waitForLine(/BACKENDS_FILE was refused/);
   assert.deepEqual(await crew.answers(), ["0 2", "0 2"]);
   await put(backends.urls(2, 1));
   proxy.signal("SIGHUP");
@@ -458,7 +458,7 @@ forBoth("WORKERS: one that is killed is replaced, and its part is free again", {
   }
   Deno.kill(workers[0]!, "SIGKILL");
   await proxy.waitForLine(
-    /worker \d has died \(SIGKILL\): another takes its place in 100 ms/,
+    /worker \d has died \(SIGKILL\): a new one starts in 100 ms/,
   );
   // The kernel has closed its connections by then.
   await until(async () =>
@@ -729,7 +729,7 @@ async function refusal(
   assert.equal(code, 2, stderr);
   assert.equal(stdout, "");
   assert.equal(stderr.trim().split("\n").length, 1, stderr);
-  assert.match(stderr, /^WORKERS: "2" cannot be had/);
+  assert.match(stderr, /^WORKERS: "2" is not possible/);
   return stderr;
 }
 

@@ -5,10 +5,9 @@
  * deno task demo
  * ```
  *
- * Each request to `/` says who answered it. A request to `/stop` makes whoever
- * gets it stop listening for ten seconds: nobody who asks meanwhile sees an
- * error, and the log says when it was missed and when it came back. The dashboard
- * shows all of it as it happens.
+ * The answer to `/` names the backend. A request to `/stop` makes its backend stop
+ * listening for ten seconds: no client sees an error, and the log says when the
+ * backend went down and when it came back. The dashboard shows the same.
  *
  * @module
  */
@@ -18,10 +17,10 @@ import type { AddressInfo } from "node:net";
 import process from "node:process";
 import { createProxy, serve } from "../mod.ts";
 
-/** What the dashboard asks for before it changes anything. */
+/** The token that the dashboard asks for before a change. */
 const TOKEN = "open-the-sluice-gate";
 
-/** How long a backend that was stopped stays away. */
+/** How long a stopped backend stays away. */
 const STOPPED_MS = 10_000;
 
 /** Listens on a port of 127.0.0.1; 0 takes a free one. */
@@ -34,8 +33,11 @@ function listen(server: Server, port: number): Promise<number> {
   });
 }
 
-/** Starts a backend that takes `ms` for each answer; gives its URL. */
-async function backend(name: string, ms: number): Promise<string> {
+/** Starts a backend that takes `ms` for each answer. */
+async function backend(
+  name: string,
+  ms: number,
+): Promise<{ url: string; name: string }> {
   let answered = 0;
   const server = createServer((request, response) => {
     if (request.url === "/health") {
@@ -58,16 +60,16 @@ async function backend(name: string, ms: number): Promise<string> {
         response.end(PAGE);
       } else {
         response.end(
-          `${name} answers in ${ms} ms, for the ${answered}. time\n`,
+          `${name} answers in ${ms} ms, answer number ${answered}\n`,
         );
       }
     }, ms);
   });
   const port = await listen(server, 0);
-  return `http://127.0.0.1:${port}`;
+  return { url: `http://127.0.0.1:${port}`, name };
 }
 
-/** Asks `/who` all the time and counts, so that one can watch. */
+/** Asks `/who` again and again, and shows the share of each backend. */
 const PAGE = `<!doctype html>
 <meta name="viewport" content="width=device-width">
 <title>Sluice</title>
@@ -76,9 +78,9 @@ const PAGE = `<!doctype html>
   .bar { background: #38a; color: #fff; padding: 0 .5rem; margin: .2rem 0; white-space: nowrap; border-radius: .2rem; min-width: 9rem; width: 0 }
   .latest { background: #185 }
 </style>
-<h1>Who answers?</h1>
+<h1>Which backend answers?</h1>
 <div id="bars"></div>
-<p><button>Stop whoever gets this</button> <span id="said"></span>
+<p><button>Stop one backend</button> <span id="said"></span>
 <p>Errors: <b id="errors">0</b>
 <script>
   const counts = {}, recent = [];
@@ -133,8 +135,9 @@ const server = serve(proxy, {
   port: Number(process.env.PORT ?? 8080),
   admin: { port: Number(process.env.ADMIN_PORT ?? 0), token: TOKEN },
 });
-console.log(
-  `Open ${server.url}/ and watch who answers, or: curl ${server.url}/ ` +
-    `(again and again), curl ${server.url}/stop (and again the first); ` +
-    `the dashboard is at ${server.adminUrl}/ and its token is ${TOKEN}`,
-);
+console.log(`
+Watch in a browser:  ${server.url}/
+or in a terminal:    curl ${server.url}/
+Stop one backend:    curl ${server.url}/stop
+The dashboard:       ${server.adminUrl}/  (token: ${TOKEN})
+`);

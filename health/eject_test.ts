@@ -16,7 +16,7 @@ function fold(outcomes: string, rules = RULES): (number | "")[] {
   });
 }
 
-Deno.test("weigh() ejects after so many bad outcomes in a row", () => {
+Deno.test("weigh() ejects after a number of bad outcomes in a row", () => {
   assert.deepEqual(fold("--"), ["", ""]);
   assert.deepEqual(fold("---"), ["", "", 10_000]);
   assert.deepEqual(fold("--+--+-"), ["", "", "", "", "", "", ""]);
@@ -41,7 +41,7 @@ Deno.test("weigh() forgets one ejection for each quiet stretch of its time", () 
   assert.equal(at(9e9), 10_000);
 });
 
-Deno.test("weigh() changes nothing that it was given", () => {
+Deno.test("weigh() does not change its input", () => {
   const standing = Object.freeze({ streak: 1, ejections: 1, since: 0 });
   assert.equal(weigh(standing, false, RULES).standing.streak, 2);
   assert.equal(weigh(standing, true, RULES).standing.streak, 0);
@@ -76,7 +76,7 @@ function setUp(
   return { clock, pool, ejector, lines, events, say, a, b, c, d };
 }
 
-Deno.test("Ejector puts a backend out, once and with one line", async () => {
+Deno.test("Ejector ejects a backend once, with one log line", async () => {
   const { clock, a, say, lines, events } = setUp(3);
   say(a, "--");
   assert.equal(a.ejected, false);
@@ -97,7 +97,7 @@ Deno.test("Ejector puts a backend out, once and with one line", async () => {
   assert.equal(clock.pending, 0);
 });
 
-Deno.test("Ejector does not hold against a backend what began before it came back", async () => {
+Deno.test("Ejector ignores attempts that began before the readmission", async () => {
   const { clock, a, say } = setUp(3);
   say(a, "---");
   await clock.advance(10_000);
@@ -107,7 +107,7 @@ Deno.test("Ejector does not hold against a backend what began before it came bac
   assert.equal(a.ejected, true);
 });
 
-Deno.test("Ejector doubles the time of who comes back as bad as before", async () => {
+Deno.test("Ejector doubles the time if a backend fails again", async () => {
   const { clock, a, say, lines } = setUp(3);
   for (let i = 0; i < 3; i++) {
     say(a, "---");
@@ -126,7 +126,7 @@ for (
     3,
   ]] as const
 ) {
-  Deno.test(`Ejector puts out at most ${most} of ${size}`, () => {
+  Deno.test(`Ejector ejects at most ${most} of ${size}`, () => {
     const { pool, say } = setUp(size);
     for (const backend of pool) say(backend, "----");
     const out = pool.backends.filter((b) => b.ejected).length;
@@ -134,7 +134,7 @@ for (
   });
 }
 
-Deno.test("Ejector counts only those that could serve", () => {
+Deno.test("Ejector counts only usable backends", () => {
   const { a, b, c, d, say } = setUp(4);
   b.up = false;
   c.draining = true;
@@ -146,7 +146,7 @@ Deno.test("Ejector counts only those that could serve", () => {
   assert.equal(a.ejected, true, "it stood at the brink");
 });
 
-Deno.test("Ejector forgives at the brink too", () => {
+Deno.test("Ejector resets the streak just below the threshold too", () => {
   const { a, b, say } = setUp(2);
   say(a, "---");
   say(b, "-----");
@@ -181,7 +181,7 @@ Deno.test("Ejector.stop() leaves no timer, and may be called twice", () => {
   assert.equal(a.ejected, true);
 });
 
-Deno.test("Ejector forgets who was removed", async () => {
+Deno.test("Ejector drops the state of a removed backend", async () => {
   const { a, b, clock, pool, say, events } = setUp(3);
   say(a, "---");
   pool.remove(a);
@@ -197,7 +197,7 @@ Deno.test("Ejector forgets who was removed", async () => {
   assert.equal(again.ejected, false);
 });
 
-Deno.test("all that is left ejected is used, and said once", async () => {
+Deno.test("ejected backends are used if no other is left, with one event", async () => {
   const { a, b, c, clock, pool, say, events } = setUp(3);
   say(a, "---");
   b.up = c.up = false;
@@ -212,7 +212,7 @@ Deno.test("all that is left ejected is used, and said once", async () => {
   assert.deepEqual(events.at(-1), "readmitted");
 });
 
-Deno.test("Ejector brings a backend back though what it tells is met with errors", async () => {
+Deno.test("Ejector readmits a backend even if listeners throw", async () => {
   // The timer was set behind the line of the log: a log that threw left the
   // backend ejected for good.
   const { clock, pool, a } = setUp(3);
@@ -235,7 +235,7 @@ Deno.test("Ejector brings a backend back though what it tells is met with errors
   assert.equal(clock.pending, 0);
 });
 
-Deno.test("Ejector#stop() is the end: what comes after ejects no backend", () => {
+Deno.test("Ejector#stop() prevents further ejections", () => {
   const { clock, ejector, a, say } = setUp(3);
   ejector.stop();
   say(a, "-----");

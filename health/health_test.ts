@@ -36,13 +36,13 @@ for (const [results, wanted, thresholds] of FOLDS) {
   });
 }
 
-Deno.test("observe() takes what is unknown to be up", () => {
+Deno.test("observe() assumes an unknown backend to be up", () => {
   assert.equal(UNKNOWN.up, true);
   assert.equal(UNKNOWN.known, false);
   assert.equal(observe(UNKNOWN, true).known, true);
 });
 
-Deno.test("observe() makes nothing new where nothing changes", () => {
+Deno.test("observe() returns the same object if nothing changes", () => {
   const up = observe(UNKNOWN, true);
   assert.equal(observe(up, true), up);
 });
@@ -56,7 +56,7 @@ Deno.test("Prober does nothing until start()", async () => {
   assert.equal(w.clock.pending, 0);
 });
 
-Deno.test("start() asks every backend at once, and resolves when all are known", async () => {
+Deno.test("start() probes every backend at once, and resolves after the results", async () => {
   const w = world({ path: "/alive" }, [A, B]);
   w.hear = (url) => url === A ? { status: 200 } : "hang";
   let known = false;
@@ -75,7 +75,7 @@ Deno.test("start() asks every backend at once, and resolves when all are known",
   w.prober.stop();
 });
 
-Deno.test("the first verdict stands alone, and a first pass is no news", async () => {
+Deno.test("the first result sets the verdict, and a first pass is not logged", async () => {
   const w = world({ fall: 3 }, [A, B]);
   w.hear = (url) => ({ status: url === A ? 500 : 200 });
   await w.prober.start();
@@ -88,7 +88,7 @@ Deno.test("the first verdict stands alone, and a first pass is no news", async (
   w.prober.stop();
 });
 
-Deno.test("a change of verdict is one line, and nothing else is any", async () => {
+Deno.test("only a change of the verdict is logged, in one line", async () => {
   const w = world();
   await w.prober.start();
   const until = async (count: number) => {
@@ -169,7 +169,7 @@ Deno.test("two probes of one backend never overlap, whatever they do", async () 
   w.prober.stop();
 });
 
-Deno.test("a probe is ended at its time limit and has failed", async () => {
+Deno.test("a probe that times out has failed", async () => {
   const w = world();
   w.hear = () => "hang";
   const ready = w.prober.start();
@@ -197,7 +197,7 @@ Deno.test("a redirect is a pass by its status alone", async () => {
   w.prober.stop();
 });
 
-Deno.test("which statuses pass is asked of `passes`", async () => {
+Deno.test("`passes` decides which statuses pass", async () => {
   const w = world({ passes: (status) => status === 418 });
   w.hear = () => ({ status: 200 });
   await w.prober.start();
@@ -205,7 +205,7 @@ Deno.test("which statuses pass is asked of `passes`", async () => {
   w.prober.stop();
 });
 
-Deno.test("while lenient every status under 500 is a pass, with one warning a backend", async () => {
+Deno.test("while lenient every status under 500 passes, with one warning per backend", async () => {
   // Only BACKENDS was set, and /health was there for users only, or for POST,
   // or not for this name: the whole site answered 503.
   for (const status of [400, 401, 403, 404, 405, 421, 426, 429, 499]) {
@@ -220,7 +220,7 @@ Deno.test("while lenient every status under 500 is a pass, with one warning a ba
       assert.equal(
         w.log[i],
         `backend ${url} answers ${status} on /health, which counts as up: ` +
-          "set HEALTH_PATH to a path that tells its health, or to off" +
+          "set HEALTH_PATH to a path that reports its health, or to off" +
           (checksNames
             ? "; where the backend checks Host, set HEALTH_HOST too"
             : ""),
@@ -230,7 +230,7 @@ Deno.test("while lenient every status under 500 is a pass, with one warning a ba
   }
 });
 
-Deno.test("while lenient 500 is a failure, and so is what is no final status", async () => {
+Deno.test("while lenient 500 fails, and so does an interim status", async () => {
   for (const status of [101, 500, 501, 503, 999]) {
     const w = world({ lenient: true });
     w.hear = () => ({ status });
@@ -240,7 +240,7 @@ Deno.test("while lenient 500 is a failure, and so is what is no final status", a
   }
 });
 
-Deno.test("what a line or an event says of a probe has no query in it", async () => {
+Deno.test("log lines and events of probes have no query", async () => {
   // A key in HEALTH_PATH came to each reader of the events.
   for (const status of [500, 404]) {
     const w = world({ path: "/h?key=S3cret", lenient: true });
@@ -264,7 +264,7 @@ Deno.test("when not lenient a 404 is a failure", async () => {
   w.prober.stop();
 });
 
-Deno.test("a backend that joins is unproved until its first probe has passed", async () => {
+Deno.test("a backend that joins is down until its first probe has passed", async () => {
   const w = world();
   await w.prober.start();
   w.hear = (url) => url === B ? "hang" : { status: 200 };
@@ -296,7 +296,7 @@ Deno.test("a backend that joins and fails stays down until rise", async () => {
   w.prober.stop();
 });
 
-Deno.test("a backend that leaves is not asked any more, nor heard", async () => {
+Deno.test("a removed backend is not probed any more, and pending results are dropped", async () => {
   const w = world({}, [A, B]);
   await w.prober.start();
   w.hear = (url) => url === B ? "hang" : { status: 200 };
@@ -312,7 +312,7 @@ Deno.test("a backend that leaves is not asked any more, nor heard", async () => 
   w.prober.stop();
 });
 
-Deno.test("a function is not asked, and is up", async () => {
+Deno.test("a function is not probed, and is up", async () => {
   const w = world({}, []);
   const backend = w.pool.add({
     url: "function:x",
@@ -344,7 +344,7 @@ Deno.test("stop() ends the timer and what is under way, and start() resolves", a
   w.prober.stop();
 });
 
-Deno.test("report() tells how many probes there were, and of the last", async () => {
+Deno.test("report() has the number of probes, and the last result", async () => {
   const w = world();
   w.hear = () => "hang";
   w.prober.start();

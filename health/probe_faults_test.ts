@@ -10,7 +10,7 @@ const STARVED: ProbeResult = {
   fault: "proxy",
 };
 
-Deno.test("a probe that could not be made is neither a pass nor a failure", async () => {
+Deno.test("a probe that could not be sent is neither a pass nor a failure", async () => {
   // While clients held all descriptors every probe failed for want of one, and
   // all backends were taken down for what this process lacked.
   const w = world({ fall: 2, rise: 2 }, [A, B]);
@@ -22,8 +22,8 @@ Deno.test("a probe that could not be made is neither a pass nor a failure", asyn
   assert.deepEqual(w.pool.backends.map(({ up }) => up), [true, false]);
   assert.equal(w.prober.report(w.pool.get(A)!)!.made, made);
   assert.deepEqual(w.log.slice(1), [
-    "probes cannot be made (this process is out of file descriptors): " +
-    "backends stay as they are",
+    "cannot probe (this process is out of file descriptors): " +
+    "backends keep their state",
   ]);
   // Tried again within a fifth of an interval, give or take 15 % and a tick.
   const times = w.of(A).slice(-20).map(({ at }) => at);
@@ -43,7 +43,7 @@ Deno.test("a probe that could not be made is neither a pass nor a failure", asyn
   w.prober.stop();
 });
 
-Deno.test("start() waits for a probe that cannot be made no longer than for any", async () => {
+Deno.test("start() waits for a probe that cannot be sent no longer than the timeout", async () => {
   const w = world();
   w.hear = () => STARVED;
   let started = false;
@@ -59,7 +59,7 @@ Deno.test("start() waits for a probe that cannot be made no longer than for any"
   w.prober.stop();
 });
 
-Deno.test("a backend that joins stays unproved while its probe cannot be made", async () => {
+Deno.test("a backend that joins stays down while its probe cannot be sent", async () => {
   const w = world();
   await w.prober.start();
   w.hear = () => STARVED;
@@ -74,7 +74,7 @@ Deno.test("a backend that joins stays unproved while its probe cannot be made", 
 
 // ── Faults of others ────────────────────────────────────────────────────────
 
-Deno.test("a probe may throw anything, at once too, and has failed", async () => {
+Deno.test("a probe that throws any value, also synchronously, has failed", async () => {
   // What was thrown at once, or had no words, was a rejection that ended the
   // process, and the backend was never asked again.
   for (

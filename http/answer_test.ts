@@ -50,7 +50,7 @@ Deno.test("AnswerReader reads an answer and closes its connection, however it is
   }
 });
 
-Deno.test("AnswerReader gives a body that is here whole as bytes", async () => {
+Deno.test("AnswerReader returns a body that has arrived completely as bytes", async () => {
   const { socket, body } = await answered(
     "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello",
   );
@@ -88,7 +88,7 @@ Deno.test("AnswerReader closes the connection of an answer that is never read", 
   assert.equal(await textOf(body), "hello");
 });
 
-Deno.test("AnswerReader reads 64 KB ahead, and then waits to be asked", async () => {
+Deno.test("AnswerReader reads 64 KB ahead, and then waits for a read", async () => {
   const { socket, body } = await answered(
     "HTTP/1.1 200 OK\r\nContent-Length: 300000\r\n\r\n",
   );
@@ -128,7 +128,7 @@ Deno.test("AnswerReader closes the connection when the body is cancelled or give
   assert.equal(early.destroyed, true);
 });
 
-Deno.test("AnswerReader does not let a cut body look whole", async () => {
+Deno.test("AnswerReader never makes a truncated body look complete", async () => {
   for (
     const text of [
       "HTTP/1.1 403 No\r\nContent-Length: 6\r\n\r\nhello",
@@ -149,7 +149,7 @@ Deno.test("AnswerReader does not let a cut body look whole", async () => {
   await assert.rejects(textOf(body), reset);
 });
 
-Deno.test("AnswerReader breaks a body off that is not what it should be", async () => {
+Deno.test("AnswerReader fails a malformed body", async () => {
   const head = "HTTP/1.1 403 No\r\nTransfer-Encoding: chunked\r\n\r\n";
   const { body, socket } = await answered(head);
   socket.receive("5\r\nhello\r\nx");
@@ -178,7 +178,7 @@ Deno.test("AnswerReader rejects without a head, and tells whether one had begun"
   }
 });
 
-Deno.test("AnswerReader hands a connection on with all that came behind the head", async () => {
+Deno.test("AnswerReader detaches a connection with all bytes after the head", async () => {
   const socket = new FakeSocket();
   const reader = new AnswerReader(socket, "GET");
   socket.receive("HTTP/1.1 101 X\r\n\r\nfra");

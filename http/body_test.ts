@@ -98,7 +98,7 @@ Deno.test("BodyReader reads chunks, and drops what is around them", () => {
   }
 });
 
-Deno.test("BodyReader gives the chunks of one piece as one piece", () => {
+Deno.test("BodyReader joins the chunks of one input", () => {
   const text = "1\r\nx\r\n".repeat(1_000) + "5\r\nhello\r\n";
   assert.equal(chunked(text).pieces, 1);
   assert.equal(chunked(text).text, "x".repeat(1_000) + "hello");
@@ -108,7 +108,7 @@ Deno.test("BodyReader gives the chunks of one piece as one piece", () => {
   assert.equal(part.buffer, bytes.buffer);
 });
 
-Deno.test("BodyReader refuses what is no chunk", () => {
+Deno.test("BodyReader refuses a malformed chunk", () => {
   for (
     const text of [
       "\r\n",

@@ -36,8 +36,17 @@ export interface ClientOptions {
    * answer may be lost with it.
    */
   lingers: boolean;
-  /** Whether answers' bodies are told when nothing needs their memory any more. */
+  /** Whether the memory of a response's body is given back by `Answer.reuse`. */
   reuses: boolean;
+  /**
+   * Whether what a socket has read may be given a turn of the event loop later
+   * than what came behind it, such as the next request. A connection that has
+   * just become idle is used a turn later then: bytes that came before the
+   * request would be read as its answer otherwise (CWE-444).
+   *
+   * @default {false}
+   */
+  lags?: boolean;
 }
 
 /** Milliseconds between two looks at what is kept. */
@@ -60,6 +69,7 @@ export class Client implements Shared {
   readonly wholeUpTo: number;
   readonly lingers: boolean;
   readonly reuses: boolean;
+  readonly settles: Shared["settles"];
   readonly ticksASecond: number = 1000 / TICK_MS;
   readonly #timers: Timers;
   readonly #pools = new Set<Pool>();
@@ -67,6 +77,9 @@ export class Client implements Shared {
   readonly #rooms: Chunk[] = [];
   /** Connections that rest for a turn, and whose they are. */
   #resting: Connection[] = [];
+  #turn = 0;
+  /** What waits for this turn to be over. */
+  #settling: (() => void)[] = [];
   #tick = 0;
   #ticker: unknown;
   /** Answers that are waited for whole, since the last look and before it. */
@@ -75,11 +88,14 @@ export class Client implements Shared {
   #patience: unknown;
 
   /** Makes a client without connections. */
-  constructor({ timers, wholeUpTo, lingers, reuses }: ClientOptions) {
+  constructor(
+    { timers, wholeUpTo, lingers, reuses, lags = false }: ClientOptions,
+  ) {
     this.#timers = timers;
     this.wholeUpTo = wholeUpTo;
     this.lingers = lingers;
     this.reuses = reuses;
+    this.settles = lags ? (callback) => this.#settles(callback) : undefined;
   }
 
   /** The connections to one backend, none so far. */
@@ -106,6 +122,10 @@ export class Client implements Shared {
     this.#gathering = this.#gatheringLonger = this.#resting = [];
   }
 
+  get turn(): number {
+    return this.#turn;
+  }
+
   get tick(): number {
     return this.#tick;
   }
@@ -121,7 +141,18 @@ export class Client implements Shared {
     this.#timers.later(() => {
       const resting = this.#resting;
       this.#resting = [];
+      this.#turn++;
       for (const connection of resting) connection.rested();
+    });
+  }
+
+  #settles(callback: () => void): void {
+    this.#settling.push(callback);
+    if (this.#settling.length > 1) return;
+    this.#timers.later(() => {
+      const settling = this.#settling;
+      this.#settling = [];
+      for (const callback of settling) callback();
     });
   }
 

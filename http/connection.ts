@@ -16,6 +16,7 @@ import { framingOf } from "./framing.ts";
 import { Gathered, type Rooms } from "./gathered.ts";
 import { type FieldLines, HeadReader } from "./head.ts";
 import { secondsOf } from "./persistence.ts";
+import { ReadSize } from "./read_size.ts";
 import { roomFor, writeHead } from "./request.ts";
 import type { Socket, SocketEvents } from "./socket.ts";
 import { Uploading, type UploadingEvents } from "./uploading.ts";
@@ -49,11 +50,6 @@ export interface ConnectionOwner extends Rooms {
   again(call: Call, sent: boolean): boolean;
 }
 
-/** Bytes of the buffers that bodies are read into. */
-const FIRST_READ = 64 * 1024;
-const SMALLEST_READ = 4 * 1024;
-const LARGEST_READ = 256 * 1024;
-
 /** Bytes of a body that are copied out of what they came with. */
 const COPIED = 4 * 1024;
 
@@ -64,6 +60,8 @@ export class Connection
   implements SocketEvents, AnswerBodySource, UploadingEvents {
   /** Its owner's tick from which on it is too old to be used. */
   until = 0;
+  /** Its owner's turn in which it came to rest. */
+  since = 0;
   /** Whether it was parked in this turn of the event loop. */
   resting = false;
   readonly #socket: CountingSocket;
@@ -94,8 +92,7 @@ export class Connection
   #used = false;
   #paused = false;
   #closed = false;
-  #readSize = FIRST_READ;
-  #bytesLeft = Infinity;
+  #reads = new ReadSize(Infinity);
 
   /** Whether the request's body is still on its way out. */
   get #uploads(): boolean {
@@ -156,7 +153,7 @@ export class Connection
     if (gathered === undefined || this.#closed) return;
     this.#gathered = undefined;
     this.#framed = new BodyReader(gathered.length);
-    this.#bytesLeft = gathered.missing;
+    this.#reads = new ReadSize(gathered.missing);
     this.#stream(this.#framed.push(gathered.bytes));
   }
 
@@ -168,8 +165,7 @@ export class Connection
   room(): Chunk | undefined {
     if (this.#gathered !== undefined) return this.#gathered.room;
     if (this.#framed === undefined) return undefined;
-    // One more than there should be, to see what comes behind it.
-    return new Uint8Array(Math.min(this.#readSize, this.#bytesLeft + 1));
+    return this.#reads.room();
   }
 
   data(bytes: Chunk): boolean {
@@ -294,10 +290,9 @@ export class Connection
       }
     }
     this.#framed = new BodyReader(framing);
-    this.#bytesLeft = typeof framing === "number" ? framing - here : Infinity;
-    this.#readSize = typeof framing === "number"
-      ? Math.min(Math.max(framing / 4 >> 12 << 12, FIRST_READ), LARGEST_READ)
-      : FIRST_READ;
+    this.#reads = new ReadSize(
+      typeof framing === "number" ? framing - here : Infinity,
+    );
     const first = this.#framed.push(bytes.subarray(at));
     if (this.#framed.over) {
       if (this.#framed.excess > 0) this.#seconds = 0;
@@ -349,7 +344,7 @@ export class Connection
   #bodyCame(bytes: Chunk): boolean {
     const framed = this.#framed!;
     const body = this.#body!;
-    this.#grow(bytes.length);
+    this.#reads.came(bytes.length);
     const piece = framed.push(bytes);
     body.give(piece);
     if (framed.over) {
@@ -359,17 +354,6 @@ export class Connection
       this.#pauseIfAhead(body);
     }
     return piece.length === 0;
-  }
-
-  /** Reads more at a time while buffers come back full, and less otherwise. */
-  #grow(bytes: number): void {
-    const size = this.#readSize;
-    this.#bytesLeft = Math.max(1, this.#bytesLeft - bytes);
-    if (bytes * 4 > size * 3) {
-      this.#readSize = Math.min(size * 2, LARGEST_READ);
-    } else if (bytes * 4 < size) {
-      this.#readSize = Math.max(size / 2, SMALLEST_READ);
-    }
   }
 
   #pauseIfAhead(body: AnswerBody): void {

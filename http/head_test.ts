@@ -64,7 +64,7 @@ Deno.test("HeadReader reads what RFC 9112 allows, in one piece or byte by byte",
   }
 });
 
-Deno.test("HeadReader refuses what another reader could take for something else", () => {
+Deno.test("HeadReader refuses what another parser could read differently", () => {
   const ok = "HTTP/1.1 200 OK\r\n";
   for (
     const text of [
@@ -117,7 +117,7 @@ Deno.test("HeadReader refuses what another reader could take for something else"
   }
 });
 
-Deno.test("HeadReader tells by the first bytes what is not HTTP at all", () => {
+Deno.test("HeadReader detects by the first bytes what is not HTTP", () => {
   // A backend that says something else and keeps its connection open was waited
   // for until the time limit.
   for (const text of ["SSH-2.0-OpenSSH", "\x16\x03\x01", "HTTP/3", "\n"]) {
@@ -127,7 +127,7 @@ Deno.test("HeadReader tells by the first bytes what is not HTTP at all", () => {
   assert.equal(read("HTTP/1.").whole, false);
 });
 
-Deno.test("HeadReader passes over interim answers, up to eight", () => {
+Deno.test("HeadReader skips interim responses, up to eight", () => {
   const early = "HTTP/1.1 103 Early Hints\r\nLink: <x>\r\n\r\n";
   const last = "HTTP/1.1 200 OK\r\nA: b\r\n\r\n";
   for (const pieces of [undefined, singly(early.repeat(8) + last)]) {

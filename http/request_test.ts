@@ -32,7 +32,7 @@ function textOf(
   return headText({ method, target, fields: all }, framing, closes);
 }
 
-Deno.test("writeHead() says what it is told and nothing else, with `Host` first", () => {
+Deno.test("writeHead() writes the given fields and nothing else, `Host` first", () => {
   assert.equal(
     headText(
       {
@@ -74,7 +74,7 @@ Deno.test("writeHead() leaves several lines of one name as several", () => {
   );
 });
 
-Deno.test("writeHead() frames the body itself, whatever the fields say of it", () => {
+Deno.test("writeHead() sets the framing itself, whatever the fields contain", () => {
   // A hook may have put these in. A length that is not the body's would make the
   // rest of it the next request.
   const fields: FieldLines = [
@@ -103,7 +103,7 @@ Deno.test("writeHead() frames the body itself, whatever the fields say of it", (
   );
 });
 
-Deno.test("writeHead() refuses what a backend would read as something else", () => {
+Deno.test("writeHead() refuses what a backend would read differently", () => {
   // Values come from hooks too, as any text: none may end a line.
   for (const value of ["a\r\nX: b", "a\nb", "a\rb", "a\0b", "a\x7f", "ā"]) {
     assert.throws(() => textOf([["x-a", value]]), TypeError);

@@ -35,7 +35,7 @@ Deno.test("Client writes a small body in one write with its head", async () => {
   }
 });
 
-Deno.test("Client writes a large body that is here, and a head of any bytes", async () => {
+Deno.test("Client writes a large complete body, and a head of any bytes", async () => {
   const rig = new ClientRig();
   const value = "é".repeat(40_000);
   await rig.send({
@@ -53,7 +53,7 @@ Deno.test("Client writes a large body that is here, and a head of any bytes", as
   assert.match(short.last.written, /\r\nX-A: é\xff\r\n\r\n$/);
 });
 
-Deno.test("Client uses the room for a head again only when that has left", async () => {
+Deno.test("Client reuses the buffer of a head only when it was sent", async () => {
   const rig = new ClientRig();
   rig.opened = (connection) => connection.holds = true;
   await rig.send({ target: "/first" });
@@ -155,7 +155,7 @@ Deno.test("Client ends the connection of a body that breaks, so that it never lo
   }
 });
 
-Deno.test("Client gives up an upload when its request is given up", async () => {
+Deno.test("Client cancels an upload when its request is aborted", async () => {
   const rig = new ClientRig();
   const { source, answer, controller } = await posted(rig);
   const why = new Error("given up");

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { FakeClock } from "../testing/clock.ts";
 import { bearerOf, bodyOf, partsOf, Refused } from "./admin_http.ts";
 
-Deno.test("partsOf() finds path and query in whatever a runtime calls a URL", () => {
+Deno.test("partsOf() finds path and query in every form of a runtime's URL", () => {
   const cases: [url: string, path: string, query: string][] = [
     ["http://a.test/x?y=1&z", "/x", "y=1&z"],
     ["https://a.test:81/", "/", ""],
@@ -40,7 +40,7 @@ function request(body: ReadableStream<Uint8Array>): Request {
   return new Request("http://a.test/", { method: "POST", body });
 }
 
-Deno.test("bodyOf() gives a body 10 s, and lets go of it then", async () => {
+Deno.test("bodyOf() waits 10 s for a body, and then cancels it", async () => {
   const clock = new FakeClock();
   let cancelled = false;
   const reading = bodyOf(
@@ -70,7 +70,7 @@ Deno.test("bodyOf() gives a body 10 s, and lets go of it then", async () => {
   assert.equal(clock.pending, 0);
 });
 
-Deno.test("bodyOf() stops at 16 KB, whatever is still to come", async () => {
+Deno.test("bodyOf() stops at 16 KB", async () => {
   const clock = new FakeClock();
   let pulls = 0;
   await assert.rejects(

@@ -162,6 +162,7 @@ const tell = (row, backend) => {
   row.backend = backend;
   put(row.url, called(backend));
   put(row.address, backend.name === null ? "" : backend.url);
+  row.address.title = backend.url;
   row.tag.hidden = !backend.backup;
   put(row.state, backend.state);
   row.state.className = "state " + backend.state;

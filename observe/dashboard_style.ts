@@ -80,7 +80,7 @@ main { display: grid; gap: 1rem; transition: opacity .3s; }
 .problems .why { color: var(--soft); overflow-wrap: anywhere; }
 .goto { border: 0; background: none; padding: 0; font-weight: 600; cursor: pointer; text-align: left; overflow-wrap: anywhere; }
 .goto:hover { text-decoration: underline; }
-.cards { display: grid; grid-template-columns: repeat(5, 1fr); gap: 1rem; }
+.cards { display: grid; grid-template-columns: repeat(5, minmax(0, 1fr)); gap: 1rem; }
 .card { position: relative; overflow: hidden; padding: .9rem 1.1rem 3.6rem; }
 .card h2 { font-size: .8rem; font-weight: 600; color: var(--soft); }
 .big { font-size: 1.15rem; line-height: 1.25; font-variant-numeric: tabular-nums; white-space: nowrap; }
@@ -135,10 +135,11 @@ td:first-child { min-width: 10rem; }
 .tag { margin-left: .4rem; font-size: .7rem; font-weight: 500; color: var(--soft); border: 1px solid var(--line); border-radius: 5px; padding: 0 .3rem; }
 .state { display: inline-flex; align-items: center; gap: .4rem; border-radius: 99px; padding: .1rem .65rem .1rem .5rem; font-size: .8rem; font-weight: 600; white-space: nowrap; color: var(--c); background: var(--b); }
 .state::before { content: ""; width: 8px; height: 8px; border-radius: 50%; background: currentColor; }
-.state + .state { margin-left: .35rem; }
+td .state { margin-right: .35rem; }
 .state.slow { --c: var(--slow); --b: var(--slow-back); }
 .state.failing { --c: var(--failing); --b: var(--failing-back); }
 .address, .reason { display: block; font-size: .75rem; color: var(--soft); overflow-wrap: anywhere; }
+.address { white-space: nowrap; overflow: hidden; text-overflow: ellipsis; max-width: 15rem; }
 .reason { max-width: 16rem; margin-top: .15rem; }
 .address:empty, .reason:empty, .failed:empty, .pointed:empty { display: none; }
 .figure { display: flex; flex-direction: column; line-height: 1.25; }
@@ -173,7 +174,7 @@ th.conns { font-size: .75rem; }
 .log time { color: var(--soft); font-variant-numeric: tabular-nums; }
 .log span:last-child { overflow-wrap: anywhere; }
 .log .why { color: var(--soft); }
-footer { display: flex; gap: 1.2rem; padding-top: 1rem; padding-bottom: 2rem; font-size: .85rem; }
+footer { display: flex; flex-wrap: wrap; gap: .3rem 1.2rem; padding-top: 1rem; padding-bottom: 2rem; font-size: .85rem; }
 footer a { color: var(--soft); }
 .toast { position: fixed; left: 50%; bottom: 1.5rem; transform: translateX(-50%); background: var(--text); color: var(--page); padding: .6rem 1.1rem; border-radius: 10px; box-shadow: 0 8px 30px #0005; max-width: 90vw; z-index: 2; }
 dialog { border: 1px solid var(--line); border-radius: 16px; background: var(--panel); color: var(--text); padding: 1.3rem 1.4rem; width: min(26rem, 92vw); box-shadow: 0 20px 60px #0007; }
@@ -186,9 +187,19 @@ dialog input { display: block; width: 100%; margin-top: .3rem; padding: .5rem .7
 .buttons button { border: 1px solid var(--line); background: transparent; border-radius: 9px; padding: .4rem 1rem; cursor: pointer; }
 .buttons .main { background: var(--water); border-color: var(--water); color: #fff; font-weight: 600; }
 @media (prefers-color-scheme: dark) { .buttons .main { color: #06121d; } }
-@media (max-width: 80rem) { .spark svg { width: 4.5rem; } }
-@media (max-width: 70rem) { .cards { grid-template-columns: repeat(3, 1fr); } }
-@media (max-width: 56rem) {
+@media (max-width: 84rem) {
+  .spark svg { width: 4.5rem; }
+  .weight { width: 3.6rem; }
+}
+@media (max-width: 74rem) {
+  th, td { padding-left: .4rem; padding-right: .4rem; }
+  tbody .spark svg { display: none; }
+  .probes { max-width: 6rem; overflow: hidden; justify-content: flex-end; }
+  .cards { gap: .7rem; }
+  .card { padding-left: .8rem; padding-right: .8rem; }
+  .big b { font-size: 1.7rem; }
+}
+@media (max-width: 62rem) {
   header, main, footer { padding-left: .8rem; padding-right: .8rem; }
   header { flex-wrap: wrap; }
   .facts { order: 1; width: 100%; }
@@ -199,6 +210,8 @@ dialog input { display: block; width: 100%; margin-top: .3rem; padding: .5rem .7
   .card { padding: .7rem .9rem 3rem; }
   .card svg { height: 2.6rem; }
   .big b { font-size: 1.5rem; }
+  .probes { max-width: none; }
+  tbody .spark svg { display: block; }
   .tools { width: 100%; margin: 0; }
   .find { flex: 1; }
   .find input { width: 100%; }

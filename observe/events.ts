@@ -6,6 +6,7 @@
  * gets the next event when it has read the last one. So a reader that reads
  * nothing costs one event in transit and a connection, whatever happens in the
  * meantime.
+ *
  * @module
  */
 

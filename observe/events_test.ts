@@ -39,7 +39,7 @@ const ids = (text: string | undefined) =>
 
 // Each of 64 readers could have 4 MB wait for it; now what waits is remembered
 // once for all of them.
-Deno.test("EventLog queues nothing for a reader that reads nothing, and ends it when it is too far behind", async () => {
+Deno.test("EventLog queues nothing for a slow reader, and ends it when it is too far behind", async () => {
   const { log, change } = made();
   const silent = readerOf(log.read({}));
   const slow = readerOf(log.read({}));
@@ -67,7 +67,7 @@ Deno.test("EventLog queues nothing for a reader that reads nothing, and ends it 
   log.stop();
 });
 
-Deno.test("EventLog ends the oldest reader for one more than 64, and has it come back later", async () => {
+Deno.test("EventLog ends the oldest reader above 64, with a later reconnection time", async () => {
   const { log, change } = made();
   const readers = [];
   for (let i = 0; i < 64; i++) readers.push(readerOf(log.read({})));
@@ -90,7 +90,7 @@ Deno.test("EventLog ends the oldest reader for one more than 64, and has it come
   assert.equal(log.readers, 0);
 });
 
-Deno.test("EventLog goes on after an id, and takes any other for none that it knows", async () => {
+Deno.test("EventLog continues after a known id, and restarts after an unknown one", async () => {
   const { log, change } = made();
   change(5);
   const cases: [after: string | undefined, past: boolean, from: number][] = [

@@ -6,6 +6,7 @@
  * and only if `Sluice-Debug` is the admin token: otherwise responses name no
  * backend. A request from a trusted proxy is not authorized by that, since the
  * proxy passes on what its own clients have written.
+ *
  * @module
  */
 

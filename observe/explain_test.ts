@@ -2,7 +2,7 @@ import assert from "node:assert/strict"; // built in to both runtimes
 import { Pool } from "../balancer.ts";
 import { explainer, explanation } from "./explain.ts";
 
-Deno.test("explanation() tells the attempts, and who was passed over and why", () => {
+Deno.test("explanation() has the attempts, and the skipped backends with reasons", () => {
   const pool = new Pool([
     { url: "http://a.test" },
     { url: "http://b.test" },

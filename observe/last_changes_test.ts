@@ -3,7 +3,7 @@ import { Pool } from "../balancer.ts";
 import { backendJson } from "./backend_json.ts";
 import { LastChanges } from "./last_changes.ts";
 
-Deno.test("LastChanges says since when a backend is in its state, and why", () => {
+Deno.test("LastChanges has the start of a backend's state, and the reason", () => {
   const pool = new Pool(["http://a.test"]);
   const [a] = pool.backends;
   let now = 1_000;

@@ -4,6 +4,7 @@
  * Each request is counted by plain additions to fields and typed arrays. All
  * else is done on demand: {@linkcode Metrics.snapshot} returns plain numbers,
  * which processes can send to each other and {@linkcode sum} adds up.
+ *
  * @module
  */
 

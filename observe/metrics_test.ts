@@ -26,7 +26,7 @@ Deno.test("Histogram counts a value in the bucket whose bound holds it", () => {
   }
 });
 
-Deno.test("percentile() is right to within a bucket, and knows nothing of nothing", () => {
+Deno.test("percentile() is right to within a bucket, and undefined without values", () => {
   const histogram = new Histogram();
   assert.equal(percentile(histogram.snapshot().counts, 0.5), undefined);
   for (let ms = 1; ms <= 1000; ms++) histogram.add(ms);
@@ -79,7 +79,7 @@ Deno.test("Metrics counts requests, attempts, outcomes and events", () => {
   assert.equal(snapshot.backends[b.id]?.answerMs, 13);
 });
 
-Deno.test("Metrics forgets a backend that was removed, and begins anew with it", () => {
+Deno.test("Metrics drops the counters of a removed backend", () => {
   const pool = new Pool([{ url: "http://a.test" }, { url: "http://b.test" }]);
   const metrics = new Metrics(pool, idle);
   const a = pool.get("http://a.test")!;

@@ -59,7 +59,7 @@ Deno.test("prometheusText() says when the certificate expires, if there is one",
   assert.ok(text.split("\n").includes(`${name} ${expiresAt / 1000}`));
 });
 
-Deno.test("prometheusText() holds what was counted and what is known", () => {
+Deno.test("prometheusText() has all counters and states", () => {
   const text = page("http://a.test:1");
   const backend = 'backend="http://a.test:1"';
   for (
@@ -94,7 +94,7 @@ Deno.test("prometheusText() holds what was counted and what is known", () => {
   ) assert.ok(text.split("\n").includes(line), `${line}\nis not in\n${text}`);
 });
 
-Deno.test("prometheusText() stays in form whatever a backend is called", () => {
+Deno.test("prometheusText() is valid for any name of a backend", () => {
   const text = page(HOSTILE);
   // The format's own grammar, so that nothing in it can be forged.
   const form =

@@ -55,7 +55,7 @@ const WRONG: [name: string, rateLimit: unknown][] = [
 ];
 
 for (const [name, rateLimit] of WRONG) {
-  Deno.test(`createProxy() refuses rateLimit ${JSON.stringify(rateLimit)} by its name`, () => {
+  Deno.test(`createProxy() refuses rateLimit ${JSON.stringify(rateLimit)} by name`, () => {
     assert.throws(
       () => createProxy({ backends: [A], rateLimit: rateLimit as undefined }),
       (error: Error) =>
@@ -64,7 +64,7 @@ for (const [name, rateLimit] of WRONG) {
   });
 }
 
-Deno.test("rateLimit refuses who asks too often, and counts it", async () => {
+Deno.test("rateLimit refuses requests above the limit, and counts them", async () => {
   await using w = world(
     { rateLimit: { requests: 2, perMs: 10_000 } },
     () => Promise.resolve(new Response("ok")),
@@ -145,7 +145,7 @@ Deno.test("maxInFlight auto counts a request until its header, its failure or it
   for (const one of open) await one.text();
 });
 
-Deno.test("maxInFlight auto lets a long poll go, and keeps a backend that hangs from taking all", async () => {
+Deno.test("maxInFlight auto drops long polls, and keeps a hung backend from taking all places", async () => {
   let hung = false;
   const clients: AbortController[] = [];
   await using w = world(

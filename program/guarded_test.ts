@@ -95,7 +95,7 @@ async function handled(body: () => Promise<void>): Promise<void> {
 
 for (const [name, options] of CALLBACKS) {
   for (const [how, fail] of FAILING) {
-    Deno.test(`createProxy() goes on as usual when ${name} ${how}`, () =>
+    Deno.test(`createProxy() works as usual when ${name} ${how}`, () =>
       handled(async () => {
         const clock = new FakeClock(1_000);
         const { sick, counts, fetch } = network();
@@ -173,7 +173,7 @@ for (const [name, options] of CALLBACKS) {
 }
 
 for (const [how, fail] of FAILING) {
-  Deno.test(`createProxy() answers when fetch ${how}, and probes go on`, () =>
+  Deno.test(`createProxy() answers when fetch ${how}, and probes continue`, () =>
     handled(async () => {
       const clock = new FakeClock(1_000);
       await using proxy = createProxy({
@@ -255,11 +255,11 @@ for (const [how, fail] of FAILING) {
       assert.deepEqual(await statuses(proxy, 2), [200, 200]);
       await proxy.stop();
       assert.equal(lines.length, 1, String(lines));
-      assert.match(lines[0]!, /^the option clock fails \(/);
+      assert.match(lines[0]!, /^the option clock failed \(/);
     }));
 }
 
-Deno.test("proxy.fetch() answers 500 to what is no request, and throws nothing", () =>
+Deno.test("proxy.fetch() answers 500 to an invalid request, and never throws", () =>
   handled(async () => {
     await using proxy = createProxy({ backends: [A], health: false, log() {} });
     for (const odd of [undefined, null, "http://a/", {}, 1]) {
@@ -271,7 +271,7 @@ Deno.test("proxy.fetch() answers 500 to what is no request, and throws nothing",
 
 // ── The wrappers themselves ─────────────────────────────────────────────────
 
-Deno.test("guarded() passes on what it is told, and nothing that comes of it", async () => {
+Deno.test("guarded() passes on its argument, and no errors", async () => {
   const failures: unknown[] = [];
   const told: number[] = [];
   guarded((n: number) => told.push(n), () => failures.push(1))(7);
@@ -285,7 +285,7 @@ Deno.test("guarded() passes on what it is told, and nothing that comes of it", a
   assert.deepEqual(reasons, ["now", "later"]);
 });
 
-Deno.test("guardedRandom() gives a number from 0 up to 1 in any case", () => {
+Deno.test("guardedRandom() always returns a number in [0, 1)", () => {
   for (const given of [0, 0.5, 1, -1, NaN, Infinity, "0.5", undefined]) {
     let failures = 0;
     const random = guardedRandom(() => given as number, () => failures++);
@@ -297,7 +297,7 @@ Deno.test("guardedRandom() gives a number from 0 up to 1 in any case", () => {
   }
 });
 
-Deno.test("guardedClock() has the machine's clock set what the clock does not", async () => {
+Deno.test("guardedClock() falls back to the system clock", async () => {
   const broken = () => {
     throw new Error("no timer");
   };

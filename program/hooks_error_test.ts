@@ -15,7 +15,7 @@ import {
 } from "../testing/hooked.ts";
 
 for (const [how, fail] of FAILING) {
-  Deno.test(`onError() that ${how} leaves the answer to us`, async () => {
+  Deno.test(`onError() that ${how} keeps our response`, async () => {
     const used = proxyOf({ onError: fail, maxBodyBytes: 1 });
     const { status, text } = await used.ask({
       method: "POST",
@@ -25,13 +25,13 @@ for (const [how, fail] of FAILING) {
     assert.equal(status, 413);
     assert.match(text, /^Content too large/);
     assert.equal(used.lines.length, 1, String(used.lines));
-    assert.match(used.lines[0]!, /onError fails/);
+    assert.match(used.lines[0]!, /onError failed/);
     unharmed(used, 0);
     await used.proxy.stop();
   });
 }
 
-Deno.test("onError() answers a refused request and a failed one, and our rules stand", async () => {
+Deno.test("onError() replaces the response to a refused or failed request, by our rules", async () => {
   const failures: ProxyFailure[] = [];
   const records: RequestRecord[] = [];
   const used = proxyOf({
@@ -86,7 +86,7 @@ Deno.test("onError() answers a refused request and a failed one, and our rules s
   await used.proxy.stop();
 });
 
-Deno.test("onError() that gives nothing, or too much, leaves the answer to us", async () => {
+Deno.test("onError() that returns nothing, or too much, keeps our response", async () => {
   for (const given of [undefined, new Response(new Uint8Array(1024 * 1025))]) {
     const used = proxyOf({ onError: () => given });
     used.proxy.pool.backends[0]!.up = false;
@@ -109,13 +109,13 @@ Deno.test("onError() that never ends is ended by timeoutMs", async () => {
     );
     await used.clock.advance(600);
     assert.equal((await answer).status, up ? 413 : 503);
-    assert.match(used.lines[0]!, /onError fails .*longer than timeoutMs/);
+    assert.match(used.lines[0]!, /onError failed .*longer than timeoutMs/);
     unharmed(used, 0);
     await used.proxy.stop();
   }
 });
 
-Deno.test("onError() is not asked for a client that has left, nor for OPTIONS that goes no further", async () => {
+Deno.test("onError() is not called for a disconnected client, nor for OPTIONS with Max-Forwards 0", async () => {
   let asked = 0;
   const used = proxyOf({ onError: () => void asked++ });
   const left = await used.proxy.fetch(new Request(URL_), {
@@ -131,7 +131,7 @@ Deno.test("onError() is not asked for a client that has left, nor for OPTIONS th
   await used.proxy.stop();
 });
 
-Deno.test("onSettled() has what the line of the access log has, with that or without", async () => {
+Deno.test("onSettled() has the fields of the access log, with or without the log", async () => {
   const access: string[] = [];
   for (const accessLog of ["json", "combined", false] as const) {
     const records: RequestRecord[] = [];

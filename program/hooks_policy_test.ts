@@ -12,7 +12,7 @@ for (
     ["never ends", never] as [string, () => never],
   ]
 ) {
-  Deno.test(`key() that ${how} leaves its request to round robin`, async () => {
+  Deno.test(`key() that ${how} falls back to round robin`, async () => {
     const used = proxyOf({
       backends: [A, B],
       policy: "uri_hash",
@@ -21,11 +21,11 @@ for (
     for (let i = 0; i < 4; i++) assert.equal((await used.ask()).status, 200);
     assert.equal(used.sent.filter(({ url }) => url.startsWith(A)).length, 2);
     assert.equal(used.lines.length, 1, String(used.lines));
-    assert.match(used.lines[0]!, /key fails/);
+    assert.match(used.lines[0]!, /key failed/);
     await used.proxy.stop();
   });
 
-  Deno.test(`policy() that ${how} leaves the pick to round robin`, async () => {
+  Deno.test(`policy() that ${how} falls back to round robin`, async () => {
     const used = proxyOf({
       backends: [A, B],
       policy: fail as unknown as Policy,
@@ -33,12 +33,12 @@ for (
     for (let i = 0; i < 4; i++) assert.equal((await used.ask()).status, 200);
     assert.equal(used.sent.filter(({ url }) => url.startsWith(A)).length, 2);
     assert.equal(used.lines.length, 1, String(used.lines));
-    assert.match(used.lines[0]!, /policy fails/);
+    assert.match(used.lines[0]!, /policy failed/);
     await used.proxy.stop();
   });
 }
 
-Deno.test("key() is hashed in place of the policy's own, and told of the request", async () => {
+Deno.test("key() replaces the policy's own key, and gets the request", async () => {
   const keys: (string | undefined)[] = [];
   const used = proxyOf({
     backends: [A, B, "http://10.0.0.3:3000"],
@@ -105,12 +105,12 @@ Deno.test("policy() cannot pick what is not accepted, or not of the pool", async
     used.proxy.pool.get(B)!.up = false;
     assert.equal((await used.ask()).status, 200);
     assert.ok(used.sent[0]!.url.startsWith(A));
-    assert.match(used.lines[0]!, /policy fails .*may pick/);
+    assert.match(used.lines[0]!, /policy failed .*may pick/);
     await used.proxy.stop();
   }
 });
 
-Deno.test("health.check() takes the place of the probe, and its text is the reason", async () => {
+Deno.test("health.check() replaces the probe, and its text is the reason", async () => {
   let well: boolean | string = true;
   const used = proxyOf({
     backends: [A, () => new Response()],
@@ -172,7 +172,7 @@ for (
   });
 }
 
-Deno.test("health.headers and health.method are what probes say", async () => {
+Deno.test("health.headers and health.method are sent by probes", async () => {
   const probes: [string | undefined, string | null, string | null][] = [];
   const { proxy } = proxyOf({
     health: {

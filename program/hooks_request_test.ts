@@ -15,7 +15,7 @@ import {
   URL_,
 } from "../testing/hooked.ts";
 
-Deno.test("onRequest() edits the fields of each attempt, and knows what it is for", async () => {
+Deno.test("onRequest() edits the fields of each attempt, and gets its context", async () => {
   const contexts: unknown[] = [];
   const { proxy, sent, ask } = proxyOf({
     backends: [{ url: A, name: "one" }, B],
@@ -51,7 +51,7 @@ Deno.test("onRequest() edits the fields of each attempt, and knows what it is fo
   await proxy.stop();
 });
 
-Deno.test("onRequest() cannot frame a message, and sets no Host that is none", async () => {
+Deno.test("onRequest() cannot change the framing, nor set an invalid Host", async () => {
   // A length or a coding of the hook's would make the next request on the
   // backend's connection a part of this one.
   let host = "tenant.example.com:8080";
@@ -141,7 +141,7 @@ Deno.test("onRequest() answers with a Response, and no backend is counted", asyn
 });
 
 for (const [how, fail] of FAILING) {
-  Deno.test(`onRequest() that ${how} costs its request a 500, and no backend anything`, async () => {
+  Deno.test(`onRequest() that ${how} costs its request a 500, and blames no backend`, async () => {
     let fails = true;
     const used = proxyOf({
       eject: { after: 1 },
@@ -152,7 +152,7 @@ for (const [how, fail] of FAILING) {
     assert.equal((await used.ask()).status, 500);
     unharmed(used, 0);
     assert.equal(used.lines.length, 1, String(used.lines));
-    assert.match(used.lines[0]!, /onRequest fails/);
+    assert.match(used.lines[0]!, /onRequest failed/);
     fails = false;
     assert.equal((await used.ask()).status, 200);
     unharmed(used, 1);

@@ -8,7 +8,7 @@ import { settle } from "../testing/clock.ts";
 import { A, B, FAILING, proxyOf, unharmed, URL_ } from "../testing/hooked.ts";
 
 for (const [how, fail] of FAILING) {
-  Deno.test(`onResponse() that ${how} costs its request a 500, and the body is given up`, async () => {
+  Deno.test(`onResponse() that ${how} costs its request a 500, and the body is cancelled`, async () => {
     let cancelled = 0;
     const used = proxyOf(
       { eject: { after: 1 }, onResponse: fail },
@@ -25,12 +25,12 @@ for (const [how, fail] of FAILING) {
     assert.equal(cancelled, 1);
     unharmed(used, 1);
     assert.equal(used.lines.length, 1, String(used.lines));
-    assert.match(used.lines[0]!, /onResponse fails/);
+    assert.match(used.lines[0]!, /onResponse failed/);
     await used.proxy.stop();
   });
 }
 
-Deno.test("onResponse() edits the fields of what the client gets, and our rules stand", async () => {
+Deno.test("onResponse() edits the fields of the response, by our rules", async () => {
   const used = proxyOf({
     requestId: true,
     onResponse(response, { backend, attempt, requestId }) {
@@ -112,7 +112,7 @@ Deno.test("onResponse() may read the body, or a copy of it", async () => {
   await used.proxy.stop();
 });
 
-Deno.test("onResponse() replaces an answer: the backend's body is given up, and nobody has left", async () => {
+Deno.test("onResponse() replaces a response: the backend's body is cancelled, without blame", async () => {
   const records: RequestRecord[] = [];
   const cancelled: unknown[] = [];
   const used = proxyOf(
@@ -180,7 +180,7 @@ Deno.test("onResponse() leaves the statuses without a body, and HEAD, without on
   await used.proxy.stop();
 });
 
-Deno.test("onResponse() hides no backend that breaks its body off", async () => {
+Deno.test("onResponse() does not hide a truncated body of a backend", async () => {
   const broken = () =>
     new Response(
       new ReadableStream({
@@ -234,7 +234,7 @@ Deno.test("onResponse() whose body fails by itself is not the backend's fault", 
   await settle();
   assert.ok(used.proxy.pool.backends.every(({ ejected }) => !ejected));
   assert.equal(used.proxy.pool.backends[0]!.inFlight, 0);
-  assert.match(used.lines[0]!, /onResponse fails/);
+  assert.match(used.lines[0]!, /onResponse failed/);
   await used.proxy.stop();
 });
 
@@ -250,7 +250,7 @@ Deno.test("onResponse() that changes a status does not change the backend's outc
   await used.proxy.stop();
 });
 
-Deno.test("onResponse() that answers without an end gives the backend's body up at once", async () => {
+Deno.test("onResponse() with an endless body cancels the backend's body at once", async () => {
   let cancelled = 0;
   const used = proxyOf(
     {

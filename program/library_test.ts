@@ -74,13 +74,13 @@ Deno.test("createProxy() calls a backend by its name in every line", async () =>
   await proxy.stop();
 });
 
-Deno.test("createProxy() refuses a name that is none, and one that is taken", async () => {
+Deno.test("createProxy() refuses an invalid name, and one in use", async () => {
   const made = (...backends: ProxyOptions["backends"]) =>
     proxyOf({ backends, health: false }).proxy;
   for (const name of ["", "a b", "a,b", "a/b", 'a"b', "ü", "x".repeat(65)]) {
     assert.throws(
       () => made({ url: A, name }),
-      /^TypeError: Cannot make a proxy: backends\[0\]\.name .* is no name/,
+      /^TypeError: Cannot make a proxy: backends\[0\]\.name .* is not a name/,
     );
     assert.throws(
       () => made({ answer: () => new Response(), name }),
@@ -98,7 +98,7 @@ Deno.test("createProxy() refuses a name that is none, and one that is taken", as
   await proxy.stop();
 });
 
-Deno.test("createProxy() names functions by themselves, or as they are told", async () => {
+Deno.test("createProxy() uses a function's own name, or the configured one", async () => {
   function page() {
     return new Response();
   }
@@ -168,7 +168,7 @@ Deno.test("pool.add() takes a function with its settings", async () => {
   await proxy.stop();
 });
 
-Deno.test("health.host is what probes say as Host, with a fetch of one's own too", async () => {
+Deno.test("health.host is the Host of probes, with a custom fetch too", async () => {
   for (
     const [host, said] of [
       [undefined, "10.0.0.1:3000"],

@@ -40,7 +40,7 @@ Deno.test("redirector() names a port other than 443", async () => {
   ]);
 });
 
-Deno.test("redirector() goes by no method", async () => {
+Deno.test("redirector() ignores the method", async () => {
   for (const method of ["HEAD", "POST", "DELETE", "OPTIONS", "PROPFIND"]) {
     assert.deepEqual(await asked("a.test", "/x", method), [
       308,
@@ -49,7 +49,7 @@ Deno.test("redirector() goes by no method", async () => {
   }
 });
 
-Deno.test("redirector() leads nowhere without a proper Host", async () => {
+Deno.test("redirector() refuses a request without a valid Host", async () => {
   for (
     const host of [
       null,

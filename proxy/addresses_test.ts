@@ -36,7 +36,7 @@ Deno.test("cachedMatcher() asks once for each address", () => {
   assert.deepEqual(asked, ["a", "b"]);
 });
 
-Deno.test("cachedMatcher() does not grow with what is made up", () => {
+Deno.test("cachedMatcher() is bounded", () => {
   let asked = 0;
   const matches = cachedMatcher(() => {
     asked++;
@@ -77,7 +77,7 @@ const PEERS: [
   ["told none", undefined, { clientAddress: "-" }, undefined],
 ];
 
-Deno.test("peerOf() tells a client that has left from one that never had an address", () => {
+Deno.test("peerOf() distinguishes a disconnected client from one without an address", () => {
   // A client that resets right behind its request was forwarded without one.
   for (const [promise, told, connection, peer] of PEERS) {
     const source = { peerOf: () => told };
@@ -86,7 +86,7 @@ Deno.test("peerOf() tells a client that has left from one that never had an addr
   }
 });
 
-Deno.test("cachedMatcher() remembers nothing that is too long for an address", () => {
+Deno.test("cachedMatcher() does not cache texts too long for an address", () => {
   let asked = 0;
   const matches = cachedMatcher(() => {
     asked++;

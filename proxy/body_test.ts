@@ -11,7 +11,7 @@ import {
 
 // ── gather() ────────────────────────────────────────────────────────────────
 
-Deno.test("gather() gives a body whole that is here in one piece", async () => {
+Deno.test("gather() returns a body that has arrived in one chunk", async () => {
   const clock = new FakeClock();
   const source = new Source().give("hello").close();
   const gathered = await gather(reading(source.stream), 5, {
@@ -23,7 +23,7 @@ Deno.test("gather() gives a body whole that is here in one piece", async () => {
   assert.equal(clock.pending, 0);
 });
 
-Deno.test("gather() gives an empty body whole", async () => {
+Deno.test("gather() returns an empty body", async () => {
   const clock = new FakeClock();
   const gathered = await gather(reading(new Source().close().stream), 0, {
     clock,
@@ -32,7 +32,7 @@ Deno.test("gather() gives an empty body whole", async () => {
   assert.equal(gathered.kind, "whole");
 });
 
-Deno.test("gather() passes on what comes in pieces, from its beginning", async () => {
+Deno.test("gather() passes on several chunks, from the start", async () => {
   const clock = new FakeClock();
   const source = new Source().give("he", "llo").close();
   const gathered = await gather(reading(source.stream), 5, {
@@ -43,7 +43,7 @@ Deno.test("gather() passes on what comes in pieces, from its beginning", async (
   assert.deepEqual(await all(gathered.read), ["he", "llo"]);
 });
 
-Deno.test("gather() does not wait for what comes late, and loses none of it", async () => {
+Deno.test("gather() does not wait for a late body, and loses none of it", async () => {
   const clock = new FakeClock();
   const source = new Source();
   const gathering = gather(reading(source.stream), 5, { clock, waitMs: 10 });
@@ -131,7 +131,7 @@ Deno.test("readingInto() takes larger buffers while they come back full", async 
   );
 });
 
-Deno.test("readingInto() asks for what is left, or for the least that it may", async () => {
+Deno.test("readingInto() requests the rest, or the minimum", async () => {
   for (const [least, room] of [[0, 10], [64 * KB, 64 * KB]] as const) {
     const { stream, rooms } = byteStream(10);
     const { read } = readingInto(stream, 10, least);
@@ -155,7 +155,7 @@ Deno.test("readingInto() takes smaller buffers again for small pieces", async ()
   );
 });
 
-Deno.test("readingInto() reads what is no stream of bytes as it comes", async () => {
+Deno.test("readingInto() reads any other stream chunk by chunk", async () => {
   const source = new Source().give("one", "two").close();
   assert.deepEqual(await all(readingInto(source.stream, 6, 0).read), [
     "one",
@@ -163,7 +163,7 @@ Deno.test("readingInto() reads what is no stream of bytes as it comes", async ()
   ]);
 });
 
-Deno.test("readingInto() passes on how a stream broke, and that it is given up", async () => {
+Deno.test("readingInto() passes on errors and cancellation", async () => {
   const source: UnderlyingByteSource = {
     type: "bytes",
     pull: (controller) => controller.error(new Error("the client left")),

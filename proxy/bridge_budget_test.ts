@@ -15,7 +15,7 @@ class FakeHolder implements Holder {
 
 const K = 1024;
 
-Deno.test("BridgeBudget counts only what is held past a little", () => {
+Deno.test("BridgeBudget counts only large buffers", () => {
   const budget = new BridgeBudget(1, 1000 * K);
   const holder = new FakeHolder(FREE);
   budget.count(holder);
@@ -32,7 +32,7 @@ Deno.test("BridgeBudget counts only what is held past a little", () => {
   assert.equal(budget.total, 0);
 });
 
-Deno.test("BridgeBudget has the one shed that holds most, by what each holds now", () => {
+Deno.test("BridgeBudget sheds the largest holder", () => {
   const budget = new BridgeBudget(1, 1000 * K);
   const [a, b, c] = [500, 300, 100].map((size) => new FakeHolder(size * K)) as [
     FakeHolder,
@@ -52,7 +52,7 @@ Deno.test("BridgeBudget has the one shed that holds most, by what each holds now
   assert.equal(budget.total, 600 * K);
 });
 
-Deno.test("BridgeBudget has another one shed where one cannot let go", () => {
+Deno.test("BridgeBudget sheds another one if the first cannot release", () => {
   const budget = new BridgeBudget(1, 1000 * K);
   const stuck = new FakeHolder(900 * K, false);
   const next = new FakeHolder(90 * K);

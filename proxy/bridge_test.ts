@@ -76,7 +76,7 @@ Deno.test("Bridge reads no more of a backend than its client has room for", () =
   assert.equal(socket.paused, false);
 });
 
-Deno.test("Bridge lets a client wait that can wait, until the backend has read", () => {
+Deno.test("Bridge pauses a client that can be paused, until the backend has read", () => {
   const calls: string[] = [];
   const client = Object.assign(new FakeClient(), {
     pause: () => void calls.push("pause"),
@@ -92,7 +92,7 @@ Deno.test("Bridge lets a client wait that can wait, until the backend has read",
   assert.deepEqual(calls, ["pause", "resume"]);
 });
 
-Deno.test("Bridge lets others have their turn after 1,000 messages of a client", () => {
+Deno.test("Bridge yields after 1,000 messages of a client", () => {
   // Bun hands over 80,000 messages in one go, also when it is told to pause.
   const calls: string[] = [];
   const client = Object.assign(new FakeClient(), {
@@ -129,7 +129,7 @@ Deno.test("Bridge lets others have their turn after 1,000 messages of a client",
   assert.equal(calls.at(-1), "resume");
 });
 
-Deno.test("Bridge closes a client that sends too much to wait for its turn", () => {
+Deno.test("Bridge closes a client whose inbox is too large", () => {
   const { bridge, client } = bridged();
   for (let i = 0; i < 1_001; i++) bridge.message("");
   for (let i = 0; i < 32; i++) bridge.message(new Uint8Array(MB));
@@ -138,7 +138,7 @@ Deno.test("Bridge closes a client that sends too much to wait for its turn", () 
   ]);
 });
 
-Deno.test("Bridge closes a client that cannot wait once too much is held for it", () => {
+Deno.test("Bridge closes a client that cannot be paused above the limit", () => {
   const { bridge, socket, client } = bridged();
   socket.queued = 32 * MB;
   bridge.message("a");
@@ -153,7 +153,7 @@ Deno.test("Bridge closes a client that cannot wait once too much is held for it"
   assert.deepEqual(kinds(socket), [0x81, 0x88]);
 });
 
-Deno.test("Bridge says 1009 to a client whose message is too big", () => {
+Deno.test("Bridge closes with 1009 for a client's message that is too big", () => {
   const { bridge, socket, client } = bridged();
   bridge.message("ä".repeat(8 * MB));
   assert.deepEqual(client.seen, []);
@@ -163,7 +163,7 @@ Deno.test("Bridge says 1009 to a client whose message is too big", () => {
   assert.deepEqual(kinds(socket), [0x81]);
 });
 
-Deno.test("Bridge says 1009 to a backend whose fragments are too big together", () => {
+Deno.test("Bridge closes with 1009 for a backend's fragments that are too big together", () => {
   const { socket, client } = bridged();
   const head = new Uint8Array([0x02, 127, 0, 0, 0, 0, 0, 0x80, 0, 0]);
   socket.receive(new Uint8Array([...head, ...new Uint8Array(8 * MB)]));
@@ -174,7 +174,7 @@ Deno.test("Bridge says 1009 to a backend whose fragments are too big together", 
   assert.deepEqual(client.seen, ["cut"]);
 });
 
-Deno.test("Bridge lets others have their turn after 1,000 messages", () => {
+Deno.test("Bridge yields after 1,000 messages of a backend", () => {
   // A piece of 64 KB may hold 32,000 empty messages, and each costs some
   // microseconds, in which every other client would wait.
   const { socket, client, state } = bridged();
@@ -192,7 +192,7 @@ Deno.test("Bridge lets others have their turn after 1,000 messages", () => {
   assert.equal(client.seen.length, 3_400);
 });
 
-Deno.test("Bridge does not go on after a turn while its client has no room", () => {
+Deno.test("Bridge does not resume after a turn while its client has no room", () => {
   const { bridge, socket, client, state } = bridged();
   const send = client.send.bind(client);
   client.send = (data) => send(data) && client.seen.length !== 1_000;
@@ -231,7 +231,7 @@ Deno.test("Bridge passes on what a backend said before it ended, to a slow clien
   assert.equal(socket.destroyed, true);
 });
 
-Deno.test("Bridge gives up a client that does not take its 101", () => {
+Deno.test("Bridge abandons a client that does not accept its 101", () => {
   // Deno says nothing of one that has left by then: its backend's connection
   // stayed open for ten seconds.
   for (const how of ["waits", "left"]) {
@@ -293,7 +293,7 @@ Deno.test("Bridge closes its backend's connection, whatever ends it", () => {
   }
 });
 
-Deno.test("Bridge is over once both sides are, and says so once", () => {
+Deno.test("Bridge ends once both sides have, with one callback", () => {
   const { bridge, socket, client, state } = bridged();
   socket.receive(CLOSE_1000);
   assert.deepEqual(client.seen, [["close", 1000, ""]]);
@@ -317,7 +317,7 @@ Deno.test("Bridge cuts a backend that does not end a closed connection", () => {
   assert.equal(state.over, 1);
 });
 
-Deno.test("Bridge cuts a backend that goes on behind its close frame", () => {
+Deno.test("Bridge cuts a backend that sends after its close frame", () => {
   // It was read for a second, at whatever speed it wrote.
   const { socket, bridge, state } = bridged();
   socket.receive(CLOSE_1000);
@@ -350,7 +350,7 @@ Deno.test("Bridge answers pings, but not those of a backend that does not read",
   assert.deepEqual(kinds(socket), [0x8a]);
 });
 
-Deno.test("Bridge.goAway() says 1001 to both, also to a client still to come", () => {
+Deno.test("Bridge.goAway() closes both sides with 1001, also a client that opens later", () => {
   const { bridge, socket, client } = bridged();
   bridge.goAway();
   bridge.goAway();
@@ -399,7 +399,7 @@ Deno.test("Bridges together hold no more than their budget", () => {
   assert.deepEqual(large.client.seen, [["close", 1013, "too much is waiting"]]);
   assert.deepEqual(kinds(large.socket), [0x88]);
   assert.deepEqual(large.state.log, [
-    "WebSockets hold too much: the largest is closed",
+    "WebSockets hold too much memory: closing the one that holds most",
   ]);
   assert.deepEqual([small.client.seen, other.client.seen], [[], []]);
   assert.ok(budget.total < 2.5 * MB, String(budget.total));
@@ -409,7 +409,7 @@ Deno.test("Bridges together hold no more than their budget", () => {
   assert.equal(budget.total, 0);
 });
 
-Deno.test("Bridge.shed() lets go at once of what a side does not take", () => {
+Deno.test("Bridge.shed() releases at once what a side does not read", () => {
   const slow = bridged();
   slow.socket.queued = 2 * MB;
   slow.bridge.shed();

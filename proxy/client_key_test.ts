@@ -11,7 +11,7 @@ function keyOf(address: string): string {
   return `${hash.low} ${hash.high}`;
 }
 
-Deno.test("hashAddress() takes addresses of one client for one key", () => {
+Deno.test("hashAddress() gives the addresses of one client the same key", () => {
   for (
     const [one, ...others] of [
       // However it is written, RFC 4291 §2.2.
@@ -34,7 +34,7 @@ Deno.test("hashAddress() takes addresses of one client for one key", () => {
   }
 });
 
-Deno.test("hashAddress() takes addresses of two clients for two keys", () => {
+Deno.test("hashAddress() gives two clients different keys", () => {
   const addresses = [
     "10.1.2.3",
     "10.1.2.4",

@@ -182,7 +182,7 @@ Deno.test("FrameReader.pause() holds back even what came in the same piece", () 
   assert.deepEqual(seen, [["text", "a"], ["text", "b"], ["text", "c"]]);
 });
 
-Deno.test("FrameReader.held tells what is held back and what is not whole", () => {
+Deno.test("FrameReader.held counts waiting bytes and incomplete messages", () => {
   const reader = new FrameReader(collecting([]), 1_000);
   reader.push(new Uint8Array(frame(0x02, [1, 2])));
   assert.equal(reader.held, 2);
@@ -287,7 +287,7 @@ Deno.test("frameOf() masks payloads of every length form", () => {
   }
 });
 
-Deno.test("frameOf() never sends a payload as it is, and no mask twice", () => {
+Deno.test("frameOf() never sends a payload unmasked, and repeats no mask", () => {
   const payload = new Uint8Array(16);
   const frames = Array.from(
     { length: 3_000 },

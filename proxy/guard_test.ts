@@ -24,7 +24,7 @@ Deno.test("refuseMethod() answers TRACE with 405 and Allow", () => {
   assert.match(refusal?.fields?.["allow"] ?? "", /^GET, /);
 });
 
-Deno.test("refuseMethod() goes by the runtime for any other", () => {
+Deno.test("refuseMethod() asks the runtime for any other", () => {
   for (const method of ["QUERY", "FOO", "get", "CONNECT", ""]) {
     assert.equal(refuseMethod(method, { sendsMethod: () => true }), undefined);
     assert.equal(
@@ -160,7 +160,7 @@ const NO_TARGETS: [url: string, host: string][] = [
   ["", "h"],
 ];
 
-Deno.test("targetOf() refuses what is no target, or would not stay one", () => {
+Deno.test("targetOf() refuses invalid targets, and those that would be rewritten", () => {
   for (const [url, host] of NO_TARGETS) {
     const target = targetOf(url, host);
     assert.ok(isRefusal(target), url);
@@ -293,7 +293,7 @@ Deno.test("impliedHost() is the URL's, unless the runtime made it up", () => {
   assert.equal(impliedHost("http://localhost/b", true), null);
 });
 
-Deno.test("schemeOf() goes by the server and not by what a client writes", () => {
+Deno.test("schemeOf() uses the server's scheme, not the client's", () => {
   // On Deno `GET https://a/b` on a connection without TLS was passed on as https.
   const cases: [
     url: string,

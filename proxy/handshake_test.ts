@@ -12,7 +12,7 @@ import {
 } from "./handshake.ts";
 import type { Fields } from "./headers.ts";
 
-Deno.test("handshakeOf() tells a good handshake from a bad one and from none", () => {
+Deno.test("handshakeOf() distinguishes a valid handshake, an invalid one and none", () => {
   const good = {
     upgrade: "WebSocket",
     connection: "keep-alive, Upgrade",
@@ -87,7 +87,7 @@ const GRANT = (accept: string, more = "") =>
   "HTTP/1.1 101 Switching Protocols\r\nUpgrade: WebSocket\r\n" +
   `Connection: upgrade\r\nSec-WebSocket-Accept: ${accept}\r\n${more}\r\n`;
 
-Deno.test("openWebSocket() asks as RFC 6455 says, with a key of its own", async () => {
+Deno.test("openWebSocket() sends an RFC 6455 handshake with its own key", async () => {
   const { result, said } = await shaken(GRANT);
   assert.ok(result instanceof Opened);
   assert.match(said, /^GET \/chat\?x HTTP\/1\.1\r\nhost: a\.test\r\n/);
@@ -137,7 +137,7 @@ async function failed(
   throw new Error("It did not fail");
 }
 
-Deno.test("openWebSocket() refuses a 101 that was not asked for, and answers that are none", async () => {
+Deno.test("openWebSocket() refuses a 101 that does not match, and malformed responses", async () => {
   for (
     const answer of [
       () => GRANT("wrong"),
@@ -158,7 +158,7 @@ Deno.test("openWebSocket() refuses a 101 that was not asked for, and answers tha
   }
 });
 
-Deno.test("openWebSocket() holds nothing against a backend that closes without a byte", async () => {
+Deno.test("openWebSocket() does not blame a backend that closes without a byte", async () => {
   // Some backends close the connection of an upgrade that they do not want. Four
   // handshakes of a client ejected half of a pool of such.
   const closed = "connection_terminated";
@@ -169,7 +169,7 @@ Deno.test("openWebSocket() holds nothing against a backend that closes without a
   );
 });
 
-Deno.test("openWebSocket() hands a refusal on, and closes its connection", async () => {
+Deno.test("openWebSocket() passes on a refusal, and closes its connection", async () => {
   for (
     const [text, status, body] of [
       ["HTTP/1.1 403 No\r\nContent-Length: 5\r\n\r\nhello", 403, "hello"],

@@ -35,7 +35,7 @@ Deno.test("responseFields() drops what concerns the backend's connection", () =>
   ]);
 });
 
-Deno.test("responseFields() lets no length stand beside a transfer coding (RFC 9112 §6.3)", () => {
+Deno.test("responseFields() removes a length next to a transfer coding (RFC 9112 §6.3)", () => {
   const headers = new Headers([
     ["content-length", "3"],
     ["transfer-encoding", "chunked"],
@@ -44,7 +44,7 @@ Deno.test("responseFields() lets no length stand beside a transfer coding (RFC 9
   assert.deepEqual(responseFields(headers, ANSWER), [["x-b", "2"]]);
 });
 
-Deno.test("responseFields() keeps several Set-Cookie several", () => {
+Deno.test("responseFields() keeps multiple Set-Cookie fields separate", () => {
   const headers = new Headers([
     ["set-cookie", "a=1"],
     ["set-cookie", "b=2, c"],
@@ -66,7 +66,7 @@ Deno.test("responseFields() adds what it is given", () => {
   );
 });
 
-Deno.test("responseFields() lets the backend's field give way to ours of that name", () => {
+Deno.test("responseFields() replaces the backend's field by ours of that name", () => {
   // With REQUEST_ID the client got two ids when the backend sent its own.
   const fields = responseFields(
     new Headers([

@@ -128,7 +128,7 @@ const ORIGINS: [
   ],
 ];
 
-Deno.test("clientOrigin() believes a trusted proxy that names a scheme and a host", () => {
+Deno.test("clientOrigin() uses a trusted proxy's scheme and host", () => {
   // Behind a front that ends TLS, redirects led the client to `http:`.
   const given = rules({ trusts: true });
   for (const [promise, said, peer, origin] of ORIGINS) {

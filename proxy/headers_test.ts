@@ -42,14 +42,14 @@ function passes(sent: Fields, given = rules()): Fields {
     .filter(([name]) => !ours.includes(name));
 }
 
-Deno.test("fields() says Host anew and who asked, for whom and how", () => {
+Deno.test("fields() sets Host, X-Forwarded-* and Via", () => {
   assert.deepEqual(rules().fields(new Headers(), FACTS), [
     ["host", "b.test"],
     ...OURS,
   ]);
 });
 
-Deno.test("fields() says no address where there is none", () => {
+Deno.test("fields() adds no address if there is none", () => {
   const fields = rules().fields(new Headers(), { ...FACTS, peer: undefined });
   assert.equal(fields.some(([name]) => name === "x-forwarded-for"), false);
 });
@@ -90,13 +90,13 @@ const DROPPED: Fields = [
   ["Sluice_Debug", "1"],
 ];
 
-Deno.test("fields() drops what concerns one connection or comes from a stranger", () => {
+Deno.test("fields() drops fields of one connection and untrusted forwarding fields", () => {
   for (const field of DROPPED) {
     assert.deepEqual(passes([field]), [], field[0]);
   }
 });
 
-Deno.test("fields() passes on everything else as it is", () => {
+Deno.test("fields() passes on everything else unchanged", () => {
   for (
     const [name, value] of [
       ["x-a", "b  c"],
@@ -131,7 +131,7 @@ const NAMED: [connection: string, gone: boolean][] = [
   ["", false],
 ];
 
-Deno.test("fields() drops what Connection names, whatever stands round it", () => {
+Deno.test("fields() drops what Connection names, in any spelling of the list", () => {
   for (const [connection, gone] of NAMED) {
     assert.deepEqual(
       passes([["x-a", "1"], ["connection", connection]]),
@@ -141,7 +141,7 @@ Deno.test("fields() drops what Connection names, whatever stands round it", () =
   }
 });
 
-Deno.test("fields() lets Connection name nothing of ours away (CVE-2024-45410)", () => {
+Deno.test("fields() does not let Connection remove our fields (CVE-2024-45410)", () => {
   const named =
     "host, x-forwarded-for, x-forwarded-host, X-Forwarded-Proto, via, forwarded";
   const given = rules({ trusts: true, pseudonym: "sluice-1" });
@@ -164,7 +164,7 @@ Deno.test("fields() lets Connection name nothing of ours away (CVE-2024-45410)",
   ]);
 });
 
-Deno.test("fields() believes a trusted peer, but no alias with underscores", () => {
+Deno.test("fields() trusts a trusted peer, but no alias with underscores", () => {
   const fields = rules({ trusts: true }).fields(
     new Headers([
       ["x-forwarded-for", "1.1.1.1, 2.2.2.2"],
@@ -202,7 +202,7 @@ function entriesOf(fields: Headers | Fields | undefined): Fields {
   return [...new Headers(fields)].toSorted();
 }
 
-Deno.test("copied() says exactly what fields() says, where it says anything", () => {
+Deno.test("copied() equals fields() if it returns a result", () => {
   for (const sent of COPIED) {
     for (const facts of [FACTS, { ...FACTS, peer: undefined }]) {
       for (const given of [rules(), rules({ pseudonym: "sluice-1" })]) {
@@ -221,7 +221,7 @@ Deno.test("copied() says exactly what fields() says, where it says anything", ()
   }
 });
 
-Deno.test("copied() leaves whatever is unusual to fields()", () => {
+Deno.test("copied() returns nothing for an unusual request", () => {
   const unusual: Fields = [
     ["connection", "x-a"],
     ["connection", "keep-alive, x-a"],
@@ -289,7 +289,7 @@ const TOLD: [
   ["preserve", "http://b.test", undefined, "b.test"],
 ];
 
-Deno.test("requestFacts() tells a backend the client's Host or its own", () => {
+Deno.test("requestFacts() selects the client's Host or the backend's", () => {
   for (const [hostHeader, origin, host, told] of TOLD) {
     const facts = requestFacts(
       {

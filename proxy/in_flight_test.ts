@@ -16,7 +16,7 @@ function items(count: number): Item[] {
   return Array.from({ length: count }, () => new Item());
 }
 
-Deno.test("InFlight knows who is there, whoever leaves first", () => {
+Deno.test("InFlight keeps its items in any order of removal", () => {
   const list = new InFlight(new FakeClock());
   const [a, b, c] = items(3) as [Item, Item, Item];
   for (const item of [a, b, c]) list.add(item);
@@ -33,7 +33,7 @@ Deno.test("InFlight knows who is there, whoever leaves first", () => {
   assert.deepEqual([...list], [b]);
 });
 
-Deno.test("InFlight sweeps everybody on each tick, and nobody who has left", async () => {
+Deno.test("InFlight sweeps all items on each tick, and no removed one", async () => {
   const clock = new FakeClock();
   const list = new InFlight(clock);
   const [a, b] = items(2) as [Item, Item];
@@ -47,7 +47,7 @@ Deno.test("InFlight sweeps everybody on each tick, and nobody who has left", asy
   assert.deepEqual(b.seen, [TICK_MS, 2 * TICK_MS]);
 });
 
-Deno.test("InFlight lets one leave while it is swept", async () => {
+Deno.test("InFlight allows removal during a sweep", async () => {
   const clock = new FakeClock();
   const list = new InFlight(clock);
   const all = items(3);
@@ -76,7 +76,7 @@ Deno.test("InFlight has one timer, and none once there is nothing to do", async 
   assert.equal(clock.pending, 1);
 });
 
-Deno.test("rest() ends the timer at once, but not under somebody", () => {
+Deno.test("stopIfIdle() stops the timer at once, but only without items", () => {
   const clock = new FakeClock();
   const list = new InFlight(clock);
   const item = new Item();

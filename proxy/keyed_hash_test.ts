@@ -36,7 +36,7 @@ Deno.test("KeyedHash tells texts and keys apart", () => {
   assert.equal(seen.size, 3 * texts.length);
 });
 
-Deno.test("KeyedHash spreads neighbours evenly over what sets are told by", () => {
+Deno.test("KeyedHash spreads similar keys evenly over the sets", () => {
   const hash = new KeyedHash([5, 6]);
   const counts = new Uint32Array(256);
   for (let i = 0; i < 256 * 200; i++) {

@@ -15,7 +15,7 @@ const facts = (
   headers: new Lines(Object.entries(headers)),
 });
 
-Deno.test("keyOf() takes what its policy is named for", () => {
+Deno.test("keyOf() takes the key that its policy is named after", () => {
   for (
     const [policy, given, key] of [
       ["ip_hash", {}, "192.0.2.1"],

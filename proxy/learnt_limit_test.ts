@@ -44,7 +44,7 @@ class Traffic {
   }
 }
 
-Deno.test("LearntLimit lets 100 wait while it knows nothing", () => {
+Deno.test("LearntLimit starts at 100", () => {
   const limit = new LearntLimit();
   for (let i = 0; i < 100; i++) assert.ok(limit.enter(10 * i));
   assert.equal(limit.enter(1_000), false);
@@ -54,7 +54,7 @@ Deno.test("LearntLimit lets 100 wait while it knows nothing", () => {
   assert.ok(limit.enter(1_000));
 });
 
-Deno.test("LearntLimit lets twice as many wait that come all at once, out of the calm", () => {
+Deno.test("LearntLimit admits twice as many after a calm", () => {
   // A process that stood still for a second hands over what came meanwhile, and
   // a limit that is right on average would refuse a part of it.
   const limit = new LearntLimit();
@@ -110,7 +110,7 @@ Deno.test("LearntLimit refuses nothing of backends that got slow and keep up", (
   assert.equal(t.refused, 0);
 });
 
-Deno.test("LearntLimit finds out that backends are slower for good", () => {
+Deno.test("LearntLimit adapts when backends are slower for good", () => {
   // 300 wait at once, three times what the limit was: most is refused at first.
   const t = new Traffic();
   t.run(150, 20);
@@ -123,7 +123,7 @@ Deno.test("LearntLimit finds out that backends are slower for good", () => {
   assert.ok(t.limit.baseMs > 1_000, String(t.limit.baseMs));
 });
 
-Deno.test("LearntLimit counts long polls no more", () => {
+Deno.test("LearntLimit stops counting long polls", () => {
   // 200 clients each wait half a minute for something to happen, beside quick
   // requests, of which the limit is half as large as that.
   const t = new Traffic();
@@ -243,7 +243,7 @@ Deno.test("LearntLimit measures the wait without a queue in lulls at set times",
   assert.ok(limit.limit > 250 && limit.limit < 600, String(limit.limit));
 });
 
-Deno.test("LearntLimit does not take the queue of others for the work", () => {
+Deno.test("LearntLimit does not take the queue of other replicas for work", () => {
   // Others hold back at no time: each lull finds a wait of 320 ms.
   const { limit } = saturated({
     workers: 40,

@@ -55,7 +55,7 @@ const LOCATIONS: [basePath: string, says: string, gets: string][] = [
   ["/app", "http://other.test/app/b", "http://other.test/app/b"],
 ];
 
-Deno.test("locationForClient() points back through the proxy, and nowhere else", () => {
+Deno.test("locationForClient() maps only URLs of the backend", () => {
   for (const [basePath, says, gets] of LOCATIONS) {
     assert.equal(locationForClient(says, { ...SIDES, basePath }), gets, says);
   }
@@ -126,7 +126,7 @@ const UNNAMED: [says: string, gets: string][] = [
   ],
 ];
 
-Deno.test("locationForClient() gives a client that named no host a path", () => {
+Deno.test("locationForClient() returns a path if the client sent no Host", () => {
   const client = { scheme: "http", host: undefined };
   const sides = { ...SIDES, basePath: "/api", client };
   for (const [says, gets] of UNNAMED) {

@@ -18,7 +18,7 @@ Deno.test("originKey() spells equal origins alike", () => {
   ) assert.equal(originKey(scheme, authority), key);
 });
 
-Deno.test("splitUrl() cuts a URL where every reader of it does", () => {
+Deno.test("splitUrl() splits a URL where every parser does", () => {
   for (
     const [url, origin, rest] of [
       ["http://a.test/b?c", "http://a.test", "/b?c"],

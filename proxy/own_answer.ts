@@ -104,7 +104,18 @@ export function giveUp(
   }
   const status = failure.status ??
     (failure.fault === "proxy" ? 503 : STATUS[failure.type]);
-  return answerWith(x, status, failure.type, c, { reason });
+  return answerWith(x, status, failure.type, c, {
+    reason,
+    last: isStarved(failure),
+  });
+}
+
+/**
+ * Whether there was no descriptor to connect with. Idle connections of clients
+ * hold them then, so this client's is one to close.
+ */
+function isStarved({ fault, type }: Failure): boolean {
+  return fault === "proxy" && type === "proxy_internal_error";
 }
 
 /** Ends an exchange with a response of our own, or of the hook. */
@@ -113,17 +124,20 @@ export function answerWith(
   status: number,
   type: ErrorType,
   c: Context,
-  { sentence, reason = sentence ?? sentenceOf(status) }: {
+  { sentence, reason = sentence ?? sentenceOf(status), last = false }: {
     /** Text for the client; by default the usual one of the status. */
     sentence?: string | undefined;
     /** Reason for the hook. */
     reason?: string | undefined;
+    /** Whether this is the last response on the client's connection. */
+    last?: boolean | undefined;
   } = {},
 ): Response | Promise<Response> {
   x.status = status;
   x.answered = true;
   abandonUpload(x, status);
   const fields = fieldsOf(status, x.requestId, c);
+  if (last) fields["connection"] = "close";
   if (x.explained) fields["server-timing"] = explanation(x, c);
   const response = answer(status, type, {
     sentence,
@@ -156,6 +170,14 @@ export function abandonUpload(x: Exchange, status: number): void {
   }
 }
 
+/**
+ * Statuses of our own after which the start of the next request is not certain:
+ * the request was malformed, or its body was not read. A CONNECT (501) is among
+ * them: Bun reads what follows it as the bytes of a tunnel, so that the next
+ * request would never be answered.
+ */
+const ENDING: ReadonlySet<number> = new Set([400, 408, 413, 501]);
+
 function fieldsOf(
   status: number,
   requestId: string | undefined,
@@ -164,11 +186,7 @@ function fieldsOf(
   const fields: Record<string, string> = {};
   if (status === 503) fields["retry-after"] = "1";
   if (requestId !== undefined) fields["x-request-id"] = requestId;
-  // After a malformed request, or one whose body was not read, the start of the
-  // next request is not certain.
-  if (status === 400 || status === 408 || status === 413 || c.closing()) {
-    fields["connection"] = "close";
-  }
+  if (ENDING.has(status) || c.closing()) fields["connection"] = "close";
   return fields;
 }
 

@@ -21,7 +21,7 @@ function asked(request: Request, peer: string | null = "10.0.0.1", at = 0) {
   return { request, fields: request.headers, peer, at };
 }
 
-Deno.test("RateLimiter.refusal() says when to come again, in whole seconds", () => {
+Deno.test("RateLimiter.refusal() has Retry-After in whole seconds", () => {
   const { rates } = limiter();
   const ask = (at: number) => rates.refusal(asked(request, "10.0.0.1", at));
   assert.equal(ask(0), undefined);
@@ -36,14 +36,14 @@ Deno.test("RateLimiter.refusal() says when to come again, in whole seconds", () 
   assert.equal(rates.refused, 2);
 });
 
-Deno.test("RateLimiter.refusal() lets requests that were made in code through", () => {
+Deno.test("RateLimiter.refusal() admits requests made in code", () => {
   const { rates } = limiter();
   for (let i = 0; i < 10; i++) {
     assert.equal(rates.refusal(asked(request, null)), undefined);
   }
 });
 
-Deno.test("RateLimiter.refusal() goes by a key of the user's own", () => {
+Deno.test("RateLimiter.refusal() uses a custom key", () => {
   const { rates } = limiter((request, { clientAddress }) => {
     assert.equal(clientAddress, "10.0.0.1");
     return request.headers.get("x-api-key") ?? undefined;

@@ -124,7 +124,7 @@ Deno.test("RateTable gives a client at ten times its rate that rate, among 10,00
   assert.ok(byteLength < 3.1 * 2 ** 20);
 });
 
-Deno.test("RateTable forgets the least where there is no room", () => {
+Deno.test("RateTable drops the fullest bucket of a full set", () => {
   // One an hour: each address that came by needs its slot for an hour, and there
   // are four times as many as slots.
   const clients = new Clients({ requests: 4, perMs: 4 * 3_600_000 });
@@ -138,7 +138,7 @@ Deno.test("RateTable forgets the least where there is no room", () => {
   assert.equal(let_in, 0);
 });
 
-Deno.test("RateTable is not misled by a clock that was elsewhere", () => {
+Deno.test("RateTable ignores times of another clock", () => {
   const clients = new Clients({ requests: 2, perMs: 1_000 });
   // A worker whose clock is an hour ahead has used up a bucket.
   for (let i = 0; i < 2; i++) clients.take("10.0.0.1", 3_600_000);
@@ -147,7 +147,7 @@ Deno.test("RateTable is not misled by a clock that was elsewhere", () => {
   assert.notEqual(clients.take("10.0.0.1", 0), 0);
 });
 
-Deno.test("RateTable is one for all that see its memory", () => {
+Deno.test("RateTable shares its buckets by its memory", () => {
   const rate = { requests: 10, perMs: 1_000 };
   const one = new Clients(rate);
   const other = new RateTable(rate, one.memory);

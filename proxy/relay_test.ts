@@ -30,7 +30,7 @@ function follow(
   return { stream: relay.stream, notes, relay };
 }
 
-Deno.test("Relay hands on every piece and says that it was whole", async () => {
+Deno.test("Relay passes on every chunk and reports a complete body", async () => {
   const source = new Source().give("a", "bc").close();
   const { stream, notes } = follow(source);
   assert.equal(await new Response(stream).text(), "abc");
@@ -38,7 +38,7 @@ Deno.test("Relay hands on every piece and says that it was whole", async () => {
   assert.deepEqual(notes.ends, ["whole"]);
 });
 
-Deno.test("Relay breaks when its source does, and never looks whole", async () => {
+Deno.test("Relay fails when its source does, and never looks complete", async () => {
   const source = new Source().give("a");
   const { stream, notes } = follow(source);
   const reader = stream.getReader();
@@ -60,7 +60,7 @@ Deno.test("Relay cancels its source when its reader leaves", async () => {
   assert.deepEqual(notes.ends, ["left"]);
 });
 
-Deno.test("Relay asks for nothing that nobody has room for", async () => {
+Deno.test("Relay reads only if the client has room", async () => {
   const source = new Source().give("a", "b", "c");
   const { stream } = follow(source);
   await settle();
@@ -72,7 +72,7 @@ Deno.test("Relay asks for nothing that nobody has room for", async () => {
   await reader.cancel();
 });
 
-Deno.test("Relay says whom it waits for, and since when", async () => {
+Deno.test("Relay knows which side it waits for, and since when", async () => {
   const source = new Source().give("a");
   const { stream, notes, relay } = follow(source);
   assert.equal(relay.waitsForClient, true);
@@ -93,7 +93,7 @@ Deno.test("Relay says whom it waits for, and since when", async () => {
   await reader.cancel();
 });
 
-Deno.test("Relay that is aborted breaks, and gives its source up, once", async () => {
+Deno.test("Relay.abort() fails the body and cancels its source, once", async () => {
   // A client that took nothing more kept its slot and the backend's connection.
   const source = new Source().give("a");
   const { stream, notes, relay } = follow(source);
@@ -107,7 +107,7 @@ Deno.test("Relay that is aborted breaks, and gives its source up, once", async (
   assert.deepEqual(notes.ends, ["broken"]);
 });
 
-Deno.test("Relay that is aborted while its source is read says it once", async () => {
+Deno.test("Relay.abort() during a read reports once", async () => {
   const source = new Source();
   const { stream, notes, relay } = follow(source);
   const pending = stream.getReader().read();

@@ -72,7 +72,7 @@ for (
   });
 }
 
-Deno.test("a download is asked for from its first missing byte", () => {
+Deno.test("a download is resumed at its first missing byte", () => {
   const resumable = download();
   assert.equal(text(resumable.take(bytes("abc"))), "abc");
   assert.deepEqual(resumable.fields(), [
@@ -81,7 +81,7 @@ Deno.test("a download is asked for from its first missing byte", () => {
   ]);
 });
 
-Deno.test("a download may end only where its length says", () => {
+Deno.test("a download may end only at its length", () => {
   const resumable = download();
   resumable.take(bytes("012345678"));
   assert.equal(resumable.mayEnd(), false);
@@ -123,7 +123,7 @@ for (
   });
 }
 
-Deno.test("an event stream hands on whole events and holds back the rest", () => {
+Deno.test("an event stream passes on complete events and holds back the rest", () => {
   const resumable = events();
   assert.equal(
     text(resumable.take(bytes("id: 1\ndata: a\n\nid: 2\nda"))),
@@ -147,7 +147,7 @@ for (const end of ["\n", "\r\n", "\r"]) {
   });
 }
 
-Deno.test("an event stream goes on after its last whole event", () => {
+Deno.test("an event stream resumes after its last complete event", () => {
   const resumable = events();
   resumable.take(bytes("id: 1\ndata: a\n\nid: 2\ndata: half"));
   assert.deepEqual(resumable.fields(), [["last-event-id", "1"]]);
@@ -166,20 +166,20 @@ for (
     ["its id is no field value", "id: a\tb\ndata: b\n\n"],
   ] as const
 ) {
-  Deno.test(`an event stream is not gone on with when ${what}`, () => {
+  Deno.test(`an event stream is not resumed when ${what}`, () => {
     const resumable = events();
     resumable.take(bytes(stream));
     assert.equal(resumable.fields(), undefined);
   });
 }
 
-Deno.test("an event stream of which nothing has come is asked for once more", () => {
+Deno.test("an event stream without any event is requested again", () => {
   const resumable = events();
   resumable.take(bytes("id: 1\nda"));
   assert.deepEqual(resumable.fields(), []);
 });
 
-Deno.test("an event stream may be gone on with past comments", () => {
+Deno.test("an event stream can be resumed after comments", () => {
   const resumable = events();
   resumable.take(bytes("id: 1\ndata: a\n\n: still here\n\nretry: 100\n\n"));
   assert.deepEqual(resumable.fields(), [["last-event-id", "1"]]);
@@ -191,7 +191,7 @@ Deno.test("an event stream keeps the bytes of an id", () => {
   assert.deepEqual(resumable.fields(), [["last-event-id", "\u00c3\u00a9"]]);
 });
 
-Deno.test("an event that is too long is handed on, and not gone on with", () => {
+Deno.test("an event that is too long is passed on, and not resumed", () => {
   const resumable = events();
   resumable.take(bytes("id: 1\ndata: a\n\n"));
   const long = bytes(`data: ${"x".repeat(1024 * 1024)}`);
@@ -199,7 +199,7 @@ Deno.test("an event that is too long is handed on, and not gone on with", () => 
   assert.equal(resumable.fields(), undefined);
 });
 
-Deno.test("an event stream that ends hands on what it held back", () => {
+Deno.test("an event stream that ends passes on what it held back", () => {
   const resumable = events();
   resumable.take(bytes("id: 1\ndata: a"));
   assert.equal(resumable.mayEnd(), true);

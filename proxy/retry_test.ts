@@ -79,13 +79,13 @@ function granted(budget: RetryBudget, now: number): number {
   return count;
 }
 
-Deno.test("RetryBudget grants a hundred without any request", () => {
+Deno.test("RetryBudget grants 100 retries without any request", () => {
   const budget = new RetryBudget(0.2);
   assert.equal(granted(budget, 0), 100);
   assert.equal(budget.refused, 1);
 });
 
-Deno.test("RetryBudget grants its share of the requests besides", () => {
+Deno.test("RetryBudget grants its share of the requests in addition", () => {
   const budget = new RetryBudget(0.2);
   for (let i = 0; i < 1_000; i++) budget.request(i * 5);
   assert.equal(granted(budget, 5_000), 300);
@@ -97,7 +97,7 @@ Deno.test("RetryBudget never grants a part of a retry too much", () => {
   assert.equal(granted(budget, 0), 101);
 });
 
-Deno.test("RetryBudget forgets what is ten seconds old", () => {
+Deno.test("RetryBudget drops counts after ten seconds", () => {
   const budget = new RetryBudget(0.2);
   for (let i = 0; i < 1_000; i++) budget.request(500);
   assert.equal(granted(budget, 500), 300);

@@ -8,6 +8,7 @@
  * begins to truncate them. A body that is large or of unknown length is always
  * followed: the client determines how long it takes, and a client that reads
  * nothing must be noticed.
+ *
  * @module
  */
 

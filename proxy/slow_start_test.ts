@@ -23,7 +23,7 @@ function started() {
   return { clock, pool, slowStart, a: pool.backends[0] as Backend };
 }
 
-Deno.test("SlowStart warms up who comes up, is readmitted, joins, or drains no more", async () => {
+Deno.test("SlowStart ramps up a backend that comes up, is readmitted, joins, or ends draining", async () => {
   for (const how of ["up", "readmitted", "added", "changed"] as const) {
     const { clock, pool, a } = started();
     let backend = a;
@@ -42,14 +42,14 @@ Deno.test("SlowStart warms up who comes up, is readmitted, joins, or drains no m
   }
 });
 
-Deno.test("SlowStart leaves alone who is there at the start, and who only changes", () => {
+Deno.test("SlowStart ignores backends at start, and other changes", () => {
   const { pool, a, clock } = started();
   pool.setWeight(a, 3);
   assert.equal(a.ramp, 1);
   assert.equal(clock.pending, 0);
 });
 
-Deno.test("SlowStart begins anew for who falls and comes back", async () => {
+Deno.test("SlowStart restarts for a backend that goes down and comes back", async () => {
   const { clock, pool, a } = started();
   pool.emit({ type: "up", backend: a });
   await clock.advance(9_000);
@@ -59,7 +59,7 @@ Deno.test("SlowStart begins anew for who falls and comes back", async () => {
   assert.equal(a.ramp, 1);
 });
 
-Deno.test("SlowStart#stop() leaves nobody with less than its share", () => {
+Deno.test("SlowStart#stop() gives every backend its full share", () => {
   const { clock, pool, slowStart, a } = started();
   pool.emit({ type: "up", backend: a });
   slowStart.stop();
@@ -108,7 +108,7 @@ Deno.test("SlowStart has one timer at most, whatever joins, leaves and comes bac
   }
 });
 
-Deno.test("SlowStart begins nothing for an event that was under way when it was stopped", () => {
+Deno.test("SlowStart ignores events after stop()", () => {
   const clock = new FakeClock();
   const pool = new Pool(["http://a"]);
   // A listener that comes first and stops the proxy when a backend joins.

@@ -12,7 +12,7 @@ const pool = () => new Pool(["http://a", "http://b"]);
 const sentBack = (setCookie: string) =>
   new Headers({ cookie: `other=1; ${setCookie.split(";")[0]}` });
 
-Deno.test("Sticky knows its own cookie again, and does not set it twice", () => {
+Deno.test("Sticky recognizes its own cookie, and does not set it twice", () => {
   const backends = pool();
   const sticky = new Sticky(backends, "srv");
   const [a, b] = backends.backends as [Backend, Backend];
@@ -34,7 +34,7 @@ Deno.test("Sticky marks its cookie Secure when the client came by https", () => 
   assert.match(sticky.cookie(a, undefined, true, PAGE)!, /; Secure$/);
 });
 
-Deno.test("Sticky takes no cookie that it has not made", () => {
+Deno.test("Sticky ignores a cookie that it has not made", () => {
   const backends = pool();
   const sticky = new Sticky(backends, "srv");
   const [a] = backends.backends as [Backend];
@@ -76,7 +76,7 @@ Deno.test("Sticky's replicas agree when they are given one secret", () => {
   }
 });
 
-Deno.test("Sticky learns who joins and forgets who leaves", () => {
+Deno.test("Sticky follows changes of the pool", () => {
   const backends = pool();
   const sticky = new Sticky(backends, "srv");
   const c = backends.add("http://c");
@@ -109,7 +109,7 @@ const STORED: [control: string, shared: boolean][] = [
   ["", false],
 ];
 
-Deno.test("Sticky binds no client by an answer that shared caches may store", () => {
+Deno.test("Sticky sets no cookie on a response that shared caches may store", () => {
   // A cache in front gave the one cookie to all, and all went to one backend.
   const backends = pool();
   const sticky = new Sticky(backends, "srv");

@@ -11,6 +11,7 @@
  * A declared small body is read before a backend is picked, so that a slow
  * client occupies no backend. {@linkcode ClientBody} reads all bodies, enforces
  * the size limit, and knows since when the client is waited for.
+ *
  * @module
  */
 

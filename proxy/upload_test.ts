@@ -17,7 +17,7 @@ function remember(source: Source): StreamedUpload {
   return new StreamedUpload(clientBody(reading(source.stream)));
 }
 
-Deno.test("StreamedUpload begins anew with what an attempt has pulled", async () => {
+Deno.test("StreamedUpload starts over with what an attempt has pulled", async () => {
   const upload = remember(new Source().give("one", "two", "three").close());
   const first = upload.stream().getReader();
   assert.equal(text((await first.read()).value!), "one");
@@ -26,7 +26,7 @@ Deno.test("StreamedUpload begins anew with what an attempt has pulled", async ()
   assert.equal(await new Response(upload.stream()).text(), "onetwothree");
 });
 
-Deno.test("StreamedUpload gives a piece that two attempts asked for to the later one", async () => {
+Deno.test("StreamedUpload gives a chunk that two attempts read to the later one", async () => {
   const source = new Source();
   const upload = remember(source);
   const first = upload.stream().getReader();
@@ -38,7 +38,7 @@ Deno.test("StreamedUpload gives a piece that two attempts asked for to the later
   await lost;
 });
 
-Deno.test("StreamedUpload can be sent once when it may forget", async () => {
+Deno.test("StreamedUpload can be sent once after forget()", async () => {
   const source = new Source().give("one");
   const upload = remember(source);
   const reader = upload.stream().getReader();
@@ -77,7 +77,7 @@ Deno.test("StreamedUpload keeps no more than fetch pulls ahead", async () => {
 // A body of unknown length is looked at before it is sent. If its first piece was
 // larger than what is kept, the backend got the body without it, and all the rest
 // looked whole: 600 KB over HTTP/2 arrived as an empty body.
-Deno.test("StreamedUpload sends a first piece that was looked at, however large it is", async () => {
+Deno.test("StreamedUpload sends a first chunk that was read before, however large", async () => {
   for (const length of [1, 512 * KB - 64, 512 * KB - 63, 5_000_000]) {
     const piece = "x".repeat(length);
     const upload = remember(new Source().give(piece, "two").close());
@@ -102,7 +102,7 @@ Deno.test("StreamedUpload loses no piece that comes between two attempts", async
   assert.equal((await new Response(second).text()).length, 600 * KB + 3);
 });
 
-Deno.test("StreamedUpload says when it is the client that is waited for", async () => {
+Deno.test("StreamedUpload knows when it waits for the client", async () => {
   const source = new Source();
   const upload = remember(source);
   const reader = upload.stream().getReader();
@@ -157,7 +157,7 @@ Deno.test("StreamedUpload counts more than the bytes of what comes byte by byte"
   assert.equal(upload.kind, "once");
 });
 
-Deno.test("StreamedUpload gives an attempt all that was read, also when it is to be forgotten meanwhile", async () => {
+Deno.test("StreamedUpload gives an attempt all kept chunks, also if forget() comes in between", async () => {
   // An answer that came early made the second attempt lose what the first one,
   // which was refused, had read: a chunked body lacked its middle and looked
   // whole.
@@ -178,7 +178,7 @@ Deno.test("StreamedUpload gives its first piece, and then all of it", async () =
   assert.equal(await remember(new Source().close()).first(), undefined);
 });
 
-Deno.test("ClientBody refuses what is larger than it may be", async () => {
+Deno.test("ClientBody refuses a body over the limit", async () => {
   const source = new Source().give("one", "two").close();
   const body = clientBody(reading(source.stream), { most: 5 });
   let told = 0;
@@ -189,7 +189,7 @@ Deno.test("ClientBody refuses what is larger than it may be", async () => {
   assert.equal(body.broken, false);
 });
 
-Deno.test("ClientBody of a declared length waits for nothing once that has come", async () => {
+Deno.test("ClientBody of declared length waits for nothing after its last byte", async () => {
   // The end of it was waited for, so a backend that thought for long was not
   // timed, and a client that had sent everything was told that it was slow.
   const source = new Source().give("one");

@@ -46,7 +46,7 @@ Deno.test("Waiting counts a request until its header, its failure or its end", (
   assert.equal(limit.waiting, 0);
 });
 
-Deno.test("Waiting passes a backend over that has more than its share", () => {
+Deno.test("Waiting skips a backend with more than its share", () => {
   const { room, a, b, c } = waiting(30);
   // While there is room for all, each may have as many as its policy gives it:
   // sessions that stick, and keys that are hashed, stay where they are.
@@ -77,7 +77,7 @@ Deno.test("Waiting gives shares by weight, to those that are available", () => {
   assert.equal(room.full(b), false);
 });
 
-Deno.test("Waiting lets go of what waits for much longer than others", () => {
+Deno.test("Waiting drops requests that wait much longer than others", () => {
   const { room, limit, a } = waiting();
   for (let i = 0; i < 300; i++) {
     const now = i * 10;

@@ -59,7 +59,7 @@ Deno.test("customTransport() probes with it too, and drops the body", async () =
   assert.equal(cancelled, true);
 });
 
-Deno.test("customTransport() tells what a probe's error means", async () => {
+Deno.test("customTransport() classifies a probe's error", async () => {
   const own = custom(() =>
     Promise.reject(
       Object.assign(
@@ -78,7 +78,7 @@ Deno.test("customTransport() tells what a probe's error means", async () => {
   });
 });
 
-Deno.test("customTransport() does all else as the runtime's own does", async () => {
+Deno.test("customTransport() leaves everything else to the runtime's transport", async () => {
   // It inherited the methods, and those that read a private field threw when
   // they were called on it: every WebSocket through a proxy with a `fetch` of
   // the user's was 502, and its backend was ejected.

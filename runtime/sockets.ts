@@ -56,6 +56,8 @@ export interface SocketTransportOptions {
   lingers: boolean;
   /** Whether answers' bodies are told when nothing needs their memory any more. */
   reuses: boolean;
+  /** Whether what was read may be given later than what came behind it. */
+  lags: boolean;
   /** Time and timers. */
   clock: Clock;
 }
@@ -70,7 +72,7 @@ export class SocketTransport implements Transport {
   readonly #pools = new Map<Backend, Pool>();
 
   constructor(options: SocketTransportOptions) {
-    const { clock, wholeUpTo, lingers, reuses } = options;
+    const { clock, wholeUpTo, lingers, reuses, lags } = options;
     this.#options = options;
     this.#client = new Client({
       timers: {
@@ -82,6 +84,7 @@ export class SocketTransport implements Transport {
       wholeUpTo,
       lingers,
       reuses,
+      lags,
     });
   }
 

@@ -26,7 +26,7 @@ export class ClientRig {
 
   constructor(
     delivery: Delivery = "own",
-    { lingers = true, reuses = false } = {},
+    { lingers = true, reuses = false, lags = false } = {},
   ) {
     this.client = new Client({
       timers: {
@@ -38,6 +38,7 @@ export class ClientRig {
       wholeUpTo: 64 * 1024,
       lingers,
       reuses,
+      lags,
     });
     this.pool = this.client.pool(() => {
       if (this.refusal !== undefined) return Promise.reject(this.refusal);

@@ -6,6 +6,7 @@
  * The first process does not listen for clients. So it is never too busy to
  * probe, to answer the operator or to notice a death, and no request waits for
  * that work. A request passed to it in code is answered, and counts as well.
+ *
  * @module
  */
 
@@ -354,7 +355,7 @@ export class Crew {
     }
     log(
       `worker ${slot.number + 1} has died (${why}): ` +
-        `another takes its place in ${slot.pauseMs} ms`,
+        `a new one starts in ${slot.pauseMs} ms`,
     );
     slot.timer = clock.setTimeout(() => this.#spawn(slot), slot.pauseMs);
     slot.pauseMs = Math.min(2 * slot.pauseMs, MAX_PAUSE_MS);

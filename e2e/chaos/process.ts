@@ -7,9 +7,7 @@
 import { ended, opened } from "../harness/cleanup.ts";
 import { deadPort } from "../harness/backend.ts";
 
-const PROGRAM = decodeURIComponent(
-  new URL("backend.ts", import.meta.url).pathname,
-);
+const PROGRAM = new URL("backend.ts", import.meta.url);
 
 /** A backend in a process of its own. */
 export class BackendProcess implements AsyncDisposable {
@@ -20,12 +18,22 @@ export class BackendProcess implements AsyncDisposable {
     readonly port: number,
     readonly path: string,
     readonly manner: string,
+    readonly program: URL,
   ) {}
 
-  /** Starts one on a free port; what it gets is kept in `folder`. */
-  static async start(folder: string, manner = ""): Promise<BackendProcess> {
+  /**
+   * Starts one on a free port; what it gets is kept in `folder`. Another program
+   * than `backend.ts` is started with the same arguments, and prints a line once
+   * it listens.
+   */
+  static async start(
+    folder: string,
+    manner = "",
+    program = PROGRAM,
+  ): Promise<BackendProcess> {
     const port = await deadPort();
-    const backend = new BackendProcess(port, `${folder}/${port}`, manner);
+    const path = `${folder}/${port}`;
+    const backend = new BackendProcess(port, path, manner, program);
     opened(backend);
     await backend.start();
     return backend;
@@ -45,7 +53,7 @@ export class BackendProcess implements AsyncDisposable {
         "--allow-net=127.0.0.1",
         "--allow-read",
         "--allow-write",
-        PROGRAM,
+        decodeURIComponent(this.program.pathname),
         String(this.port),
         this.path,
         this.manner,

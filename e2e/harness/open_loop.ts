@@ -7,7 +7,7 @@
  */
 
 import { seeded } from "../../testing/random.ts";
-import { RawConnection, requestText } from "./client.ts";
+import { type ConnectOptions, RawConnection, requestText } from "./client.ts";
 import { delay } from "./wait.ts";
 
 /** One request that was made. */
@@ -29,6 +29,8 @@ export interface OpenLoopOptions {
   fresh?: boolean;
   /** @default {1} */
   seed?: number;
+  /** How it connects, such as `{ tls: {} }`. */
+  connect?: ConnectOptions;
 }
 
 /** A load whose connections are kept, and of which there are as many as needed. */
@@ -39,6 +41,7 @@ export class OpenLoop implements AsyncDisposable {
   readonly #request: Uint8Array;
   readonly #even: boolean;
   readonly #fresh: boolean;
+  readonly #connect: ConnectOptions;
   readonly #random: () => number;
   readonly #idle: RawConnection[] = [];
   readonly #underWay = new Set<Promise<void>>();
@@ -49,11 +52,13 @@ export class OpenLoop implements AsyncDisposable {
       even = false,
       fresh = false,
       seed = 1,
+      connect = {},
     } = options;
     this.#port = port;
     this.#request = request;
     this.#even = even;
     this.#fresh = fresh;
+    this.#connect = { timeoutMs: 20_000, ...connect };
     this.#random = seeded(seed);
   }
 
@@ -101,7 +106,7 @@ export class OpenLoop implements AsyncDisposable {
 
   async #exchange(asked: Asked): Promise<void> {
     const connection = this.#idle.pop() ??
-      await RawConnection.connect(this.#port, { timeoutMs: 20_000 });
+      await RawConnection.connect(this.#port, this.#connect);
     try {
       const answer = await connection.request(this.#request);
       if (answer.complete) asked.status = answer.status;

@@ -64,6 +64,11 @@ export interface ProxyOptions {
   entry?: string;
   /** Working directory. @default {the checkout's root} */
   cwd?: string;
+  /**
+   * A command that is given the program's own behind its arguments, and becomes
+   * it: `["sh", "-c", 'ulimit -n 256; exec "$@"', "sh"]`.
+   */
+  through?: readonly string[];
   /** How long the start may take. @default {20_000} */
   startMs?: number;
 }
@@ -87,7 +92,7 @@ async function command(
   options: ProxyOptions,
 ): Promise<Deno.Command> {
   const { env = {}, args = [], permissions = [], cwd = ROOT } = options;
-  const { denoFlags, entry = PROGRAM } = options;
+  const { denoFlags, entry = PROGRAM, through = [] } = options;
   const flags = runtime === "bun"
     ? ["run", ...options.bunFlags ?? []]
     : ["run", ...denoFlags ?? ["--no-prompt", "--allow-net", "--allow-env"]];
@@ -109,10 +114,12 @@ async function command(
   for (const [name, value] of Object.entries(given)) {
     if (value !== undefined) clean[name] = value;
   }
+  const path = runtime === "bun" ? await bunPath() : await denoPath();
+  const [first, ...rest] = [...through, path, ...flags, program, ...args];
   return new Deno.Command(
-    runtime === "bun" ? await bunPath() : await denoPath(),
+    first!,
     {
-      args: [...flags, program, ...args],
+      args: rest,
       cwd,
       clearEnv: true,
       env: clean,
@@ -161,6 +168,7 @@ export class ProxyProcess implements AsyncDisposable {
   url = "";
 
   readonly #child: Deno.ChildProcess;
+  readonly #unread = Promise.withResolvers<void>();
 
   constructor(readonly runtime: Runtime, child: Deno.ChildProcess) {
     this.#child = child;
@@ -169,9 +177,12 @@ export class ProxyProcess implements AsyncDisposable {
     const status = child.status;
     // A process that the program started may hold the pipes open after it.
     let timer: ReturnType<typeof setTimeout> | undefined;
-    const cut = status.then(() =>
-      new Promise<void>((resolve) => timer = setTimeout(resolve, 1_000))
-    );
+    const cut = Promise.race([
+      this.#unread.promise,
+      status.then(() =>
+        new Promise<void>((resolve) => timer = setTimeout(resolve, 1_000))
+      ),
+    ]);
     const output = Promise.all([
       collect(child.stdout, this.stdout, cut),
       collect(child.stderr, this.stderr, cut),
@@ -237,6 +248,11 @@ export class ProxyProcess implements AsyncDisposable {
         `${count} lines that match ${pattern}, not ${find().length}; standard error:\n${this.log}`,
     });
     return find();
+  }
+
+  /** Closes this end of both output pipes: what it writes then is refused. */
+  hangUp(): void {
+    this.#unread.resolve();
   }
 
   /** Sends a signal to this process; nothing if it has ended. */
@@ -306,6 +322,38 @@ export class ProxyProcess implements AsyncDisposable {
     const fields = stat.slice(stat.lastIndexOf(")") + 2).split(" ");
     // Clock ticks: 100 a second on every Linux that Deno and Bun run on.
     return (Number(fields[11]) + Number(fields[12])) * 10;
+  }
+}
+
+/**
+ * Starts the program and waits until its port takes connections, for one whose
+ * output cannot be read. `PORT` must be in `env`.
+ *
+ * @throws {Error} If it ends or does not listen in time.
+ */
+export async function startUnheard(
+  runtime: Runtime,
+  options: ProxyOptions & { env: { PORT: string } },
+): Promise<ProxyProcess> {
+  const child = (await command(runtime, options)).spawn();
+  const proxy = new ProxyProcess(runtime, child);
+  const port = Number(options.env.PORT);
+  try {
+    await until(async () => {
+      if (proxy.exited !== undefined) {
+        throw new Error(`${proxy.label} ended with ${proxy.exited.code}`);
+      }
+      const conn = await Deno.connect({ hostname: "127.0.0.1", port })
+        .catch(() => undefined);
+      conn?.close();
+      return conn !== undefined;
+    }, { timeoutMs: options.startMs ?? 20_000, what: `port ${port} to open` });
+    proxy.port = port;
+    proxy.url = `http://127.0.0.1:${port}`;
+    return proxy;
+  } catch (error) {
+    await proxy.abandon();
+    throw error;
   }
 }
 

@@ -78,7 +78,7 @@ class SecretVolume {
   }
 }
 
-const TAKEN = /TLS_CERT read, for all connections from now on/;
+const TAKEN = /TLS_CERT read, used for new connections/;
 
 /** Replaces certificates under load. */
 export async function swapUnderLoad(

@@ -301,7 +301,8 @@ forBoth(
       await there.wire.write(frame.subarray(0, frame.length - 1));
       pairs.push({ asked, there });
     }
-    const line = /WebSockets hold too much: the largest is closed/;
+    const line =
+      /WebSockets hold too much memory: closing the one that holds most/;
     await proxy.waitForLine(line, 20_000);
     const grown = proxy.rss() - before;
     // What is held, and what is not collected yet.

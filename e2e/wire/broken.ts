@@ -124,6 +124,15 @@ const NO_ANSWER: [promise: string, bytes: string][] = [
     "an unasked 101 (RFC 9110 §15.2.2)",
     "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: h2c\r\n\r\n",
   ],
+  [
+    "an empty line before the status line (RFC 9112 §2.1)",
+    `\r\n${OK}Content-Length: 2\r\n\r\nok`,
+  ],
+  ["HTTP/1.2 as a version", "HTTP/1.2 200 OK\r\nContent-Length: 2\r\n\r\nok"],
+  [
+    "several spaces behind the version (RFC 9112 §4)",
+    "HTTP/1.1   200 OK\r\nContent-Length: 2\r\n\r\nok",
+  ],
   ["a 100 and no more", "HTTP/1.1 100 Continue\r\n\r\n"],
 ];
 

@@ -333,6 +333,29 @@ export const EXCEPTIONS: readonly Exception[] = [
     sometimes: true,
   },
   {
+    runtimes: ["deno"],
+    over: "fetch",
+    group: "broken",
+    cases: ["broken: an empty line before the status line"],
+    instead:
+      "Empty lines before the status line of a response are passed over instead of refused.",
+    reason: "Deno's `fetch` reads it so.",
+    seen: /200 !== 502/,
+  },
+  {
+    runtimes: ["bun"],
+    over: "fetch",
+    group: "broken",
+    cases: [
+      "broken: HTTP/1.2 as a version",
+      "broken: several spaces behind the version",
+    ],
+    instead:
+      "A response whose status line says HTTP/1.2, or has several spaces behind the version, is passed on instead of refused.",
+    reason: "Bun's `fetch` reads it so.",
+    seen: /200 !== 502/,
+  },
+  {
     runtimes: ["bun"],
     over: "fetch",
     group: "broken",

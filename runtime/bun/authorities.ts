@@ -1,6 +1,6 @@
 /**
- * Which authorities Bun believes. A private one is believed in addition to the
- * usual ones, as on Deno, where Bun would have it in their place.
+ * The authorities that Bun trusts. A private one is added to the default ones,
+ * as on Deno, where Bun would replace them.
  *
  * @module
  */
@@ -8,7 +8,7 @@
 import { builtin } from "../../base/builtin.ts";
 import type { TransportOptions } from "../transport_options.ts";
 
-/** TLS towards backends, as Bun takes it. */
+/** TLS options of Bun towards backends. */
 export interface BunTls {
   ca?: string;
   cert?: string;
@@ -16,22 +16,23 @@ export interface BunTls {
   servername?: string;
 }
 
-/** The same options with the usual authorities; none if there are none. */
+/**
+ * The same options with the default authorities; `undefined` if there are none.
+ */
 export function withUsualAuthorities(
   options: TransportOptions["tls"],
 ): BunTls | undefined {
   const { ca, cert, key } = options ?? {};
   if (ca === undefined && cert === undefined) return undefined;
   return {
-    // One text: a list of them is read anew for each connection, which takes
-    // longer.
+    // One text: a list would be parsed for each connection, which takes longer.
     ...(ca === undefined ? {} : { ca: `${usualAuthorities()}\n${ca}` }),
     ...(cert === undefined ? {} : { cert }),
     ...(key === undefined ? {} : { key }),
   };
 }
 
-/** The authorities that are believed when none is named, as PEM text. */
+/** The default authorities, as PEM text. */
 function usualAuthorities(): string {
   const tls = builtin("node:tls");
   const { getCACertificates } = tls as {

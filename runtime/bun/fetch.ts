@@ -1,6 +1,5 @@
 /**
- * Sends attempts with Bun's `fetch`, with what its quirks ask for. Measured on
- * 1.4.5.
+ * Sends attempts with Bun's `fetch`, and handles its quirks. Measured on 1.4.5.
  *
  * @module
  */
@@ -27,7 +26,7 @@ import { withUsualAuthorities } from "./authorities.ts";
 import { connectBun } from "./connect.ts";
 import { Share } from "./share.ts";
 
-/** What Bun's `fetch` takes besides the Web's options. */
+/** Options of Bun's `fetch` in addition to the Web's. */
 interface BunInit extends RequestInit {
   decompress: boolean;
   timeout: false;
@@ -36,7 +35,7 @@ interface BunInit extends RequestInit {
   tls?: { ca?: string; cert?: string; key?: string; servername?: string };
 }
 
-/** Methods that Bun's `fetch` sends as they are; it turns others into GET. */
+/** Methods that Bun's `fetch` sends unchanged; it turns others into GET. */
 const METHODS: ReadonlySet<string> = new Set([
   "ACL",
   "BIND",
@@ -66,22 +65,22 @@ const METHODS: ReadonlySet<string> = new Set([
   "UNSUBSCRIBE",
 ]);
 
-/** Whether a field says what the client's program is. */
+/** Whether a field is the `User-Agent`. */
 function isUserAgent([name]: Fields[number]): boolean {
   return name === "user-agent";
 }
 
-/** What all transports of this process share, made when the first one is. */
+/** Shared by all transports of this process; made with the first one. */
 let share: Share | undefined;
 
-/** Whether the thread that makes requests was started. */
+/** Whether Bun's thread for requests was started. */
 let warm = false;
 
 /** Sends attempts with Bun's `fetch`. */
 export class BunFetch implements FetchTransport {
   readonly native: Native = {
-    // Past that Bun streams in small pieces: at 16 KB reading first and answering
-    // then does 1.25 times the requests a second, at 64 KB 1.35 times.
+    // Above this, Bun streams in small chunks: reading the body first gives
+    // 1.25 times the requests per second at 16 KB, and 1.35 times at 64 KB.
     upTo: 8 * 1024,
     lengthOf: ({ headers }) => lengthIn(headers),
     canPassThrough,
@@ -103,7 +102,7 @@ export class BunFetch implements FetchTransport {
   }
 
   forFetch(fields: Fields): Fields {
-    // Bun would name itself. The field cannot be kept away, only emptied.
+    // Bun would add its own. The field cannot be removed, only emptied.
     if (!fields.some(isUserAgent)) fields.push(["user-agent", ""]);
     return fields;
   }
@@ -131,15 +130,15 @@ export class BunFetch implements FetchTransport {
     if (alone) init.keepalive = false;
     if (payload === undefined) {
       if (whole !== undefined) init.body = whole;
-      // Bun repeats QUERY by itself when a kept connection dies under it, up to
-      // three times, as it does those that may be repeated; POST and PATCH it
-      // does not, nor anything with a stream for a body. Of 31 methods measured.
+      // When a kept connection fails, Bun repeats QUERY up to three times, like
+      // idempotent methods; not POST and PATCH, nor requests with a stream as
+      // body. Measured for 31 methods.
       if (once && method !== "POST" && method !== "PATCH") {
         init.keepalive = false;
       }
     } else {
       init.body = payload.stream();
-      // A stream goes out chunked unless its length is said here.
+      // A stream is sent chunked unless its length is set here.
       if (payload.length !== undefined) {
         const length = String(payload.length);
         if (copied === undefined) fields.push(["content-length", length]);
@@ -164,7 +163,7 @@ export class BunFetch implements FetchTransport {
   ): Promise<ProbeResult> {
     const init = this.#init(backend);
     init.signal = signal;
-    // A connection of its own: a probe asks whether new ones are taken.
+    // Its own connection: a probe tests whether new ones are accepted.
     init.keepalive = false;
     init.method = options.method ?? "GET";
     init.headers = probeFields([
@@ -186,9 +185,9 @@ export class BunFetch implements FetchTransport {
   warm(): void {
     if (warm) return;
     warm = true;
-    // Bun starts the thread that makes all requests with the first of them, and
-    // ends the process if there is no descriptor left for it then. There is no
-    // such socket, so nothing is asked for this.
+    // Bun starts the thread for all requests with the first request, and ends
+    // the process if no descriptor is left then. This socket does not exist, so
+    // no request is sent.
     const nowhere = { unix: "/dev/null/nothing" };
     fetch("http://localhost/", nowhere as RequestInit).catch(() => {});
   }
@@ -215,7 +214,7 @@ export class BunFetch implements FetchTransport {
   #init(backend: Backend): BunInit {
     const init: BunInit = {
       redirect: "manual",
-      // Bodies as they come, and no `Accept-Encoding` of Bun's own.
+      // Bodies unchanged, and no `Accept-Encoding` added.
       decompress: false,
       // Bun would end any request after six minutes.
       timeout: false,
@@ -225,7 +224,7 @@ export class BunFetch implements FetchTransport {
     if (
       backend.ownOrigin !== backend.origin && backend.origin.startsWith("https")
     ) {
-      // Its URL has an address; its certificate has the name.
+      // The URL has the address, the certificate the name.
       const servername = backend.authority.replace(/:\d+$/, "");
       init.tls = { ...this.#tls, servername };
     }
@@ -233,10 +232,10 @@ export class BunFetch implements FetchTransport {
   }
 }
 
-/** What Bun's URL parser, or its `fetch`, writes in another way. */
+/** Targets that Bun's URL parser, or its `fetch`, would rewrite. */
 const RESPELLED = /^\/\/|[^!$&(-;=?-Z_a-z~%[\]@]|\?$/;
 
-/** Whether Bun's `fetch` would send a request in another form than it is said. */
+/** Whether Bun's `fetch` would change a request. */
 export function changedByBun(
   { backend, url, method, fields, payload, whole, empty }: Outgoing,
 ): boolean {
@@ -255,7 +254,7 @@ export function changedByBun(
     !(COMMON.has(method) || METHODS.has(method));
 }
 
-/** Methods that the standard of `fetch` knows. */
+/** The methods of the `fetch` standard. */
 const COMMON: ReadonlySet<string> = new Set([
   "DELETE",
   "GET",
@@ -266,17 +265,17 @@ const COMMON: ReadonlySet<string> = new Set([
   "PUT",
 ]);
 
-/** Whether an answer can be handed over without its body being read. */
+/** Whether a response can be passed through without reading its body. */
 function canPassThrough(response: Response): boolean {
-  // Bun calls a body of no type `application/octet-stream`, which a browser
-  // offers to save; only one that is given as a stream it leaves alone.
+  // Without a type, Bun sets `application/octet-stream`, which a browser offers
+  // to save; it does so unless the body is passed as a stream.
   return response.headers.has("content-type");
 }
 
-/** Takes the fields of one connection out of an answer, in place. */
+/** Removes the fields of one connection from a response, in place. */
 function strip(response: Response, basePath: string): boolean {
-  // Fields of a fetched answer can be changed on Bun; a copy of them and of the
-  // answer would cost 3 µs of about 45 for a small one.
+  // The fields of a fetched response are mutable on Bun; copying them and the
+  // response would cost 3 µs of about 45 for a small one.
   const { headers } = response;
   const connection = headers.get("connection");
   if (

@@ -1,7 +1,7 @@
 /**
- * An early answer that is not lost: Bun closes the connection right behind it,
- * and where the client is still sending then, its kernel throws away what it has
- * not read yet, often the answer itself.
+ * Keeps an early response from being lost: Bun closes the connection right
+ * after it. If the client is still sending, its kernel then discards unread
+ * data, often the response itself.
  *
  * @module
  */
@@ -9,10 +9,10 @@
 /** Milliseconds for a client to stop sending. */
 const LINGER_MS = 5_000;
 
-/** Milliseconds without a piece after which it has: it waits for the end. */
+/** Milliseconds without data after which the client has stopped. */
 const QUIET_MS = 500;
 
-/** How long an answer lingers; other times are for tests. */
+/** Time limits; tests use other ones. */
 export interface Linger {
   /** @default {5_000} */
   lingerMs?: number;
@@ -21,11 +21,11 @@ export interface Linger {
 }
 
 /**
- * An answer that closes its connection and may come before its request has
- * ended. What the client still sends is read and thrown away until it stops, for a
- * few seconds at most, and only then the answer ends; all of its bytes are sent at
- * once. Where the body has been read in part Bun throws the rest away by itself,
- * and the answer ends after a moment. Any other answer is left as it is.
+ * A response that closes its connection and may come before its request has
+ * ended. It is sent at once, but ends only when the client stops sending, after
+ * a few seconds at the latest; until then, the client's data is read and
+ * dropped. If the body was partly read, Bun drops the rest by itself, and the
+ * response ends after a moment. Any other response is returned unchanged.
  */
 export function lingering(
   request: Request,
@@ -35,15 +35,15 @@ export function lingering(
   const { body } = response;
   if (
     body === null || response.headers.get("connection") !== "close" ||
-    // To read the body would have Bun ask for it, after it has been answered.
+    // Reading the body would make Bun send 100 (Continue) after the response.
     request.headers.has("expect") || request.body === null
   ) return response;
   const headers = new Headers(response.headers);
   headers.delete("content-length");
-  const pieces = body.getReader();
+  const chunks = body.getReader();
   const answer = new ReadableStream<Uint8Array>({
     async pull(controller) {
-      const { done, value } = await pieces.read();
+      const { done, value } = await chunks.read();
       if (!done) return controller.enqueue(value);
       const rest = request.body!;
       if (request.bodyUsed || rest.locked) {
@@ -51,18 +51,18 @@ export function lingering(
       } else await drained(rest.getReader(), lingerMs, quietMs);
       controller.close();
     },
-    cancel: (why) => pieces.cancel(why),
+    cancel: (why) => chunks.cancel(why),
   }, { highWaterMark: 0 });
   return new Response(answer, { status: response.status, headers });
 }
 
-/** Reads to the end, or to a pause, and for so long at most. */
+/** Reads to the end or to a pause, with a time limit. */
 async function drained(
   reader: ReadableStreamDefaultReader<Uint8Array>,
   lingerMs: number,
   quietMs: number,
 ): Promise<void> {
-  // A read that is cancelled gives the end.
+  // A cancelled read returns the end.
   const leave = () => void reader.cancel().catch(() => {});
   const late = setTimeout(leave, lingerMs);
   let quiet: ReturnType<typeof setTimeout> | undefined;
@@ -72,7 +72,7 @@ async function drained(
       quiet = setTimeout(leave, quietMs);
     } while (!(await reader.read()).done);
   } catch {
-    // The client has left.
+    // The client has disconnected.
   } finally {
     clearTimeout(late);
     clearTimeout(quiet);

@@ -22,7 +22,7 @@ function upload(fields: Record<string, string> = {}) {
   return { request, controller, left: () => left };
 }
 
-Deno.test("lingering() gives all of the answer before it waits", async () => {
+Deno.test("lingering() sends the complete response before it waits", async () => {
   const { request, controller } = upload();
   const answer = lingering(request, refusal());
   assert.equal(answer.status, 413);
@@ -54,7 +54,7 @@ Deno.test("lingering() waits for a client that sends no more, but not long", asy
   assert.equal(left(), true);
 });
 
-Deno.test("lingering() ends though its client sends without end", async () => {
+Deno.test("lingering() ends even if its client never stops sending", async () => {
   let timer: ReturnType<typeof setTimeout> | undefined;
   const body = new ReadableStream<Uint8Array>({
     async pull(controller) {
@@ -69,7 +69,7 @@ Deno.test("lingering() ends though its client sends without end", async () => {
   assert.equal(await answer.text(), "too much\n");
 });
 
-Deno.test("lingering() leaves alone what has nothing to wait for", () => {
+Deno.test("lingering() returns other responses unchanged", () => {
   const get = new Request("http://a.test/");
   const kept = refusal({});
   const plain = refusal();

@@ -10,7 +10,7 @@ import type { Handler, Listener, ListenOptions } from "../listener.ts";
 import { listenTlsBun, type MakeServer } from "./listen_tls.ts";
 import type { BunServerLike } from "./server.ts";
 
-/** Bun's server, as far as it is used here. */
+/** The part of Bun's server that is used. */
 interface BunServer extends BunServerLike {
   readonly port: number;
   readonly pendingRequests: number;
@@ -18,34 +18,34 @@ interface BunServer extends BunServerLike {
   stop(closeActive?: boolean): Promise<void>;
 }
 
-/** The part of Bun's global that is used here. */
+/** The part of Bun's global that is used. */
 interface BunGlobal {
   serve(options: Record<string, unknown>): BunServer;
 }
 
 /**
  * Seconds that a connection may be idle between requests, or take to send a
- * request's head: the longest that Bun can count. A request that lasts has its
- * connection taken out of the limit, see {@linkcode BunServer.keepOpen}.
+ * request's head: Bun's maximum. Connections of long-running requests are
+ * exempt, see {@linkcode BunServer.keepOpen}.
  */
 const IDLE_S = 255;
 
-/** Bytes of a request's head that are taken: as many as on Deno. */
+/** Maximum bytes of a request's head, as on Deno. */
 const HEAD_BYTES = 64 * 1024;
 
 /**
- * Has Bun take heads of more than 16 KB, for all of its servers in this process.
- * What was set higher on the command line stays.
+ * Raises Bun's limit of 16 KB for heads, for all servers of this process. A
+ * higher limit from the command line stays.
  */
 function liftHeadLimit(): void {
-  // Not imported: Deno reads this file too, and would load it for nothing.
+  // Not imported: Deno loads this file too.
   const http = builtin("node:http") as unknown as {
     maxHeaderSize: number;
   };
   if (http.maxHeaderSize < HEAD_BYTES) http.maxHeaderSize = HEAD_BYTES;
 }
 
-/** The answer in place of one that could not be begun. */
+/** The response when a backend's body has failed before anything was sent. */
 function broken(): Response {
   return answer(502, "http_response_incomplete");
 }
@@ -63,10 +63,10 @@ export function listenBun(handler: Handler, options: ListenOptions): Listener {
       idleTimeout: IDLE_S,
       // Bun's own limit is 128 MB; ours is `MAX_BODY`.
       maxRequestBodySize: Number.MAX_SAFE_INTEGER,
-      // Otherwise a fault is answered with a page that shows this program.
+      // Otherwise an error is answered with a page that shows source code.
       development: false,
-      // The handler never throws: this is a backend's body that broke before
-      // anything of the answer had left.
+      // The handler never throws: this is a backend's body that failed before
+      // anything of the response was sent.
       error: broken,
       fetch,
       ...(websocket === undefined ? {} : { websocket }),

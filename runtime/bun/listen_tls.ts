@@ -1,25 +1,24 @@
 /**
- * TLS on Bun, with a certificate that can be replaced while it listens. Measured
- * on 1.4.5.
+ * TLS on Bun, with a certificate that can be replaced while it listens.
+ * Measured on 1.4.5.
  *
- * `Bun.serve` shows one certificate for as long as it lives (`reload()` takes
- * another and shows the old one, oven-sh/bun#43815), it listens on no socket
- * that is there already (oven-sh/bun#36491), and `stop()` closes idle
- * connections too. So a second server is made for the second certificate, and
- * the listening socket of the first is moved to it: with `dup3()` it takes the
- * place of the second's own, and with `epoll_ctl()` Bun's event loop is told.
- * Both happen between two turns of that loop, so no connection meets a moment in
- * which nobody listens; those in the queue are accepted by the second server.
- * The first keeps the connections that it has.
+ * `Bun.serve` uses one certificate forever (`reload()` accepts another one but
+ * keeps the old, oven-sh/bun#43815), cannot listen on an existing socket
+ * (oven-sh/bun#36491), and `stop()` also closes idle connections. So a second
+ * server is made with the new certificate, and the first one's listening socket
+ * is moved to it: `dup3()` replaces the second server's own socket, and
+ * `epoll_ctl()` updates Bun's event loop. Both happen between two turns of that
+ * loop, so there is no moment without a listener; the second server accepts the
+ * connections in the queue. The first server keeps its connections.
  *
- * What is public instead costs more: one TLS listener of `node:tls`, which can
- * be given another certificate, in front of a plain `Bun.serve`, took 14 µs more
- * of about 31 for each request. Two listeners with `reusePort` lose what waits
- * at the first when it closes.
+ * The public alternatives are worse: a TLS listener of `node:tls`, whose
+ * certificate can be replaced, in front of a plain `Bun.serve` added 14 µs to
+ * about 31 per request. Two listeners with `reusePort` lose the queue of the
+ * first one when it closes.
  *
- * This needs Linux, `bun:ffi` and an event loop that is as expected, of which
- * each step is checked before anything is changed. Without them the certificate
- * stays, and the log says that the program has to be started anew.
+ * This requires Linux, `bun:ffi` and the expected event loop; each step is
+ * checked before anything is changed. Otherwise the certificate stays, and the
+ * log says that a restart is needed.
  *
  * @module
  */
@@ -27,7 +26,7 @@
 import type { Handler, Listener, ListenOptions } from "../listener.ts";
 import { type Mover, socketMover } from "./move_socket.ts";
 
-/** What is used of Bun's server here. */
+/** The part of Bun's server that is used. */
 export interface Server {
   readonly port: number;
   readonly pendingRequests: number;
@@ -37,31 +36,31 @@ export interface Server {
 
 type Pair = NonNullable<ListenOptions["tls"]>;
 
-/** Makes a server of Bun's with this handler. */
+/** Makes a server of Bun with this handler. */
 export type MakeServer = (
   handler: Handler,
   options: Pick<ListenOptions, "port" | "shared" | "tls">,
 ) => Server;
 
-/** A server with one certificate, and what it has to do. */
+/** A server with its certificate and its activity. */
 export interface Generation {
   server: Server;
-  /** Requests that it was given, and how many those were at the last look. */
+  /** Requests so far, and their number at the last check. */
   requests: number;
-  seen: number;
-  /** Looks in a row at which nothing had happened and nothing was under way. */
+  checkedRequests: number;
+  /** Checks in a row without any activity. */
   quiet: number;
 }
 
-/** Milliseconds between two looks at servers that do not listen any more. */
-const LOOK_MS = 60_000;
+/** Milliseconds between two checks of servers that no longer listen. */
+const CHECK_MS = 60_000;
 
 /**
- * Looks after which such a server has no connections any more: Bun ends those on
- * which nothing happens for 255 s. (Not those of which a request was once given
- * all the time that it wants; they are ended here, just as idle as the others.)
+ * Quiet checks after which such a server has no connections left: Bun closes
+ * those without activity after 255 s. (Not those exempted for a long-running
+ * request; they are as idle as the others, and are closed here.)
  */
-const QUIET_LOOKS = 5;
+const QUIET_CHECKS = 5;
 
 /** Listens with TLS. */
 export function listenTlsBun(
@@ -76,7 +75,7 @@ export function listenTlsBun(
   let closed = false;
   let timer: ReturnType<typeof setInterval> | undefined;
 
-  async function take(tls: Pair): Promise<void> {
+  async function replace(tls: Pair): Promise<void> {
     const mover = await socketMover();
     try {
       if (closed) throw new Error("it is closed");
@@ -86,12 +85,12 @@ export function listenTlsBun(
     } finally {
       mover.close();
     }
-    timer ??= setInterval(look, LOOK_MS);
+    timer ??= setInterval(check, CHECK_MS);
     (timer as { unref?(): void }).unref?.();
   }
 
-  /** Lets go of the servers that have become useless. */
-  function look(): void {
+  /** Stops servers without connections. */
+  function check(): void {
     for (const one of all) {
       if (one === current || !isOver(one)) continue;
       all.delete(one);
@@ -113,9 +112,9 @@ export function listenTlsBun(
       for (const { server } of all) server.stop(true);
     },
     setCertificate(tls) {
-      const taken = turn.then(() => take(tls));
-      turn = taken.catch(() => {});
-      return taken;
+      const replaced = turn.then(() => replace(tls));
+      turn = replaced.catch(() => {});
+      return replaced;
     },
   };
 }
@@ -128,8 +127,8 @@ function moveTo(
   handler: Handler,
   tls: Pair,
 ): Generation {
-  // On a port of its own, which it loses before the event loop has had a turn:
-  // nobody can get to it there.
+  // On another port, which it loses before the next turn of the event loop: it
+  // accepts no connection there.
   const next = begin(make, handler, { port: 0, tls });
   try {
     mover.move(bound, next.server.port);
@@ -147,7 +146,7 @@ function begin(
 ): Generation {
   const generation: Omit<Generation, "server"> = {
     requests: 0,
-    seen: 0,
+    checkedRequests: 0,
     quiet: 0,
   };
   const server = make((request, connection) => {
@@ -158,14 +157,13 @@ function begin(
 }
 
 /**
- * Looks at a server that does not listen any more: whether it has no connections
- * left.
+ * Checks a server that no longer listens: whether it has no connections left.
  */
 export function isOver(one: Generation): boolean {
   const { pendingRequests, pendingWebSockets } = one.server;
-  const idle = one.requests === one.seen && pendingRequests === 0 &&
+  const idle = one.requests === one.checkedRequests && pendingRequests === 0 &&
     pendingWebSockets === 0;
-  one.seen = one.requests;
+  one.checkedRequests = one.requests;
   one.quiet = idle ? one.quiet + 1 : 0;
-  return one.quiet > QUIET_LOOKS;
+  return one.quiet > QUIET_CHECKS;
 }

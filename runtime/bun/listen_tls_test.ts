@@ -12,20 +12,20 @@ function generation(): Generation & {
       stop: () => Promise.resolve(),
     },
     requests: 7,
-    seen: 0,
+    checkedRequests: 0,
     quiet: 0,
   };
 }
 
-// Bun ends a connection on which nothing happens for 255 s: five looks, of which
-// the first may have come just after the last request.
+// Bun ends a connection on which nothing happens for 255 s: five looks, of
+// which the first may have come just after the last request.
 Deno.test("isOver() gives a server the time that its last connection may be idle", () => {
   const one = generation();
   const looks = Array.from({ length: 7 }, () => isOver(one));
   assert.deepEqual(looks, [false, false, false, false, false, false, true]);
 });
 
-Deno.test("isOver() begins anew with each request", () => {
+Deno.test("isOver() starts over with each request", () => {
   const one = generation();
   for (let i = 0; i < 6; i++) assert.equal(isOver(one), false);
   one.requests++;

@@ -2,10 +2,10 @@
  * Moves a listening socket from one server of Bun's to another, in one process
  * on Linux. Measured on 1.4.5.
  *
- * Nothing is changed before all is as expected: each of the two descriptors is a
- * socket that listens on the port it should, and each stands once in the same
- * event loop. And nothing else runs between the steps, as Bun's event loop runs
- * in this very thread.
+ * Everything is checked before anything is changed: each of the two descriptors
+ * is a socket that listens on its port, and each is registered once in the same
+ * event loop. Nothing else runs between the steps, since Bun's event loop runs
+ * in this thread.
  *
  * @module
  */
@@ -27,7 +27,7 @@ interface Libc {
   getsockname(fd: number, address: Buffer, size: Buffer): number;
 }
 
-/** What is used of `bun:ffi`. */
+/** The part of `bun:ffi` that is used. */
 interface Ffi {
   dlopen(
     name: string,
@@ -35,44 +35,43 @@ interface Ffi {
   ): { symbols: Libc; close(): void };
 }
 
-/** How a descriptor stands in an event loop. */
+/** The registration of a descriptor in an event loop. */
 interface Entry {
   loop: number;
   events: number;
   data: bigint;
 }
 
-/** Of Linux's headers, the same for both processors. */
+/** From Linux's headers; equal on both architectures. */
 const [EPOLL_CTL_ADD, EPOLL_CTL_DEL, O_CLOEXEC] = [1, 2, 0o2000000];
 const [SOL_SOCKET, SO_ACCEPTCONN] = [1, 30];
 
-/** Where `struct epoll_event` has its data: on x86-64 it is packed. */
+/** Offset of the data in `struct epoll_event`, which is packed on x86-64. */
 const DATA_AT: Readonly<Record<string, number>> = { x64: 4, arm64: 8 };
 
-/** Names of the C library: glibc's, musl's. */
+/** File names of the C library: glibc and musl. */
 const LIBC: Readonly<Record<string, readonly string[]>> = {
   x64: ["libc.so.6", "libc.musl-x86_64.so.1"],
   arm64: ["libc.so.6", "libc.musl-aarch64.so.1"],
 };
 
-/** Moves sockets, until it is closed. */
+/** Moves sockets until it is closed. */
 export interface Mover {
   /**
-   * Puts the socket that listens on the port `from` in the place of the one that
-   * listens on `to`, which is closed by it.
+   * Puts the socket that listens on the port `from` in place of the one that
+   * listens on `to`, which is closed.
    *
-   * @throws {Error} If it cannot, and then all is as it was.
+   * @throws {Error} If that fails; nothing has changed then.
    */
   move(from: number, to: number): void;
-  /** Gives back what it was made of. */
+  /** Releases the library. */
   close(): void;
 }
 
 /**
- * Makes what moves sockets. Loaded when it is needed, as nearly no process ever
- * needs it.
+ * Makes a mover. Loaded on demand, since almost no process needs it.
  *
- * @throws {Error} If it is not to be had here.
+ * @throws {Error} If it is not supported here.
  */
 export async function socketMover(): Promise<Mover> {
   const process = builtin("node:process");
@@ -80,7 +79,7 @@ export async function socketMover(): Promise<Mover> {
   if (process.platform !== "linux" || dataAt === undefined) {
     throw new Error("only on Linux, on x64 and arm64");
   }
-  // Deno must not find it when it looks for what this program is made of.
+  // A computed name, so that Deno does not resolve it.
   const name = "bun:ffi";
   const { dlopen } = await import(name) as Ffi;
   const library = cLibrary(dlopen, process.arch);
@@ -115,15 +114,15 @@ function move(libc: Libc, dataAt: number, from: number, to: number): void {
       libc.epoll_ctl(loop, EPOLL_CTL_ADD, a, event(entries.a));
       throw new Error("dup3() or epoll_ctl() moves no socket");
     }
-    // What the loop has already heard of the socket finds nothing there now, and
-    // closing the descriptor closes nothing of worth.
+    // Events of the socket that are already in the loop find nothing now, and
+    // closing the descriptor has no effect.
     libc.dup3(nothing, a, O_CLOEXEC);
   } finally {
     closeSync(nothing);
   }
 }
 
-/** The descriptors of this process. */
+/** The open descriptors of this process. */
 function descriptors(): number[] {
   return builtin("node:fs").readdirSync("/proc/self/fd").map(Number);
 }
@@ -151,7 +150,7 @@ function cLibrary(
   throw new Error("the C library cannot be loaded", { cause: reason });
 }
 
-/** The one descriptor that listens on a port. */
+/** The only descriptor that listens on a port. */
 function find(libc: Libc, open: readonly number[], port: number): number {
   const { Buffer } = builtin("node:buffer");
   const found = open.filter((fd) => {
@@ -163,7 +162,7 @@ function find(libc: Libc, open: readonly number[], port: number): number {
     ) return false;
     const address = Buffer.alloc(128);
     const size = Buffer.from([128, 0, 0, 0]);
-    // Family first, then the port, for IPv4 and IPv6 alike.
+    // Family, then port, in IPv4 and IPv6 alike.
     return libc.getsockname(fd, address, size) === 0 &&
       address.readUInt16BE(2) === port;
   });
@@ -173,7 +172,7 @@ function find(libc: Libc, open: readonly number[], port: number): number {
   return found[0]!;
 }
 
-/** How two descriptors stand in the one event loop that has them. */
+/** The registrations of two descriptors in the one event loop that has both. */
 function entriesOf(
   open: readonly number[],
   a: number,
@@ -184,7 +183,7 @@ function entriesOf(
     try {
       return readlinkSync(`/proc/self/fd/${fd}`) === "anon_inode:[eventpoll]";
     } catch {
-      return false; // it has been closed meanwhile
+      return false; // closed in the meantime
     }
   });
   const entries = loops.flatMap((loop) => {
@@ -201,7 +200,7 @@ function entriesOf(
   return { a: ofA[0]!, b: ofB[0]! };
 }
 
-/** What Linux tells of an event loop, see `proc_pid_fdinfo(5)`. */
+/** Parses the description of an event loop, see `proc_pid_fdinfo(5)`. */
 export function entriesIn(
   text: string,
 ): { fd: number; events: number; data: bigint }[] {

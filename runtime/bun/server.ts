@@ -1,6 +1,6 @@
 /**
- * What Bun's server gives of a request, and what it wants of an answer. Measured
- * on 1.4.5. Bun's types are not Deno's, so what is used of them is written here.
+ * The interface to Bun's server. Measured on 1.4.5. Deno has no types for Bun,
+ * so the parts that are used are declared here.
  *
  * @module
  */
@@ -12,14 +12,14 @@ import type { Acceptance, ClientEvents } from "../../proxy/socket.ts";
 import { lingering } from "./linger.ts";
 import { acceptBun } from "./websocket.ts";
 
-/** A global of Bun, and none of the Web. */
+/** A global of Bun; not part of the Web's API. */
 declare const setImmediate: (callback: () => void) => unknown;
 
-/** What is used of Bun's server, the second argument of a handler. */
+/** The part of Bun's server that is used, the second argument of a handler. */
 export interface BunServerLike {
-  /** Address of a request's peer; nothing once the request has ended. */
+  /** Address of a request's peer; `null` once the request has ended. */
   requestIP(request: Request): { address: string } | null;
-  /** The port; none for a server on a Unix domain socket. */
+  /** The port; `undefined` for a server on a Unix domain socket. */
   readonly port?: number | undefined;
   /** `http` or `https`. */
   readonly protocol?: string | null;
@@ -27,7 +27,7 @@ export interface BunServerLike {
   timeout(request: Request, seconds: number): void;
 }
 
-/** What is used of Bun itself. */
+/** The part of Bun's global that is used. */
 interface BunLike {
   /** The value of a promise that is fulfilled, or the promise. */
   peek<T>(promise: Promise<T>): T | Promise<T>;
@@ -35,15 +35,17 @@ interface BunLike {
 
 /** Bun's server. */
 export class BunServer implements Server {
-  // A complete body goes out with its length; a stream would lose it.
+  // A complete body is sent with its length; a stream would lose it.
   readonly wholeUpTo = 256 * 1024;
+  // It refuses all other control characters by itself.
+  readonly admitsDelete = true;
 
   peerOf(request: Request, connection: unknown): string | null | undefined {
     const server = connection as Partial<BunServerLike>;
     if (server.requestIP === undefined) return undefined;
     const peer = server.requestIP(request);
     if (peer !== null) return peer.address;
-    // Gone, unless there never was one.
+    // The client has disconnected, unless there was no address at all.
     return server.port === undefined ? undefined : null;
   }
 
@@ -53,16 +55,16 @@ export class BunServer implements Server {
   }
 
   clientGone(request: Request): boolean {
-    // An upload that the client cut makes `fetch` fail like a lost backend.
+    // When a client aborts its upload, `fetch` fails as if the backend had.
     return request.signal.aborted;
   }
 
   async whole(request: Request, length: number): Promise<Chunk | undefined> {
-    // The handler is called before the bytes behind the head are looked at.
+    // The handler is called before Bun processes the bytes after the head.
     await new Promise<void>((resolve) => void setImmediate(resolve));
-    // A body that is read through its stream costs 1.7 times a request, and one
-    // that is taken whole says nothing of its pieces. So a copy is taken whole:
-    // it is there at once, or the pieces are waited for, one after the other.
+    // Reading a body through its stream costs 1.7 times a request, but reading
+    // the request as a whole hides its chunks. So a copy is read as a whole:
+    // either it is complete at once, or the original is read chunk by chunk.
     const taken = request.clone().bytes();
     const bytes = (globalThis as unknown as { Bun: BunLike }).Bun.peek(taken);
     if (bytes instanceof Uint8Array) {
@@ -80,7 +82,7 @@ export class BunServer implements Server {
   ): Response {
     const has = (wanted: string) => fields.some(([name]) => name === wanted);
     if (head && !has("content-length")) {
-      // Without either field Bun would say a length of 0.
+      // Without either field Bun would set a length of 0.
       fields.push(["transfer-encoding", "chunked"]);
     }
     const given = body instanceof Uint8Array &&
@@ -119,17 +121,17 @@ export class BunServer implements Server {
   }
 }
 
-/** Bytes of a body that surely leave in one write with their head. */
+/** Bytes of a body that is certainly sent in one write with its head. */
 const CORKED = 8 * 1024;
 
 /**
- * Bytes as a stream that is over at once: Bun sends it with its length, if its
- * high-water mark lets it be buffered whole, and does not call it
- * `application/octet-stream` where nobody has named a type.
+ * A stream that is complete at once. Bun sends it with its length, if its
+ * high-water mark allows to buffer it completely, and does not set
+ * `application/octet-stream` if there is no type.
  *
- * And it leaves in one write with its head. Given as bytes, a body that is too
- * large for Bun's buffer of 16 KB has its head sent in some thirty writes before
- * it, where the answer is not there at once: 115 and not 20 µs for 64 KB.
+ * It is sent in one write with its head. A body passed as bytes that exceeds
+ * Bun's buffer of 16 KB has its head sent in about thirty writes, if the
+ * response is asynchronous: 115 instead of 20 µs for 64 KB.
  */
 function filled(bytes: Chunk): ReadableStream<Chunk> {
   return new ReadableStream({

@@ -1,11 +1,11 @@
 /**
- * Shares among backends, where a runtime makes only so many requests at once.
+ * Divides a limit of concurrent requests among backends.
  *
- * Bun's `fetch` has 256 under way in a process, unless the environment that it
- * was started with says otherwise, and lets all others wait in one line: 256
- * requests that hang on one backend stop all others, and the probes. The program
- * starts itself again without the limit; a library cannot. So each backend has
- * its part of the 256, and its own line to wait in.
+ * Bun's `fetch` runs 256 requests per process, unless the environment at start
+ * says otherwise, and queues all others: 256 requests that hang on one backend
+ * block all others and the probes. The program restarts itself without the
+ * limit; a library cannot. So each backend gets its part of the 256, and its
+ * own queue.
  *
  * @module
  */
@@ -13,24 +13,24 @@
 import type { Backend } from "../../balancer.ts";
 import { type Clock, systemClock, type TimerHandle } from "../../base/clock.ts";
 
-/** Milliseconds between two looks whether somebody's turn has come. */
-const LOOK_MS = 5;
+/** Milliseconds between two checks of the queues. */
+const POLL_MS = 5;
 
-/** A request whose turn has not come. */
+/** A queued request. */
 interface Waiting {
   go: () => void;
   signal: AbortSignal;
 }
 
-/** Gives each backend its part of a number of requests at once. */
+/** Gives each backend a part of a number of concurrent requests. */
 export class Share {
   readonly #limit: number;
   readonly #clock: Clock;
   readonly #counts = new Set<() => number>();
-  readonly #lines = new Map<Backend, Waiting[]>();
+  readonly #queues = new Map<Backend, Waiting[]>();
   #timer: TimerHandle;
 
-  /** Shares `limit` requests at once. */
+  /** Divides `limit` concurrent requests. */
   constructor(limit: number, clock: Clock = systemClock) {
     this.#limit = limit;
     this.#clock = clock;
@@ -38,38 +38,38 @@ export class Share {
 
   /** Adds a pool that has `count()` backends, until the result is called. */
   join(count: () => number): () => void {
-    // Not `count` itself, which may be handed in twice.
+    // A new function, since `count` may be passed in twice.
     const own = () => count();
     this.#counts.add(own);
     return () => this.#counts.delete(own);
   }
 
-  /** Requests that one backend may have under way. */
+  /** Requests that one backend may have in flight. */
   get part(): number {
     let backends = 0;
     for (const count of this.#counts) backends += count();
-    // One for each is kept back for its probe.
+    // One per backend is reserved for its probe.
     return Math.max(1, Math.floor(this.#limit / Math.max(1, backends)) - 1);
   }
 
-  /** Whether one more request would have to wait. */
+  /** Whether a further request would have to wait. */
   full(backend: Backend): boolean {
-    return backend.inFlight >= this.part || this.#lines.has(backend);
+    return backend.inFlight >= this.part || this.#queues.has(backend);
   }
 
   /**
-   * Waits for a request's turn; nothing when it has come at once. The request
-   * is among the backend's `inFlight` already, which also knows of bodies that
-   * have not ended.
+   * Waits until a request may be sent; `undefined` if it may at once. The
+   * request is already counted in the backend's `inFlight`, which also covers
+   * bodies that have not ended.
    */
   enter(backend: Backend, signal: AbortSignal): Promise<void> | undefined {
-    const line = this.#lines.get(backend);
-    if (line === undefined && backend.inFlight <= this.part) return undefined;
+    const queue = this.#queues.get(backend);
+    if (queue === undefined && backend.inFlight <= this.part) return undefined;
     return new Promise((resolve, reject) => {
       const leave = () => {
-        const line = this.#lines.get(backend);
-        line?.splice(line.indexOf(waiting), 1);
-        if (line?.length === 0) this.#lines.delete(backend);
+        const queue = this.#queues.get(backend);
+        queue?.splice(queue.indexOf(waiting), 1);
+        if (queue?.length === 0) this.#queues.delete(backend);
         reject(signal.reason);
       };
       const go = () => {
@@ -78,22 +78,22 @@ export class Share {
       };
       const waiting = { go, signal };
       signal.addEventListener("abort", leave, { once: true });
-      if (line === undefined) this.#lines.set(backend, [waiting]);
-      else line.push(waiting);
-      // Asked on a timer, and only while somebody waits: the end of a body is
-      // noted in more than one place, none of which knows of this.
-      this.#timer ??= this.#clock.setInterval(() => this.#look(), LOOK_MS);
+      if (queue === undefined) this.#queues.set(backend, [waiting]);
+      else queue.push(waiting);
+      // Polled, and only while a request waits: the end of a body is recorded
+      // in several places that do not know this class.
+      this.#timer ??= this.#clock.setInterval(() => this.#poll(), POLL_MS);
     });
   }
 
-  #look(): void {
+  #poll(): void {
     const { part } = this;
-    for (const [backend, line] of this.#lines) {
-      const free = part - (backend.inFlight - line.length);
-      for (const { go } of line.splice(0, Math.max(0, free))) go();
-      if (line.length === 0) this.#lines.delete(backend);
+    for (const [backend, queue] of this.#queues) {
+      const free = part - (backend.inFlight - queue.length);
+      for (const { go } of queue.splice(0, Math.max(0, free))) go();
+      if (queue.length === 0) this.#queues.delete(backend);
     }
-    if (this.#lines.size > 0) return;
+    if (this.#queues.size > 0) return;
     this.#clock.clear(this.#timer);
     this.#timer = undefined;
   }

@@ -34,7 +34,7 @@ Deno.test("Share.part divides the limit, and keeps one for each probe", () => {
   assert.equal(share.part, 1);
 });
 
-Deno.test("Share.enter() lets a full backend wait, and no other", async () => {
+Deno.test("Share.enter() queues requests of a full backend, and no other", async () => {
   const clock = new FakeClock();
   const share = new Share(9, clock);
   share.join(() => 3);
@@ -57,7 +57,7 @@ Deno.test("Share.enter() lets a full backend wait, and no other", async () => {
   assert.equal(clock.pending, 0);
 });
 
-Deno.test("Share.enter() lets nobody pass who came later", async () => {
+Deno.test("Share.enter() is first in, first out", async () => {
   const clock = new FakeClock();
   const share = new Share(2, clock);
   share.join(() => 1);
@@ -77,7 +77,7 @@ Deno.test("Share.enter() lets nobody pass who came later", async () => {
   assert.deepEqual(order, [1, 2]);
 });
 
-Deno.test("Share.enter() rejects with the signal's reason, out of the line", async () => {
+Deno.test("Share.enter() rejects with the signal's reason, and leaves the queue", async () => {
   const clock = new FakeClock();
   const share = new Share(2, clock);
   share.join(() => 1);

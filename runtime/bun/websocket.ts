@@ -11,9 +11,9 @@ import type {
   ClientEvents,
 } from "../../proxy/socket.ts";
 
-/** The part of Bun's `ServerWebSocket` that is used here. */
+/** The part of Bun's `ServerWebSocket` that is used. */
 interface BunSocket {
-  readonly data: Joint;
+  readonly data: SocketData;
   send(data: string | Chunk): number;
   getBufferedAmount(): number;
   close(code: number, reason?: string): void;
@@ -22,45 +22,47 @@ interface BunSocket {
   resume(): void;
 }
 
-/** What a socket carries from the upgrade to its handlers. */
-interface Joint {
+/** The data of a socket. */
+interface SocketData {
   readonly events: ClientEvents;
 }
 
-/** What `Bun.serve` takes as its `websocket`. */
+/** The `websocket` option of `Bun.serve`. */
 export interface BunWebSocketHandlers {
-  /** Seconds of silence after which a connection is ended; pings come first. */
+  /**
+   * Seconds of silence after which a connection is closed; pings come first.
+   */
   readonly idleTimeout: number;
-  /** Bytes of a message. */
+  /** Maximum bytes of a message. */
   readonly maxPayloadLength: number;
-  /** Bytes that may wait for a client; past them messages would be dropped. */
+  /** Bytes that may be queued for a client; above it, messages are dropped. */
   readonly backpressureLimit: number;
   /** Whether compression is offered. */
   readonly perMessageDeflate: boolean;
-  /** A connection stands. */
+  /** A connection is open. */
   open(socket: unknown): void;
-  /** A message came. */
+  /** A message was received. */
   message(socket: unknown, data: unknown): void;
   /** There is room again. */
   drain(socket: unknown): void;
-  /** It is over. */
+  /** It has ended. */
   close(socket: unknown, code: number, reason: string): void;
 }
 
-/** Bytes that wait for a client past which its backend has to wait. */
-const ENOUGH = 1024 * 1024;
-/** "No code": what Bun sends for it is a close frame without one. */
+/** Bytes queued for a client above which its backend is not read. */
+const HIGH_WATER = 1024 * 1024;
+/** For this code, Bun sends a close frame without a code. */
 const NO_CODE = 1005;
 
 /**
- * Joins Bun's server to the bridges: one object for all sockets of a server.
- * Messages may have `maxMessageBytes`; Bun's own limit is 16 MB.
+ * Connects Bun's server to the bridges; one object for all sockets of a server.
+ * Bun's own limit for messages is 16 MB.
  */
 export function bunWebSocket(maxMessageBytes: number): BunWebSocketHandlers {
   return {
     idleTimeout: 120,
     maxPayloadLength: maxMessageBytes,
-    // The bridge stops long before; at the limit Bun would drop messages.
+    // The bridge stops long before; above this, Bun would drop messages.
     backpressureLimit: 1024 * 1024 * 1024,
     perMessageDeflate: false,
     open(socket) {
@@ -79,15 +81,15 @@ export function bunWebSocket(maxMessageBytes: number): BunWebSocketHandlers {
   };
 }
 
-/** The part of Bun's server that is used here. */
+/** The part of Bun's server that is used. */
 interface BunUpgrader {
   upgrade(
     request: Request,
-    options: { data: Joint; headers: [string, string][] },
+    options: { data: SocketData; headers: [string, string][] },
   ): boolean;
 }
 
-/** Makes a WebSocket of a request. */
+/** Upgrades a request to a WebSocket. */
 export function acceptBun(
   request: Request,
   connection: unknown,
@@ -102,7 +104,7 @@ export function acceptBun(
   try {
     upgraded = server.upgrade(request, {
       data: { events },
-      // Empty for "none": left out, Bun chooses the first that was asked for.
+      // Empty for none: if absent, Bun chooses the first one requested.
       headers: [["sec-websocket-protocol", protocol ?? ""], ...fields],
     });
   } catch (cause) {
@@ -112,8 +114,8 @@ export function acceptBun(
     );
   }
   if (!upgraded) throw new Error("Cannot upgrade: the client has left");
-  // The 101 is out, and Bun looks at no answer to this request any more. It is
-  // one all the same, for whoever stands between here and the server.
+  // The 101 was sent, and Bun ignores the response. It is right nevertheless,
+  // for wrappers around the handler.
   return new Response(null, { status: 101 });
 }
 
@@ -129,13 +131,13 @@ class BunEnd implements ClientEnd {
   }
 
   send(data: string | Chunk): boolean {
-    // What it returns cannot tell an empty message from a dropped one.
+    // Its result does not distinguish an empty message from a dropped one.
     this.#socket.send(data);
-    return this.#socket.getBufferedAmount() < ENOUGH;
+    return this.#socket.getBufferedAmount() < HIGH_WATER;
   }
 
   close(code: number | undefined, reason: string): void {
-    // A socket that is paused would not see the answer.
+    // A paused socket would not see the peer's close frame.
     this.#socket.resume();
     this.#socket.close(code ?? NO_CODE, reason);
   }

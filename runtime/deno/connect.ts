@@ -37,33 +37,29 @@ export function connectDeno(
   });
 }
 
-/**
- * Milliseconds for which an attempt goes on that was given up. Deno loses one in
- * twenty of the connections whose attempt a signal ends just when they are made:
- * they stay open, and cannot be closed. After this time there is none to lose.
- */
-const GIVEN_UP_MS = 1_000;
-
 async function openTcp(
   { hostname, port }: HostAndPort,
-  ends: AbortSignal,
+  signal: AbortSignal,
 ): Promise<Deno.TcpConn> {
-  const attempt = new AbortController();
-  let timer: ReturnType<typeof setTimeout> | undefined;
-  const end = () => {
-    timer = setTimeout(() => attempt.abort(), GIVEN_UP_MS);
-  };
-  ends.addEventListener("abort", end, { once: true });
-  const opening = Deno.connect({
-    hostname,
-    port,
-    signal: attempt.signal,
-    autoSelectFamilyAttemptDelay: NEXT_ADDRESS_MS,
-  }).finally(() => {
-    clearTimeout(timer);
-    ends.removeEventListener("abort", end);
-  });
-  const connection = await orEnded(opening, ends);
+  // Deno asks this when it has connected, too, and what throws there loses a
+  // connection that nothing can close any more: one for each client that left at
+  // that moment. An attempt that is ended fails without it.
+  signal.throwIfAborted = () => {};
+  let connection: Deno.TcpConn;
+  try {
+    connection = await Deno.connect({
+      hostname,
+      port,
+      signal,
+      autoSelectFamilyAttemptDelay: NEXT_ADDRESS_MS,
+    });
+  } catch (error) {
+    throw signal.aborted ? signal.reason : error;
+  }
+  if (signal.aborted) {
+    connection.close();
+    throw signal.reason;
+  }
   connection.setNoDelay(true);
   connection.setKeepAlive(true);
   return connection;

@@ -1,5 +1,5 @@
 /**
- * Sends attempts with Deno's `fetch`, with what its quirks ask for. Measured on
+ * Sends attempts with Deno's `fetch`, and handles its quirks. Measured on
  * 2.9.6.
  *
  * @module
@@ -28,16 +28,16 @@ import { connectDeno } from "./connect.ts";
 import { answerLines, Draft } from "./inside.ts";
 import { Sized } from "./sized.ts";
 
-/** How `fetch` takes a client; not part of the Web's `RequestInit`. */
+/** Deno's option for the client; not part of the Web's `RequestInit`. */
 interface DenoInit extends RequestInit {
   client?: Deno.HttpClient;
 }
 
 /**
- * Milliseconds that a connection to a backend is kept without a request: less
- * than any usual server keeps it (Node ends it after 5 s), since a request that
- * meets the end of its connection may have been received, and a POST is lost
- * then. It also gives back what a burst has opened; the default is 90 s.
+ * Milliseconds to keep an idle connection: less than any usual server keeps it
+ * (Node: 5 s). A request may be received on a connection that is being closed,
+ * and a POST is then lost. It also closes the connections of a burst; the
+ * default is 90 s.
  */
 const IDLE_MS = 4_000;
 
@@ -46,7 +46,7 @@ export class DenoFetch implements FetchTransport {
   readonly native: Native = {
     upTo: Infinity,
     lengthOf,
-    // Of an answer nothing else comes on its connection.
+    // A connection carries nothing else after a response.
     reading: (stream, length) => readingInto(stream, length, 0),
     strip,
   };
@@ -54,7 +54,7 @@ export class DenoFetch implements FetchTransport {
   #pooled: Deno.HttpClient | undefined;
   #single: Deno.HttpClient | undefined;
   readonly #sockets = new Map<string, Deno.HttpClient>();
-  /** The request that is filled for each attempt through a client, if any can. */
+  /** The reusable request of each client, where supported. */
   readonly #drafts = new Map<Deno.HttpClient, Draft | undefined>();
 
   constructor(options: TransportOptions = {}) {
@@ -62,10 +62,10 @@ export class DenoFetch implements FetchTransport {
   }
 
   forFetch(fields: Fields): Fields {
-    // `fetch` hands a body over as it came if the first line of
-    // `Accept-Encoding` is exactly `identity`, or if there is a `Range` (of whose
-    // answer it could not decode a part); nothing else switches decoding off.
-    // The client's own goes out after it, as a line of its own.
+    // `fetch` decodes bodies unless the first line of `Accept-Encoding` is
+    // exactly `identity`, or there is a `Range` (a part cannot be decoded);
+    // nothing else disables decoding. The client's own value follows as a
+    // separate line.
     let named = false;
     let raw = false;
     for (const [name, value] of fields) {
@@ -73,27 +73,27 @@ export class DenoFetch implements FetchTransport {
       else if (name === "range") raw = true;
       else if (name === "accept-encoding") raw ||= /^identity$/i.test(value);
     }
-    // Deno would name itself. The field cannot be kept away, only emptied.
+    // Deno would add its own. The field cannot be removed, only emptied.
     if (!named) fields.push(["user-agent", ""]);
     if (!raw) fields.unshift(["accept-encoding", "identity"]);
     return fields;
   }
 
   sendsMethod(method: string): boolean {
-    // `fetch` upper-cases the methods that the standard names, so `get` would
-    // leave as `GET`; all others go out letter by letter. TRACK it forbids.
+    // `fetch` converts standard methods to upper case, so `get` would become
+    // `GET`; others are sent unchanged. TRACK is forbidden.
     return method !== "CONNECT" && method !== "TRACK" &&
       method === method.toUpperCase();
   }
 
   send(outgoing: Outgoing): Promise<Response> {
     const { backend, payload, whole, method, fields, signal } = outgoing;
-    // A stream also of what is here whole: bytes `fetch` would send again.
+    // A stream even for a complete body: `fetch` would resend bytes by itself.
     const stream = whole === undefined ? payload?.stream() : streamOf(whole);
     const length = whole === undefined ? payload?.length : whole.byteLength;
-    // `fetch` repeats a request by itself when a kept connection dies under it,
-    // unless its body is a stream; and an empty stream would go out as chunked.
-    // On a connection of its own there is nothing to repeat.
+    // `fetch` repeats a request when a kept connection fails, unless its body
+    // is a stream; and an empty stream would be sent chunked. On a connection
+    // of its own, nothing is repeated.
     const client = outgoing.alone || (stream === undefined && outgoing.once)
       ? this.#clientOnce(backend)
       : this.#client(backend);
@@ -145,7 +145,7 @@ export class DenoFetch implements FetchTransport {
       method: options.method ?? "GET",
       redirect: "manual",
       signal,
-      // A connection of its own: a probe asks whether new ones are taken.
+      // Its own connection: a probe tests whether new ones are accepted.
       client: this.#clientOnce(backend),
       headers: fields,
     };
@@ -216,7 +216,7 @@ export class DenoFetch implements FetchTransport {
     if (client === undefined) {
       client = this.#make({
         proxy: { transport: "unix", path },
-        // A connection is kept for each `Host` that clients have come up with.
+        // There is a kept connection for each `Host` that clients invent.
         poolIdleTimeout: SOCKET_IDLE_MS,
         ...(idle === undefined ? {} : { poolMaxIdlePerHost: idle }),
       });
@@ -230,10 +230,11 @@ export class DenoFetch implements FetchTransport {
   ): Deno.HttpClient {
     const { ca, cert, key } = this.#options.tls ?? {};
     return Deno.createHttpClient({
-      // Without it a `host` field is ignored without a word.
+      // Without it, `fetch` ignores a `host` field.
       allowHost: true,
-      // One request, one connection at a time: what a kept connection does when
-      // it dies is only known of HTTP/1.1, and Bun speaks no other by default.
+      // One request at a time per connection: only for HTTP/1.1 is it known
+      // what happens when a kept connection fails. Bun does the same by
+      // default.
       http2: false,
       poolIdleTimeout: IDLE_MS,
       ...(ca === undefined ? {} : { caCerts: [ca] }),
@@ -244,10 +245,10 @@ export class DenoFetch implements FetchTransport {
 }
 
 /**
- * The URL of a request to a Unix domain socket. Deno sends it as the target, in
- * absolute form, and for a server its authority goes before `Host` (RFC 9112
- * §3.2.2): so it has to be what `Host` says. A host that passes ours and that
- * `fetch` would not take, such as `1.2.3.999`, is not the backend's fault.
+ * The URL of a request to a Unix domain socket. Deno sends it as the target in
+ * absolute form, whose authority takes precedence over `Host` (RFC 9112
+ * §3.2.2): so it must equal `Host`. A host that passes our check but not
+ * `fetch`'s, such as `1.2.3.999`, is not the backend's fault.
  */
 function named(
   { url, backend, fields }: Pick<Outgoing, "url" | "backend" | "fields">,
@@ -257,37 +258,38 @@ function named(
   return URL.canParse(wanted) ? wanted : url;
 }
 
-/** Milliseconds that an idle connection to a Unix domain socket is kept. */
+/** Milliseconds to keep an idle connection to a Unix domain socket. */
 const SOCKET_IDLE_MS = 5_000;
 
-/** The declared length of an answer. */
+/** The declared length of a response. */
 function lengthOf(response: Response): number | undefined {
   const lines = answerLines(response);
   if (lines === undefined) return lengthIn(response.headers);
   let coding: string | null = null;
   let length: string | null = null;
   for (const [name, value] of lines) {
-    if (name === "content-length") length = value;
-    else if (name === "transfer-encoding") {
-      // A second line is a second coding.
+    if (name === "content-length") {
+      length = length === null ? value : `${length}, ${value}`;
+    } else if (name === "transfer-encoding") {
+      // A second line means a second coding.
       coding = coding === null ? value : `${coding}, ${value}`;
     }
   }
   return declaredLength(coding, length);
 }
 
-/** Takes the fields of one connection out of an answer, in place. */
+/** Removes the fields of one connection from a response, in place. */
 function strip(response: Response, basePath: string): boolean {
   if (response.status === 205) return false;
   const list = answerLines(response);
   if (list === undefined) return false;
-  const countless = response.status === 204;
+  const noLength = response.status === 204;
   let drops = 0;
   for (const [name, value] of list) {
     if (name === "transfer-encoding" || isMapped(name, basePath)) {
       return false;
     }
-    if (countless && name === "content-length") return false;
+    if (noLength && name === "content-length") return false;
     if (
       name === "connection" && value !== "keep-alive" && value !== "close"
     ) return false;

@@ -1,11 +1,11 @@
 /**
- * What Deno keeps inside of its requests and answers, where to reach for it
- * spares much of what a request costs. Measured on 2.9.6.
+ * Access to the internals of Deno's requests and responses, which saves much of
+ * the cost of a request. Measured on 2.9.6.
  *
- * None of it is public, so nothing here is believed before it was tried: each
- * reach is held once against what the public API says of the same object, and
- * where the two differ, or where something is not where it was, the answer is
- * "no" and the caller goes the public way, which is right on any version.
+ * None of this is public API, so each access is verified once against the
+ * public API of the same object. If they differ, or something is missing, the
+ * result is `undefined`, and the caller uses the public API, which works on any
+ * version.
  *
  * @module
  */
@@ -13,10 +13,10 @@
 import type { Chunk } from "../../proxy/body.ts";
 import type { Fields } from "../../proxy/headers.ts";
 
-/** An object by the symbols that Deno keeps things under. */
+/** An object with the symbols under which Deno keeps internals. */
 type Inside<T> = Record<symbol, T | undefined>;
 
-/** What a request is made of. */
+/** The internals of a request. */
 interface InnerRequest {
   method: string;
   headerList: Fields;
@@ -25,7 +25,7 @@ interface InnerRequest {
   body: InnerBody | null;
 }
 
-/** What a body is made of. */
+/** The internals of a body. */
 interface InnerBody {
   streamOrStatic:
     | ReadableStream<Chunk>
@@ -39,31 +39,31 @@ function symbolOf(object: object, description: string): symbol | undefined {
     .find((symbol) => symbol.description === description);
 }
 
-/** Whether these lines are what `headers` says, in whatever order and case. */
+/** Whether these lines equal `headers`, in any order. */
 function same(lines: Fields, headers: Headers): boolean {
-  const said = [...headers];
-  return Array.isArray(lines) && lines.length === said.length &&
+  const expected = [...headers];
+  return Array.isArray(lines) && lines.length === expected.length &&
     lines.every((line) =>
       Array.isArray(line) && line.length === 2 &&
-      said.some(([name, value]) => line[0] === name && line[1] === value)
+      expected.some(([name, value]) => line[0] === name && line[1] === value)
     );
 }
 
-/** Where an answer keeps its list; `null` where it is not as expected. */
+/** The symbol of a response's internals; `null` if they are not as expected. */
 let answers: symbol | null | undefined;
 
 /**
- * The fields of a fetched answer as the list that Deno sends on, lower-case and
- * line by line. The public `Headers` of such an answer cannot be changed, and to
- * copy them and the answer costs 11 µs of about 90 for a small one.
+ * The fields of a fetched response as the list that Deno sends on, in lower
+ * case and line by line. The public `Headers` of such a response are immutable,
+ * and copying them and the response costs 11 µs of about 90 for a small one.
  */
 export function answerLines(response: Response): Fields | undefined {
   if (answers === undefined) {
-    // One that was made in code says nothing of a fetched one's.
+    // A response made in code is not representative of a fetched one.
     if (response.url === "") return undefined;
     const symbol = symbolOf(response, "response");
     const list = symbol && innerList(response, symbol);
-    // The same fields in the same number, or it is not what it seems.
+    // Verify that it has exactly the same names.
     const known = Array.isArray(list) &&
       list.every((line) =>
         Array.isArray(line) && line.length === 2 &&
@@ -82,21 +82,21 @@ function innerList(response: Response, symbol: symbol): Fields | undefined {
     ?.headerList;
 }
 
-/** Where a server's request keeps what it is made of, and of which kind that is. */
+/** The symbol of a server request's internals, and their prototype. */
 let requests: { symbol: symbol; kind: object } | null | undefined;
 
-/** What a request of Deno's own server is made of; none for any other request. */
+/** The internals of a request of Deno's server; `undefined` for any other. */
 function served(request: Request): InnerRequest | undefined {
   if (requests === null) return undefined;
   if (requests === undefined) {
     const symbol = symbolOf(request, "request");
     const inner = symbol &&
       (request as unknown as Inside<InnerRequest>)[symbol];
-    // One that was made in code, which says nothing of the server's.
+    // A request made in code is not representative of a server's.
     const kind = inner && Object.getPrototypeOf(inner);
     if (kind === Object.prototype) return undefined;
     requests = null;
-    // A list of its own at each call, which may then be kept and changed.
+    // Each access must return a new list, which may then be kept and changed.
     const known = symbol !== undefined && inner !== undefined &&
       Array.isArray(inner.headerList) &&
       inner.headerList !== inner.headerList &&
@@ -112,9 +112,9 @@ function served(request: Request): InnerRequest | undefined {
 }
 
 /**
- * The fields of a request of Deno's own server, as `Headers` would say them but
- * in the order in which they came. Each `get` of such a request's `Headers` asks
- * the server anew, and seven are needed; to go through them sorts them.
+ * The fields of a request of Deno's server, as in `Headers`, but in the order
+ * of arrival. Each `get` of such `Headers` is a call to the server, and seven
+ * are needed; iterating sorts them.
  */
 export function requestLines(request: Request): Fields | undefined {
   const inner = served(request);
@@ -122,8 +122,8 @@ export function requestLines(request: Request): Fields | undefined {
 }
 
 /**
- * The body of a request of Deno's own server, if all of it came with the head.
- * To read the stream that `body` makes of it costs about 10 µs of 150 more.
+ * The body of a request of Deno's server, if it arrived completely with the
+ * head. Reading the stream of `body` instead costs about 10 µs of 150.
  */
 export function wholeBody(
   request: Request,
@@ -139,7 +139,9 @@ export function wholeBody(
   return kept.body as Chunk;
 }
 
-/** Lower-case names, each once. Quadratic, which for a dozen lines is nothing. */
+/**
+ * Joins equal names, in lower case. Quadratic, which is fast for a dozen lines.
+ */
 function joined(list: Fields): Fields {
   let kept = 0;
   next:
@@ -159,22 +161,22 @@ function joined(list: Fields): Fields {
   return list;
 }
 
-/** What {@linkcode Draft.filled} puts into a request. */
+/** The contents of a request, for {@linkcode Draft.filled}. */
 export interface Filling {
   method: string;
   url: string;
   fields: Fields;
   signal: AbortSignal;
-  /** The body, if there is one, and its length if that is known. */
+  /** The body, if there is one, and its length if known. */
   body: ReadableStream<Chunk> | undefined;
   length: number | undefined;
 }
 
 /**
- * A request that is filled anew for each attempt. What `fetch` is given as a URL
- * and options it converts and checks member by member and field by field, by
- * rules for strangers: about 20 µs of the 95 that a small GET costs. A `Request`
- * it only copies, at once, so one can serve for all that go through a client.
+ * A request that is reused for each attempt. `fetch` converts and validates a
+ * URL and options member by member and field by field: about 20 µs of the 95 of
+ * a small GET. It only copies a `Request`, synchronously, so one can serve all
+ * requests of a client.
  */
 export class Draft {
   readonly #request: Request;
@@ -194,7 +196,9 @@ export class Draft {
     this.#Body = Body;
   }
 
-  /** One for this client; none where Deno's requests are not as expected. */
+  /**
+   * Makes one for a client; `undefined` if the internals are not as expected.
+   */
   static of(client: Deno.HttpClient): Draft | undefined {
     const init: RequestInit & { client: Deno.HttpClient } = {
       method: "POST",
@@ -226,7 +230,7 @@ export class Draft {
     }
   }
 
-  /** The request, to be handed to `fetch` before the next one is filled. */
+  /** The filled request; pass it to `fetch` before filling it again. */
   filled({ method, url, fields, signal, body, length }: Filling): Request {
     const inner = this.#inner;
     inner.method = method;
@@ -238,7 +242,7 @@ export class Draft {
     } else {
       const wrapped = inner.body = new this.#Body(body);
       wrapped.length = length ?? null;
-      // The copy would be a stream that is read in JavaScript from this one.
+      // The copy's stream would otherwise read from this one in JavaScript.
       wrapped.createProxy = () => wrapped;
     }
     return this.#request;

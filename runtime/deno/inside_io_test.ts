@@ -22,7 +22,7 @@ async function asked(
 
 const END = "Connection: close\r\n\r\n";
 
-Deno.test("requestLines() says what Headers says, in the order of arrival", async () => {
+Deno.test("requestLines() equals Headers, in the order of arrival", async () => {
   let lines: Fields | undefined;
   let said: [string, string][] = [];
   await asked(
@@ -82,7 +82,7 @@ Deno.test("answerLines() is there", async () => {
   assert.ok(answerLines(response)?.some(([name]) => name === "x-a"));
 });
 
-Deno.test("a Draft sends what it was filled with, though filled again since", async () => {
+Deno.test("a Draft sends its content even if it is filled again", async () => {
   using client = Deno.createHttpClient({ allowHost: true, http2: false });
   const draft = Draft.of(client);
   assert.ok(draft !== undefined);

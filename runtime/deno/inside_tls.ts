@@ -1,6 +1,6 @@
 /**
- * What Deno keeps for itself and serves TLS with, see `listen_tls.ts`. Measured on
- * 2.9.6. Where it is not as expected, the public way is taken.
+ * Deno's internals for serving TLS, see `listen_tls.ts`. Measured on 2.9.6. If
+ * they are not as expected, the public API is used.
  *
  * @module
  */
@@ -14,7 +14,7 @@ export interface ConnectionServer {
   shutdown(): Promise<void>;
 }
 
-/** What is used of what Deno keeps for itself. */
+/** The internals that are used. */
 export interface TlsInside {
   serveHttpOnConnection(
     connection: Deno.TlsConn,
@@ -30,12 +30,12 @@ export interface TlsInside {
   };
 }
 
-/** Finds it; `undefined` where something is missing. */
+/** The internals; `undefined` if any is missing. */
 export function tlsInside(): TlsInside | undefined {
   const { Deno: deno } = globalThis as { Deno?: { internal?: symbol } };
   const { internal } = deno ?? {};
-  // A connection that is served by itself obeys this variable, and there is no
-  // option that says otherwise.
+  // A connection served separately obeys this variable, and no option overrides
+  // it.
   if (internal === undefined || env("DENO_SERVE_AUTOMATIC_COMPRESSION")) {
     return undefined;
   }
@@ -50,13 +50,12 @@ export function tlsInside(): TlsInside | undefined {
 }
 
 /**
- * Listens on the socket that other listeners of this process have there, or on
- * a new one.
+ * Listens on the socket of other listeners of this process, or on a new one.
  *
- * Deno has this for the port of `deno serve --parallel`. `Deno.listenTls` hands
- * on the public `reusePort` alone, which is another thing and wants a flag; but
- * the one who takes its options looks for `loadBalanced` as well, and looks for
- * it as a property of any object. So for this one call every object has it.
+ * Deno uses this for the port of `deno serve --parallel`. `Deno.listenTls`
+ * passes on only the public `reusePort`, which differs and requires a flag. But
+ * the native function also reads `loadBalanced`, as a property of any object.
+ * So for this one call every object has that property.
  */
 export function listenShared(
   options: Deno.ListenTlsOptions & Deno.TlsCertifiedKeyPem,

@@ -8,14 +8,14 @@ import type { Handler, Listener, ListenOptions } from "../listener.ts";
 import { sharing } from "../sharing.ts";
 import { listenTlsDeno } from "./listen_tls.ts";
 
-/** Milliseconds before listening is tried again. */
+/** Milliseconds before listening again. */
 const RELISTEN_MS = 50;
 
 /** Options of every listener. */
 const FIXED = {
-  // Said once by the program, when everything is ready.
+  // The program prints this once, when everything is ready.
   onListen() {},
-  // DENO_SERVE_AUTOMATIC_COMPRESSION in the environment would switch it on.
+  // The variable DENO_SERVE_AUTOMATIC_COMPRESSION would enable it.
   automaticCompression: false,
   onError: () => new Response("Internal error.\n", { status: 500 }),
 };
@@ -43,9 +43,9 @@ export function listenDeno(
       killed.abort();
       throw new Error("this Deno does not share a port: write WORKERS=1");
     }
-    // Running out of descriptors ends a server for good, and an uncaught
-    // rejection would end the process too. What it serves already goes on, and
-    // descriptors come back: listen anew.
+    // Running out of descriptors ends a server for good, and an unhandled
+    // rejection would end the process too. Open connections continue, and
+    // descriptors become free again: listen again.
     opened.finished.catch((error: unknown) => {
       if (closed) return;
       log(`cannot accept connections (${String(error)}): listening anew`);
@@ -74,8 +74,8 @@ export function listenDeno(
     },
     kill() {
       closed = true;
-      // A server that is shutting down is no longer there to be aborted: the
-      // attempt ends the process with an uncaught `BadResource`.
+      // Aborting a server during its shutdown would end the process with an
+      // uncaught `BadResource`.
       if (!shutting) killed.abort();
     },
   };

@@ -2,19 +2,19 @@
  * TLS on Deno, with a certificate that can be replaced while it listens.
  * Measured on 2.9.6.
  *
- * `Deno.serve` shows one certificate for as long as it lives, and closing it
- * closes its connections. So connections are accepted here, by the public
- * `Deno.listenTls`, and each is served by itself: then a listener can be closed
- * alone. The next one, with the other certificate, is opened before that on the
- * very same socket, so both take from one queue and nothing that waits in it is
- * lost. A new connection costs some 60 µs more than through `Deno.serve` (of 300
- * for its handshake) and holds 8 KB more (38 instead of 31); a request costs the
+ * `Deno.serve` uses one certificate forever, and closing it closes its
+ * connections. So connections are accepted here with the public
+ * `Deno.listenTls`, and each is served separately: then a listener can be
+ * closed alone. Before that, the next one with the other certificate is opened
+ * on the same socket, so both accept from one queue and no waiting connection
+ * is lost. A new connection costs about 60 µs more than with `Deno.serve` (of
+ * 300 for its handshake) and 8 KB more (38 instead of 31); a request costs the
  * same.
  *
- * Three things that are used for this are not public: how one connection is
- * served, how two listeners share a socket, and how the server of a connection
- * that has become a WebSocket is kept from ending it. Where they are not as
- * expected, `Deno.serve` does the work and the certificate stays.
+ * Three internals of Deno are used: serving one connection, sharing a socket
+ * between listeners, and keeping the server of a connection from closing a
+ * WebSocket. If they are not as expected, `Deno.serve` is used and the
+ * certificate cannot be replaced.
  *
  * @module
  */
@@ -28,28 +28,28 @@ import {
 import type { Handler, Listener, ListenOptions } from "../listener.ts";
 import { tryPort } from "../sharing.ts";
 
-/** A connection that is served. */
+/** A connection being served. */
 interface Live {
   server: ConnectionServer | undefined;
-  /** Ends it at once. */
+  /** Cuts it. */
   cut: () => void;
-  /** Keeps a WebSocket that it has become. */
+  /** Keeps it open as a WebSocket. */
   keep: (socket: WebSocket) => void;
 }
 
 type Pair = NonNullable<ListenOptions["tls"]>;
 
-/** Milliseconds before accepting is tried again after it has failed. */
+/** Milliseconds before accepting again after a failure. */
 const REACCEPT_MS = 50;
 
 /**
- * Connections that may wait to be accepted; Linux takes 4096 at most by default.
- * Eight times what Deno would say: each is accepted here by a turn of the event
- * loop, and one that finds no room is tried by its client again a second later.
+ * Length of the queue of connections to accept; Linux allows 4096 by default.
+ * Eight times Deno's value: each is accepted by a turn of the event loop, and a
+ * client whose connection finds the queue full retries a second later.
  */
 const BACKLOG = 4096;
 
-/** Under which a request knows its connection. */
+/** The property of a request that holds its connection. */
 const LIVE = Symbol("live");
 
 /** A request of a connection that is served here. */
@@ -57,7 +57,7 @@ interface Served extends Request {
   [LIVE]?: Live;
 }
 
-/** Listens with TLS; `undefined` where this Deno does not have what it takes. */
+/** Listens with TLS; `undefined` if this Deno lacks the internals. */
 export function listenTlsDeno(
   handler: Handler,
   options: ListenOptions & { tls: Pair },
@@ -75,18 +75,18 @@ export function listenTlsDeno(
 }
 
 /**
- * Keeps a WebSocket that a connection has become. Its server has nothing more to
- * do, ends, and on its way out would end the WebSocket too.
+ * Keeps a connection open that has become a WebSocket. Its server ends at that
+ * point, and would otherwise close the WebSocket.
  */
 export function keepWebSocket(request: Request, socket: WebSocket): void {
   const live = (request as Served)[LIVE];
   if (live === undefined) return;
-  // The moment is the right one: Deno tells of the opening before it tells the
-  // server that its connection is gone.
+  // Deno fires `open` before it tells the server that the connection is
+  // upgraded, so this is in time.
   socket.addEventListener("open", () => live.keep(socket));
 }
 
-/** Accepts connections and knows those that are open. */
+/** Accepts connections and tracks the open ones. */
 class TlsServer {
   readonly port: number;
   readonly #handler: Handler;
@@ -94,14 +94,14 @@ class TlsServer {
   readonly #inside: TlsInside;
   readonly #live = new Set<Live>();
   readonly #sockets = new Map<WebSocket, Promise<unknown>>();
-  /** Those that shake hands. */
+  /** Connections in their handshake. */
   readonly #shaking = new Set<Deno.TlsConn>();
   #listener: Deno.TlsListener | undefined;
-  /** Resolves when that one accepts no more. */
+  /** Resolves when that listener accepts no more. */
   #accepting: Promise<void> | undefined;
   #closing: Promise<void> | undefined;
   #failed = false;
-  /** How far before the next resource a connection's server has its number. */
+  /** Distance from a connection's server to the next resource number. */
   #distance: number | undefined;
 
   constructor(
@@ -113,23 +113,23 @@ class TlsServer {
     this.#options = options;
     this.#inside = inside;
     const { host, port, shared, tls } = options;
-    // All listeners that ask for it share a socket, also those of two proxies
-    // that were given one port by mistake: so it has to be free. Workers mean to,
-    // and the first process has tried it for them.
+    // Listeners with this option share a socket, even those of two proxies with
+    // the same port by mistake. So the port must be free; with workers, the
+    // first process has checked it.
     this.port = shared ? port : tryPort(host, port);
     this.#listen(tls);
   }
 
   /**
-   * Listens with this certificate, and resolves when no connection can meet the
-   * one before any more.
+   * Listens with this certificate. Resolves when no new connection can get the
+   * previous one.
    */
   async open(tls: Pair): Promise<void> {
     if (this.#closing !== undefined) throw new Error("it is closed");
     const [before, accepting] = [this.#listener, this.#accepting];
     this.#listen(tls);
     before?.close();
-    // The last one that it has taken may come after it was told to end.
+    // It may still accept one connection after it was closed.
     await accepting;
   }
 
@@ -145,7 +145,9 @@ class TlsServer {
     this.#accepting = this.#accept(listener);
   }
 
-  /** Accepts no more, and ends each connection once its requests are done. */
+  /**
+   * Stops accepting, and closes each connection when its requests have ended.
+   */
   close(): Promise<void> {
     return this.#closing ??= (async () => {
       this.#stopListening();
@@ -157,9 +159,9 @@ class TlsServer {
     })();
   }
 
-  /** Ends everything at once. */
+  /** Closes everything at once. */
   kill(): void {
-    // A server that shuts down is no longer there to be cut.
+    // A server that is shutting down cannot be cut.
     const shutting = this.#closing !== undefined;
     this.#closing ??= Promise.resolve();
     this.#stopListening();
@@ -170,8 +172,8 @@ class TlsServer {
   #stopListening(): void {
     this.#listener?.close();
     this.#listener = undefined;
-    // Nothing waits for them any more. Deno itself lets go of such a connection
-    // only when its handshake has ended, however long that takes.
+    // Deno itself releases such a connection only when its handshake ends,
+    // however long that takes.
     for (const connection of this.#shaking) connection.close();
     this.#shaking.clear();
   }
@@ -181,12 +183,12 @@ class TlsServer {
       try {
         const connection = await listener.accept();
         this.#failed = false;
-        // One that came in the very moment in which all was closed.
+        // It may have been accepted just when all was closed.
         if (this.#closing !== undefined) connection.close();
         else this.#shake(connection);
       } catch (error) {
         if (this.#listener !== listener) return;
-        // Out of descriptors, as a rule: they come back.
+        // Usually out of descriptors, which become free again.
         if (!this.#failed) {
           this.#options.log(`cannot accept connections (${String(error)})`);
         }
@@ -200,10 +202,10 @@ class TlsServer {
     this.#shaking.add(connection);
     try {
       await connection.handshake();
-      // Unless it was closed meanwhile.
+      // Unless it was closed in the meantime.
       if (this.#shaking.has(connection)) this.#serve(connection);
     } catch {
-      // A client that wants something else than TLS, or has left.
+      // The client does not use TLS, or has disconnected.
       if (this.#shaking.has(connection)) connection.close();
     }
     this.#shaking.delete(connection);
@@ -221,7 +223,7 @@ class TlsServer {
             try {
               listener();
             } catch {
-              // It has ended by itself.
+              // It has already ended.
             }
           };
         },
@@ -233,7 +235,7 @@ class TlsServer {
       () => new Response("Internal error.\n", { status: 500 }),
       () => {},
     );
-    // Resources are numbered as they are made, and this one comes after it.
+    // Resource numbers are sequential; this one follows the server's.
     const next = core.createCancelHandle();
     core.tryClose(next);
     const distance = this.#distance ??= distanceTo(core, next);
@@ -255,10 +257,10 @@ class TlsServer {
   }
 }
 
-/** Looks for the server that was made last among all resources. */
+/** The distance to the resource number of the latest server. */
 function distanceTo({ resources }: TlsInside["core"], next: number): number {
   const servers = Object.entries(resources())
     .flatMap(([number, name]) => name === "http" ? Number(number) : []);
-  // With none found what is closed is nothing, and a WebSocket ends early.
+  // If none is found, nothing is closed, and a WebSocket ends early.
   return servers.length === 0 ? 0 : next - Math.max(...servers);
 }

@@ -1,6 +1,5 @@
 /**
- * What Deno's server gives of a request, and what it wants of an answer. Measured
- * on 2.9.6.
+ * The interface to Deno's server. Measured on 2.9.6.
  *
  * @module
  */
@@ -12,12 +11,12 @@ import type { Acceptance, ClientEvents } from "../../proxy/socket.ts";
 import { requestLines, wholeBody } from "./inside.ts";
 import { acceptDeno, isPresent } from "./websocket.ts";
 
-/** Bytes that are asked for at least of an upload. */
-const LEAST_UPLOAD = 64 * 1024;
+/** Minimum size of reads of an upload, in bytes. */
+const MIN_UPLOAD_READ = 64 * 1024;
 
 /** Deno's server. */
 export class DenoServer implements Server {
-  // A reset that comes before its signal was asked for is not told later.
+  // A reset is not reported if it came before the signal was read.
   readonly losesResets = true;
   readonly wholeUpTo = 64 * 1024;
   readonly copiesBodies = true;
@@ -28,8 +27,8 @@ export class DenoServer implements Server {
   }
 
   peerOf(_request: Request, connection: unknown): string | undefined {
-    // A socket that is gone is said to be connected to `0.0.0.0`; a Unix domain
-    // socket has a path and no host.
+    // A closed socket is reported as `0.0.0.0`; a Unix domain socket has a path
+    // and no host.
     const address = (connection as Partial<Deno.ServeHandlerInfo> | undefined)
       ?.remoteAddr;
     return (address as Deno.NetAddr | undefined)?.hostname;
@@ -38,7 +37,7 @@ export class DenoServer implements Server {
   connectionOf(connection: unknown): string | undefined {
     const address = (connection as Partial<Deno.ServeHandlerInfo> | undefined)
       ?.remoteAddr as Deno.NetAddr | undefined;
-    // HTTP/2 is taken on every port, with TLS and without.
+    // Any port accepts HTTP/2, with or without TLS.
     return address?.port === undefined
       ? undefined
       : `${address.hostname} ${address.port}`;
@@ -54,11 +53,10 @@ export class DenoServer implements Server {
   }
 
   reading(stream: ReadableStream<Chunk>, length: number | undefined): Reading {
-    // The server takes from a socket at once as much as it was ever asked for on
-    // that connection, at first 1 KB. Were just the few bytes of a small upload
-    // asked for, the next one would not come whole with its head, and cost 1.3
-    // times.
-    return readingInto(stream, length, LEAST_UPLOAD);
+    // The server reads at once as much as was ever requested on the connection,
+    // initially 1 KB. If only the few bytes of a small upload were requested,
+    // the next upload would not arrive with its head, and would cost 1.3 times.
+    return readingInto(stream, length, MIN_UPLOAD_READ);
   }
 
   respond(
@@ -67,21 +65,22 @@ export class DenoServer implements Server {
     body: Chunk | ReadableStream<Chunk> | null,
     head: boolean,
   ): Response {
-    // Deno sends a 205 without any framing, and the client waits for the rest of
-    // it; 204 is what comes nearest to it and ends for certain. The answer to a
-    // HEAD ends with its head in any case.
+    // Deno sends a 205 without framing, and the client waits for a body; 204 is
+    // the nearest status that always ends. The response to a HEAD ends with its
+    // head anyway.
     if (status === 205 && !head) status = 204;
-    // RFC 9110 §6.4.1: these never have a body, and `Response` takes none for
-    // them, not even a stream that is empty: a HEAD answered 304 was a 500.
+    // RFC 9110 §6.4.1: these have no body, and `Response` accepts none for
+    // them, not even an empty stream: a HEAD answered with 304 would be a 500.
     if (status === 204 || status === 205 || status === 304) {
       body = null;
-      // RFC 9110 §8.6. Over HTTP/2 Deno sends it, and clients reset the stream.
+      // RFC 9110 §8.6. Deno would send it over HTTP/2, and clients reset the
+      // stream.
       if (status === 204) {
         fields = fields.filter(([n]) => n !== "content-length");
       }
     } else if (head && !fields.some(([name]) => name === "content-length")) {
-      // A null body would be given a length of 0, which the answer to a GET may
-      // not have. A stream that is empty gets no length at all.
+      // A null body would get a length of 0, which may be wrong for the
+      // resource. An empty stream gets no length.
       body = new ReadableStream({ pull: (controller) => controller.close() });
     }
     return new Response(body, { status, headers: fields });

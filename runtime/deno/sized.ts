@@ -1,5 +1,5 @@
 /**
- * How Deno's `fetch` is given a stream of known length.
+ * A stream of known length for Deno's `fetch`.
  *
  * @module
  */
@@ -7,10 +7,10 @@
 import type { Chunk } from "../../proxy/body.ts";
 
 /**
- * A body of known length that is read as it is sent. `fetch` takes length and
- * stream from anything that is a `Blob`; given the stream alone it would send
- * it as chunked. It never repeats such a request by itself, and refuses to end
- * one whose stream ends early. Measured on 2.9.6 from 1 byte to 10 MB.
+ * A body of known length that is read while it is sent. `fetch` takes length
+ * and stream from any `Blob`; a plain stream would be sent chunked. It never
+ * repeats such a request by itself, and aborts one whose stream ends early.
+ * Measured on 2.9.6 from 1 byte to 10 MB.
  */
 export class Sized extends Blob {
   readonly #stream: ReadableStream<Chunk>;

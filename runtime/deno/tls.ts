@@ -1,11 +1,11 @@
 /**
  * TLS connections on Deno, by `node:tls`.
  *
- * `Deno.startTls` does more requests (8 and not 13 µs a small one), but what it
- * makes cannot be given up: closed in the middle of a handshake, or with bytes
- * that its peer does not take, the connection stays open for as long as the peer
- * pleases. A backend that hangs would cost a descriptor for each attempt. Measured
- * on 2.9.6.
+ * `Deno.startTls` is faster (8 instead of 13 µs for a small request), but its
+ * connections cannot be closed reliably: closed during the handshake, or with
+ * bytes that the peer does not read, a connection stays open as long as the
+ * peer wants. A backend that hangs would cost a descriptor per attempt.
+ * Measured on 2.9.6.
  *
  * @module
  */
@@ -23,13 +23,13 @@ import {
   PROTOCOL,
 } from "../destination.ts";
 
-/** Codes for a certificate that no authority vouches for. */
-const UNKNOWN = /ISSUER|SELF_SIGNED|UNABLE_TO_VERIFY/;
+/** Codes for a certificate of an unknown authority. */
+const UNKNOWN_AUTHORITY = /ISSUER|SELF_SIGNED|UNABLE_TO_VERIFY/;
 
 /**
- * Opens a TLS connection; `ends` ends the attempt.
+ * Opens a TLS connection; `ends` aborts the attempt.
  *
- * @throws What `node:tls` fails with, or the signal's reason.
+ * @throws The error of `node:tls`, or the signal's reason.
  */
 export async function connectTls(
   destination: HostAndPort,
@@ -39,11 +39,13 @@ export async function connectTls(
   try {
     return await connectOnce(destination, options.tls, ends);
   } catch (error) {
-    // A private authority is believed in addition to the usual ones. `node:tls`
-    // has it in their place, and which the usual ones are Deno tells only those
-    // with `--allow-sys`: so they are asked second.
+    // A private authority is trusted in addition to the default ones, but
+    // `node:tls` replaces them, and Deno lists the default ones only with
+    // `--allow-sys`. So they are tried second.
     const { code } = Object(error) as { code?: unknown };
-    if (options.tls?.ca === undefined || !UNKNOWN.test(String(code))) {
+    if (
+      options.tls?.ca === undefined || !UNKNOWN_AUTHORITY.test(String(code))
+    ) {
       throw error;
     }
     const usual = { ...options.tls, ca: undefined };
@@ -66,10 +68,10 @@ function connectOnce(
   const { isIP } = builtin("node:net");
   const socket = builtin("node:tls").connect({
     ...to,
-    // An address is no server name (RFC 6066 §3).
+    // An address is not a server name (RFC 6066 §3).
     ...(isIP(certifiedAs) === 0 ? { servername: certifiedAs } : {}),
     ALPNProtocols: [PROTOCOL],
-    // Whatever NODE_TLS_REJECT_UNAUTHORIZED says.
+    // Overrides NODE_TLS_REJECT_UNAUTHORIZED.
     rejectUnauthorized: true,
     ...(ca === undefined ? {} : { ca }),
     ...(cert === undefined || key === undefined ? {} : { cert, key }),
@@ -80,7 +82,7 @@ function connectOnce(
     reject(ends.reason);
   };
   ends.addEventListener("abort", end, { once: true });
-  // Stays, since an error without a listener would end the process.
+  // Stays: an error without a listener would end the process.
   socket.on("error", reject);
   socket.once("close", () => reject(new Error("Cannot connect: closed")));
   socket.once("secureConnect", () => {
@@ -91,9 +93,9 @@ function connectOnce(
   return promise.finally(() => ends.removeEventListener("abort", end));
 }
 
-/** A `node:tls` socket as the client and the bridge see it. */
+/** Adapts a `node:tls` socket. */
 export class NodeSocket implements CountingSocket {
-  // To pause and to resume go through a stream's states.
+  // Pausing and resuming a stream is expensive.
   readonly ahead = 64 * 1024;
   readonly #socket: net.Socket;
   #events: SocketEvents | undefined;
@@ -101,19 +103,19 @@ export class NodeSocket implements CountingSocket {
   #unwritable: Error | undefined;
   #ended: { error: Error | undefined } | undefined;
 
-  /** Takes over a socket, which it pauses. */
+  /** Takes over a socket, and pauses it. */
   constructor(socket: net.Socket) {
     this.#socket = socket;
     socket.on("data", (bytes) => this.#events?.data(bytes as unknown as Chunk));
     socket.on("drain", () => this.#events?.drained());
     socket.on("error", (error) => this.#unwritable = error);
     socket.once("end", () => this.#end(this.#unwritable));
-    // Closed without an end is broken, also where there was no error.
+    // A close without an end is a failure, even without an error.
     socket.once(
       "close",
       () => this.#end(this.#unwritable ?? new Error("Cannot read: closed")),
     );
-    // Listening for data made it flow.
+    // The listener for data has started the flow.
     socket.pause();
   }
 
@@ -133,7 +135,7 @@ export class NodeSocket implements CountingSocket {
   write(bytes: Chunk): void {
     if (this.#socket.destroyed) return;
     this.#written += bytes.length;
-    // The client writes into the same memory again once nothing is queued.
+    // The client reuses the memory once nothing is queued.
     this.#socket.write(bytes, () => {
       if (this.#socket.writableLength === 0) this.#events?.drained();
     });

@@ -1,11 +1,11 @@
 /**
  * A client's WebSocket on Deno's server. Measured on 2.9.6.
  *
- * What its API does not let be done: reading cannot be paused, so a client that
- * sends faster than its backend reads is bounded by the bridge; a connection
- * cannot be ended without a close frame, so the end of a backend that says
- * nothing reaches its client as 1014; and a client that breaks the protocol is
- * not told which rule it broke, since Deno has closed the connection by then.
+ * Limits of Deno's API: reading cannot be paused, so a client that sends faster
+ * than its backend reads is limited by the bridge; a connection cannot be ended
+ * without a close frame, so a backend that ends without one gives its client
+ * 1014; and a client that violates the protocol is not told why, since Deno has
+ * closed the connection by then.
  *
  * @module
  */
@@ -18,21 +18,21 @@ import type {
 } from "../../proxy/socket.ts";
 import { keepWebSocket } from "./listen_tls.ts";
 
-/** Seconds of silence after which a client is asked whether it is there. */
+/** Seconds of silence after which a client is pinged. */
 const IDLE_S = 120;
-/** Bytes that wait for a client past which its backend has to wait. */
-const ENOUGH = 1024 * 1024;
-/** Milliseconds between two looks at them; nothing tells when they have left. */
-const LOOK_MS = { first: 1, last: 32 };
+/** Bytes queued for a client above which its backend is not read. */
+const HIGH_WATER = 1024 * 1024;
+/** Milliseconds between two polls of the queue; there is no event for it. */
+const POLL_MS = { first: 1, last: 32 };
 /** Bad gateway, in IANA's registry of close codes. */
 const BAD_GATEWAY = 1014;
 
 /**
- * Whether a request's client is still there. Of an upgrade whose client was reset
- * Deno keeps the connection for ever, and tells nothing of it: neither `open` nor
- * `error` nor `close` comes. The signal knows of it, once it was touched and the
- * server has had its turns. What is left is a client that is reset in the very
- * millisecond in which its 101 is sent.
+ * Whether a request's client is still connected. If an upgraded client was
+ * reset, Deno keeps the connection forever without any event: no `open`,
+ * `error` or `close`. The request's signal reports the reset, once it was read
+ * and the server has had some turns. Only a reset in the same millisecond as
+ * the 101 is missed.
  */
 export async function isPresent({ signal }: Request): Promise<boolean> {
   for (let turn = 0; turn < TURNS && !signal.aborted; turn++) {
@@ -42,41 +42,41 @@ export async function isPresent({ signal }: Request): Promise<boolean> {
 }
 
 /**
- * Turns of the event loop until the end of a connection that lies in the kernel
- * is known here: in one the server sees it, and in the next this is told. With
- * one, nine of 120 were not known on a busy machine.
+ * Turns of the event loop until a closed connection is reported: in the first
+ * the server sees it, in the second it is passed on. With one turn, nine of 120
+ * were missed on a busy machine.
  */
 const TURNS = 2;
 
-/** Makes a WebSocket of a request, and its 101. */
+/** Upgrades a request to a WebSocket; returns its 101. */
 export function acceptDeno(
   request: Request,
   { protocol, fields }: Acceptance,
   events: ClientEvents,
 ): Response {
-  // Checked before the upgrade: from then on Deno wants just that answer, and
-  // ends the whole server when it gets another one.
+  // Checked before the upgrade: afterwards Deno requires exactly that response,
+  // and any other one ends the whole server.
   const headers = new Headers(fields);
   if (protocol !== undefined) headers.set("sec-websocket-protocol", protocol);
   const { socket, response } = Deno.upgradeWebSocket(request, {
     idleTimeout: IDLE_S,
   });
   keepWebSocket(request, socket);
-  // The head has not left yet, and what is added here goes out with it. The
-  // subprotocol too: as an option it is looked for in the request by a rule that
-  // takes `a, b` apart and not `a,b`.
+  // The head was not sent yet, so fields can be added. The subprotocol as well:
+  // as an option it is matched with the request by a rule that splits `a, b`
+  // but not `a,b`.
   for (const [name, value] of headers) response.headers.append(name, value);
   socket.binaryType = "arraybuffer";
   const end = new DenoEnd(socket, events);
   socket.onopen = () => events.opened(end);
   socket.onmessage = ({ data }) =>
     events.message(typeof data === "string" ? data : new Uint8Array(data));
-  // It is 0 when there was no close frame, which everybody else calls 1006.
+  // 0 means that there was no close frame, which is 1006 elsewhere.
   socket.onclose = ({ code, reason }) => {
     end.over();
     events.closed(code === 0 ? 1006 : code, reason);
   };
-  // `close` follows, and says all that there is to know.
+  // `close` follows, with all details.
   socket.onerror = (event) => event.preventDefault();
   return response;
 }
@@ -97,8 +97,8 @@ class DenoEnd implements ClientEnd {
 
   send(data: string | Chunk): boolean {
     this.#socket.send(data);
-    if (this.#socket.bufferedAmount < ENOUGH) return true;
-    this.#timer ??= this.#look(LOOK_MS.first);
+    if (this.#socket.bufferedAmount < HIGH_WATER) return true;
+    this.#timer ??= this.#poll(POLL_MS.first);
     return false;
   }
 
@@ -116,13 +116,13 @@ class DenoEnd implements ClientEnd {
     this.#timer = undefined;
   }
 
-  #look(ms: number): ReturnType<typeof setTimeout> {
+  #poll(ms: number): ReturnType<typeof setTimeout> {
     return setTimeout(() => {
-      if (this.#socket.bufferedAmount < ENOUGH) {
+      if (this.#socket.bufferedAmount < HIGH_WATER) {
         this.#timer = undefined;
         this.#events.drained();
       } else {
-        this.#timer = this.#look(Math.min(ms * 2, LOOK_MS.last));
+        this.#timer = this.#poll(Math.min(ms * 2, POLL_MS.last));
       }
     }, ms);
   }
