@@ -227,7 +227,7 @@ forBoth("the admin API changes nothing without the token", async (runtime) => {
 });
 
 forBoth(
-  "the admin port answers no name that may have been made to point at it",
+  "the admin port refuses host names, against DNS rebinding",
   async (runtime) => {
     await using backend = await rawBackend();
     await using proxy = await startProxy(runtime, {
@@ -293,14 +293,14 @@ forBoth(
     await until(async () => (await call(`${admin}/readyz`)).status === 503);
     assert.match((await call(`${admin}/readyz`)).text, /draining/);
     assert.equal((await call(`${admin}/livez`)).status, 200);
-    // Not ready, and still served: that is what the delay is for.
+    // Not ready, but still serving: that is the purpose of the delay.
     const answer = await rawRequest(proxy.port, requestText("GET", "/"));
     assert.equal(answer.status, 200);
   },
 );
 
 forBoth(
-  "/events tells each change once, also to who was away for a moment",
+  "/events sends each change once, also after a reconnect",
   async (runtime) => {
     await using backend = await rawBackend();
     await using other = await rawBackend();
@@ -352,7 +352,7 @@ forBoth(
       assert.equal((await events.next()).type, "removed");
     }
     {
-      // An id of another run means nothing here: all that is remembered is told.
+      // An id of another run is unknown: all remembered events are sent.
       await using events = await EventReader.open(
         `${admin}/events?figures=off`,
         {
@@ -365,7 +365,7 @@ forBoth(
 );
 
 forBoth(
-  "an event stream that nobody reads holds up nothing",
+  "an event stream that is not read delays nothing",
   async (runtime) => {
     await using backend = await rawBackend();
     await using proxy = await startProxy(runtime, {

@@ -6,7 +6,7 @@ import { runProgram, startProxy } from "./harness/proxy.ts";
 import { forBoth } from "./harness/suite.ts";
 
 forBoth(
-  "--check asks each backend once, says what it heard, and exits 0",
+  "--check probes each backend once, prints the results, and exits 0",
   async (runtime) => {
     await using backend = await rawBackend();
     const { code, stdout, stderr } = await runProgram(runtime, {
@@ -95,7 +95,7 @@ forBoth(
 );
 
 forBoth(
-  "--check exits 2 when a setting is wrong, and asks nobody",
+  "--check exits 2 on a wrong setting, without a probe",
   async (runtime) => {
     await using backend = await rawBackend();
     const { code, stdout, stderr } = await runProgram(runtime, {
@@ -146,8 +146,8 @@ forBoth(
       proxy.signal("SIGTERM");
       assert.equal((await proxy.waitForExit()).code, 0);
     }
-    // If a bug asked for another host: the list of backends now holds one that
-    // the permissions were not made for.
+    // In case a bug requests another host: the backend file now has one that
+    // the permissions do not include.
     await using proxy = await startProxy(runtime, {
       env: {
         ...env,

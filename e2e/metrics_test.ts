@@ -7,7 +7,7 @@ import { startProxy } from "./harness/proxy.ts";
 import { forBoth, skippedWithout } from "./harness/suite.ts";
 import { until } from "./harness/wait.ts";
 
-/** The samples of a page, by name and labels as they stand there. */
+/** The samples of a page, by name and labels as written. */
 async function scrape(admin: string): Promise<Map<string, number>> {
   const response = await fetch(`${admin}/metrics`);
   assert.equal(

@@ -14,7 +14,7 @@ import { type Asked, OpenLoop } from "./harness/open_loop.ts";
 import { type Runtime, RUNTIMES, startProxy } from "./harness/proxy.ts";
 import { goodput, median, refused, Workshop } from "./overload/workshop.ts";
 
-/** Share of the capacity that is asked for, and for how many seconds. */
+/** Offered load as a share of the capacity, and for how many seconds. */
 const COURSE: readonly (readonly [load: number, seconds: number])[] = [
   [0.7, 10],
   [2, 20],

@@ -1,5 +1,5 @@
 /**
- * Certificates and keys that cannot be used, and what is said of a backend's.
+ * Certificates and keys that cannot be used, and errors in a backend's.
  */
 
 import assert from "node:assert/strict";
@@ -26,9 +26,9 @@ async function openssl(...args: string[]): Promise<string> {
   return decoder.decode(stdout);
 }
 
-// A key of another certificate was found when all backends had been probed and the
-// proxy was about to listen, ended it with 1 and named neither variable; a wrong
-// BACKEND_KEY was found by the first request.
+// A key of another certificate was found only when all backends had been probed
+// and the proxy was about to listen; it exited with 1 and named neither
+// variable. A wrong BACKEND_KEY was found by the first request.
 forBoth(
   "certificates and keys that cannot be used end it with 2, and one line names them",
   OPENSSL,
@@ -80,7 +80,7 @@ forBoth(
         await write("cut.key", one.key.slice(0, 100)),
         "_KEY: .* cannot be read",
       ],
-      // Neither runtime's TLS knows the curve, though Deno can read the key.
+      // Neither runtime's TLS supports the curve, though Deno can read the key.
       [
         `${curve}.pem`,
         `${curve}.key`,
@@ -101,7 +101,7 @@ forBoth(
             [`${kind}_CERT`]: cert,
             [`${kind}_KEY`]: key,
           },
-          // It could not listen, and would end in another way if it tried.
+          // It could not listen, and would exit in another way if it tried.
           denoFlags: ["--no-prompt", "--allow-env", "--allow-read"],
           startMs: 60_000,
         });
@@ -159,9 +159,9 @@ async function selfSigned(folder: string, isAuthority: boolean) {
   };
 }
 
-// All that was said was that the certificate is not accepted.
+// The message said only that the certificate is not accepted.
 forBoth(
-  "the log and --check say what is wrong with a backend's certificate, and no client learns it",
+  "the log and --check name the fault of a backend's certificate, and no client gets it",
   OPENSSL,
   async (
     runtime,
@@ -212,7 +212,7 @@ forBoth(
   },
 );
 
-// `openssl req -x509` makes a certificate with CA:TRUE unless it is told otherwise.
+// By default `openssl req -x509` makes a certificate with CA:TRUE.
 forBoth(
   "a self-signed certificate as BACKEND_CA works, but by Deno's fetch not with CA:TRUE",
   OPENSSL,

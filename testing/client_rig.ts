@@ -60,7 +60,7 @@ export class ClientRig {
   ): Promise<{ answer: Promise<Answer>; controller: AbortController }> {
     const controller = new AbortController();
     const method = request.method ?? "GET";
-    // What was used in this turn is not used again in it.
+    // A connection used in this turn is not reused in the same turn.
     await settle();
     const answer = this.pool.send({
       method,
@@ -70,7 +70,7 @@ export class ClientRig {
       signal: controller.signal,
       ...request,
     });
-    // A rejection is looked at later.
+    // A rejection is handled later.
     answer.catch(() => {});
     await settle();
     return { answer, controller };
@@ -103,7 +103,7 @@ export class FakePayload implements Reading {
     return { reading: this, length };
   }
 
-  /** A piece comes; or, with nothing, its end. */
+  /** A chunk arrives; without an argument, the end. */
   push(piece?: string | Error): this {
     this.#pieces.push(typeof piece === "string" ? bytesOf(piece) : piece);
     this.#give();

@@ -1,9 +1,9 @@
 /**
- * A second reading of answers, written from RFC 9112 and RFC 9110 and from
- * nothing else, to hold the client's against.
+ * A second reader of responses, written only from RFC 9112 and RFC 9110, to
+ * check the client's reader.
  *
- * It is as simple as it can be: it takes all bytes of a connection at once, as
- * text, and is neither quick nor incremental. It shares no code with `http/`.
+ * It is as simple as possible: it takes all bytes of a connection at once, as
+ * text, and is neither fast nor incremental. It shares no code with `http/`.
  *
  * @module
  */
@@ -21,7 +21,7 @@ export type Reference =
     /** Where the next answer would begin; none if only the close ends it. */
     readonly size: number | undefined;
   }
-  /** Not valid, and nothing that comes can make it so. */
+  /** Invalid, whatever bytes follow. */
   | { readonly kind: "invalid"; readonly why: string }
   /** Cut: it would need more bytes than there were. */
   | { readonly kind: "cut" };

@@ -55,7 +55,7 @@ export class EventReader implements AsyncDisposable {
     return new EventReader(response, abort);
   }
 
-  /** The next event; figures only when they are asked for. */
+  /** The next event; figures only if they are requested. */
   async next(type?: string): Promise<SentEvent> {
     while (true) {
       const end = this.#rest.indexOf("\n\n");

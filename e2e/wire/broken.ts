@@ -1,6 +1,6 @@
 /**
- * Answers that are cut or no HTTP at all: a 502 or a body that is visibly cut,
- * never a whole one, never the next request's answer.
+ * Responses that are truncated or not HTTP: a 502 or a visibly truncated body,
+ * never a complete one, never as the response to the next request.
  *
  * @module
  */
@@ -68,7 +68,7 @@ const BAD_CHUNKS: [promise: string, body: string][] = [
   ["a chunk size with nothing", "\r\nabc\r\n0\r\n\r\n"],
 ];
 
-/** What is no answer, or none that may be passed on. */
+/** What is not a response, or not one that may be forwarded. */
 const NO_ANSWER: [promise: string, bytes: string][] = [
   ["nothing at all", ""],
   ["half a status line", "HTTP/1.1 20"],
@@ -136,7 +136,7 @@ const NO_ANSWER: [promise: string, bytes: string][] = [
   ["a 100 and no more", "HTTP/1.1 100 Continue\r\n\r\n"],
 ];
 
-/** One next request after what went wrong, on the same client connection. */
+/** The request after a failure, on the same client connection. */
 function visibly(promise: string, handler: Handler): WireCase {
   return {
     name: `broken: ${promise} is a 502 or a body that is visibly cut`,
@@ -164,7 +164,7 @@ function badGateway(promise: string, handler: Handler): WireCase {
       assert.equal(answer.status, 502);
       assert.match(answer.header("proxy-status") ?? "", /^sluice; error=/);
       assert.doesNotMatch(answer.text, /127\.0\.0\.1|at |Error/);
-      // The same connection takes the next request.
+      // The same connection carries the next request.
       const next = await round.get(
         "/next",
         [],

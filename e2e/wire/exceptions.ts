@@ -1,10 +1,10 @@
 /**
- * What a runtime cannot do: the cases that fail on it, what happens instead, and
- * why nothing can be done about it here.
+ * Limitations of the runtimes: the cases that fail on them, what happens
+ * instead, and why it cannot be fixed here.
  *
- * Each row is asserted the other way round: a case that holds all of a sudden
- * fails its test, so that an update of a runtime that mends it is noticed. The
- * list in `docs/limits.md` is made of these rows by {@linkcode limits}.
+ * For each row the reverse is asserted: a case that suddenly passes fails its
+ * test, so that a fix in a new version of a runtime is noticed. The list in
+ * `docs/limits.md` is generated from these rows by {@linkcode limits}.
  *
  * @module
  */

@@ -6,7 +6,7 @@
 
 import { BOTH, type Exception } from "./exception.ts";
 
-/** Cases of an upgrade that is declined, of requests that have a framing. */
+/** Cases of a declined upgrade of requests that have framing. */
 const UPGRADES_WITH_BODY = ["HTTP/2 (h2c)", "TLS (RFC 2817)"].flatMap((to) =>
   ["a declared body", "a length of 0", "a chunked body"].map((body) =>
     `edge: an upgrade to ${to} beside ${body}`

@@ -1,6 +1,6 @@
 /**
- * Requests meant to be read in two ways: the backend sees nothing, or exactly
- * one request that a strict parser reads as we did (RFC 9112 §11.2).
+ * Requests that are meant to be read in two ways: the backend sees nothing, or
+ * exactly one request that a strict parser reads as we did (RFC 9112 §11.2).
  *
  * @module
  */
@@ -10,7 +10,7 @@ import { delay } from "../harness/wait.ts";
 import { PeerGone, toBytes } from "../harness/wire.ts";
 import type { Group, Round, WireCase } from "./case.ts";
 
-/** What every attack here tries to get to the backend as a request of its own. */
+/** The request that every attack here tries to smuggle to the backend. */
 const HIDDEN = "GET /hidden HTTP/1.1\r\nHost: a.test\r\n\r\n";
 
 /** A head with these framing fields, and then the bytes. */
@@ -21,7 +21,7 @@ function post(framing: string, body: string): string {
 /** CL.TE: a chunked body that ends early, within the length. */
 const CL_TE = `0\r\n\r\n${HIDDEN}`;
 
-/** Framing that is ambiguous or invalid: no request at all may come of it. */
+/** Framing that is ambiguous or invalid: no request may result from it. */
 const REFUSED: [promise: string, bytes: string][] = [
   [
     "a length with chunked (CL.TE)",
@@ -256,7 +256,7 @@ const REFUSED: [promise: string, bytes: string][] = [
   ],
 ];
 
-/** Chunked bodies that no parser may take as they are (RFC 9112 §7.1). */
+/** Chunked bodies that no parser may accept unchanged (RFC 9112 §7.1). */
 const BAD_CHUNKS: [promise: string, body: string][] = [
   ["a size that is no hex", "xyz\r\nabc\r\n0\r\n\r\n"],
   ["a size with 0x", "0x3\r\nabc\r\n0\r\n\r\n"],
@@ -284,14 +284,14 @@ const BAD_CHUNKS: [promise: string, body: string][] = [
   ["a NUL behind the size", "3\0\r\nabc\r\n0\r\n\r\n"],
 ];
 
-/** Asserts that nothing hidden got out, and at most one outer request. */
+/** Asserts that nothing was smuggled, and at most one outer request sent. */
 function nothingHidden(round: Round): void {
   for (const { path } of round.requests) {
     assert.notEqual(path, "/hidden", "the hidden request got through");
   }
 }
 
-/** The bytes become no request at all at the backend. */
+/** The bytes cause no request at the backend. */
 function noRequest(promise: string, bytes: string): WireCase {
   return {
     name: `smuggling: ${promise} reaches no backend`,
@@ -304,7 +304,7 @@ function noRequest(promise: string, bytes: string): WireCase {
   };
 }
 
-/** The bytes are no request, or one that was read the same way on both sides. */
+/** The bytes are no request, or one that both sides read in the same way. */
 function atMostOne(promise: string, bytes: string, body: string): WireCase {
   return {
     name: `smuggling: ${promise} is refused, or one request and no more`,
