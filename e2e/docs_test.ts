@@ -434,7 +434,7 @@ forOnce("the programs of the documents run on Bun", {
 
 /** Blocks that are run by tests in other files, by a text in them. */
 const ELSEWHERE: readonly [path: string, heading: string, test: string][] = [
-  ["docs/production.md", "Before you start", "e2e/start_test.ts"],
+  ["docs/production.md", "Before you start", "e2e/bundle_test.ts"],
   ["docs/production.md", "Permissions on Deno", "e2e/start_test.ts"],
   ["docs/production.md", "Bun", "e2e/environment_test.ts"],
 ];
