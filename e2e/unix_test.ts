@@ -6,7 +6,7 @@ import assert from "node:assert/strict";
 import { inPath } from "../testing/tools.ts";
 import { rawBackend } from "./harness/backend.ts";
 import { rawRequest, requestText } from "./harness/client.ts";
-import { OVER_FETCH, startProxy } from "./harness/proxy.ts";
+import { sentBy, startProxy } from "./harness/proxy.ts";
 import { forBoth, skippedWithout } from "./harness/suite.ts";
 import { until } from "./harness/wait.ts";
 import { ask, grant } from "./websocket/raw.ts";
@@ -36,8 +36,8 @@ forBoth("unix: requests, probes and WebSocket", async (runtime) => {
     await conn.reply({ body: `${request.method} ${await request.text()}` });
   }, {
     unix,
-    // Deno's `fetch` uses the absolute form there, which servers must accept.
-    healthPath: runtime === "deno" && OVER_FETCH
+    // Deno's `fetch` asks in absolute form there, which servers have to take.
+    healthPath: runtime === "deno" && sentBy(runtime) === "fetch"
       ? "http://localhost/health"
       : "/health",
   });

@@ -100,6 +100,7 @@ async function writtenBy(group: Group, each: WireCase): Promise<Written> {
   const ground = new Ground(
     { ...group, together: false },
     "deno",
+    "socket",
     backend,
     noProxy(backend),
     undefined,

@@ -5,7 +5,7 @@
  */
 
 import assert from "node:assert/strict";
-import { OVER_FETCH } from "../harness/proxy.ts";
+import { sentBy } from "../harness/proxy.ts";
 import { forBoth, forOnce } from "../harness/suite.ts";
 import { fitLine } from "./fit.ts";
 import { csv, svg } from "./plot.ts";
@@ -20,7 +20,7 @@ forBoth(
   async (runtime) => {
     const soaked = await soak({
       runtime,
-      transport: OVER_FETCH ? "fetch" : "socket",
+      transport: sentBy(runtime) === "fetch" ? "fetch" : "socket",
       seconds: 10,
       rate: 60,
       warmUp: 2,
