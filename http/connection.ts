@@ -1,9 +1,9 @@
 /**
- * One connection to a backend, and the requests that it carries, one at a time.
+ * One connection to a backend, which carries one request at a time.
  *
- * It is the socket's one owner. Between requests it watches it: a connection
- * that ends is known to have ended before it is used, and bytes that nothing was
- * asked for end it and are never read as an answer.
+ * It owns the socket. Between requests it keeps listening: a connection that
+ * has ended is not used again, and unexpected bytes close it and are never read
+ * as a response.
  *
  * @module
  */
@@ -21,14 +21,14 @@ import { roomFor, writeHead } from "./request.ts";
 import type { Socket, SocketEvents } from "./socket.ts";
 import { Uploading, type UploadingEvents } from "./uploading.ts";
 
-/** A socket that says how much of what was written has left. */
+/** A socket that counts the bytes that were sent. */
 export interface CountingSocket extends Socket {
   /**
-   * Bytes that have left or may have: what the kernel has taken, and what it is
-   * being handed.
+   * Bytes that were sent or may have been: taken by the kernel, or passed to it
+   * right now.
    */
   readonly left: number;
-  /** Bytes up to which reading on is cheaper than to pause and to resume. */
+  /** Unread bytes up to which reading on is cheaper than pausing. */
   readonly ahead: number;
 }
 
@@ -40,13 +40,13 @@ export interface ConnectionOwner extends Rooms {
   parked(connection: Connection, seconds: number): void;
   /** It has rested since it was parked. */
   rested(connection: Connection): void;
-  /** A connection is no more. */
+  /** The connection is closed. */
   gone(connection: Connection): void;
-  /** An answer is gathered that may take its time. */
+  /** A response is being buffered, which may take time. */
   gathers(connection: Connection): void;
-  /** An upload would go on behind the end of its answer; says whether it may. */
+  /** Whether an upload may continue after the end of its response. */
   lingers(connection: Connection): boolean;
-  /** Sends a request again, if it may be; says whether it does. */
+  /** Repeats a request if that is allowed; returns whether it does. */
   again(call: Call, sent: boolean): boolean;
 }
 
@@ -58,7 +58,7 @@ const NONE: Chunk = new Uint8Array(0);
 /** One connection. */
 export class Connection
   implements SocketEvents, AnswerBodySource, UploadingEvents {
-  /** Its owner's tick from which on it is too old to be used. */
+  /** The owner's tick after which it is too old to use. */
   until = 0;
   /** Its owner's turn in which it came to rest. */
   since = 0;
@@ -67,18 +67,18 @@ export class Connection
   readonly #socket: CountingSocket;
   readonly #owner: ConnectionOwner;
   readonly #heads = new HeadReader();
-  /** The request whose answer has not been given. */
+  /** The request without a response so far. */
   #call: Call | undefined;
-  /** What ends the request; `undefined` when there is none. */
+  /** The request's signal; `undefined` without a request. */
   #signal: AbortSignal | undefined;
-  /** What of it goes out. */
+  /** Its upload. */
   #upload: Uploading | undefined;
   #room: Chunk | undefined;
-  /** What had left before it. */
+  /** Bytes sent before it. */
   #mark = 0;
-  /** Whether a byte of its answer has come. */
+  /** Whether any byte of its response has arrived. */
   #begun = false;
-  /** How its answer is framed, and where it goes. */
+  /** The decoder of its response body, and its destination. */
   #framed: BodyReader | undefined;
   #body: AnswerBody | undefined;
   /** Its answer's head, and its body while that is waited for whole. */
@@ -87,14 +87,14 @@ export class Connection
   #gathered: Gathered | undefined;
   /** Seconds for which the connection is kept behind it. */
   #seconds = 0;
-  /** Whether an upload may go on behind the end of its answer. */
+  /** Whether the upload may continue after the end of the response. */
   #lingers = false;
   #used = false;
   #paused = false;
   #closed = false;
   #reads = new ReadSize(Infinity);
 
-  /** Whether the request's body is still on its way out. */
+  /** Whether the request body is still being sent. */
   get #uploads(): boolean {
     return this.#upload?.over === false;
   }
@@ -108,9 +108,9 @@ export class Connection
   }
 
   /**
-   * Sends a request. Its head and a small body leave in one write.
+   * Sends a request. Its head and a small body are sent in one write.
    *
-   * @throws {TypeError} If it cannot be said; nothing has changed then.
+   * @throws {TypeError} If it is invalid; nothing has changed then.
    */
   begin(call: Call): void {
     const { request } = call;
@@ -135,19 +135,19 @@ export class Connection
     this.#upload!.start();
   }
 
-  /** Ends it at once, with whatever it carries. */
+  /** Closes it at once, with the request that it carries. */
   close(why: unknown): void {
     this.#fail("ended", why, false);
   }
 
-  /** This turn of the event loop is over. */
+  /** This turn of the event loop has ended. */
   rested(): void {
     if (this.#closed) return;
     this.resting = false;
     this.#owner.rested(this);
   }
 
-  /** An answer that was waited for is given as far as it has come. */
+  /** Passes on a buffered response that takes too long. */
   gatheredLongEnough(): void {
     const gathered = this.#gathered;
     if (gathered === undefined || this.#closed) return;
@@ -157,7 +157,7 @@ export class Connection
     this.#stream(this.#framed.push(gathered.bytes));
   }
 
-  /** The signal's event. */
+  /** Handles the signal's event. */
   handleEvent(): void {
     this.#fail("ended", this.#signal?.reason, true);
   }
@@ -226,7 +226,7 @@ export class Connection
   }
 
   emptied(): void {
-    // Where pausing is dear, what comes next is under way while this is used.
+    // If pausing is expensive, the next read starts while this chunk is used.
     if (this.#socket.ahead > 1) this.#pause(false);
   }
 
@@ -235,7 +235,7 @@ export class Connection
   }
 
   uploaded(): void {
-    // Its answer has come to its end, and only it was waited for.
+    // The response has ended; only the upload was still running.
     if (this.#signal === undefined) this.#drop();
   }
 
@@ -257,7 +257,7 @@ export class Connection
     else this.#room = room;
   }
 
-  /** The head has come, and ends at `at`. */
+  /** Handles the head, which ends at `at`. */
   #headCame(call: Call, bytes: Chunk, at: number): boolean {
     const head = this.#heads.take();
     const { status } = head;
@@ -268,8 +268,9 @@ export class Connection
       ? 0
       : secondsOf(head.minor, head.fields);
     if (this.#uploads) {
-      // What is not yet sent may be read as the next request: the connection is
-      // not used again. The upload goes on, unless the backend says it hangs up.
+      // The rest of the upload could be read as the next request, so the
+      // connection is not reused. The upload continues unless the backend
+      // closes.
       this.#lingers = this.#seconds > 0;
       this.#seconds = 0;
     }
@@ -303,7 +304,9 @@ export class Connection
     return small;
   }
 
-  /** Gives an answer whose body is here; says whether nothing of it is kept. */
+  /**
+   * Resolves a response with a complete body; true if its bytes were copied.
+   */
   #given(body: Uint8Array | null): boolean {
     const copies = body === null || body.length <= COPIED;
     const given = body === null || !copies || body.length === 0
@@ -314,7 +317,7 @@ export class Connection
     return copies;
   }
 
-  /** Gives an answer whose body goes on. */
+  /** Resolves a response whose body continues. */
   #stream(first: Chunk): void {
     const body = this.#body = new AnswerBody(this);
     body.give(first);
@@ -340,7 +343,7 @@ export class Connection
     return true;
   }
 
-  /** More came of a body. */
+  /** Handles bytes of a body. */
   #bodyCame(bytes: Chunk): boolean {
     const framed = this.#framed!;
     const body = this.#body!;
@@ -353,7 +356,7 @@ export class Connection
     } else {
       this.#pauseIfAhead(body);
     }
-    return piece.length === 0;
+    return chunk.length === 0;
   }
 
   #pauseIfAhead(body: AnswerBody): void {
@@ -367,7 +370,7 @@ export class Connection
     else this.#socket.resume();
   }
 
-  /** The answer has come to its end. */
+  /** The response has ended. */
   #over(): void {
     this.#signal?.removeEventListener("abort", this);
     this.#signal = undefined;
@@ -380,7 +383,7 @@ export class Connection
     }
     this.#upload = undefined;
     if (this.#seconds === 0) this.#drop();
-    // What was answered before it has left is followed by `drained`.
+    // If the request is still being sent, `drained` follows.
     else if (this.#socket.queued === 0) this.#park();
   }
 
@@ -391,7 +394,7 @@ export class Connection
     this.#owner.parked(this, seconds);
   }
 
-  /** Ends the connection between two requests. */
+  /** Closes the connection between two requests. */
   #drop(): void {
     if (this.#closed) return;
     this.#closed = true;
@@ -400,7 +403,9 @@ export class Connection
     this.#owner.gone(this);
   }
 
-  /** Ends the connection, and what it carries with it; raw, or as no answer. */
+  /**
+   * Closes the connection and fails its request, with the raw cause if `raw`.
+   */
   #fail(reason: Reason, cause: unknown, raw: boolean): void {
     if (this.#closed) return;
     const call = this.#call;
@@ -409,7 +414,7 @@ export class Connection
     this.#signal = this.#call = undefined;
     this.#drop();
     if (call !== undefined) {
-      // A kept connection may end just when it is used.
+      // A kept connection may be closed by the peer just when it is used.
       const stale = this.#used && !this.#begun && !raw &&
         (reason === "ended" || reason === "broken");
       if (stale && this.#owner.again(call, sent)) return;
@@ -419,7 +424,7 @@ export class Connection
   }
 }
 
-/** Whether an answer has no body by its nature (RFC 9112 §6.3). */
+/** Whether a response never has a body (RFC 9112 §6.3). */
 function hasNone(method: string, status: number): boolean {
   return method === "HEAD" || status === 204 || status === 304;
 }
