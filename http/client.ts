@@ -36,13 +36,13 @@ export interface ClientOptions {
    * that the response may be lost.
    */
   lingers: boolean;
-  /** Whether the memory of a response's body is given back by `Answer.reuse`. */
+  /** Whether the memory of response bodies is returned by `Answer.reuse`. */
   reuses: boolean;
   /**
-   * Whether what a socket has read may be given a turn of the event loop later
-   * than what came behind it, such as the next request. A connection that has
-   * just become idle is used a turn later then: bytes that came before the
-   * request would be read as its answer otherwise (CWE-444).
+   * Whether a socket may deliver bytes a turn of the event loop later than they
+   * were received. A connection that has just become idle is then used a turn
+   * later: bytes from before the request would otherwise be read as its
+   * response (CWE-444).
    *
    * @default {false}
    */
@@ -59,8 +59,8 @@ const BUFFER_MS = 10;
 const BUFFER_BYTES = (16 + 64) * 1024;
 
 /**
- * Rooms that are kept: each is in use from a write until that has left, or from
- * a small answer's head until its body was copied.
+ * Buffers kept for reuse: each is in use from a write until it was sent, or
+ * from the head of a small response until its body was copied.
  */
 const MAX_BUFFERS = 64;
 
@@ -74,18 +74,18 @@ export class Client implements Shared {
   readonly #timers: Timers;
   readonly #pools = new Set<Pool>();
   readonly #watched = new Set<Pool>();
-  readonly #rooms: Chunk[] = [];
+  readonly #buffers: Chunk[] = [];
   /** Connections that rest until the end of the turn. */
   #resting: Connection[] = [];
   #turn = 0;
-  /** What waits for this turn to be over. */
+  /** Callbacks for the end of this turn. */
   #settling: (() => void)[] = [];
   #tick = 0;
   #ticker: unknown;
   /** Buffered responses: since the last check, and from before it. */
   #gathering: Connection[] = [];
   #gatheringLonger: Connection[] = [];
-  #patience: unknown;
+  #bufferTimer: unknown;
 
   /** Makes a client without connections. */
   constructor(
@@ -118,8 +118,8 @@ export class Client implements Shared {
     for (const pool of this.#pools) pool.close(why);
     this.#pools.clear();
     this.#timers.clear(this.#ticker);
-    this.#timers.clear(this.#patience);
-    this.#ticker = this.#patience = undefined;
+    this.#timers.clear(this.#bufferTimer);
+    this.#ticker = this.#bufferTimer = undefined;
     this.#watched.clear();
     this.#gathering = this.#gatheringLonger = this.#resting = [];
   }
@@ -158,22 +158,22 @@ export class Client implements Shared {
     });
   }
 
-  takeRoom(bytes: number): Chunk {
+  takeBuffer(bytes: number): Chunk {
     if (bytes > BUFFER_BYTES) return new Uint8Array(bytes);
-    return this.#rooms.pop() ?? new Uint8Array(BUFFER_BYTES);
+    return this.#buffers.pop() ?? new Uint8Array(BUFFER_BYTES);
   }
 
-  giveRoom(room: Chunk): void {
-    if (room.length !== BUFFER_BYTES || this.#rooms.length === MAX_BUFFERS) {
+  returnBuffer(room: Chunk): void {
+    if (room.length !== BUFFER_BYTES || this.#buffers.length === MAX_BUFFERS) {
       return;
     }
-    this.#rooms.push(room);
+    this.#buffers.push(room);
   }
 
   gathers(connection: Connection): void {
     this.#gathering.push(connection);
-    this.#patience ??= this.#timers.setTimeout(
-      () => this.#impatient(),
+    this.#bufferTimer ??= this.#timers.setTimeout(
+      () => this.#flushBuffered(),
       BUFFER_MS,
     );
   }
@@ -188,13 +188,13 @@ export class Client implements Shared {
     this.#ticker = undefined;
   }
 
-  #impatient(): void {
+  #flushBuffered(): void {
     const longer = this.#gatheringLonger;
     this.#gatheringLonger = this.#gathering;
     this.#gathering = [];
-    this.#patience = this.#gatheringLonger.length === 0
+    this.#bufferTimer = this.#gatheringLonger.length === 0
       ? undefined
-      : this.#timers.setTimeout(() => this.#impatient(), BUFFER_MS);
+      : this.#timers.setTimeout(() => this.#flushBuffered(), BUFFER_MS);
     for (const connection of longer) connection.gatheredLongEnough();
   }
 }

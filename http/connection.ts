@@ -13,7 +13,7 @@ import { BodyReader } from "./body.ts";
 import { type Chunk, Ended, Malformed } from "./bytes.ts";
 import { type Answer, type Call, type Reason, Unanswered } from "./call.ts";
 import { framingOf } from "./framing.ts";
-import { Gathered, type Rooms } from "./gathered.ts";
+import { BufferedBody, type Buffers } from "./buffered_body.ts";
 import { type FieldLines, HeadReader } from "./head.ts";
 import { secondsOf } from "./persistence.ts";
 import { ReadSize } from "./read_size.ts";
@@ -32,11 +32,11 @@ export interface CountingSocket extends Socket {
   readonly ahead: number;
 }
 
-/** What a {@linkcode Connection} belongs to. */
-export interface ConnectionOwner extends Rooms {
-  /** Bytes up to which an answer of declared length is waited for whole. */
+/** The owner of a {@linkcode Connection}. */
+export interface ConnectionOwner extends Buffers {
+  /** Responses up to this declared length are buffered. */
   readonly wholeUpTo: number;
-  /** A connection is ready for the next request, for as many seconds. */
+  /** The connection is ready for a request for this many seconds. */
   parked(connection: Connection, seconds: number): void;
   /** It has rested since it was parked. */
   rested(connection: Connection): void;
@@ -50,7 +50,7 @@ export interface ConnectionOwner extends Rooms {
   again(call: Call, sent: boolean): boolean;
 }
 
-/** Bytes of a body that are copied out of what they came with. */
+/** Bodies up to this size are copied out of the read buffer. */
 const COPIED = 4 * 1024;
 
 const NONE: Chunk = new Uint8Array(0);
@@ -60,7 +60,7 @@ export class Connection
   implements SocketEvents, AnswerBodySource, UploadingEvents {
   /** The owner's tick after which it is too old to use. */
   until = 0;
-  /** Its owner's turn in which it came to rest. */
+  /** The owner's turn in which it was parked. */
   since = 0;
   /** Whether it was parked in this turn of the event loop. */
   resting = false;
@@ -73,7 +73,7 @@ export class Connection
   #signal: AbortSignal | undefined;
   /** Its upload. */
   #upload: Uploading | undefined;
-  #room: Chunk | undefined;
+  #buffer: Chunk | undefined;
   /** Bytes sent before it. */
   #mark = 0;
   /** Whether any byte of its response has arrived. */
@@ -81,11 +81,11 @@ export class Connection
   /** The decoder of its response body, and its destination. */
   #framed: BodyReader | undefined;
   #body: AnswerBody | undefined;
-  /** Its answer's head, and its body while that is waited for whole. */
+  /** The response's head, and its body while it is buffered. */
   #status = 0;
   #fields: FieldLines = [];
-  #gathered: Gathered | undefined;
-  /** Seconds for which the connection is kept behind it. */
+  #buffered: BufferedBody | undefined;
+  /** Seconds for which the connection is kept afterwards. */
   #seconds = 0;
   /** Whether the upload may continue after the end of the response. */
   #lingers = false;
@@ -115,7 +115,7 @@ export class Connection
   begin(call: Call): void {
     const { request } = call;
     const { payload, signal } = request;
-    const room = this.#owner.takeRoom(roomFor(request));
+    const room = this.#owner.takeBuffer(roomFor(request));
     const size = writeHead(room, request, call.framing, request.alone === true);
     this.#call = call;
     this.#signal = signal;
@@ -125,8 +125,8 @@ export class Connection
     this.#send(call, room, size);
     if (payload === undefined) return;
     this.#upload = new Uploading(this.#socket, payload, this);
-    // Nothing of it is read before the head has left, so that it can be sent on
-    // another connection if this one takes nothing any more.
+    // The body is read only after the head was sent, so that the request can be
+    // sent on another connection if writing to this one fails.
     if (this.#socket.queued === 0) this.#startUpload(call);
   }
 
@@ -149,12 +149,12 @@ export class Connection
 
   /** Passes on a buffered response that takes too long. */
   gatheredLongEnough(): void {
-    const gathered = this.#gathered;
-    if (gathered === undefined || this.#closed) return;
-    this.#gathered = undefined;
-    this.#framed = new BodyReader(gathered.length);
-    this.#reads = new ReadSize(gathered.missing);
-    this.#stream(this.#framed.push(gathered.bytes));
+    const buffered = this.#buffered;
+    if (buffered === undefined || this.#closed) return;
+    this.#buffered = undefined;
+    this.#framed = new BodyReader(buffered.length);
+    this.#reads = new ReadSize(buffered.missing);
+    this.#stream(this.#framed.push(buffered.bytes));
   }
 
   /** Handles the signal's event. */
@@ -163,7 +163,7 @@ export class Connection
   }
 
   room(): Chunk | undefined {
-    if (this.#gathered !== undefined) return this.#gathered.room;
+    if (this.#buffered !== undefined) return this.#buffered.room;
     if (this.#framed === undefined) return undefined;
     return this.#reads.room();
   }
@@ -172,8 +172,8 @@ export class Connection
     if (this.#closed) return true;
     try {
       if (this.#framed !== undefined) return this.#bodyCame(bytes);
-      if (this.#gathered !== undefined) {
-        return this.#gather(this.#gathered, bytes);
+      if (this.#buffered !== undefined) {
+        return this.#addBuffered(this.#buffered, bytes);
       }
       if (this.#call === undefined) {
         this.#drop();
@@ -192,7 +192,7 @@ export class Connection
     if (this.#closed) return;
     const framed = this.#framed;
     if (framed === undefined) {
-      if (this.#gathered !== undefined) {
+      if (this.#buffered !== undefined) {
         return this.#fail("cut", error, false);
       }
       return this.#fail(error === undefined ? "ended" : "broken", error, false);
@@ -209,9 +209,9 @@ export class Connection
 
   drained(): void {
     if (this.#closed) return;
-    if (this.#room !== undefined) {
-      this.#owner.giveRoom(this.#room);
-      this.#room = undefined;
+    if (this.#buffer !== undefined) {
+      this.#owner.returnBuffer(this.#buffer);
+      this.#buffer = undefined;
     }
     if (this.#call?.begun === false && this.#upload !== undefined) {
       this.#startUpload(this.#call);
@@ -253,8 +253,8 @@ export class Connection
       room.set(whole, size);
       socket.write(room.subarray(0, bytes));
     }
-    if (socket.queued === 0) this.#owner.giveRoom(room);
-    else this.#room = room;
+    if (socket.queued === 0) this.#owner.returnBuffer(room);
+    else this.#buffer = room;
   }
 
   /** Handles the head, which ends at `at`. */
@@ -284,8 +284,8 @@ export class Connection
         return this.#given(hasNone(method, status) ? null : NONE);
       }
       if (framing <= this.#owner.wholeUpTo) {
-        this.#gathered = new Gathered(this.#owner, framing);
-        this.#gathered.add(bytes.subarray(at));
+        this.#buffered = new BufferedBody(this.#owner, framing);
+        this.#buffered.add(bytes.subarray(at));
         this.#owner.gathers(this);
         return true;
       }
@@ -332,12 +332,12 @@ export class Connection
     this.#fields = [];
   }
 
-  /** More came of an answer that is waited for whole. */
-  #gather(gathered: Gathered, bytes: Chunk): boolean {
-    if (!gathered.add(bytes)) this.#seconds = 0;
-    if (gathered.missing === 0) {
-      this.#gathered = undefined;
-      this.#answer(gathered.bytes, () => gathered.reuse());
+  /** Adds bytes to a buffered response. */
+  #addBuffered(buffered: BufferedBody, bytes: Chunk): boolean {
+    if (!buffered.add(bytes)) this.#seconds = 0;
+    if (buffered.missing === 0) {
+      this.#buffered = undefined;
+      this.#answer(buffered.bytes, () => buffered.reuse());
       this.#over();
     }
     return true;
@@ -348,8 +348,8 @@ export class Connection
     const framed = this.#framed!;
     const body = this.#body!;
     this.#reads.came(bytes.length);
-    const piece = framed.push(bytes);
-    body.give(piece);
+    const chunk = framed.push(bytes);
+    body.give(chunk);
     if (framed.over) {
       if (framed.excess > 0) this.#seconds = 0;
       this.#over();

@@ -24,27 +24,27 @@ export interface Shared {
   readonly wholeUpTo: number;
   /** Whether an upload may continue after the end of its response. */
   readonly lingers: boolean;
-  /** Whether an answer's body is told when nothing needs its memory any more. */
+  /** Whether the memory of response bodies is returned for reuse. */
   readonly reuses: boolean;
-  /** A clock that is cheap to look at; it runs while anything is watched. */
+  /** A clock that is cheap to read; it runs while anything is watched. */
   readonly tick: number;
   /** The speed of that clock. */
   readonly ticksASecond: number;
-  /** Turns of the event loop in which a connection has come to rest. */
+  /** Number of turns of the event loop in which connections were parked. */
   readonly turn: number;
   /**
-   * Calls back a turn later, if what a socket has read may be given later than
-   * what came behind it, such as the next request.
+   * Calls back a turn later, if a socket may deliver bytes later than they were
+   * received.
    */
   readonly settles: ((callback: () => void) => void) | undefined;
-  /** Tells a connection when this turn of the event loop is over. */
+  /** Calls back a connection at the end of this turn of the event loop. */
   rest(connection: Connection): void;
   /** Sweeps a pool at each tick until it has nothing left to sweep. */
   watch(pool: Pool): void;
   /** Room for so many bytes at least, and a small body behind them. */
-  takeRoom(bytes: number): Chunk;
+  takeBuffer(bytes: number): Chunk;
   /** Takes room back. */
-  giveRoom(room: Chunk): void;
+  returnBuffer(room: Chunk): void;
   /** Calls back a connection when it has buffered long enough. */
   gathers(connection: Connection): void;
 }
@@ -53,12 +53,12 @@ export interface Shared {
 const MAX_IDLE = 1024;
 
 /**
- * Turns of the event loop after which an idle connection is sure to have given
- * what came right behind its last answer.
+ * Turns of the event loop after which an idle connection has certainly
+ * delivered the bytes after its last response.
  */
 const AGED = 1;
 
-/** Ticks for which an upload goes on behind the end of its answer. */
+/** Ticks for which an upload continues after the end of its response. */
 const LINGER_TICKS = 2;
 
 /** The connections to one backend. */
@@ -116,7 +116,7 @@ export class Pool implements ConnectionOwner {
     });
   }
 
-  /** Sends it on an idle connection, if there still is one. */
+  /** Sends it on an idle connection, if there is one. */
   #send(call: Call): void {
     const { signal, alone } = call.request;
     if (signal.aborted) return call.reject(signal.reason);
@@ -125,7 +125,7 @@ export class Pool implements ConnectionOwner {
     else this.#begin(idle, call);
   }
 
-  /** Closes what is idle, and keeps no connection from now on. */
+  /** Closes idle connections, and keeps none from now on. */
   retire(): void {
     this.#retired = true;
     const idle = this.#idle;
@@ -153,12 +153,12 @@ export class Pool implements ConnectionOwner {
     return this.#watched = this.#idle.length > 0 || this.#lingering.size > 0;
   }
 
-  takeRoom(bytes: number): Chunk {
-    return this.#shared.takeRoom(bytes);
+  takeBuffer(bytes: number): Chunk {
+    return this.#shared.takeBuffer(bytes);
   }
 
-  giveRoom(room: Chunk): void {
-    this.#shared.giveRoom(room);
+  returnBuffer(room: Chunk): void {
+    this.#shared.returnBuffer(room);
   }
 
   gathers(connection: Connection): void {
@@ -220,7 +220,7 @@ export class Pool implements ConnectionOwner {
     }
   }
 
-  /** Where the one is that has been idle for {@linkcode AGED} turns, or -1. */
+  /** Index of a connection that was idle for {@linkcode AGED} turns, or -1. */
   #lastAged(): number {
     const { turn } = this.#shared;
     let at = this.#idle.length - 1;
@@ -228,7 +228,7 @@ export class Pool implements ConnectionOwner {
     return at;
   }
 
-  /** Sends a request on a connection that is opened for it. */
+  /** Sends a request on a new connection. */
   async #fresh(call: Call): Promise<void> {
     const { signal } = call.request;
     let socket: CountingSocket;

@@ -30,8 +30,8 @@ export class Uploading {
   #stopped = false;
   #over = false;
   #drained: (() => void) | undefined;
-  /** Pieces that have not left. */
-  #under: Chunk[] = [];
+  /** Chunks that were not sent. */
+  #unsent: Chunk[] = [];
 
   /** Makes an upload that has not started. */
   constructor(socket: Socket, payload: Payload, events: UploadingEvents) {
@@ -61,8 +61,8 @@ export class Uploading {
         sent += chunk.length;
         if (length === undefined) this.#chunk(chunk);
         else if (sent > length) throw new TypeError(TOO_LONG);
-        else this.#socket.write(piece);
-        this.#under.push(piece);
+        else this.#socket.write(chunk);
+        this.#unsent.push(chunk);
         if (this.#socket.queued === 0) this.#reuse();
         if (this.#socket.queued > READ_AHEAD) {
           await new Promise<void>((resolve) => this.#drained = resolve);
@@ -92,15 +92,15 @@ export class Uploading {
   stop(why: unknown): void {
     if (this.#stopped) return;
     this.#stopped = true;
-    this.#under = [];
+    this.#unsent = [];
     this.drained();
     this.#payload.reading.cancel(why);
   }
 
   #reuse(): void {
     const { reading } = this.#payload;
-    for (const piece of this.#under) reading.reuse?.(piece);
-    this.#under = [];
+    for (const chunk of this.#unsent) reading.reuse?.(chunk);
+    this.#unsent = [];
   }
 
   #end(): void {
