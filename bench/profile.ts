@@ -150,8 +150,8 @@ async function profiled(
         HOST: "127.0.0.1",
         BACKENDS: backends.join(),
         ...(transport === undefined ? {} : { TRANSPORT: transport }),
-        // Sluice would start itself again for it on Bun, and the profiler's threads
-        // do not outlive that.
+        // Sluice would start itself again for it on Bun, and the profiler's
+        // threads do not outlive that.
         ...BUN_AT_START,
       },
     );

@@ -70,7 +70,7 @@ const LEAST: Record<By, Record<Runtime, Record<string, number>>> = {
   },
 };
 
-/** What is promised of a row, and whether it was kept. */
+/** The promised ratio of a row, and whether it was reached. */
 interface Verdict {
   what: string;
   row: string;

@@ -104,7 +104,7 @@ forBoth(
       narrow.log,
       /DENO_SERVE_AUTOMATIC_COMPRESSION.*: may not be read, .* --allow-env/,
     );
-    // And `fetch` obeys it: that is why.
+    // And it is obeyed, which is the reason.
     assert.notEqual((await ask(narrow)).header("content-encoding"), undefined);
     await using enough = await start(",DENO_SERVE_AUTOMATIC_COMPRESSION");
     const answer = await ask(enough);
@@ -167,7 +167,7 @@ forBoth("a variable that may not be read and would be obeyed is warned of", {
     "HTTP_PROXY,http_proxy,ALL_PROXY,all_proxy,DENO_SERVE_ADDRESS",
   );
   assert.equal(enough.stderr.length, 1, enough.log);
-  // And `fetch` obeys it: that is why.
+  // And `fetch` obeys it, which is the reason.
   await using other = await rawBackend((conn) => conn.reply({ status: 299 }), {
     allowProblems: true,
     health: "handler",

@@ -90,8 +90,8 @@ forBoth(
   async (runtime) => {
     const path = await Deno.makeTempDir({ prefix: "sluice-" });
     try {
-      // In absolute form, which Deno's `fetch` uses there, the target's authority
-      // goes before `Host` (RFC 9112 §3.2.2).
+      // In absolute form, which Deno's `fetch` uses there, the target's
+      // authority goes before `Host` (RFC 9112 §3.2.2).
       const target = runtime === "deno" && sentBy(runtime) === "fetch"
         ? "http://app.example.com/health"
         : "/health";

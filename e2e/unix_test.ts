@@ -36,7 +36,7 @@ forBoth("unix: requests, probes and WebSocket", async (runtime) => {
     await conn.reply({ body: `${request.method} ${await request.text()}` });
   }, {
     unix,
-    // Deno's `fetch` asks in absolute form there, which servers have to take.
+    // Deno's `fetch` uses the absolute form there, which servers must accept.
     healthPath: runtime === "deno" && sentBy(runtime) === "fetch"
       ? "http://localhost/health"
       : "/health",

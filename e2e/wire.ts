@@ -23,7 +23,7 @@ const COLUMNS: readonly (readonly [Runtime, SentBy])[] = [
 const WIDTH = 13;
 const TITLES = COLUMNS.map((column) => column.join(" "));
 
-/** What stands in the table for each kind of verdict. */
+/** The symbol in the table for each kind of verdict. */
 const SHOWN: Readonly<Record<Verdict["kind"], string>> = {
   holds: "yes",
   exception: "no",
@@ -64,7 +64,7 @@ async function main(names: readonly string[]): Promise<number> {
   let cases = 0;
   console.log(`${TITLES.map((t) => t.padEnd(WIDTH)).join("")}case`);
   for (const group of wanted) {
-    // All at once, each with a proxy and a backend of its own.
+    // All at the same time, each with its own proxy and backend.
     const columns = await Promise.all(
       COLUMNS.map((column) => verdicts(group, column)),
     );
