@@ -34,7 +34,6 @@ export class InFlight {
   #size = 0;
   #timer: TimerHandle;
   #ticking = false;
-  #whenEmpty: (() => void)[] = [];
 
   /**
    * Makes an empty list; its timer runs only while needed. `shared`: counts
@@ -85,9 +84,7 @@ export class InFlight {
     if (next !== undefined) next.previous = previous;
     item.previous = item.next = undefined;
     this.#shared?.leave();
-    if (--this.#size === 0 && this.#whenEmpty.length > 0) {
-      for (const resolve of this.#whenEmpty.splice(0)) resolve();
-    }
+    this.#size--;
   }
 
   /** Stops the timer at once if the list is empty. */
@@ -95,12 +92,6 @@ export class InFlight {
     if (this.#size > 0) return;
     this.#clock.clear(this.#timer);
     this.#ticking = false;
-  }
-
-  /** Resolves when the list is empty. */
-  empty(): Promise<void> {
-    if (this.#size === 0) return Promise.resolve();
-    return new Promise((resolve) => this.#whenEmpty.push(resolve));
   }
 
   /** Iterates over the items, also if the current one is removed. */
