@@ -52,8 +52,8 @@ forBoth(
     await using proxy = await startProxy(runtime, {
       env: {
         BACKENDS: first.url,
-        HEALTH_INTERVAL: "100ms",
-        HEALTH_TIMEOUT: "90ms",
+        HEALTH_INTERVAL: "500ms",
+        HEALTH_TIMEOUT: "490ms",
         ...ADMIN_ENV,
       },
     });
@@ -307,8 +307,8 @@ forBoth(
     await using proxy = await startProxy(runtime, {
       env: {
         BACKENDS: `${backend.url},${other.url}`,
-        HEALTH_INTERVAL: "100ms",
-        HEALTH_TIMEOUT: "90ms",
+        HEALTH_INTERVAL: "500ms",
+        HEALTH_TIMEOUT: "490ms",
         ...ADMIN_ENV,
       },
     });

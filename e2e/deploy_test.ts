@@ -75,8 +75,8 @@ forBoth(
       try {
         await using proxy = await image.start({
           BACKENDS: backend.url,
-          HEALTH_INTERVAL: "200ms",
-          HEALTH_TIMEOUT: "100ms",
+          HEALTH_INTERVAL: "500ms",
+          HEALTH_TIMEOUT: "490ms",
           HEALTH_FALL: "1",
           PORT: "0",
           HOST: "127.0.0.1",

@@ -31,7 +31,7 @@ forBoth(
         assert.equal(stdout, "");
         assert.match(
           stderr,
-          /^DENO_SERVE_ADDRESS: would have Deno .*: unset it\n$/,
+          /^DENO_SERVE_ADDRESS: would override HOST and PORT: unset it\n$/,
         );
         continue;
       }

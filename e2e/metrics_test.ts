@@ -91,8 +91,8 @@ forBoth(
     await using proxy = await startProxy(runtime, {
       env: {
         BACKENDS: `${backend.url},${second.url}`,
-        HEALTH_INTERVAL: "100ms",
-        HEALTH_TIMEOUT: "90ms",
+        HEALTH_INTERVAL: "500ms",
+        HEALTH_TIMEOUT: "490ms",
         EJECT_AFTER: "1",
         EJECT_TIME: "1m",
         ...ADMIN_ENV,

@@ -90,3 +90,18 @@ Deno.test("stopIfIdle() stops the timer at once, but only without items", () => 
   list.add(item);
   assert.equal(clock.pending, 1);
 });
+
+Deno.test("InFlight has a timer per item if a shared one would end with a request", async () => {
+  const clock = new FakeClock();
+  const list = new InFlight(clock, undefined, true);
+  const [a, b] = items(2) as [Item, Item];
+  list.add(a);
+  list.add(b);
+  assert.equal(clock.pending, 2);
+  await clock.advance(TICK_MS);
+  assert.deepEqual([a.seen, b.seen], [[TICK_MS], [TICK_MS]]);
+  list.remove(a);
+  assert.equal(clock.pending, 1);
+  list.remove(b);
+  assert.equal(clock.pending, 0);
+});

@@ -231,7 +231,8 @@ export function liftBunLimit(log: (line: string) => void): void {
     execve.call(process, process.execPath, [
       process.execPath,
       ...process.execArgv,
-      ...process.argv.slice(1),
+      // A compiled program contains the script.
+      ...process.argv.slice(process.argv[1]?.startsWith("/$bunfs/") ? 2 : 1),
     ], { ...BUN_AT_START, ...process.env });
   } catch (error) {
     log(

@@ -82,7 +82,9 @@ export class EventReader implements AsyncDisposable {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
+    // Deno's stream of an answer whose server has exited may stay open for ever
+    // after an abort.
+    await this.#reader.cancel().catch(() => {});
     this.#abort.abort();
-    await this.#reader.closed.catch(() => {});
   }
 }

@@ -62,6 +62,8 @@ export interface ProxyOptions {
   bunFlags?: readonly string[];
   /** Another program than {@linkcode PROGRAM}; a path from the checkout's root, or a URL. */
   entry?: string;
+  /** An executable that needs no runtime, in place of runtime and program. */
+  executable?: string;
   /** Working directory. @default {the checkout's root} */
   cwd?: string;
   /**
@@ -115,7 +117,10 @@ async function command(
     if (value !== undefined) clean[name] = value;
   }
   const path = runtime === "bun" ? await bunPath() : await denoPath();
-  const [first, ...rest] = [...through, path, ...flags, program, ...args];
+  const started = options.executable === undefined
+    ? [path, ...flags, program]
+    : [options.executable];
+  const [first, ...rest] = [...through, ...started, ...args];
   return new Deno.Command(
     first!,
     {
