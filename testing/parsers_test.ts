@@ -35,7 +35,6 @@ import { HOSTILE } from "./hostile.ts";
 type Read = (text: string) => unknown;
 
 const inField = (name: string, text: string) =>
-  // deno-lint-ignore no-control-regex
   new Headers([[name, text.replace(/[^\x20-\x7e]/g, "").trim()]]);
 
 const head = (fields: [string, string][]) => ({
@@ -116,7 +115,8 @@ const TABLE: Record<string, Row> = {
   "proxy/guard.ts": {
     module: guard,
     reads: {
-      refuseMethod: (text) => guard.refuseMethod(text, () => true),
+      refuseMethod: (text) =>
+        guard.refuseMethod(text, { sendsMethod: () => true }),
       refuseHost: guard.refuseHost,
       targetOf: (text) =>
         guard.targetOf(`http://a.test/${text}`, "a.test", true),
