@@ -243,7 +243,9 @@ function poolOf(
   const { backends } = core.options;
   const { random, log } = core.callbacks;
   if (backends.length === 0 && worker === undefined) {
-    throw new TypeError("Cannot make a proxy: backends is empty");
+    throw new TypeError(
+      "Cannot make a proxy: backends is empty: list at least one",
+    );
   }
   const { fixed, named } = splitByResolve(
     backends.map((init, index) => {

@@ -114,7 +114,7 @@ function checkCustom(check: HealthCheck, health: HealthOptions): void {
   const ignored = HTTP_PROBE_OPTIONS.find((name) => health[name] !== undefined);
   if (ignored !== undefined) {
     throw new TypeError(
-      `Cannot make a proxy: health.check is set, which would ignore health.${ignored}`,
+      `Cannot make a proxy: health.check is set and would ignore health.${ignored}: remove one`,
     );
   }
 }
