@@ -1,8 +1,8 @@
 /**
- * Leaves a proxy running under mixed traffic: GET, POST, uploads, event streams,
- * WebSockets, clients that leave, backends that are killed and started again, and
- * a `BACKENDS_FILE` that changes. Samples memory, descriptors and requests in
- * flight, and fits a line through what follows the warm-up.
+ * Leaves a proxy running under mixed traffic: GET, POST, uploads, event
+ * streams, WebSockets, clients that leave, backends that are killed and started
+ * again, and a `BACKENDS_FILE` that changes. Samples memory, descriptors and
+ * requests in flight, and fits a line through what follows the warm-up.
  *
  * ```sh
  * deno task soak                          # 30 minutes each: both runtimes, both transports
@@ -21,7 +21,7 @@ import { soak, type SoakOptions } from "./soak/run.ts";
 
 const TRANSPORTS = ["fetch", "socket"] as const;
 
-/** What a line may show that is no growth: a heap breathes. */
+/** Growth that counts as noise: the size of a heap varies. */
 const GROWTH = { rssMb: 24, descriptors: 8, inFlight: 3 };
 
 function flag(name: string): string | undefined {
@@ -29,7 +29,7 @@ function flag(name: string): string | undefined {
   return Deno.args.find((arg) => arg.startsWith(start))?.slice(start.length);
 }
 
-/** Runs one, writes its files, says what came of it; false if it is broken. */
+/** Runs one, writes its files, prints the result; false if it failed. */
 async function report(options: SoakOptions, folder?: string): Promise<boolean> {
   const { runtime, transport, seconds, rate } = options;
   const name = `${runtime}-${transport}`;

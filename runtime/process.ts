@@ -103,7 +103,7 @@ export function writeText(to: "out" | "err", text: string): void {
  * not set (https://no-color.org).
  */
 export function showsColours(): boolean {
-  // Deno tells whether the variable is set without a permission for it.
+  // Deno reports whether the variable is set without a permission for it.
   if (deno !== undefined) return deno.stdout.isTerminal() && !deno.noColor;
   const { stdout, env } = builtin("node:process");
   return stdout.isTTY === true && !env.NO_COLOR;

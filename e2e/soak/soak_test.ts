@@ -1,5 +1,5 @@
 /**
- * The soak in its short form, and what it draws and fits.
+ * The soak in its short form, and its plots and fits.
  *
  * @module
  */
@@ -35,7 +35,7 @@ forBoth(
     }
     const { before, after } = soaked.descriptors;
     assert.ok(after <= before + 8, `${before} descriptors, then ${after}`);
-    // As long a run as this says nothing of memory.
+    // A run of this length shows nothing about memory.
     assert.ok(soaked.samples.length >= 5);
   },
 );

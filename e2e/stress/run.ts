@@ -36,11 +36,11 @@ export interface Latency {
   p99: number;
 }
 
-/** What came of it. */
+/** The result. */
 export interface Stressed {
   before: Latency;
   during: Latency;
-  /** Good requests in all, each of which was answered with 200. */
+  /** Number of good requests, each of which was answered with 200. */
   asked: number;
   /** Megabytes of memory: before, the most during, and after. */
   rss: [before: number, most: number, after: number];
@@ -50,7 +50,7 @@ export interface Stressed {
   output: string;
 }
 
-/** Time that an attack gets until the measuring begins. */
+/** Time between the start of an attack and that of the measurement. */
 const RAMP_SECONDS = 3;
 
 function latency(asked: readonly Asked[]): Latency {
@@ -87,7 +87,7 @@ async function inFlight(admin: string): Promise<number> {
 
 const MB = 1024 ** 2;
 
-/** Runs it; throws if good traffic is not served, or something stays behind. */
+/** Runs it; throws if good traffic is not served, or something leaks. */
 export async function stress(options: StressOptions): Promise<Stressed> {
   const { attack, seconds, rate = 100, scale = 1 } = options;
   const folder = await Deno.makeTempDir({ prefix: "sluice-" });
@@ -147,7 +147,7 @@ export async function stress(options: StressOptions): Promise<Stressed> {
   };
 }
 
-/** Runs an attack to its end; gives what it printed last. */
+/** Runs an attack to its end; returns its last line. */
 async function attackOn(
   attack: Attack,
   port: number,
