@@ -45,7 +45,12 @@ export {
 
 /** An event of the pool: what changed, in which backend, and why. */
 export interface PoolEvent {
-  /** What happened. */
+  /**
+   * What happened: a verdict of the probes (`up`, `down`), an ejection or its end
+   * (`ejected`, `readmitted`), a change of the list (`added`, `removed`,
+   * `reloaded`), new settings or the end of draining (`changed`), `draining`, or
+   * that only ejected backends are left and are used (`panic`).
+   */
   type:
     | "up"
     | "down"
@@ -83,7 +88,7 @@ export interface PoolOptions {
   failed?: (error: unknown) => void;
 }
 
-/** What {@linkcode Pool.replace} changed. */
+/** The changes made by replacing the backends of a pool. */
 export interface ReplaceCounts {
   /** Number of backends added. */
   added: number;
@@ -417,7 +422,7 @@ export class Pool implements Iterable<Backend> {
     const ejected = policy(backends, ejectedOnly, key);
     if (ejected !== undefined && !this.#panicking) {
       this.#panicking = true;
-      this.emit({ type: "panic", reason: "all that is left is ejected" });
+      this.emit({ type: "panic", reason: "only ejected backends are left" });
     }
     return ejected;
   }

@@ -248,7 +248,11 @@ export class Backend {
       : this.#inFlight + this.elsewhere;
   }
 
-  /** Sets the part of this process. */
+  /**
+   * Sets the part of this process.
+   *
+   * @ignore
+   */
   set inFlight(count: number) {
     this.#inFlight = count;
   }
@@ -258,7 +262,11 @@ export class Backend {
     return this.shared === undefined ? this.#requests : this.shared.requests;
   }
 
-  /** Sets the part of this process. */
+  /**
+   * Sets the part of this process.
+   *
+   * @ignore
+   */
   set requests(count: number) {
     this.#requests = count;
   }

@@ -22,7 +22,6 @@ export type Accepts = (backend: Backend) => boolean;
  * `key` is what hash policies hash. A custom policy gets the result of the
  * option `key`. The policy is called up to three times per request: for the
  * primary backends; if there is none, for the backups; then for ejected ones.
- * when there was none of either.
  */
 export type Policy = (
   backends: readonly Backend[],

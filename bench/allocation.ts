@@ -1,12 +1,12 @@
-// How many bytes does a request allocate in the heap, on either runtime?
+// How many bytes does a request allocate on the heap, on both runtimes?
 //
 //   deno run -A bench/allocation.ts
 //
-// Nothing is collected while it counts, so the growth of the heap is what was
-// allocated: V8 gets a young generation that takes all of it, and Bun's engine
-// has its collector switched off. Fields and answers are made in memory, and
-// what a runtime keeps of them outside of the heap is not in it. A `fetch` is
-// handed in, so neither is what Deno's and Bun's own way to send would spare.
+// The garbage collector does not run meanwhile, so the growth of the heap is
+// what was allocated: V8 gets a large young generation, and the collector of
+// Bun's engine is off. Fields and responses are made in memory; what a runtime
+// keeps outside the heap is not counted. `fetch` is passed in, so Deno's and
+// Bun's faster ways to send are not measured either.
 
 import process from "node:process";
 import { createProxy } from "../mod.ts";

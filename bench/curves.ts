@@ -1,11 +1,11 @@
-// How does the cost of a request grow: with connections, with backends, with
-// header fields, with the body, and beside slow streams?
+// How does the cost of a request grow: with connections, backends, header
+// fields, body size, and next to slow streams?
 //
 //   deno task bench:curves [--only=connections,backends,fields,bodies,streams]
 //
-// Each point is the median of some short turns, the five-liner and Sluice beside
-// it on both runtimes. A full run takes fourteen minutes and is kept as CURVES.md;
-// why curves bend is in TRIED.md.
+// Each point is the median of several short turns, for the five-liner and
+// Sluice on both runtimes. A full run takes fourteen minutes and is saved as
+// CURVES.md; TRIED.md explains the shapes.
 
 import {
   type Contender,
@@ -101,9 +101,9 @@ async function connections(): Promise<void> {
     );
   }
   page.print("### By connections");
-  // Of a turn of 3 s with 4,096, the kernel's count of connections that were
-  // opened showed as many to the backends as from the clients, and the five-liner
-  // on Deno fell to a tenth of its rate just as Sluice did.
+  // In a turn of 3 s with 4,096 connections, the kernel counted as many new
+  // connections to the backends as from the clients, and the five-liner on Deno
+  // fell to a tenth of its rate, as did Sluice.
   page.print(
     "\nEach turn begins with new connections, and so many requests at once " +
       "need as many to the backends: with 4,096 a good part of a turn is " +
@@ -130,7 +130,7 @@ async function fields(): Promise<void> {
   const running = await startAll(contenders(urls), stack);
   const rows: string[][] = [];
   for (const count of [5, 30, 90]) {
-    // Deno takes 100 in a request, ours included.
+    // Deno accepts 100 fields in a request, including ours.
     const lines = Array.from(
       { length: count },
       (_, i) => `wrk.headers["x-field-${i}"]="the value of number ${i}"`,
@@ -163,7 +163,7 @@ async function peakOf(pid: number, done: Promise<unknown>): Promise<number> {
   return peak;
 }
 
-/** Reads a body of so many bytes off a socket and answers. */
+/** Reads a body of so many bytes from a socket and responds. */
 async function sink(conn: Deno.Conn): Promise<void> {
   const piece = new Uint8Array(256 * 1024);
   try {
@@ -233,7 +233,7 @@ async function bodies(): Promise<void> {
       "/1m",
     ], ["16 MB", "/16m"]] as const
   ) {
-    // Fewer at once where one takes a tenth of a second, so that they end.
+    // Fewer connections where a request takes a tenth of a second.
     const few = label === "16 MB" ? { connections: 8 } : {};
     rows.push(...await measured(running, label, { path, ...few }));
   }
@@ -280,7 +280,7 @@ async function bodies(): Promise<void> {
     const at = `http://127.0.0.1:${port}/1g`;
     const peak = await peakOf(pid, curl(at).then((s) => seconds = s));
     const [, to] = [...up].find(([{ name }]) => name === one.name)!;
-    // The five-liner on Bun refuses it: `Bun.serve` takes 128 MB unless told.
+    // The five-liner on Bun refuses it: the default of `Bun.serve` is 128 MB.
     let upload = NaN;
     const most = await peakOf(
       to.pid,
@@ -304,7 +304,7 @@ async function bodies(): Promise<void> {
   );
 }
 
-/** Streams that say a few bytes a second, kept open through a proxy. */
+/** Streams of a few bytes a second, kept open through a proxy. */
 async function slowStreams(
   port: number,
   count: number,

@@ -1,8 +1,8 @@
-// The limit: what the runtime's own `serve` and `fetch` do when nothing is done
-// to a request. Not a proxy anybody should run: it forwards hop-by-hop fields,
-// re-sends what it must not, and breaks compressed bodies.
-// Usage: five_liner.ts PORT BACKEND…
-// With READ_UPLOADS set it reads what it uploads (read_upload.ts).
+// The upper bound: the runtime's own `serve` and `fetch` without any work on a
+// request. Not a proxy to use: it forwards hop-by-hop fields, repeats requests
+// that must not be repeated, and corrupts compressed bodies. Usage:
+// five_liner.ts PORT BACKEND… With READ_UPLOADS it reads what it uploads
+// (read_upload.ts).
 
 // deno-lint-ignore-file no-explicit-any -- one file for two runtimes' globals
 import process from "node:process";
@@ -23,7 +23,7 @@ const fetchOne = (request: Request) => {
     decompress: false,
   } as RequestInit);
 };
-// Only one that ends by itself writes its profile (profile.ts).
+// A program writes its profile only when it exits by itself (profile.ts).
 process.once("SIGTERM", () => process.exit());
 const options = { port: Number(port), hostname: "127.0.0.1" };
 const { Bun, Deno } = globalThis as any;

@@ -1,5 +1,5 @@
-// What do all measurements here have in common? Backends (nginx), programs in
-// turn, a load (wrk), and what the kernel says that a process has used.
+// Shared by all measurements: backends (nginx), programs that run in turn, a
+// load (wrk), and the kernel's accounting of each process.
 
 import process from "node:process";
 import { startProxy } from "../e2e/harness/proxy.ts";
@@ -7,13 +7,13 @@ import { bunPath, denoPath, inPath, ROOT, VERSIONS } from "../testing/tools.ts";
 
 /** The two runtimes. */
 export const RUNTIMES = ["deno", "bun"] as const;
-/** One of them. */
+/** One of the runtimes. */
 export type Runtime = typeof RUNTIMES[number];
 
-/** A program that takes requests. */
+/** A program that serves requests. */
 export interface Contender {
   name: string;
-  /** Whom its ratios are taken to; stands before it in the list. */
+  /** The name of its baseline, which precedes it in the list. */
   against?: string;
   start(): Promise<Running>;
 }
@@ -24,15 +24,15 @@ export interface Running extends AsyncDisposable {
   pid: number;
 }
 
-/** A program that is asked to end, and has by the time the promise resolves. */
+/** Stops a program; resolves when it has exited. */
 export interface Child extends Running {
   end(): Promise<void>;
 }
 
-/** What is asked for. */
+/** What to request. */
 export interface Asked {
   path: string;
-  /** wrk's script, for anything that is not a plain GET. */
+  /** wrk's script, for everything except a plain GET. */
   script?: string;
   /** @default {64} */
   connections?: number;
@@ -50,7 +50,7 @@ export const ROWS: readonly (Asked & { name: string })[] = [
   { name: "GET 1 MB", path: "/1m" },
 ];
 
-/** What one turn showed. */
+/** The result of one turn. */
 export interface Turn {
   rps: number;
   /** Milliseconds. */
@@ -58,7 +58,7 @@ export interface Turn {
   p99: number;
   /** Microseconds of processor time for each request. */
   cpu: number;
-  /** Processors that the load itself took. */
+  /** Processors used by the load itself. */
   load: number;
   errors: number;
   rssMB: number;
@@ -76,7 +76,7 @@ export function flag(name: string): boolean {
   return Deno.args.includes(`--${name}`);
 }
 
-/** A port that nobody has. */
+/** A free port. */
 export function freePort(): number {
   const listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
   const { port } = listener.addr;
@@ -88,7 +88,7 @@ function wait(ms: number): Promise<void> {
   return new Promise((resolve) => setTimeout(resolve, ms));
 }
 
-/** Waits until somebody answers well. */
+/** Waits until a request succeeds. */
 export async function answers(port: number, path = "/small"): Promise<void> {
   for (let tries = 0; tries < 200; tries++) {
     try {
@@ -96,7 +96,7 @@ export async function answers(port: number, path = "/small"): Promise<void> {
       await response.body?.cancel();
       if (response.ok) return;
     } catch {
-      // Not there yet.
+      // Not listening yet.
     }
     await wait(50);
   }
@@ -106,15 +106,16 @@ export async function answers(port: number, path = "/small"): Promise<void> {
 /** Programs that run now. */
 const alive = new Set<number>();
 
-// Otherwise they would outlive a measurement that is interrupted, some of them
-// stopped, and hold whatever it held. A listener does not keep the program up.
+// Otherwise they would outlive an interrupted measurement, some of them
+// stopped, and keep their ports. A signal listener does not keep the program
+// running.
 for (const name of ["SIGINT", "SIGTERM"] as const) {
   Deno.addSignalListener(name, () => {
     for (const pid of alive) {
       try {
         Deno.kill(pid, "SIGKILL");
       } catch {
-        // Ended by itself.
+        // It has exited.
       }
     }
     Deno.exit(1);
@@ -148,14 +149,14 @@ export function child(
       try {
         started.kill("SIGKILL");
       } catch {
-        // Ended by itself.
+        // It has exited.
       }
       await started.status;
     },
   };
 }
 
-/** What backends serve, besides `/small`, `/post` and `/health`. */
+/** What backends serve, in addition to `/small`, `/post` and `/health`. */
 const FILES: readonly (readonly [name: string, bytes: number])[] = [
   ["0", 0],
   ["1k", 1024],
@@ -166,7 +167,7 @@ const FILES: readonly (readonly [name: string, bytes: number])[] = [
   ["1g", 1024 ** 3],
 ];
 
-/** nginx as `count` backends, each on a port of its own. */
+/** nginx as `count` backends, each on its own port. */
 export async function startBackends(
   count = 2,
 ): Promise<AsyncDisposable & { urls: string[]; pid: number }> {
@@ -178,7 +179,7 @@ export async function startBackends(
   await Deno.chmod(folder, 0o755);
   for (const [name, bytes] of FILES) {
     const file = await Deno.create(`${folder}/${name}`);
-    // A hole in a file is read as zeros and takes no room.
+    // A hole in a file is read as zeros and uses no space.
     await file.truncate(bytes);
     file.close();
   }
@@ -305,7 +306,7 @@ function toMs(text: string): number {
   return Number(value) * (unit === "us" ? 0.001 : unit === "s" ? 1000 : 1);
 }
 
-/** One turn of wrk, which counts in whole seconds. */
+/** One turn of wrk, which counts whole seconds. */
 export async function load(
   running: Running,
   { path, script, connections = 64 }: Asked,
@@ -328,7 +329,7 @@ export async function load(
     stdout: "piped",
     stderr: "null",
   }).spawn();
-  // Its own part is asked for just before its end: after it nobody knows.
+  // Read just before its end: afterwards the figure is not available.
   await wait(seconds * 1000 - 100);
   let own = NaN;
   try {
@@ -369,16 +370,16 @@ export function median(values: readonly number[]): number {
 
 /** How one did beside another. */
 export interface Ratio {
-  /** The median of the ratios of turns that lay side by side. */
+  /** The median of the ratios of adjacent turns. */
   middle: number;
-  /** Where the middle half of them lies. */
+  /** The quartiles of the ratios. */
   low: number;
   high: number;
 }
 
 /**
- * How one did beside another, turn by turn. A machine that is slow for a while
- * is slow for both, so this moves far less than the ratio of two medians.
+ * The ratio of one to another, turn by turn. A machine that is slow for a while
+ * is slow for both, so this varies far less than the ratio of two medians.
  */
 export function ratio(
   turns: readonly Turn[],
@@ -394,22 +395,22 @@ export function ratio(
   return { middle: median(sorted), low: at(0.25), high: at(0.75) };
 }
 
-/** Milliseconds that a program has before its turn and after it. */
+/** Milliseconds that a program has before and after its turn. */
 const SETTLE_MS = flag("quick") ? 50 : 150;
 
 /** Milliseconds without a request before each round of turns. */
 const PAUSE_MS = Number(option("pause") ?? 0) * 1000;
 
 /**
- * Has all take turns, A B C and then C B A, so that none is always the one who
- * comes after; what each showed, by name.
+ * Runs all in turn, A B C and then C B A, so that none always runs after the
+ * same one; returns the results by name.
  *
- * With `--stop` those whose turn it is not are stopped (SIGSTOP). Of sixteen idle
- * ones some still clean up and probe: together they took 5 % of a processor. But
- * what is stopped for long has to catch up: its probes are overdue, and the
- * connections that it had kept were given up. Sluice on Deno, which keeps none
- * for more than 4 s, did 0.75 of its five-liner so and 0.94 when nobody was
- * stopped, which is what a server is like, and so the default.
+ * With `--stop` all others are stopped (SIGSTOP) during a turn. Sixteen idle
+ * ones still clean up and probe: together they used 5 % of a processor. But a
+ * program that was stopped for long has to catch up: its probes are overdue,
+ * and its kept connections were closed. Sluice on Deno, which keeps none for
+ * more than 4 s, reached 0.75 of its five-liner that way and 0.94 without
+ * stopping. A server is not stopped either, so that is the default.
  */
 export async function interleaved(
   running: ReadonlyMap<Contender, Running>,
@@ -419,9 +420,11 @@ export async function interleaved(
     seconds: number;
     /** Seconds of load before each turn that do not count. */
     lead?: number;
-    /** Seconds of load on each before the first turn: compilers, connections. */
+    /**
+     * Seconds of load on each before the first turn: compilers, connections.
+     */
     warmUp: number;
-    /** `false` where something goes on through all of them meanwhile. */
+    /** `false` if something else runs during all turns. */
     stopped?: boolean;
   },
 ): Promise<Map<string, Turn[]>> {
@@ -456,7 +459,7 @@ export async function interleaved(
   return seen;
 }
 
-/** Starts all of them; who cannot is left out, and the reason said. */
+/** Starts all of them; prints the reason for each that cannot start. */
 export async function startAll(
   contenders: readonly Contender[],
   stack: AsyncDisposableStack,
@@ -474,14 +477,14 @@ export async function startAll(
   return running;
 }
 
-/** A ratio with where the middle half of its turns lies. */
+/** A ratio with its quartiles. */
 export function shownRatio({ middle, low, high }: Ratio): string {
   return Number.isFinite(middle)
     ? `${shown(middle)} (${shown(low)}–${shown(high)})`
     : "–";
 }
 
-/** A figure; a dash where there is none. */
+/** A figure; a dash if there is none. */
 export function shown(value: number, digits = 2): string {
   return Number.isFinite(value) ? value.toFixed(digits) : "–";
 }
@@ -497,7 +500,7 @@ export function where(): string {
     "backends (nginx) on the same machine";
 }
 
-/** Lines that are printed, and can be kept. */
+/** Lines that are printed and can be saved. */
 export class Page {
   readonly #lines: string[] = [];
 

@@ -1,9 +1,9 @@
-// What do hooks cost, those that are set and those that are not? A whole request
-// in this process, to a `fetch` that answers at once.
+// What do hooks cost, both set and unset? A whole request in this process, to a
+// `fetch` that responds at once.
 //
 // `deno run -A bench/hooks.ts` and `bun run bench/hooks.ts`. With
-// `BASE=path/to/another/mod.ts` the rows without hooks are measured of that
-// version too, in turns: which is how it is shown that an unset one costs nothing.
+// `BASE=path/to/another/mod.ts` the rows without hooks also measure that
+// version, in turn: this shows that an unset hook costs nothing.
 
 import process from "node:process";
 import { createProxy, type ProxyOptions } from "../mod.ts";
@@ -40,7 +40,7 @@ function asking(
   };
 }
 
-/** Microseconds of a request: the quickest of rounds that take turns. */
+/** Microseconds of a request: the fastest of several rounds, in turn. */
 async function timed(
   rows: readonly [name: string, step: () => Promise<void>][],
 ): Promise<void> {

@@ -1,7 +1,7 @@
-// What do the steps that every request takes cost, one by one?
+// What does each step cost that every request takes?
 //
-// `deno bench bench/hot_bench.ts`, and since Bun's costs are others (a copy of
-// fields is cheap there and pairs are dear), also `bun run bench/hot_bench.ts`.
+// `deno bench bench/hot_bench.ts`. The costs differ on Bun (a copy of fields is
+// cheap there, pairs are expensive), so also `bun run bench/hot_bench.ts`.
 
 import {
   refuseFraming,
@@ -90,12 +90,13 @@ bench("rules: request fields", () => {
   rules.fields(request, FACTS);
 });
 
-// Until they are what `fetch` reads, which of pairs has yet to be made.
+// Including the conversion to what `fetch` reads, which pairs still need.
 bench("rules: request fields, as pairs made a Headers", () => {
   new Headers(rules.fields(request, FACTS));
 });
 
-// What Bun is sent: 2.6 times as fast as the one above there, on Deno slower.
+// What is sent on Bun: 2.6 times as fast as the one above there, slower on
+// Deno.
 bench("rules: request fields, as a copy", () => {
   rules.copied(request, FACTS);
 });

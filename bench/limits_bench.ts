@@ -39,7 +39,7 @@ function rates(key?: (request: Request) => string | undefined): RateLimiter {
   });
 }
 
-/** Addresses in texts of their own, as a runtime gives them. */
+/** Addresses as separate strings, as a runtime supplies them. */
 const v4 = Array.from(
   { length: 4_096 },
   (_, i) => `10.${i & 15}.${i >> 4}.${i & 255}`,

@@ -1,11 +1,12 @@
-// What does watching cost? Requests a second with the access log, the metrics, a
-// scrape every second and tracing, against the same program without them.
+// What does observability cost? Requests per second with the access log, the
+// metrics, a scrape every second and tracing, against the same program without
+// them.
 //
 //   deno run -A bench/observe.ts [--seconds=3] [--turns=5]
 //
-// Contenders take turns in one run, since a machine has its moods; what counts
-// is the ratio of turns side by side. nginx plays the backend, wrk the clients,
-// and the log goes to /dev/null, so that only its making and writing is measured.
+// Contenders take turns in one run, since the speed of a machine varies; the
+// result is the ratio of adjacent turns. nginx is the backend, wrk the clients,
+// and the log goes to /dev/null, so that only writing it is measured.
 
 import { bunPath, denoPath, ROOT } from "../testing/tools.ts";
 import {
@@ -31,7 +32,7 @@ const seconds = Number(option("seconds") ?? 3);
 const turns = Number(option("turns") ?? 5);
 const ASKED = { path: "/small?with=a&query" };
 
-/** Ways to run the program; with the last field, the metrics are asked for. */
+/** Ways to run the program; with the last field, the metrics are scraped. */
 const WAYS: readonly (readonly [
   name: string,
   env: Record<string, string>,
@@ -49,7 +50,7 @@ const WAYS: readonly (readonly [
   ["TRACE=on", { TRACE: "on" }],
 ];
 
-/** Starts the program; not as others here do, who keep the lines it writes. */
+/** Starts the program; unlike the harness, it does not keep its output. */
 async function start(
   runtime: Runtime,
   backends: readonly string[],

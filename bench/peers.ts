@@ -1,5 +1,6 @@
-// Other proxies, at pinned versions from npm or from the system's packages. They
-// are fetched into a folder that git ignores and are measured, never imported.
+// Other proxies, at pinned versions from npm or from the system's packages.
+// They are fetched into a folder that git ignores and are measured, never
+// imported.
 
 import { bunPath, denoPath, inPath, npmTool, ROOT } from "../testing/tools.ts";
 import { answers, child, type Contender, freePort } from "./harness.ts";
@@ -7,7 +8,9 @@ import { answers, child, type Contender, freePort } from "./harness.ts";
 /** Another proxy, in front of these backends. */
 export type Peer = (backends: readonly string[]) => Contender;
 
-/** Turns between the backends, as text in front of each program. */
+/**
+ * Alternates between the backends: source text for the start of each program.
+ */
 const PICK = `
 const [port, ...backends] = process.argv.slice(2);
 let turn = 0;
@@ -143,7 +146,7 @@ function onRuntime(
   });
 }
 
-/** Go's own reverse proxy, the tutorials' usual beginning, on one core. */
+/** Go's own reverse proxy, as in most tutorials, on one core. */
 const GO = `package main
 
 import (
@@ -275,7 +278,7 @@ const HTTPXY_AT = ["httpxy", "0.5.6"] as const;
 const HTTP_PROXY_3_AT = ["http-proxy-3", "2.0.1"] as const;
 const FASTIFY_AT = ["@fastify/http-proxy", "11.6.3"] as const;
 
-/** Which versions these are; of a program that is not there, nothing. */
+/** Their versions; none for a program that is not installed. */
 export async function versions(): Promise<string> {
   const packages = [
     HONO_AT,
@@ -298,14 +301,14 @@ export async function versions(): Promise<string> {
       stdin: "null",
     }).output();
     const decoder = new TextDecoder();
-    // nginx says it on standard error.
+    // nginx prints it to standard error.
     const said = decoder.decode(stdout) + decoder.decode(stderr);
     return [`${name} ${/\d+\.\d+[\d.]*/.exec(said)?.[0]}`];
   }));
   return [...packages, ...found.flat()].join(", ");
 }
 
-/** All of them; those that cannot be had are left out and named. */
+/** All of them; prints the names of those that are not available. */
 export const PEERS: readonly Peer[] = [
   onRuntime("deno", "hono/proxy", HONO_AT, HONO),
   onRuntime("bun", "hono/proxy", HONO_AT, HONO),

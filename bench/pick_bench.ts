@@ -11,7 +11,7 @@
 
 import { Backend, type Policy, policyOf, Pool } from "../balancer.ts";
 
-/** What is measured: a policy over a pool of so many. */
+/** The subject: a policy and a pool of so many backends. */
 const CASES: readonly (readonly [policy: string, size: number])[] = [
   ["round_robin", 10],
   ["round_robin", 1_000],

@@ -2,10 +2,10 @@
 //
 //   deno task bench:profile [--rows=a,b] [--turns=N] [--seconds=N]
 //
-// Each turn starts both anew under the runtime's own profiler (`--cpu-prof`),
-// loads them, and adds up the samples of the last seconds by function. A profiler
-// slows what it watches, so the figures are for each other only. A full run takes
-// five minutes and is kept as PROFILE.md.
+// Each turn starts both afresh under the runtime's own profiler (`--cpu-prof`),
+// loads them, and sums the samples of the last seconds by function. A profiler
+// slows down the program, so compare the figures only with each other. A full
+// run takes five minutes and is saved as PROFILE.md.
 
 import {
   answers,
@@ -80,7 +80,7 @@ function added(
   const functions = new Map<string, number>();
   const kinds = new Map<string, number>(KINDS.map((kind) => [kind, 0]));
   let [total, left, pauses, pause, longest] = [0, seconds * 1e6, 0, 0, 0];
-  // Backwards from the end of the load; what comes after it is idle.
+  // Counted back from the end of the load; after it the program is idle.
   let begun = false;
   for (let i = profile.samples.length - 1; i >= 0 && left > 0; i--) {
     const { functionName, url } = nodes.get(profile.samples[i]!)!;
@@ -97,7 +97,7 @@ function added(
       pause = 0;
     }
     if (idle) continue;
-    // Bun has no samples of idleness: it is in the delta of whatever comes next.
+    // Bun has no idle samples: idle time is in the delta of the next sample.
     const time = (runtime === "bun" ? Math.min(delta, 2 * EACH) : delta) /
       requests;
     const file = url.replace(/^ext:|\.[jt]s$|^file:\/\//g, "").replace(
@@ -146,8 +146,8 @@ async function profiled(
         PORT: String(port),
         HOST: "127.0.0.1",
         BACKENDS: backends.join(),
-        // Sluice would start itself again for it on Bun, and the profiler's threads
-        // do not outlive that.
+        // Sluice would start itself again for it on Bun, and the profiler's
+        // threads do not outlive that.
         ...BUN_AT_START,
       },
     );

@@ -1,11 +1,11 @@
-// An upload that is read and nothing is done to it: what a proxy on Deno pays
-// that has to keep the beginning for another attempt.
+// An upload that is read and passed on unchanged: the cost on Deno for a proxy
+// that has to keep the beginning for a retry.
 
 import { reading } from "../proxy/body.ts";
 import { Relay } from "../proxy/relay.ts";
 import { Sized } from "../runtime/deno/sized.ts";
 
-/** The body of a request, if any, read here piece by piece as it comes. */
+/** The body of a request, if any, read chunk by chunk as it arrives. */
 export function read({ body, headers }: Request): Blob | null {
   if (body === null) return null;
   const { stream } = new Relay(reading(body), {

@@ -1,11 +1,11 @@
-// How fast is Sluice beside the runtime's bare `fetch`, and beside other
+// How fast is Sluice, compared with the runtime's bare `fetch` and with other
 // proxies? Run by `deno task bench`; `--quick` takes under a minute.
 //
-// Options: --only=a,b (names that hold one of these), --rows=a,b, --turns=N,
-// --seconds=N, --lead=N (seconds of load before each turn), --stop and --pause=N
-// (see harness.ts), --v8=FLAGS (Sluice on Deno with these in addition),
-// --before=FOLDER (a checkout of another version, in the same turns). A full run
-// is kept as RESULTS.md, and any with --keep.
+// Options: --only=a,b (names that contain one of these), --rows=a,b, --turns=N,
+// --seconds=N, --lead=N (seconds of load before each turn), --stop and
+// --pause=N (see harness.ts), --v8=FLAGS (more flags for Sluice on Deno),
+// --before=FOLDER (a checkout of another version, in the same turns). A full
+// run is saved as RESULTS.md, and any run with --keep.
 
 import {
   type Contender,
@@ -34,12 +34,12 @@ const only = option("only")?.split(",");
 const wanted = option("rows")?.split(",");
 const seconds = Number(option("seconds") ?? 1);
 const turns = Number(option("turns") ?? (quick ? 2 : 9));
-// With sixteen contenders each is idle for half a minute between its turns, and
-// a second after that is no second under load: V8 has given memory back
-// (TRIED.md, where both are measured). The first of two does not count.
+// With sixteen contenders each is idle for half a minute between its turns. The
+// first second afterwards is not representative, as V8 has released memory
+// (TRIED.md has both measurements), so the first of two does not count.
 const lead = Number(option("lead") ?? (quick ? 0 : 1));
 
-/** What is promised of a row, and whether it was kept. */
+/** The promised ratio of a row, and whether it was reached. */
 interface Verdict {
   what: string;
   row: string;

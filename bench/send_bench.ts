@@ -1,4 +1,4 @@
-// What does Deno's `fetch` do first with what it is given, in the two forms?
+// What does Deno's `fetch` do first with its input, in both forms?
 
 import type { Fields } from "../proxy/headers.ts";
 import { Draft } from "../runtime/deno/inside.ts";
@@ -6,8 +6,8 @@ import { Draft } from "../runtime/deno/inside.ts";
 const HOST = "localhost:8080";
 const URL = `http://${HOST}/some/path/to/thing?x=1&y=abcdef`;
 
-// The first is there on the versions whose insides are known; the second is what
-// it spares.
+// The first is used on versions whose internals are known; the second is what
+// it saves.
 const client = Deno.createHttpClient({ allowHost: true, http2: false });
 const draft = Draft.of(client);
 const sent: Fields = [

@@ -1,12 +1,12 @@
-// How long does it take from the command to the first answer, and how large is
-// the one file?
+// How long does it take from the command to the first response, and how large
+// is the bundle?
 //
 //   deno run -A bench/start.ts [--runs=9]
 //
-// Both runtimes keep what they have compiled, so the first run after a change is
-// slower: it is shown apart, with an empty cache. The files themselves are in the
-// machine's memory either way. The five-liner beside it says how much of it is
-// the runtime. A run without `--runs` is kept as START.md.
+// Both runtimes cache compiled code, so the first run after a change is slower:
+// it is shown separately, with an empty cache. The files themselves are in the
+// page cache either way. The five-liner shows how much of the time is the
+// runtime's. A run without `--runs` is saved as START.md.
 
 import { bunPath, denoPath, ROOT } from "../testing/tools.ts";
 import {
@@ -22,14 +22,14 @@ import {
 } from "./harness.ts";
 
 const runs = Number(option("runs") ?? 9);
-/** Fewer, since one of them takes seconds. */
+/** Fewer, since each takes seconds. */
 const COLD_RUNS = 3;
 
-/** A program to start, by what the runtime is told. */
+/** A program to start, as arguments of the runtime. */
 interface Program {
   name: string;
   file: string;
-  /** Its arguments and settings, once a port is known. */
+  /** Its arguments and settings, for a port. */
   args: (port: number) => string[];
   env: (port: number) => Record<string, string>;
 }
@@ -74,7 +74,7 @@ async function first(
         await response.body?.cancel();
         if (response.ok) return performance.now() - began;
       } catch {
-        // It does not listen yet.
+        // Not listening yet.
       }
       if (performance.now() - began > 20_000) throw new Error("no answer");
       await new Promise((resolve) => setTimeout(resolve, 1));
@@ -150,7 +150,7 @@ for (const runtime of RUNTIMES) {
   const warm = new Map<Program, number[]>();
   const add = (to: typeof cold, program: Program, ms: number) =>
     to.set(program, [...to.get(program) ?? [], ms]);
-  // In turn, as everything here. The first may have had to compile.
+  // In turn, like all measurements here. The first may have to compile.
   for (const program of own) await first(runtime, program, undefined);
   for (let run = 0; run < runs; run++) {
     for (const program of own) {

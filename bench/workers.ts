@@ -1,9 +1,9 @@
-// What do two workers bring beside one, and who has the processors meanwhile?
+// What do two workers gain over one, and which process uses the processors?
 //
 //   deno run -A bench/workers.ts [--turns=7] [--seconds=2] [--workers=2]
 //
-// On two cores the load and the backend take their part of what a second worker
-// could have, so their shares stand beside the ratio.
+// On two cores the load and the backend use part of what a second worker could
+// have, so the shares are shown next to the ratio.
 
 import {
   type Contender,
@@ -26,7 +26,7 @@ const seconds = Number(option("seconds") ?? 2);
 const workers = option("workers") ?? "2";
 const SMALL = { path: "/small" };
 
-/** One turn: requests a second, and processors in use, by whom. */
+/** One turn: requests per second, and processors used by each process. */
 interface Shares {
   rps: number;
   proxy: number;

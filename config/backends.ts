@@ -46,7 +46,7 @@ export const backendName: Grammar<string> = {
   parse: (text) =>
     /^[!#-&(-+.0-[\]^_a-~-]{1,64}$/.test(text) ? { value: text } : {
       wanted:
-        "is no name: write 1 to 64 visible ASCII characters other than quotes, commas and slashes",
+        "is not a name: write 1 to 64 visible ASCII characters other than quotes, commas and slashes",
     },
 };
 
@@ -99,9 +99,9 @@ export function parseBackends(text: string): BackendList {
       }
       const { url, name = url } = result.value;
       if (seen.has(url)) {
-        refuse(`stands here twice, as ${url}: write it once`);
+        refuse(`is listed twice, as ${url}: list it once`);
       } else if (seen.has(name)) {
-        refuse(`has the name of another, ${name}: write another name`);
+        refuse(`uses a name that is taken, ${name}: choose another name`);
       } else {
         seen.add(url).add(name);
         backends.push(result.value);
@@ -134,14 +134,14 @@ export function parseBackend(entry: string): Result<BackendOptions> {
     } else if (word === "resolve") {
       if (!canResolve(url.value)) {
         return {
-          wanted: "has resolve without a name to look up: leave it out",
+          wanted: "has resolve, but no host name to look up: remove resolve",
         };
       }
       backend.resolve = true;
     } else if (name === "name") {
       const named = backendName.parse(value ?? "");
       if ("wanted" in named) {
-        return { wanted: `has an unusable name, which ${named.wanted}` };
+        return { wanted: `has an invalid name, which ${named.wanted}` };
       }
       backend.name = named.value;
     } else if (name === "weight" || name === "max_conns") {
@@ -149,7 +149,7 @@ export function parseBackend(entry: string): Result<BackendOptions> {
       const number = integer(min, max).parse(value ?? "");
       if ("wanted" in number) {
         return {
-          wanted: `has an unusable ${name}: ` +
+          wanted: `has an invalid ${name}: ` +
             `write ${name}= and a whole number from ${min} to ${max}`,
         };
       }
@@ -157,7 +157,7 @@ export function parseBackend(entry: string): Result<BackendOptions> {
     } else {
       return {
         wanted: /^[a-z]+:\//i.test(word)
-          ? "holds two backends: write a comma between them"
+          ? "contains two backends: write a comma between them"
           : "has an unknown word: after the URL write weight=3, backup, max_conns=100, resolve or name=web-1",
       };
     }
@@ -178,10 +178,12 @@ export function parseBackendUrl(text: string): Result<string> {
   const rest = match[3]!;
   if (scheme !== "http" && scheme !== "https") {
     // `ws:` is a likely mistake: WebSockets are bridged to `http:` backends.
-    return { wanted: "has another scheme: write http://, https:// or unix:/" };
+    return {
+      wanted: "has an unsupported scheme: write http://, https:// or unix:/",
+    };
   }
   if (authority.includes("@")) {
-    return { wanted: "holds credentials: write the URL without them" };
+    return { wanted: "contains credentials: write the URL without them" };
   }
   const [, host = "", port] =
     /^(\[[^\]]*\]|[^:]*)(?::(.*))?$/s.exec(authority) ?? [];
@@ -227,9 +229,9 @@ function splitPasswords(parts: readonly string[]): boolean[] {
 }
 
 function listFault(backends: readonly BackendOptions[]): string | undefined {
-  if (backends.length === 0) return `holds no backend: write ${EXAMPLE}`;
+  if (backends.length === 0) return `contains no backend: write ${EXAMPLE}`;
   return backends.every(({ weight }) => weight === 0)
-    ? "has weight=0 everywhere, so no backend would get a request: write a weight from 1 to 1000"
+    ? "has weight=0 for every backend, so none would get a request: write a weight from 1 to 1000"
     : undefined;
 }
 
@@ -240,7 +242,7 @@ function unixUrl(path: string): Result<string> {
   if (!plain || /[?#\0-\x1f\x7f]/.test(path)) {
     return {
       wanted:
-        "has no plain absolute path after unix: write it like unix:/run/app.sock",
+        "has no plain absolute path after unix: write it as in unix:/run/app.sock",
     };
   }
   // Linux's `sockaddr_un` holds 108 bytes, the terminating one included.
@@ -265,13 +267,13 @@ function hostFault(host: string): string | undefined {
   if (host === "") return `has no host: write ${EXAMPLE}`;
   const normal = normalHost(host);
   if (normal === undefined) {
-    return "has a host that is no name and no address: write one";
+    return "has a host that is neither a name nor an address: write one";
   }
   // All spellings of IPv6 are unambiguous. A name that is read as another name,
   // or as an address (`0x7f.1`), is not.
   return host.startsWith("[") || normal === host.toLowerCase()
     ? undefined
-    : `has a host that is read as ${normal}: write that`;
+    : `has a host that means ${normal}: write that`;
 }
 
 function normalHost(host: string): string | undefined {
@@ -291,10 +293,10 @@ function portFault(port: string | undefined): string | undefined {
   if (port === undefined) return undefined;
   const number = /^\d{1,5}$/.test(port) ? Number(port) : NaN;
   if (!(number >= 1 && number <= 65535)) {
-    return "has no usable port: write a number from 1 to 65535";
+    return "has an invalid port: write a number from 1 to 65535";
   }
   return BLOCKED_PORTS.has(number)
-    ? `has a port that fetch blocks (Fetch §2.9, port blocking): let the backend listen on another than ${number}`
+    ? `has a port that fetch blocks (Fetch §2.9, port blocking): let the backend listen on another port than ${number}`
     : undefined;
 }
 

@@ -26,10 +26,10 @@ Deno.test("parseBackendUrl() says what to write instead", () => {
     ["https:a:3000", /write https:\/\/a:3000$/],
     ["http:/a", /write http:\/\/a$/],
     ["mailto:x", /write http:\/\/127\.0\.0\.1:3000$/],
-    ["http://münchen.test", /read as xn--mnchen-3ya\.test/],
-    ["http://010.1", /read as 8\.0\.0\.1/],
-    ["http://a:", /has no usable port/],
-    ["http://[fe80::1%eth0]", /no name and no address/],
+    ["http://münchen.test", /means xn--mnchen-3ya\.test/],
+    ["http://010.1", /means 8\.0\.0\.1/],
+    ["http://a:", /has an invalid port/],
+    ["http://[fe80::1%eth0]", /neither a name nor an address/],
     ["http://a/ä", /percent-encoded/],
     ["http://a/%zz", /percent-encoded/],
     ["http://a//", /empty path segment/],
@@ -83,9 +83,9 @@ Deno.test("parseBackend() reads a name of any visible characters but a few", () 
     const name of ['"', "'", "`", "a/b", "a\\b", "\u00fc", "", "x".repeat(65)]
   ) {
     const { faults } = parseBackends(`http://a name=${name}`);
-    assert.match(faults[0]!.wanted, /^has an unusable name, .* 1 to 64/, name);
+    assert.match(faults[0]!.wanted, /^has an invalid name, .* 1 to 64/, name);
   }
-  assert.match(parseBackends("http://a name").faults[0]!.wanted, /unusable/);
+  assert.match(parseBackends("http://a name").faults[0]!.wanted, /invalid/);
   assert.match(
     parseBackends("http://a name=x name=y").faults[0]!.wanted,
     /has name twice/,
@@ -100,7 +100,7 @@ Deno.test("parseBackends() refuses a name that another backend has", () => {
   assert.deepEqual(faults, [{
     line: 2,
     entry: "http://b name=web",
-    wanted: "has the name of another, web: write another name",
+    wanted: "uses a name that is taken, web: choose another name",
   }]);
 });
 

@@ -30,11 +30,15 @@ Deno.test("readPair() reads a certificate and its key, and no more of their file
 
 Deno.test("readPair() names the file that cannot be used, and shows no content", () => {
   const cases: [cert: string, key: string, wants: RegExp][] = [
-    ["", KEY, /^TLS_CERT holds no PEM/],
-    [CERT.slice(0, 200), KEY, /^TLS_CERT holds a certificate that cannot be/],
-    [CERT, "", /^TLS_KEY holds no PEM/],
-    [CERT, CERT, /^TLS_KEY holds no PEM/],
-    [CERT, KEY_ENCRYPTED, /^TLS_KEY holds an encrypted key/],
+    ["", KEY, /^TLS_CERT contains no PEM/],
+    [
+      CERT.slice(0, 200),
+      KEY,
+      /^TLS_CERT contains a certificate that cannot be/,
+    ],
+    [CERT, "", /^TLS_KEY contains no PEM/],
+    [CERT, CERT, /^TLS_KEY contains no PEM/],
+    [CERT, KEY_ENCRYPTED, /^TLS_KEY contains an encrypted key/],
     [OTHER_CERT, KEY, /^TLS_KEY does not belong to the first certificate/],
     [OTHER_CERT + CERT, KEY, /^TLS_KEY does not belong to the first/],
   ];

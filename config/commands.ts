@@ -6,8 +6,8 @@
 
 /** The flags that are not settings. They take no value. */
 export const COMMANDS: Readonly<Record<string, string>> = {
-  "--help": "Print this",
+  "--help": "Print this help",
   "--version": "Print the version",
   "--check":
-    "Read the settings, probe each backend once, print what was found and the narrowest Deno permissions; exit 0, 1 when a backend does not answer well, 2 when a setting is wrong",
+    "Read the settings, ask each backend once, and print the answers, hints and the narrowest Deno permissions; exit 0, 1 if a backend fails, 2 if a setting is wrong",
 };

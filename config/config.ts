@@ -165,7 +165,7 @@ function refuseMisspelt({ env, envNames, given, faults }: Reading): void {
     if (meant === undefined || meant === "BACKENDS") continue;
     if (given.has(meant) || !env(written)) continue;
     faults.push(
-      `${oneLine(written)}: is no setting: write ${meant}, or unset it`,
+      `${oneLine(written)}: is not a setting: write ${meant}, or unset it`,
     );
   }
 }
@@ -175,8 +175,10 @@ function readGivenBackends(reading: Reading): readonly BackendOptions[] {
   if (given.has("BACKENDS") && given.has("BACKENDS_FILE")) {
     const [list, file] = ["BACKENDS", "BACKENDS_FILE"] as const;
     faults.push(
-      `${labelOf(reading, list)}: is set beside ${labelOf(reading, file)}: ` +
-        "write one of them",
+      `${labelOf(reading, list)}: is set together with ${
+        labelOf(reading, file)
+      }: ` +
+        "set only one of them",
     );
     return [];
   }
@@ -232,7 +234,7 @@ function refuseAdminPort(reading: Reading): void {
   if (ADMIN_PORT !== PORT || PORT === undefined || PORT === 0) return;
   if (ADMIN_HOST === undefined || HOST === undefined) return;
   if (!collide(ADMIN_HOST[0]!, HOST)) return;
-  refuse(reading, "ADMIN_PORT", "is the PORT as well: write another port");
+  refuse(reading, "ADMIN_PORT", "is also PORT: write another port");
 }
 
 function refuseRedirectPort(reading: Reading): void {
@@ -240,7 +242,7 @@ function refuseRedirectPort(reading: Reading): void {
   const { REDIRECT_PORT: port, HOST, PORT, ADMIN_PORT, ADMIN_HOST } = effective;
   if (port === undefined || port === false) return;
   if (!given.has("TLS_CERT") && !given.has("TLS_KEY")) {
-    refuse(reading, "REDIRECT_PORT", "leads nowhere: set TLS_CERT and TLS_KEY");
+    refuse(reading, "REDIRECT_PORT", "needs TLS: set TLS_CERT and TLS_KEY");
     return;
   }
   if (port === 0 || HOST === undefined) return;
@@ -254,7 +256,7 @@ function refuseRedirectPort(reading: Reading): void {
   refuse(
     reading,
     "REDIRECT_PORT",
-    `is the ${taken} as well: write another port`,
+    `is also ${taken}: write another port`,
   );
 }
 
@@ -282,7 +284,7 @@ function variableWarnings(
 ): string[] {
   const names = unreadable(backends.map(({ url }) => url), secure, mayRead);
   return names.length === 0 ? [] : [
-    `${names.join(", ")}: may not be read, and would be obeyed all the same: ` +
-    "add to --allow-env, so that Sluice can refuse them",
+    `${names.join(", ")}: may not be read, but the runtime obeys them: ` +
+    "add them to --allow-env, so that Sluice can refuse them",
   ];
 }

@@ -213,9 +213,9 @@ Deno.test("readSettings() ignores a similar name if the right one is set", () =>
 Deno.test("readSettings() refuses a redirect port that is another listener's", () => {
   const cases: [env: Record<string, string>, wants: RegExp | undefined][] = [
     [{}, undefined],
-    [{ PORT: "80" }, /^REDIRECT_PORT: "80" is the PORT as well/],
+    [{ PORT: "80" }, /^REDIRECT_PORT: "80" is also PORT/],
     [{ ADMIN_PORT: "80" }, undefined],
-    [{ ADMIN_PORT: "80", HOST: "::" }, /is the ADMIN_PORT as well/],
+    [{ ADMIN_PORT: "80", HOST: "::" }, /is also ADMIN_PORT/],
     [{ REDIRECT_PORT: "0", PORT: "0" }, undefined],
     [{ REDIRECT_PORT: "off", PORT: "80" }, undefined],
   ];

@@ -41,7 +41,7 @@ export function readFlags(args: readonly string[]): Flags {
     const arg = args[i]!;
     if (!arg.startsWith("-")) {
       faults.push(
-        `${shown(arg, afterToken)} belongs to no flag: ` +
+        `${shown(arg, afterToken)} is not a flag: ` +
           "write --name=value",
       );
       // Covers `ADMIN_TOKEN token`.
@@ -63,12 +63,12 @@ export function readFlags(args: readonly string[]): Flags {
     if (name === undefined && !isCommand) {
       const meant = nearestFlag(flag);
       const hint = meant === undefined ? "--help lists them" : `write ${meant}`;
-      faults.push(`${shown(flag, false)} is no flag: ${hint}`);
+      faults.push(`${shown(flag, false)} is not a flag: ${hint}`);
     } else if (seen.has(flag)) {
       faults.push(`${flag}: is given twice: write it once`);
     } else if (name === undefined) {
       if (inline !== undefined) {
-        faults.push(`${flag}: takes no value: leave it out`);
+        faults.push(`${flag}: takes no value: remove it`);
       }
       commands.add(flag);
     } else {

@@ -32,8 +32,8 @@ export function foreignFaults(urls: readonly string[], env: Env): string[] {
     urls.some((url) => url.startsWith("https:"))
   ) {
     faults.push(
-      "NODE_TLS_REJECT_UNAUTHORIZED: would have any certificate accepted: " +
-        "unset it, and name a private authority by BACKEND_CA",
+      "NODE_TLS_REJECT_UNAUTHORIZED: would accept any certificate: " +
+        "unset it, and set BACKEND_CA for a private authority",
     );
   }
   return faults;
@@ -42,8 +42,7 @@ export function foreignFaults(urls: readonly string[], env: Env): string[] {
 /** The fault that Deno would listen elsewhere than at HOST and PORT, if so. */
 export function listenFault(env: Env): string | undefined {
   return env("DENO_SERVE_ADDRESS")
-    ? "DENO_SERVE_ADDRESS: would have Deno listen elsewhere than HOST and PORT " +
-      "say: unset it"
+    ? "DENO_SERVE_ADDRESS: would override HOST and PORT: unset it"
     : undefined;
 }
 

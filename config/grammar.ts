@@ -71,7 +71,7 @@ export function integer(min: number, max: number): Grammar<number> {
     parse(text) {
       const value = /^\d{1,15}$/.test(text) ? Number(text) : NaN;
       return value >= min && value <= max ? { value } : {
-        wanted: `is not usable: write a whole number from ${min} to ${max}`,
+        wanted: `is not valid: write a whole number from ${min} to ${max}`,
       };
     },
   };
@@ -100,7 +100,7 @@ export function oneOf<const T extends string>(
       const value = words.find((word) => word === text);
       return value !== undefined
         ? { value }
-        : { wanted: `is not known: write ${orList(words)}` };
+        : { wanted: `is not valid: write ${orList(words)}` };
     },
   };
 }
@@ -111,7 +111,7 @@ export const onOff: Grammar<boolean> = {
   parse(text) {
     return text === "on" || text === "off"
       ? { value: text === "on" }
-      : { wanted: "is not known: write on or off" };
+      : { wanted: "is not valid: write on or off" };
   },
 };
 
@@ -329,7 +329,7 @@ export const policy: Grammar<PolicyName> = {
       return { wanted: `is not a policy: write ${orList(names)}` };
     }
     return isToken(named[2]!) ? { value: text as PolicyName } : {
-      wanted: `has no usable name: write ${
+      wanted: `has no valid name: write ${
         named[1]
       }: and letters, digits or any of !#$%&'*+-.^_\`|~`,
     };
@@ -349,7 +349,7 @@ export const secret: Grammar<string> = {
   takes: "16 to 512 visible characters",
   parse(text) {
     if (!/^[!-~]*$/.test(text)) {
-      return { wanted: "is not usable: write visible ASCII without spaces" };
+      return { wanted: "is not valid: write visible ASCII without spaces" };
     }
     return text.length >= 16 && text.length <= 512 ? { value: text } : {
       wanted: `has ${text.length} characters: write 16 to 512 of visible ASCII`,

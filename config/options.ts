@@ -236,7 +236,7 @@ export interface ProxyOptions {
    * ```
    */
   readonly onSettled?: ((record: RequestRecord) => void) | undefined;
-  /** Health probes; `false`: none. Default: on, with the defaults below. */
+  /** Health probes; `false`: none. Default: on. */
   readonly health?: false | HealthOptions | undefined;
   /** Ejection after bad outcomes; `false`: none. Default: on. */
   readonly eject?: false | EjectOptions | undefined;

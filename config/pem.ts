@@ -39,8 +39,8 @@ export function readCertificates(text: string): Result<Certificates> {
     } catch {
       const which = blocks.length > 1 ? ` (number ${list.length + 1})` : "";
       return {
-        wanted: `holds a certificate that cannot be read${which}: ` +
-          "write it anew, as PEM",
+        wanted: `contains a certificate that cannot be read${which}: ` +
+          "export it again, as PEM",
       };
     }
   }
@@ -59,7 +59,7 @@ export function readPrivateKey(text: string): Result<PrivateKey> {
     block.pem.includes("\nProc-Type: 4,ENCRYPTED")
   ) {
     return {
-      wanted: "holds an encrypted key: write it without a passphrase",
+      wanted: "contains an encrypted key: export it without a passphrase",
     };
   }
   const { createPrivateKey } = builtin("node:crypto");
@@ -69,8 +69,8 @@ export function readPrivateKey(text: string): Result<PrivateKey> {
     };
   } catch {
     return {
-      wanted: "holds a key that cannot be read: write it anew, as PEM, " +
-        "of a usual kind (RSA from 2048 bits, P-256, P-384 or Ed25519)",
+      wanted: "contains a key that cannot be read: export it again, as PEM, " +
+        "as RSA (2048 bits or more), P-256, P-384 or Ed25519",
     };
   }
 }
@@ -105,7 +105,7 @@ function day(date: string): string {
 }
 
 function holdsNo(label: string): string {
-  return `holds no PEM: write -----BEGIN ${label}----- and so on`;
+  return `contains no PEM: export it as PEM, with -----BEGIN ${label}-----`;
 }
 
 interface Block {

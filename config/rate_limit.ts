@@ -22,9 +22,12 @@ export type RateLimitKey = (
  * The rate limit per client: a burst of `requests`, refilled evenly over
  * `perMs`. Above it, the response is 429 with `Retry-After`.
  *
- * ```ts ignore
- * createProxy({
- *   backends,
+ * @example Requests are counted by API key, if there is one
+ * ```ts
+ * import { createProxy } from "../mod.ts";
+ *
+ * const proxy = createProxy({
+ *   backends: [() => new Response("hello")],
  *   rateLimit: {
  *     requests: 1_000,
  *     perMs: 60_000,
@@ -32,6 +35,7 @@ export type RateLimitKey = (
  *       request.headers.get("x-api-key") ?? clientAddress,
  *   },
  * });
+ * await proxy.stop();
  * ```
  */
 export interface RateLimitOptions {

@@ -64,7 +64,7 @@ export function readBackends(
     }
     const piece = pieceOf(entry);
     return piece === undefined
-      ? `${label}: line ${line} is no backend: write http://127.0.0.1:3000`
+      ? `${label}: line ${line} is not a backend: write http://127.0.0.1:3000`
       : `${label}: ${where}${quote(piece)} ${wanted}`;
   });
   const more = list.faults.length - MAX_FAULTS;

@@ -95,14 +95,18 @@ export function readText(
   const path = reading.given.get(name)!.text;
   // Opening it as a path would repeat the key in the system's error message.
   if (isPem(path)) {
-    refuse(reading, name, "is PEM itself: write the path of the file with it");
+    refuse(reading, name, "contains PEM: write the path of the file instead");
     return undefined;
   }
   try {
     return reading.readFile(path);
   } catch (error) {
     const reason = messageOf(error);
-    refuse(reading, name, `cannot be read: ${oneLine(reason)}`);
+    refuse(
+      reading,
+      name,
+      `cannot be read (${oneLine(reason)}): check the path and the permissions`,
+    );
     return undefined;
   }
 }

@@ -78,7 +78,7 @@ Deno.test("readSettings() quotes only lines of BACKENDS_FILE that look like a ba
     ["hunter2-hunter2-hunter2-hunter2-hunter2.hunter2\n", undefined],
     [
       "postgres://me:hunter2@db/x?password=hunter2\n",
-      /"postgres:\/\/\*\*\*@db\/x\?\*\*\*" has another scheme/,
+      /"postgres:\/\/\*\*\*@db\/x\?\*\*\*" has an unsupported scheme/,
     ],
     [
       "http://me:hunter2@app.test/x?key=hunter2\n",
@@ -99,7 +99,7 @@ Deno.test("readSettings() quotes only lines of BACKENDS_FILE that look like a ba
     if (shown === undefined) {
       assert.match(
         found[0]!,
-        /^BACKENDS_FILE: line 1 is no backend: write http/,
+        /^BACKENDS_FILE: line 1 is not a backend: write http/,
       );
     } else assert.match(found[0]!, shown);
   }
@@ -118,8 +118,8 @@ Deno.test("readSettings() does not show PEM given in place of a path", () => {
       );
       assert.ok(
         found.some((fault) =>
-          fault === `${name}: "***" is PEM itself: ` +
-              "write the path of the file with it"
+          fault === `${name}: "***" contains PEM: ` +
+              "write the path of the file instead"
         ),
       );
       assert.doesNotMatch(found.join(), /MI[GIH]|BEGIN/);

@@ -72,7 +72,7 @@ export const SETTINGS: {
     default: "",
     field: "proxy.backends",
     help:
-      "The backends, separated by commas or newlines: a URL (`http:`, `https:` or `unix:/path.sock`; a base path is kept in front), then after spaces `weight=3` (0 to 1000, 0 gets nothing), `backup`, `max_conns=100`, `resolve`, `name=web-1` (what logs, metrics and the dashboard call it)",
+      "The backends, separated by commas or newlines. Each is a URL (`http:`, `https:` or `unix:/path.sock`; a base path is kept), then after spaces `weight=3` (0 to 1000; 0 gets no requests), `backup`, `max_conns=100`, `resolve`, `name=web-1` (for logs, metrics and the dashboard)",
   },
   BACKENDS_FILE: {
     grammar: file,
@@ -91,7 +91,7 @@ export const SETTINGS: {
     grammar: file,
     default: "",
     field: "proxy.backendTls.cert",
-    help: "PEM: the client certificate that `https:` backends are shown",
+    help: "PEM: a client certificate for `https:` backends",
   },
   BACKEND_KEY: {
     grammar: file,
@@ -104,27 +104,27 @@ export const SETTINGS: {
     default: "fetch",
     field: "proxy.transport",
     help:
-      "How requests are sent: by the runtime's `fetch`, over `socket`s by Sluice's own HTTP/1.1 client, or `auto`: by `fetch` unless it would change what is said",
+      "How requests are sent: by the runtime's `fetch`, over `socket`s by Sluice's own HTTP/1.1 client, or `auto`: by `fetch` unless that would change the request",
   },
   PORT: {
     grammar: port,
     default: "8080",
     field: "serve.port",
     help:
-      "Where it listens; 0 takes a free port, and the first line says which",
+      "The port to listen on; 0 takes a free one, which the first line names",
   },
   HOST: {
     grammar: host,
     default: "0.0.0.0",
     field: "serve.host",
-    help: "The address it listens on",
+    help: "The address to listen on",
   },
   TLS_CERT: {
     grammar: file,
     default: "",
     field: "serve.tls.cert",
     help:
-      "PEM: the certificate and its chain, to serve HTTPS; read again, with its key, when they change and on SIGHUP",
+      "PEM: the certificate and its chain, to serve HTTPS; certificate and key are read again when they change and on SIGHUP",
   },
   TLS_KEY: {
     grammar: file,
@@ -137,21 +137,21 @@ export const SETTINGS: {
     default: "off",
     field: "serve.redirectPort",
     help:
-      "A second port, which answers 308 to the same URL with `https:`; only with TLS",
+      "A second port that redirects (308) to the same URL with `https:`; only with TLS",
   },
   WORKERS: {
     grammar: orWord("auto", "auto", integer(1, 256)),
     default: "1",
     field: "serve.workers",
     help:
-      "Listeners on the one port, with one set of probes; `auto`: as many as processors",
+      "Workers that share the port, with one set of probes; `auto`: one per processor",
   },
   POLICY: {
     grammar: policy,
     default: "round_robin",
     field: "proxy.policy",
     help:
-      "How a backend is picked. `uri_hash` takes the path without the query; where a request has no such header or cookie, round robin decides",
+      "How a backend is picked. `uri_hash` hashes the path without the query. A request without the named header or cookie is left to round robin",
   },
   HEALTH_PATH: {
     // Some backends require a key for probes, in the query.
@@ -161,14 +161,14 @@ export const SETTINGS: {
     field: "proxy.health.path",
     offField: "proxy.health",
     help:
-      "What probes ask for, after a backend's base path; `off` for no probes",
+      "The path that probes request, after the backend's base path; `off` for no probes",
   },
   HEALTH_HOST: {
     grammar: authority,
     default: "",
     field: "proxy.health.host",
     help:
-      "The `Host` that probes send, for backends that check it; without it the backend's own",
+      "The `Host` that probes send, for backends that check it; by default the backend's own",
   },
   HEALTH_STATUS: {
     grammar: statusList,
@@ -181,20 +181,20 @@ export const SETTINGS: {
     grammar: duration("10ms", "24h"),
     default: "5s",
     field: "proxy.health.intervalMs",
-    help: "Time from one probe of a backend to the next, ±15 %",
+    help: "Time between two probes of a backend, ±15 %",
   },
   HEALTH_TIMEOUT: {
     grammar: duration("1ms", "24h"),
     default: "2s",
     field: "proxy.health.timeoutMs",
-    help: "Time that a probe may take; under the interval",
+    help: "Time limit of a probe; less than the interval",
   },
   HEALTH_RISE: {
     grammar: integer(1, 100),
     default: "2",
     field: "proxy.health.rise",
     help:
-      "Passes in a row that bring a backend up; the very first probe decides alone",
+      "Passes in a row that bring a backend up; the first probe of all decides alone",
   },
   HEALTH_FALL: {
     grammar: integer(1, 100),
@@ -215,13 +215,14 @@ export const SETTINGS: {
     default: "10s",
     field: "proxy.eject.timeMs",
     help:
-      "How long the first ejection lasts; doubles each time up to 5 m; at most half the pool, never the last",
+      "Duration of the first ejection; doubles each time, up to 5 m. At most half of the pool is ejected, and never the last backend",
   },
   SLOW_START: {
     grammar: orOff(duration("1ms", "1h")),
     default: "off",
     field: "proxy.slowStartMs",
-    help: "Time over which a backend that comes back gets its share, from 10 %",
+    help:
+      "Time in which a backend that comes back reaches its full share, from 10 %",
   },
   RETRIES: {
     // 0 is a number as usual; `off` is what the other settings accept.
@@ -229,7 +230,7 @@ export const SETTINGS: {
     default: "2",
     field: "proxy.retries",
     help:
-      "Further attempts, each on a backend not tried yet; a backend's own 502, 503 or 504 is passed on",
+      "Attempts after the first, each on a backend not tried yet; a backend's own 502, 503 or 504 is passed on",
   },
   RETRY_BUDGET: {
     grammar: share,
@@ -250,14 +251,14 @@ export const SETTINGS: {
     default: "60s",
     field: "proxy.timeoutMs",
     help:
-      "Time from the last byte sent to a backend to its response header; past it, 504",
+      "Time from the last byte sent to a backend to its response header; then 504",
   },
   CLIENT_TIMEOUT: {
     grammar: orOff(duration("1ms", "24h")),
     default: "60s",
     field: "proxy.clientTimeoutMs",
     help:
-      "Time for a client to send the next piece of a body (then 408), or to take the next piece of an answer (then the answer is cut)",
+      "Time for a client to send the next piece of a body (then 408), or to take the next piece of an answer (then it is cut)",
   },
   IDLE_TIMEOUT: {
     grammar: orOff(duration("1ms", "24h")),
@@ -270,73 +271,74 @@ export const SETTINGS: {
     default: "off",
     field: "proxy.resume",
     help:
-      "Carry a broken download or event stream on from another backend, where that is provably the same",
+      "Continue a broken download or event stream from another backend, where that is provably the same",
   },
   MAX_BODY: {
     grammar: orOff(size("1B", "1024GB")),
     default: "off",
     field: "proxy.maxBodyBytes",
-    help: "Size of a request body; more is answered with 413",
+    help: "Largest request body; above it, 413",
   },
   MAX_MESSAGE: {
     grammar: size("1KB", "64MB"),
     default: "16MB",
     field: "proxy.maxMessageBytes",
     help:
-      "Size of a WebSocket message, either way; a larger one closes the connection with 1009",
+      "Largest WebSocket message, in both directions; a larger one closes the connection with 1009",
   },
   MAX_IN_FLIGHT: {
     grammar: orOff(orWord("auto", "auto", integer(1, 1_000_000))),
     default: "off",
     field: "proxy.maxInFlight",
     help:
-      "Most requests at once, or `auto`, which learns from latencies how many may wait; above it, or when `max_conns` is full everywhere, 503 with `Retry-After`",
+      "Maximum concurrent requests, or `auto`, which learns it from latencies; above it, or when every backend has reached `max_conns`, 503 with `Retry-After`",
   },
   RATE_LIMIT: {
     grammar: orOff(rate),
     default: "off",
     field: "proxy.rateLimit",
     help:
-      "Requests of one client address per second, minute or hour, with a burst of as many; above it, 429 with `Retry-After`",
+      "Requests per client address and second, minute or hour, with a burst of as many; above it, 429 with `Retry-After`",
   },
   HOST_HEADER: {
     grammar: oneOf("auto", "preserve", "backend"),
     default: "auto",
     field: "proxy.hostHeader",
     help:
-      "The `Host` that backends are sent: the client's, their own, or `auto`: the client's for http, their own for https",
+      "The `Host` that backends get: the client's (`preserve`), their own (`backend`), or the client's for `http:` and their own for `https:` (`auto`)",
   },
   TRUSTED_PROXIES: {
     grammar: addressList,
     default: "",
     field: "proxy.trustedProxies",
-    help: "Whose forwarding fields are believed and appended to",
+    help:
+      "Proxies in front, whose `X-Forwarded-*` and `Forwarded` fields are believed and appended to",
   },
   VIA: {
     grammar: onOff,
     default: "on",
     field: "proxy.via",
-    help: "Send `Via`, and answer 508 to a request that has been here",
+    help: "Send `Via`, and answer 508 to a request that loops",
   },
   REQUEST_ID: {
     grammar: onOff,
     default: "off",
     field: "proxy.requestId",
     help:
-      "Keep an `X-Request-Id` of 8 to 128 token characters or make one; on the request, the response and the log line",
+      "Keep an `X-Request-Id` of 8 to 128 token characters, or make one; it is on the request, the response and the log line",
   },
   TRACE: {
     grammar: onOff,
     default: "off",
     field: "proxy.trace",
     help:
-      "Make a `traceparent` where there is none, keep the trace id where there is one; each attempt has its own span id",
+      "Make a `traceparent`, or keep the trace id of one that is there; each attempt has its own span id",
   },
   ACCESS_LOG: {
     grammar: orOff(oneOf("json", "combined")),
     default: "off",
     field: "proxy.accessLog",
-    help: "One line a request on standard output",
+    help: "The access log: one line per request on standard output",
   },
   LOG_QUERY: {
     grammar: onOff,
@@ -356,7 +358,7 @@ export const SETTINGS: {
     default: "127.0.0.1",
     field: "serve.admin.host",
     help:
-      "The address they listen on, then further names that they answer to: `0.0.0.0,sluice.internal`",
+      "The address of the admin port, then further names that it answers to: `0.0.0.0,sluice.internal`",
   },
   ADMIN_TOKEN: {
     shown: () => HIDDEN,
@@ -364,19 +366,19 @@ export const SETTINGS: {
     default: "",
     field: "serve.admin.token",
     help:
-      "What a change must carry as `Authorization: Bearer`; without it there are no changes",
+      "The token that changes by the admin API need, as `Authorization: Bearer`; without it no changes are possible",
   },
   DRAIN_DELAY: {
     grammar: duration("0s", "1h"),
     default: "0s",
     field: "serve.drainDelayMs",
-    help: "On SIGTERM or SIGINT: time from not ready to no longer listening",
+    help: "On SIGTERM or SIGINT: time from not ready until it stops listening",
   },
   DRAIN_TIMEOUT: {
     grammar: duration("0s", "1h"),
     default: "10s",
     field: "serve.drainTimeoutMs",
-    help: "Then the time for what runs; the rest is cut",
+    help: "Then the time for requests in flight; the rest is cut",
   },
 };
 

@@ -60,7 +60,7 @@ function readPair(
       ? [certName, keyName]
       : [keyName, certName];
     faults.push(
-      `${missing}: is missing beside ${labelOf(reading, there)}: ` +
+      `${missing}: is missing, but needed with ${labelOf(reading, there)}: ` +
         "set both or neither",
     );
     return undefined;
@@ -93,11 +93,11 @@ function pairFault(
   const place = placeOfKey(certs, key);
   if (place < 0) {
     return `does not belong to the certificate in ${other}: ` +
-      "write the two that were made together";
+      "use the key that the certificate was made for";
   }
   if (place > 0) {
-    return `belongs to certificate number ${place + 1} in ${other}: ` +
-      "write that one first there, and its chain after it";
+    return `belongs to certificate ${place + 1} in ${other}: ` +
+      "put that one first, and its chain after it";
   }
   const reason = reading.tryTls({ cert: certs.pem, key: key.pem });
   return reason && `cannot be used with ${other}: ${reason}`;

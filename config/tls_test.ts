@@ -36,25 +36,27 @@ Deno.test("readSettings() refuses certificates and keys that cannot be used", ()
     ["/cert", "/key1", []],
     ["/bundle", "/key", []],
     ["/all", "/all", []],
-    ["/text", "/key", [/^#_CERT: "\/text" holds no PEM/]],
+    ["/text", "/key", [/^#_CERT: "\/text" contains no PEM/]],
     ["/empty", "/empty", [
-      /^#_CERT: "\/empty" holds no PEM: .*CERTIFICATE/,
-      /^#_KEY: "\/empty" holds no PEM: .*PRIVATE KEY/,
+      /^#_CERT: "\/empty" contains no PEM: .*CERTIFICATE/,
+      /^#_KEY: "\/empty" contains no PEM: .*PRIVATE KEY/,
     ]],
-    ["/cert", "/none", [/^#_KEY: "\/none" cannot be read: No such file/]],
+    ["/cert", "/none", [/^#_KEY: "\/none" cannot be read \(No such file/]],
     ["/key", "/cert", [/^#_CERT: .* CERTIFICATE/, /^#_KEY: .* PRIVATE KEY/]],
     ["/cert", "/other", [
       /^#_KEY: "\/other" does not belong to the certificate in #_CERT \("\/cert"\): /,
     ]],
     ["/reversed", "/key", [
-      /^#_KEY: "\/key" belongs to certificate number 2 in #_CERT \("\/reversed"\): /,
+      /^#_KEY: "\/key" belongs to certificate 2 in #_CERT \("\/reversed"\): /,
     ]],
-    ["/cert", "/encrypted", [/^#_KEY: "\/encrypted" holds an encrypted key/]],
-    ["/cert", "/encrypted1", [/^#_KEY: "\/encrypted1" holds an encrypted/]],
-    ["/cut", "/key", [/^#_CERT: "\/cut" holds a certificate that cannot/]],
+    ["/cert", "/encrypted", [
+      /^#_KEY: "\/encrypted" contains an encrypted key/,
+    ]],
+    ["/cert", "/encrypted1", [/^#_KEY: "\/encrypted1" contains an encrypted/]],
+    ["/cut", "/key", [/^#_CERT: "\/cut" contains a certificate that cannot/]],
     ["/cut-chain", "/key", [/^#_CERT: .* cannot be read \(number 2\)/]],
-    ["/broken", "/key", [/^#_CERT: "\/broken" holds a certificate that/]],
-    ["/cert", "/cut-key", [/^#_KEY: "\/cut-key" holds a key that cannot/]],
+    ["/broken", "/key", [/^#_CERT: "\/broken" contains a certificate that/]],
+    ["/cert", "/cut-key", [/^#_KEY: "\/cut-key" contains a key that cannot/]],
   ];
   for (const kind of ["TLS", "BACKEND"]) {
     for (const [cert, key, wants] of cases) {
@@ -71,7 +73,7 @@ Deno.test("readSettings() refuses certificates and keys that cannot be used", ()
     }
   }
   const [ca, ...more] = faults({ BACKENDS: A, BACKEND_CA: "/cut" }, [], files);
-  assert.match(ca!, /^BACKEND_CA: "\/cut" holds a certificate that cannot/);
+  assert.match(ca!, /^BACKEND_CA: "\/cut" contains a certificate that cannot/);
   assert.deepEqual(more, []);
 });
 

@@ -57,7 +57,11 @@ export const WRONG_SETTINGS: readonly WrongSettings[] = [
     env: { BACKEND: A },
     wants: /^BACKENDS: is not set \(but BACKEND is\): write/,
   },
-  backends(",\n,", "an empty list", /^BACKENDS: holds no backend: write http:/),
+  backends(
+    ",\n,",
+    "an empty list",
+    /^BACKENDS: contains no backend: write http:/,
+  ),
   backends(
     "localhost:3000",
     "a backend without scheme",
@@ -68,29 +72,29 @@ export const WRONG_SETTINGS: readonly WrongSettings[] = [
   backends(
     "ftp://a",
     "another scheme",
-    /"ftp:\/\/a" has another scheme: write/,
+    /"ftp:\/\/a" has an unsupported scheme: write/,
   ),
   backends(
     "ws://a:3000",
     "a WebSocket's scheme",
-    /has another scheme: write http/,
+    /has an unsupported scheme: write http/,
   ),
   backends(
     "http://user:hunter2@a:3000",
     "credentials",
-    /^BACKENDS: "http:\/\/\*\*\*@a:3000" holds credentials: write/,
+    /^BACKENDS: "http:\/\/\*\*\*@a:3000" contains credentials: write/,
   ),
   backends(
     "http://127.0.0.1:abc",
     "no port",
-    /^BACKENDS: "http:\/\/127\.0\.0\.1:abc" has no usable port: write a number/,
+    /^BACKENDS: "http:\/\/127\.0\.0\.1:abc" has an invalid port: write a number/,
   ),
   backends("http://a/?x=1", "a query", /"http:\/\/a\/\?\*\*\*" has a query/),
   backends("http://a/#x", "a fragment", /"http:\/\/a\/#x" has a fragment/),
   backends(
     "http://a:6000",
     "a blocked port",
-    /Fetch §2\.9.*another than 6000$/,
+    /Fetch §2\.9.*another port than 6000$/,
   ),
   backends("http://a:0", "port 0", /number from 1 to 65535$/),
   backends("http://a:65536", "a port too high", /number from 1 to 65535$/),
@@ -99,17 +103,17 @@ export const WRONG_SETTINGS: readonly WrongSettings[] = [
   backends(
     "http://a..b",
     "a host with an empty label",
-    /no name and no address/,
+    /neither a name nor an address/,
   ),
   backends(
     "http://0x7f.1",
     "a host that is not what it seems",
-    /read as 127\.0\.0\.1/,
+    /means 127\.0\.0\.1/,
   ),
   backends(
     "http://[::1",
     "half a bracket",
-    /no name and no address|no usable port/,
+    /neither a name nor an address|an invalid port/,
   ),
   backends("http://a/b/../c", "dot segments", /has a dot segment/),
   backends("http://a/%2e%2E/c", "encoded dot segments", /has a dot segment/),
@@ -129,22 +133,26 @@ export const WRONG_SETTINGS: readonly WrongSettings[] = [
     /has an unknown word: .*weight=3/,
   ),
   backends(`${A} backup backup`, "a word twice", /has backup twice/),
-  backends(`${A} name="web"`, "a name in quotes", /has an unusable name/),
-  backends(`${A} name=x,${B} name=x`, "a name twice", /the name of another, x/),
+  backends(`${A} name="web"`, "a name in quotes", /has an invalid name/),
+  backends(
+    `${A} name=x,${B} name=x`,
+    "a name twice",
+    /a name that is taken, x/,
+  ),
   backends(`${A} ${B}`, "no comma between two", /write a comma between them$/),
   backends(
     `${A} resolve`,
     "resolve with an address",
-    /without a name to look up/,
+    /no host name to look up/,
   ),
-  backends("unix:/a.sock resolve", "resolve with a socket", /without a name/),
+  backends("unix:/a.sock resolve", "resolve with a socket", /no host name/),
   backends("unix:app.sock", "a relative socket", /plain absolute path/),
   backends(
     "http://a.test:80/x,http://A.TEST/x/",
     "a backend twice",
-    /"http:\/\/A\.TEST\/x\/" stands here twice, as http:\/\/a\.test\/x/,
+    /"http:\/\/A\.TEST\/x\/" is listed twice, as http:\/\/a\.test\/x/,
   ),
-  backends(`${A} weight=0,${B} weight=0`, "no weight", /no backend would get/),
+  backends(`${A} weight=0,${B} weight=0`, "no weight", /none would get/),
   backends("http://localhost:8080", "the listener itself", /is this proxy/),
   {
     name: "the listener itself, by its own address",
@@ -154,12 +162,13 @@ export const WRONG_SETTINGS: readonly WrongSettings[] = [
   {
     name: "BACKENDS and BACKENDS_FILE",
     env: { BACKENDS: A, BACKENDS_FILE: "/nowhere/backends" },
-    wants: /^BACKENDS: is set beside BACKENDS_FILE: write one of them$/,
+    wants:
+      /^BACKENDS: is set together with BACKENDS_FILE: set only one of them$/,
   },
   {
     name: "a BACKENDS_FILE that is not there",
     env: { BACKENDS_FILE: "/nowhere/backends" },
-    wants: /^BACKENDS_FILE: "\/nowhere\/backends" cannot be read: /,
+    wants: /^BACKENDS_FILE: "\/nowhere\/backends" cannot be read \(/,
   },
   {
     name: "HTTP_PROXY",
@@ -175,7 +184,7 @@ export const WRONG_SETTINGS: readonly WrongSettings[] = [
   {
     name: "NODE_TLS_REJECT_UNAUTHORIZED",
     env: { BACKENDS: "https://a.test", NODE_TLS_REJECT_UNAUTHORIZED: "0" },
-    wants: /^NODE_TLS_REJECT_UNAUTHORIZED: would have any certificate accepted/,
+    wants: /^NODE_TLS_REJECT_UNAUTHORIZED: would accept any certificate/,
   },
   {
     name: "a proxy for a host that NO_PROXY does not hold",
@@ -188,19 +197,31 @@ export const WRONG_SETTINGS: readonly WrongSettings[] = [
   },
 
   // One setting each.
-  setting("BACKEND_CA", "/nowhere/ca.pem", /^BACKEND_CA: .* cannot be read: /),
-  setting("BACKEND_CERT", "/nowhere/c.pem", /^BACKEND_KEY: is missing beside/),
-  setting("TLS_CERT", "/nowhere/c.pem", /^TLS_KEY: is missing beside TLS_CERT/),
-  setting("TLS_KEY", "/nowhere/k.pem", /^TLS_CERT: is missing beside TLS_KEY/),
-  setting("TLS_CERT", "/", /^TLS_KEY: is missing beside TLS_CERT/),
-  setting("BACKEND_CA", "/", /^BACKEND_CA: "\/" cannot be read: /),
+  setting("BACKEND_CA", "/nowhere/ca.pem", /^BACKEND_CA: .* cannot be read \(/),
+  setting(
+    "BACKEND_CERT",
+    "/nowhere/c.pem",
+    /^BACKEND_KEY: is missing, but needed with/,
+  ),
+  setting(
+    "TLS_CERT",
+    "/nowhere/c.pem",
+    /^TLS_KEY: is missing, but needed with TLS_CERT/,
+  ),
+  setting(
+    "TLS_KEY",
+    "/nowhere/k.pem",
+    /^TLS_CERT: is missing, but needed with TLS_KEY/,
+  ),
+  setting("TLS_CERT", "/", /^TLS_KEY: is missing, but needed with TLS_CERT/),
+  setting("BACKEND_CA", "/", /^BACKEND_CA: "\/" cannot be read \(/),
   {
     name: "PEM in place of its path",
     env: {
       BACKENDS: A,
       BACKEND_CA: "-----BEGIN PRIVATE KEY-----\nhunter2\n",
     },
-    wants: /^BACKEND_CA: "\*\*\*" is PEM itself: write the path of the file/,
+    wants: /^BACKEND_CA: "\*\*\*" contains PEM: write the path of the file/,
   },
   setting(
     "PORT",
@@ -213,7 +234,7 @@ export const WRONG_SETTINGS: readonly WrongSettings[] = [
   setting(
     "REDIRECT_PORT",
     "80",
-    /^REDIRECT_PORT: "80" leads nowhere: set TLS_CERT and TLS_KEY$/,
+    /^REDIRECT_PORT: "80" needs TLS: set TLS_CERT and TLS_KEY$/,
   ),
   setting("REDIRECT_PORT", "on", /^REDIRECT_PORT: "on" is not a port: .*off$/),
   setting("WORKERS", "0", /^WORKERS: "0" .* 1 to 256, or auto$/),
@@ -222,8 +243,8 @@ export const WRONG_SETTINGS: readonly WrongSettings[] = [
     "fastest",
     /^POLICY: "fastest" is not a policy: .*round_robin/,
   ),
-  setting("POLICY", "header:", /^POLICY: "header:" has no usable name/),
-  setting("POLICY", "cookie:a b", /^POLICY: "cookie:a b" has no usable name/),
+  setting("POLICY", "header:", /^POLICY: "header:" has no valid name/),
+  setting("POLICY", "cookie:a b", /^POLICY: "cookie:a b" has no valid name/),
   setting(
     "HEALTH_PATH",
     "health",
@@ -265,7 +286,7 @@ export const WRONG_SETTINGS: readonly WrongSettings[] = [
   setting(
     "TRANSPORT",
     "sockets",
-    /^TRANSPORT: "sockets" is not known: write auto, fetch or socket$/,
+    /^TRANSPORT: "sockets" is not valid: write auto, fetch or socket$/,
   ),
   setting(
     "CONNECT_TIMEOUT",
@@ -283,7 +304,7 @@ export const WRONG_SETTINGS: readonly WrongSettings[] = [
     "http://app",
     /^HEALTH_HOST: "http:\/\/app" is not a host: write /,
   ),
-  setting("RESUME", "yes", /^RESUME: "yes" is not known: write on or off$/),
+  setting("RESUME", "yes", /^RESUME: "yes" is not valid: write on or off$/),
   setting(
     "IDLE_TIMEOUT",
     "0s",
@@ -325,13 +346,13 @@ export const WRONG_SETTINGS: readonly WrongSettings[] = [
     "proxy.test",
     /^TRUSTED_PROXIES: .* write addresses/,
   ),
-  setting("VIA", "true", /^VIA: "true" is not known: write on or off$/),
-  setting("REQUEST_ID", "1", /^REQUEST_ID: "1" is not known: write on or off$/),
-  setting("TRACE", "ON", /^TRACE: "ON" is not known: write on or off$/),
+  setting("VIA", "true", /^VIA: "true" is not valid: write on or off$/),
+  setting("REQUEST_ID", "1", /^REQUEST_ID: "1" is not valid: write on or off$/),
+  setting("TRACE", "ON", /^TRACE: "ON" is not valid: write on or off$/),
   setting("ACCESS_LOG", "on", /^ACCESS_LOG: "on" .* json or combined, or off$/),
-  setting("LOG_QUERY", "no", /^LOG_QUERY: "no" is not known: write on or off$/),
+  setting("LOG_QUERY", "no", /^LOG_QUERY: "no" is not valid: write on or off$/),
   setting("ADMIN_PORT", "on", /^ADMIN_PORT: "on" is not a port: .*, or off$/),
-  setting("ADMIN_PORT", "8080", /^ADMIN_PORT: "8080" is the PORT as well/),
+  setting("ADMIN_PORT", "8080", /^ADMIN_PORT: "8080" is also PORT/),
   setting("ADMIN_HOST", "localhost,http://x", /^ADMIN_HOST: .* not an address/),
   setting("ADMIN_HOST", "127.0.0.1/8", /^ADMIN_HOST: "127\.0\.0\.1\/8" is not/),
   setting(
@@ -342,37 +363,41 @@ export const WRONG_SETTINGS: readonly WrongSettings[] = [
   setting(
     "ADMIN_TOKEN",
     "correct horse battery",
-    /^ADMIN_TOKEN: "\*\*\*" is not usable/,
+    /^ADMIN_TOKEN: "\*\*\*" is not valid/,
   ),
   setting("DRAIN_DELAY", "2h", /^DRAIN_DELAY: "2h" is out of bounds: .* 1h$/),
   setting("DRAIN_TIMEOUT", "off", /^DRAIN_TIMEOUT: "off" is not a duration/),
   setting(
     "HEALTH_PATHS",
     "/x",
-    /^HEALTH_PATHS: is no setting: write HEALTH_PATH,/,
+    /^HEALTH_PATHS: is not a setting: write HEALTH_PATH,/,
   ),
-  setting("RETRY", "1", /^RETRY: is no setting: write RETRIES, or unset it$/),
+  setting(
+    "RETRY",
+    "1",
+    /^RETRY: is not a setting: write RETRIES, or unset it$/,
+  ),
 
   // The flags.
-  flags(["--prot", "80"], /^"--prot" is no flag: write --port$/),
+  flags(["--prot", "80"], /^"--prot" is not a flag: write --port$/),
   flags(
     ["--health_path=/x"],
-    /^"--health_path" is no flag: write --health-path$/,
+    /^"--health_path" is not a flag: write --health-path$/,
   ),
   flags(
     ["--admin-tokn=hunter2"],
-    /^"--admin-tokn" is no flag: write --admin-token$/,
+    /^"--admin-tokn" is not a flag: write --admin-token$/,
   ),
   flags(
     ["ADMIN_TOKEN=hunter2hunter2hunter2"],
-    /^"ADMIN_TOKEN=\*\*\*" belongs to no flag: write --name=value$/,
+    /^"ADMIN_TOKEN=\*\*\*" is not a flag: write --name=value$/,
   ),
   flags(
     ["--admin-token", "hunter2hunter2hunter2", "hunter2"],
-    /^"\*\*\*" belongs to no flag: write --name=value$/,
+    /^"\*\*\*" is not a flag: write --name=value$/,
   ),
-  flags(["--colour-of-the-sky"], /is no flag: --help lists them$/),
-  flags(["serve"], /^"serve" belongs to no flag: write --name=value$/),
+  flags(["--colour-of-the-sky"], /is not a flag: --help lists them$/),
+  flags(["serve"], /^"serve" is not a flag: write --name=value$/),
   flags(["--port"], /^--port: has no value: write --port=value$/),
   flags(["--port="], /^--port: has no value: write --port=value$/),
   flags(["--resume", "--check"], /^--resume: has no value/),

@@ -100,7 +100,7 @@ export class Resolver {
     if (first.length === 0) return Promise.resolve();
     return new Promise<void>((resolve) => {
       const late = clock.setTimeout(() => {
-        log("a name is still being looked up: going on without it");
+        log("a name does not resolve yet: starting without it");
         proceed();
       }, FIRST_TIMEOUT_MS);
       const proceed = () => {
@@ -177,7 +177,9 @@ export class Resolver {
       const count = followed.backends.size;
       log(
         `${hostname} does not resolve (${failure}): ` +
-          (count > 0 ? `its ${count} known addresses are kept` : "no backend"),
+          (count > 0
+            ? `its ${count} known addresses are kept`
+            : "it has no backend"),
       );
     } finally {
       followed.looking = false;
@@ -232,7 +234,7 @@ export class Resolver {
       const refused = this.#options.refuses?.(url);
       if (refused !== undefined) {
         if (!followed.refused.has(url)) {
-          log(`${hostname} has an address that is left out: ${url} ${refused}`);
+          log(`${hostname} has an address that is ignored: ${url} ${refused}`);
           followed.refused.add(url);
         }
         continue;

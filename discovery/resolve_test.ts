@@ -282,12 +282,12 @@ Deno.test("Resolver skips a refused address, and logs that once", async () => {
     () => Promise.resolve(),
     (url) => url.includes("127.0.0.1") ? "is this proxy" : undefined,
   );
-  const left = () => log.filter((line) => line.includes("left out"));
+  const left = () => log.filter((line) => line.includes("is ignored"));
   await resolver.follow([NAME]);
   assert.deepEqual(urls(), ["http://10.0.0.1:3000/base"]);
   await clock.advance(30_000);
   assert.deepEqual(left(), [
-    "app.test has an address that is left out: " +
+    "app.test has an address that is ignored: " +
     "http://127.0.0.1:3000/base is this proxy",
   ]);
   answers["app.test"] = { addresses: ["10.0.0.1"] };

@@ -1,6 +1,6 @@
 /**
- * The admin port towards those who should not have it: pages of other sites, the
- * proxy's own clients, readers that read nothing, and hostile input.
+ * The admin port against misuse: pages of other sites, the proxy's own clients,
+ * slow readers, and hostile input.
  */
 
 import assert from "node:assert/strict";
@@ -19,10 +19,11 @@ import { forBoth } from "./harness/suite.ts";
 
 const AUTH = { authorization: `Bearer ${TOKEN}` };
 
-// The metrics name all backends. They were shown under any name, so a page whose
-// name was made to point here could read them in an operator's browser.
+// The metrics name all backends. They were served under any Host, so a page
+// whose name resolves here (DNS rebinding) could read them in an operator's
+// browser.
 forBoth(
-  "every admin page answers to addresses, localhost and the names of ADMIN_HOST only",
+  "every admin page accepts only addresses, localhost and the names of ADMIN_HOST as Host",
   async (
     runtime,
   ) => {
@@ -76,7 +77,7 @@ forBoth(
   },
 );
 
-// Deno takes such a request and invents a name for it, which was ours.
+// Deno accepts such a request and makes up a name for it, which was ours.
 forBoth("the admin port refuses a request without Host", async (runtime) => {
   await using backend = await rawBackend();
   await using proxy = await startProxy(runtime, {
@@ -99,8 +100,8 @@ forBoth("the admin port refuses a request without Host", async (runtime) => {
   }
 });
 
-// `BACKENDS=http://127.0.0.1:9090 ADMIN_PORT=9090` showed the admin API to all
-// clients, and took changes from them.
+// `BACKENDS=http://127.0.0.1:9090 ADMIN_PORT=9090` exposed the admin API to all
+// clients, including changes.
 forBoth("no way makes the admin port a backend", async (runtime) => {
   await using backend = await rawBackend();
   const admin = await deadPort();
@@ -146,7 +147,7 @@ forBoth("no way makes the admin port a backend", async (runtime) => {
 });
 
 forBoth(
-  "a name that is looked up does not make the admin port a backend",
+  "the admin port is not a backend by a name that resolves to it",
   async (
     runtime,
   ) => {
@@ -163,7 +164,7 @@ forBoth(
       /Cannot serve: backend "http:.*" is this proxy's admin/,
     );
     await using proxy = await startProxy(runtime, { entry, env });
-    assert.match(proxy.log, /app\.test has an address that is left out: http:/);
+    assert.match(proxy.log, /app\.test has an address that is ignored: http:/);
     assert.match(proxy.log, /\(1 backends\)/);
   },
 );
@@ -190,7 +191,7 @@ function tunnelTo(port: number) {
         try {
           conn.close();
         } catch {
-          // It has ended by itself.
+          // It has exited.
         }
       }
       await serving;
@@ -202,7 +203,7 @@ function tunnelTo(port: number) {
   return tunnel;
 }
 
-forBoth("the admin port refuses what has come through the proxy itself", async (
+forBoth("the admin port refuses requests that came through the proxy", async (
   runtime,
 ) => {
   const admin = await deadPort();
@@ -260,7 +261,7 @@ forBoth("readers of /events that read nothing shut out no other", async (
     await using last = await EventReader.open(`${admin}/events`);
     assert.equal(last.response.status, 200);
     await last.next("figures");
-    // The oldest was asked to come back, which a browser does by itself.
+    // The oldest was asked to reconnect, as a browser does by itself.
     await assert.rejects(first.next("never"), /has ended/);
     const { backends: [{ id }] } = await (await fetch(`${admin}/backends`))
       .json();
@@ -302,7 +303,7 @@ forBoth("a reader of /events that reads nothing costs no other an event", {
     assert.equal(status, 200);
     await body?.cancel();
   }
-  // One that reads has missed none.
+  // A client that reads has missed none.
   for (let weight = 2; weight <= 600; weight++) {
     assert.equal((await reader.next()).data.backend.weight, weight);
   }
@@ -311,7 +312,8 @@ forBoth("a reader of /events that reads nothing costs no other an event", {
 /** Hostile text of 64 KB each. */
 const KB64 = 64 * 1024;
 
-// Some of it is more than Bun takes in a head (16 KB): it answers by itself then.
+// Some are larger than the head that Bun accepts (16 KB): it responds by
+// itself.
 forBoth("hostile input of 64 KB is refused, and holds up nothing", {
   timeoutMs: 60_000,
 }, async (runtime) => {
@@ -405,7 +407,7 @@ forBoth("hostile input of 64 KB is refused, and holds up nothing", {
     const { status } = await rawRequest(port, bytes, { closeWaitMs: 0 });
     const ms = performance.now() - began;
     assert.ok(status >= 400 && status < 500, `${what}: ${status}`);
-    // What is quadratic takes seconds for as much.
+    // Quadratic code would take seconds for this size.
     assert.ok(ms < 1_000, `${what}: ${ms} ms`);
   }
   const { backends } = await (await fetch(`${admin}/backends`)).json();
@@ -413,7 +415,7 @@ forBoth("hostile input of 64 KB is refused, and holds up nothing", {
   assert.doesNotMatch(proxy.log, /cannot answer/);
 });
 
-forBoth("a body on the admin port that does not come is answered 408", {
+forBoth("a body that does not arrive on the admin port is answered 408", {
   timeoutMs: 60_000,
 }, async (runtime) => {
   await using backend = await rawBackend();
@@ -431,7 +433,8 @@ forBoth("a body on the admin port that does not come is answered 408", {
     }));
     if (sent !== undefined) await connection.write(sent);
     const { status } = await connection.readResponse();
-    // Deno leaves it open after an early answer, whatever that says.
+    // Deno keeps it open after an early response, even with
+    // `Connection: close`.
     if (runtime === "bun") await connection.waitForClose();
     return status;
   });

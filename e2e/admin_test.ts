@@ -52,8 +52,8 @@ forBoth(
     await using proxy = await startProxy(runtime, {
       env: {
         BACKENDS: first.url,
-        HEALTH_INTERVAL: "100ms",
-        HEALTH_TIMEOUT: "90ms",
+        HEALTH_INTERVAL: "500ms",
+        HEALTH_TIMEOUT: "490ms",
         ...ADMIN_ENV,
       },
     });
@@ -125,7 +125,7 @@ forBoth(
       ["POST", "/backends", "\xff", 400, /not JSON/],
       ["POST", "/backends", {}, 400, /"url" is missing/],
       ["POST", "/backends", { url: 1 }, 400, /"url" is not a text/],
-      ["POST", "/backends", { url: "ftp://x" }, 400, /another scheme/],
+      ["POST", "/backends", { url: "ftp://x" }, 400, /an unsupported scheme/],
       ["POST", "/backends", { url: "http://u:p@x" }, 400, /credentials/],
       ["POST", "/backends", { url: proxy.url }, 400, /is this proxy/],
       ["POST", "/backends", { url: backend.url }, 409, /already/],
@@ -169,8 +169,8 @@ forBoth(
       ["DELETE", "/backends", undefined, 405, /GET, HEAD, POST/],
       ["POST", "/metrics", {}, 405, /GET, HEAD/],
       ["OPTIONS", "/backends", undefined, 405, /GET/],
-      ["GET", "/nothing", undefined, 404, /nothing at this path/],
-      ["GET", "/backends/a/b", undefined, 404, /nothing at this path/],
+      ["GET", "/nothing", undefined, 404, /no such path/],
+      ["GET", "/backends/a/b", undefined, 404, /no such path/],
     ];
     for (const [method, path, body, status, sentence] of wrong) {
       const answer = await call(admin + path, method, body);
@@ -227,7 +227,7 @@ forBoth("the admin API changes nothing without the token", async (runtime) => {
 });
 
 forBoth(
-  "the admin port answers no name that may have been made to point at it",
+  "the admin port refuses host names, against DNS rebinding",
   async (runtime) => {
     await using backend = await rawBackend();
     await using proxy = await startProxy(runtime, {
@@ -293,22 +293,22 @@ forBoth(
     await until(async () => (await call(`${admin}/readyz`)).status === 503);
     assert.match((await call(`${admin}/readyz`)).text, /draining/);
     assert.equal((await call(`${admin}/livez`)).status, 200);
-    // Not ready, and still served: that is what the delay is for.
+    // Not ready, but still serving: that is the purpose of the delay.
     const answer = await rawRequest(proxy.port, requestText("GET", "/"));
     assert.equal(answer.status, 200);
   },
 );
 
 forBoth(
-  "/events tells each change once, also to who was away for a moment",
+  "/events sends each change once, also after a reconnect",
   async (runtime) => {
     await using backend = await rawBackend();
     await using other = await rawBackend();
     await using proxy = await startProxy(runtime, {
       env: {
         BACKENDS: `${backend.url},${other.url}`,
-        HEALTH_INTERVAL: "100ms",
-        HEALTH_TIMEOUT: "90ms",
+        HEALTH_INTERVAL: "500ms",
+        HEALTH_TIMEOUT: "490ms",
         ...ADMIN_ENV,
       },
     });
@@ -352,7 +352,7 @@ forBoth(
       assert.equal((await events.next()).type, "removed");
     }
     {
-      // An id of another run means nothing here: all that is remembered is told.
+      // An id of another run is unknown: all remembered events are sent.
       await using events = await EventReader.open(
         `${admin}/events?figures=off`,
         {
@@ -365,7 +365,7 @@ forBoth(
 );
 
 forBoth(
-  "an event stream that nobody reads holds up nothing",
+  "an event stream that is not read delays nothing",
   async (runtime) => {
     await using backend = await rawBackend();
     await using proxy = await startProxy(runtime, {

@@ -1,6 +1,6 @@
 /**
- * Ends that are not the usual one: a client that leaves, a backend that does not
- * answer, a request that is refused; and what the program says then.
+ * Failed requests: the client leaves, the backend does not respond, or the
+ * request is refused; and what is logged then.
  *
  * @module
  */
@@ -17,7 +17,7 @@ import { startProxy } from "./harness/proxy.ts";
 import { forBoth } from "./harness/suite.ts";
 import { until, within } from "./harness/wait.ts";
 
-/** Checks what every answer of the program's own has. */
+/** Checks what each of the proxy's own responses has. */
 function own(response: RawResponse, status: number, error: string): void {
   assert.equal(response.status, status, response.text);
   assert.equal(response.header("proxy-status"), `sluice; error=${error}`);
@@ -44,7 +44,7 @@ forBoth("a client that leaves before the answer ends its attempt", async (
     await client[leave]();
     await within(request.conn.closed, 5_000, "the attempt's end");
   }
-  // Nobody else was asked in their place, and nobody was blamed.
+  // No other backend was tried, and no failure was counted.
   assert.equal(backend.requests.length, 2);
   assert.doesNotMatch(proxy.log, /eject/);
 });
@@ -148,7 +148,7 @@ forBoth("a backend that breaks off before its answer is 502", async (
   assert.equal(backend.requests.length, 1);
 });
 
-forBoth("a backend that speaks no HTTP is 502", async (runtime) => {
+forBoth("a backend that does not speak HTTP is 502", async (runtime) => {
   await using backend = await rawBackend(async (conn) => {
     await conn.send("220 mail.test ESMTP\r\n\r\n");
     await conn.end();
@@ -163,19 +163,22 @@ forBoth("a backend that speaks no HTTP is 502", async (runtime) => {
   );
 });
 
-forBoth("a backend's own errors go through as they are", async (runtime) => {
-  await using backend = await rawBackend((conn) =>
-    conn.reply({ status: 503, headers: { "X-Own": "1" }, body: "its own" })
-  );
-  await using proxy = await startProxy(runtime, {
-    env: { BACKENDS: backend.url },
-  });
-  const response = await rawRequest(proxy.port, requestText("GET", "/"));
-  assert.equal(response.status, 503);
-  assert.equal(response.text, "its own");
-  assert.equal(response.header("x-own"), "1");
-  assert.equal(response.header("proxy-status"), undefined);
-});
+forBoth(
+  "a backend's error responses are forwarded unchanged",
+  async (runtime) => {
+    await using backend = await rawBackend((conn) =>
+      conn.reply({ status: 503, headers: { "X-Own": "1" }, body: "its own" })
+    );
+    await using proxy = await startProxy(runtime, {
+      env: { BACKENDS: backend.url },
+    });
+    const response = await rawRequest(proxy.port, requestText("GET", "/"));
+    assert.equal(response.status, 503);
+    assert.equal(response.text, "its own");
+    assert.equal(response.header("x-own"), "1");
+    assert.equal(response.header("proxy-status"), undefined);
+  },
+);
 
 forBoth("a body over MAX_BODY is 413, declared or not", async (runtime) => {
   await using backend = await rawBackend(async (conn, request) => {
@@ -220,7 +223,7 @@ forBoth("past MAX_IN_FLIGHT is 503 at once", async (runtime) => {
   assert.equal(backend.requests.length, 1);
 });
 
-forBoth("TRACE is 405, and a chain that comes back is 508", async (runtime) => {
+forBoth("TRACE is 405, and a loop is 508", async (runtime) => {
   await using backend = await rawBackend();
   await using proxy = await startProxy(runtime, {
     env: { BACKENDS: backend.url },
@@ -243,7 +246,7 @@ forBoth("TRACE is 405, and a chain that comes back is 508", async (runtime) => {
   assert.equal(backend.requests.length, 1);
 });
 
-forBoth("a cut body never looks whole", async (runtime) => {
+forBoth("a truncated body never looks complete", async (runtime) => {
   await using backend = await rawBackend(async (conn, { path }) => {
     await conn.send(
       path === "/length"
@@ -257,7 +260,7 @@ forBoth("a cut body never looks whole", async (runtime) => {
     env: { BACKENDS: backend.url, EJECT_AFTER: "off" },
   });
   for (const path of ["/length", "/chunked"]) {
-    // Too long to be held back until it is whole.
+    // Too long to be buffered.
     const response = await rawRequest(proxy.port, requestText("GET", path));
     assert.equal(response.status, 200);
     assert.equal(response.complete, false, path);

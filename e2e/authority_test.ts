@@ -1,6 +1,6 @@
 /**
- * The authority and the scheme of HTTP/2, and of an absolute form over TLS: they
- * are the client's to write, and have to fit what is known otherwise.
+ * The authority and the scheme of HTTP/2, and of an absolute form over TLS:
+ * they are the client's to write, and have to fit what is known otherwise.
  *
  * @module
  */
@@ -52,8 +52,8 @@ const DISAGREE: Record<string, string>[] = [
   { ":authority": "evil@a.test" },
 ];
 
-// The one that was ignored may have been what a proxy in front has gone by. Bun
-// speaks no HTTP/2.
+// A proxy in front may have used the one that was ignored here. Bun has no
+// HTTP/2.
 forBoth("HTTP/2: :authority and Host have to agree (RFC 9113 §8.3.1)", {
   runtimes: ["deno"],
 }, async (runtime) => {

@@ -1,5 +1,5 @@
 /**
- * Who gets how many requests, counted at the backends of the real program.
+ * How requests are distributed, counted at the backends of the real program.
  *
  * @module
  */
@@ -10,7 +10,7 @@ import { RawConnection, requestText } from "./harness/client.ts";
 import { startProxy } from "./harness/proxy.ts";
 import { forBoth } from "./harness/suite.ts";
 
-/** Sends `count` requests over some kept connections at once; all must be 200. */
+/** Sends `count` requests over several kept connections; all must be 200. */
 async function send(port: number, count: number): Promise<void> {
   const CONNECTIONS = 6;
   const each = count / CONNECTIONS;

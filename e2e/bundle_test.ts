@@ -1,6 +1,6 @@
 /**
- * The one file of `deno task bundle`, as a program and as a library. This is the
- * short form; `SLUICE_ENTRY=dist/sluice.js deno task test e2e` is all of it.
+ * The bundle of `deno task bundle`, as a program and as a library. This is the
+ * short form; `SLUICE_ENTRY=dist/sluice.js deno task test e2e` runs all tests.
  *
  * @module
  */
@@ -29,7 +29,7 @@ globalThis.addEventListener(
 await bundle(folder);
 const entry = `${folder}/sluice.js`;
 
-/** Starts it far from the checkout, whose `deno.json` it must not need. */
+/** Starts it outside the checkout, as it must not need its `deno.json`. */
 function alone(env: Record<string, string>): ProxyOptions {
   return { entry, cwd: folder, env };
 }
@@ -150,7 +150,7 @@ await proxy.stop();
 
 forBoth("imported, the bundle does nothing by itself", async (runtime) => {
   await Deno.writeTextFile(`${folder}/library.ts`, LIBRARY);
-  // With a setting that the program would take, or refuse.
+  // With a setting that the program would accept, or refuse.
   const { code, stdout, stderr } = await runProgram(runtime, {
     ...alone({ BACKENDS: "http://127.0.0.1:1" }),
     entry: `${folder}/library.ts`,

@@ -68,14 +68,14 @@ async function withFiles(
   return { proxy, write };
 }
 
-/** Waits for so many lines that say that a certificate was taken. */
+/** Waits for so many lines that say that a certificate was loaded. */
 function taken(proxy: ProxyProcess, count: number): Promise<string[]> {
-  return proxy.waitForLines(/TLS_CERT read, for all connections/, count);
+  return proxy.waitForLines(/TLS_CERT read, used for new connections/, count);
 }
 
-// A renewed certificate was shown after a new start only: neither runtime gives a
-// running server another one, and a second listener beside the first lost the
-// connections that the first let go of.
+// A renewed certificate was served after a restart only: neither runtime can
+// replace the certificate of a running server, and a second listener next to
+// the first lost connections that the first had queued.
 for (const workers of [1, 2]) {
   forBoth(
     `certificates are replaced under load, and no connection is lost, WORKERS=${workers}`,
@@ -98,8 +98,8 @@ for (const workers of [1, 2]) {
   );
 }
 
-// Each writes new files in a way of its own, and a watcher of one file by its name
-// would notice one or the other of them.
+// Each writes new files in its own way, and a watcher of one file name would
+// miss one or the other.
 forBoth(
   "a renewed certificate is noticed, whichever way its files are replaced",
   OPENSSL,
@@ -183,10 +183,10 @@ forBoth(
         { cert: one.cert, key: two.key },
         /TLS_KEY does not belong to the first/,
       ],
-      [{ cert: "", key: one.key }, /TLS_CERT holds no PEM/],
+      [{ cert: "", key: one.key }, /TLS_CERT contains no PEM/],
       [{ cert: one.cert.slice(0, 300), key: one.key }, /TLS_CERT .* be read/],
       [{ cert: one.cert, key: one.key.slice(0, 100) }, /TLS_KEY .* be read/],
-      [{ cert: one.cert, key: one.cert }, /TLS_KEY holds no PEM/],
+      [{ cert: one.cert, key: one.cert }, /TLS_KEY contains no PEM/],
     ];
     for (const [pair, wants] of cases) {
       const before = proxy.stderr.length;
@@ -195,7 +195,7 @@ forBoth(
         timeoutMs: 5_000,
         what: () => `a line that matches ${wants}`,
       });
-      // Twice the time in which it would be said again.
+      // Twice the interval at which it would be logged again.
       const { length } = proxy.stderr;
       await until(() => proxy.stderr.length > length, { timeoutMs: 1_200 })
         .catch(() => {});
@@ -214,7 +214,7 @@ forBoth(
 );
 
 forBoth(
-  "SIGHUP reads certificate and backends, and says what came of it",
+  "SIGHUP reloads certificate and backends, and logs the result",
   OPENSSL,
   async (
     runtime,
@@ -236,12 +236,12 @@ forBoth(
       permissions: [`--allow-read=${ca.folder}`],
     });
     proxy.signal("SIGHUP");
-    await proxy.waitForLine(/TLS_CERT read, and the same as before: localhost/);
+    await proxy.waitForLine(/TLS_CERT read again, unchanged: localhost/);
     await proxy.waitForLine(/BACKENDS_FILE read: 1 backend/);
   },
 );
 
-// The connections of earlier certificates are as good as any.
+// Connections with earlier certificates keep working.
 forBoth(
   "what an earlier certificate's connections have under way is finished on SIGTERM",
   OPENSSL,
@@ -271,8 +271,8 @@ forBoth(
         late.push(client);
         await client.write(GET);
         await until(() => waiting.length === i + 1, { timeoutMs: 5_000 });
-        // Those that do nothing must not hold it up. `stop()` of Bun waits for
-        // a connection that has never asked, with TLS and without.
+        // Idle connections must not delay it. `stop()` of Bun waits for a
+        // connection that never sent a request, with TLS and without.
         const idle = await RawConnection.connect(proxy.port, options);
         clients.push(idle);
         if (runtime === "bun") await idle.request(requestText("GET", "/soon"));
@@ -291,7 +291,7 @@ forBoth(
         assert.equal((await client.readResponse()).text, "late");
       }
       assert.equal((await proxy.waitForExit(15_000)).code, 0);
-      // Well under DRAIN_TIMEOUT, which it would take to give somebody up.
+      // Well below DRAIN_TIMEOUT, the time that an abort would take.
       assert.ok(performance.now() - started < 8_000);
     } finally {
       for (const client of clients) await client.close();
@@ -330,7 +330,7 @@ forBoth(
 );
 
 forBoth(
-  "serve() takes another certificate by setCertificate()",
+  "serve() replaces the certificate by setCertificate()",
   OPENSSL,
   async (
     runtime,
@@ -363,9 +363,10 @@ forBoth(
   },
 );
 
-// Neither Deno's insides nor Bun's event loop are promised to stay as they are.
+// Neither Deno's internals nor Bun's event loop are guaranteed to stay the
+// same.
 forBoth(
-  "where a certificate cannot be replaced, all else works and the log says so",
+  "if a certificate cannot be replaced, everything else works and the log says so",
   OPENSSL,
   async (runtime) => {
     await using ca = await Authority.make();
@@ -387,7 +388,7 @@ forBoth(
     await ca.write("front.pem", other.cert);
     await ca.write("front.key", other.key);
     await proxy.waitForLine(
-      /TLS_CERT cannot be shown without a new start \(.*\): the old certificate stays$/,
+      /TLS_CERT cannot be replaced while running \(.*\): the old certificate stays until a restart$/,
     );
     assert.equal(await shownAt(proxy.port), "leaf0");
     const options = { tls: { ca: ca.cert, servername: "localhost" } };
@@ -397,7 +398,8 @@ forBoth(
   },
 );
 
-// When this fails, Bun has a public way, and `runtime/bun/listen_tls.ts` can do with it.
+// If this fails, Bun has a public way, and `runtime/bun/listen_tls.ts` can use
+// it.
 forOnce(
   "Bun.serve() keeps its certificate when it is given another",
   OPENSSL,

@@ -1,6 +1,6 @@
 /**
- * What is broken on purpose, and what it cost: each case in its long form, on
- * both runtimes, with counted figures.
+ * Faults under load: each case in its long form, on both runtimes, with counted
+ * results.
  *
  * ```sh
  * deno task chaos               # all, some minutes

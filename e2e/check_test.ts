@@ -6,7 +6,7 @@ import { runProgram, startProxy } from "./harness/proxy.ts";
 import { forBoth } from "./harness/suite.ts";
 
 forBoth(
-  "--check asks each backend once, says what it heard, and exits 0",
+  "--check probes each backend once, prints the results, and exits 0",
   async (runtime) => {
     await using backend = await rawBackend();
     const { code, stdout, stderr } = await runProgram(runtime, {
@@ -18,7 +18,7 @@ forBoth(
     assert.match(
       stdout,
       new RegExp(
-        `^${backend.url} +well +status 200 +[\\d.]+ ms +127\\.0\\.0\\.1$`,
+        `^${backend.url} +ok +status 200 +[\\d.]+ ms +127\\.0\\.0\\.1$`,
         "m",
       ),
     );
@@ -44,7 +44,7 @@ forBoth("--check sends HEALTH_HOST, and shows it", async (runtime) => {
 });
 
 forBoth(
-  "--check exits 1 when a backend is not well, and hints why",
+  "--check exits 1 when a backend fails, and hints why",
   async (runtime) => {
     await using lost = await rawBackend((conn) => conn.reply({ status: 404 }), {
       health: "handler",
@@ -79,20 +79,23 @@ forBoth(
     assert.equal(code, 1);
     const says = (url: string, pattern: string) =>
       assert.match(stdout, new RegExp(`^${url}:? +${pattern}`, "m"));
-    says(lost.url, "well +status 404");
+    says(lost.url, "ok +status 404");
     says(lost.url, "answers 404 on /health, which counts as up");
-    says(astray.url, "well +status 301");
-    says(astray.url, "redirects to https://www.test/x, which is not here");
+    says(astray.url, "ok +status 301");
+    says(
+      astray.url,
+      "redirects to https://www.test/x, which is not this proxy",
+    );
     says(packed.url, "compresses its answers \\(gzip\\)");
     says(packed.url, "closes the connection");
-    says(hung.url, "not well +no answer within 300 ms");
-    says(dead.url, "not well +connection refused");
-    says(dead.url, "gives no answer: is it running");
+    says(hung.url, "failing +no answer within 300 ms");
+    says(dead.url, "failing +connection refused");
+    says(dead.url, "does not answer: check that it runs");
   },
 );
 
 forBoth(
-  "--check exits 2 when a setting is wrong, and asks nobody",
+  "--check exits 2 on a wrong setting, without a probe",
   async (runtime) => {
     await using backend = await rawBackend();
     const { code, stdout, stderr } = await runProgram(runtime, {
@@ -143,8 +146,8 @@ forBoth(
       proxy.signal("SIGTERM");
       assert.equal((await proxy.waitForExit()).code, 0);
     }
-    // If a bug asked for another host: the list of backends now holds one that
-    // the permissions were not made for.
+    // In case a bug requests another host: the backend file now has one that
+    // the permissions do not include.
     await using proxy = await startProxy(runtime, {
       env: {
         ...env,

@@ -1,6 +1,6 @@
 /**
- * The dashboard for all of its readers: by keyboard, by screen reader, in light and
- * dark, on a phone, and with a pool of any size.
+ * The dashboard for all of its readers: by keyboard, by screen reader, in light
+ * and dark, on a phone, and with a pool of any size.
  */
 
 import assert from "node:assert/strict";
@@ -24,7 +24,7 @@ const WIDE = { width: 1280, height: 1000 };
 const PHONE = { width: 390, height: 844, phone: true };
 const LOOKS = [WIDE, { ...WIDE, dark: true }, PHONE, { ...PHONE, dark: true }];
 
-/** Shows what would take long to bring about: each state, each kind of notice. */
+/** Shows states that take long to reach: each state, each kind of notice. */
 const SAMPLES = `
   const add = (parent, name, kind) => {
     const one = document.createElement(name);
@@ -50,7 +50,7 @@ async function faultsOf(browser: Browser): Promise<string[]> {
   const faults: string[] = [];
   for (const look of LOOKS) {
     await browser.look(look);
-    // A colour that is still fading is none that is meant.
+    // A colour during its transition is not one of ours.
     await browser.until(
       "return document.getAnimations().every((one) => one.playState !== 'running' || one.effect.getComputedTiming().iterations === Infinity)",
       "colours that stand",
@@ -63,7 +63,7 @@ async function faultsOf(browser: Browser): Promise<string[]> {
     );
     faults.push(...found.map((text) => `${JSON.stringify(look)} ${text}`));
   }
-  // Nothing sticks out sideways, whatever the width.
+  // No horizontal overflow at any width.
   for (const width of [1280, 1120, 1000, 800, 390]) {
     await browser.look({ width, height: 900 });
     const [page, screen] = await browser.run<[number, number]>(
@@ -113,7 +113,7 @@ forBoth(
          /web-2 is down/.test(text("log"))`,
       "which backend is down, and why",
     );
-    // Refused requests are shown as such: the first had the only token.
+    // Refused requests are shown as such: the first used the only token.
     const refuse = () =>
       rawRequest(proxy.port, requestText("GET", "/"), {
         tls: { ca: ca.cert, servername: "localhost" },
@@ -131,7 +131,7 @@ forBoth(
     } finally {
       clearInterval(refusing);
     }
-    // A certificate that is replaced is a change.
+    // A replaced certificate is a change.
     const next = await ca.sign(HERE, 40);
     await ca.write("front.key", next.key);
     await ca.write("front.pem", next.cert);
@@ -148,7 +148,7 @@ forBoth(
       "table-cell",
     );
 
-    // Tab comes to all that can be used, from the skip link on.
+    // Tab reaches all controls, beginning with the skip link.
     await browser.run("document.activeElement.blur(); scrollTo(0, 0)");
     const wanted = await browser.run<number>(
       `window.usable = [...document.querySelectorAll("a, button, input, select, [tabindex='0']")]
@@ -167,7 +167,7 @@ forBoth(
     assert.equal(reached.size, wanted);
     assert.ok(!reached.has(-1));
 
-    // A question by the keyboard alone: it takes the focus, and gives it back.
+    // The dialog works by keyboard: it takes the focus and returns it.
     await browser.run(
       `document.querySelector('[aria-label="Drain web-1"]').focus()`,
     );
@@ -233,7 +233,7 @@ forBoth(
     assert.deepEqual([map, flow], [true, false]);
     for (const look of [WIDE, PHONE]) {
       await browser.look(look);
-      // All tiles are on less than a screen, and none is too small to hit.
+      // All tiles fit one screen, and each is large enough to touch.
       await browser.until(
         `const { width, height } = document.querySelector("#map canvas").getBoundingClientRect();
          return width <= innerWidth && height < innerHeight && height > 0 &&
@@ -242,14 +242,14 @@ forBoth(
       );
     }
     await browser.look(WIDE);
-    // The runtime's own connections are not known, so nothing is said of them.
+    // The runtime's own connections are unknown, so none are shown.
     assert.equal(
       await browser.run(
         `return document.querySelector(".conns").checkVisibility()`,
       ),
       false,
     );
-    // Sorted, it comes first; as configured, it does not.
+    // When sorted it comes first; in the configured order it does not.
     const firstIs = (name: string) =>
       browser.until(
         `return document.querySelector("#rows tr .url").textContent === "${name}"`,

@@ -1,6 +1,6 @@
 /**
- * Takes the picture of the dashboard that the documents show: five backends under
- * load, of which one is slow and one is down.
+ * Takes the screenshot of the dashboard for the documents: five backends under
+ * load, one slow and one down.
  *
  * ```sh
  * deno run -A e2e/dashboard_picture.ts

@@ -7,7 +7,7 @@ import { startProxy } from "./harness/proxy.ts";
 import { forBoth, forOnce, skippedWithout } from "./harness/suite.ts";
 import { until } from "./harness/wait.ts";
 
-/** A browser on a busy machine takes its time. */
+/** A browser is slow on a busy machine. */
 const SLOW = {
   ...skippedWithout("chromium", "chromedriver"),
   timeoutMs: 120_000,
@@ -22,7 +22,7 @@ const stateOf = (url: string) =>
   })?.querySelector(".state").textContent`;
 
 forBoth(
-  "the dashboard shows a backend die and come back, and drains one by a click",
+  "the dashboard shows a backend that dies and recovers, and drains one by a click",
   SLOW,
   async (runtime) => {
     await using first = await rawBackend((conn) =>
@@ -60,7 +60,7 @@ forBoth(
       );
     }, { timeoutMs: 20_000, what: "requests a second on the page" });
 
-    // It dies; the page says so by itself, in words and to a screen reader.
+    // It dies; the page shows it without a reload, also to a screen reader.
     await first.kill();
     await shows(first.url, "down");
     await browser.until(
@@ -100,7 +100,7 @@ forBoth(
     await first.restart();
     await shows(first.url, "up");
 
-    // A drain by clicking: the token is asked for, a wrong one refused.
+    // A drain by click: the token is requested, a wrong one refused.
     const row = `#rows tr:has([aria-label="Drain ${first.url}"])`;
     await browser.click(`${row} .act`);
     await browser.until(
@@ -120,7 +120,7 @@ forBoth(
       const { text } = await rawRequest(proxy.port, requestText("GET", "/"));
       assert.equal(text, "second");
     }
-    // The token is kept: no question the second time, nor for a weight.
+    // The token is remembered: not requested again, nor for a weight.
     await browser.click(`[aria-label="Resume ${first.url}"]`);
     await shows(first.url, "up");
     await browser.run(
@@ -141,7 +141,7 @@ forBoth(
       .filter(({ message }) => !/401/.test(message));
     assert.deepEqual(faults, []);
 
-    // The proxy ends: the page says that the connection is lost.
+    // The proxy exits: the page shows that the connection is lost.
     proxy.signal("SIGKILL");
     await proxy.waitForExit();
     await browser.until(
@@ -152,7 +152,7 @@ forBoth(
 );
 
 forBoth(
-  "the dashboard comes back by itself when the proxy does",
+  "the dashboard reconnects when the proxy has restarted",
   SLOW,
   async (runtime) => {
     await using backend = await rawBackend();
@@ -280,7 +280,7 @@ forBoth(
     await using browser = await startBrowser();
     await browser.look({ width: 1280, height: 1000 });
     await browser.go(`${admin}/`);
-    // The longest time between two frames, while it builds and goes on updating.
+    // The longest time between two frames, while the page is built and updated.
     await browser.run(
       `window.longest = 0; let before = performance.now();
      (function look(now) {
@@ -298,9 +298,9 @@ forBoth(
     );
     await browser.until("return ticks >= 6", "six seconds of figures", 60_000);
     const longest = await browser.run<number>("return longest");
-    // A person would call a second's standstill frozen. On a machine that does
-    // something else as well a browser takes seconds for an empty page, too;
-    // what this must find is a page that is built anew with each event.
+    // A person would call a page that stops for a second frozen. On a busy
+    // machine a browser also takes seconds for an empty page; this must find a
+    // page that is rebuilt with each event.
     assert.ok(longest < 10_000, `${longest} ms between two frames`);
     await browser.type("#find", "/b77");
     await browser.until(

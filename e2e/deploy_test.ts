@@ -1,6 +1,6 @@
 /**
- * The recipes in `examples/deploy`: what is in them is linted, held against the
- * schemas of what reads it, and run as it stands, by the user that it names.
+ * The recipes in `examples/deploy`: their contents are linted, validated
+ * against schemas, and run unchanged, as the user that they name.
  */
 
 import assert from "node:assert/strict";
@@ -38,7 +38,7 @@ async function lint(path: string): Promise<Deno.CommandOutput> {
 }
 
 forBoth(
-  "the Dockerfile has nothing that its linter minds",
+  "the Dockerfile passes its linter",
   NODE,
   async (runtime) => {
     const { code, stdout } = await lint(fileOf(runtime));
@@ -57,45 +57,49 @@ forBoth(
   },
 );
 
-forBoth("the image runs without root, tells its health, and ends on SIGTERM", {
-  ...skippedWithout("setpriv"),
-  timeoutMs: 120_000,
-}, async (runtime) => {
-  await using image = await Image.make(runtime);
-  assert.match(image.recipe.user, /^[1-9]\d*:[1-9]\d*$/);
-  assert.match(
-    image.recipe.entrypoint[0]!,
-    /^\/usr\/local\/bin\/(?:deno|bun)$/,
-  );
-  for (const workers of ["1", "2"]) {
-    const backend = await rawBackend();
-    try {
-      await using proxy = await image.start({
-        BACKENDS: backend.url,
-        HEALTH_INTERVAL: "200ms",
-        HEALTH_TIMEOUT: "100ms",
-        HEALTH_FALL: "1",
-        PORT: "0",
-        HOST: "127.0.0.1",
-        ADMIN_PORT: "0",
-        WORKERS: workers,
-      });
-      assert.equal((await rawRequest(proxy.port, GET)).status, 200);
-      const [, url] = await proxy.waitForLine(/dashboard at (http:\S+)\/$/);
-      const health = () => image.health({ ADMIN_PORT: String(portOf(url!)) });
-      assert.equal(await health(), 0, proxy.log);
-      await backend.stop();
-      await until(async () => await health() === 1, { timeoutMs: 10_000 });
-      assert.doesNotMatch(proxy.log, /denied|EACCES|EROFS|NotCapable/);
-      proxy.signal("SIGTERM");
-      assert.equal((await proxy.waitForExit()).code, 0);
-    } finally {
-      await backend.stop();
+forBoth(
+  "the image runs without root, reports its health, and stops on SIGTERM",
+  {
+    ...skippedWithout("setpriv"),
+    timeoutMs: 120_000,
+  },
+  async (runtime) => {
+    await using image = await Image.make(runtime);
+    assert.match(image.recipe.user, /^[1-9]\d*:[1-9]\d*$/);
+    assert.match(
+      image.recipe.entrypoint[0]!,
+      /^\/usr\/local\/bin\/(?:deno|bun)$/,
+    );
+    for (const workers of ["1", "2"]) {
+      const backend = await rawBackend();
+      try {
+        await using proxy = await image.start({
+          BACKENDS: backend.url,
+          HEALTH_INTERVAL: "500ms",
+          HEALTH_TIMEOUT: "490ms",
+          HEALTH_FALL: "1",
+          PORT: "0",
+          HOST: "127.0.0.1",
+          ADMIN_PORT: "0",
+          WORKERS: workers,
+        });
+        assert.equal((await rawRequest(proxy.port, GET)).status, 200);
+        const [, url] = await proxy.waitForLine(/dashboard at (http:\S+)\/$/);
+        const health = () => image.health({ ADMIN_PORT: String(portOf(url!)) });
+        assert.equal(await health(), 0, proxy.log);
+        await backend.stop();
+        await until(async () => await health() === 1, { timeoutMs: 10_000 });
+        assert.doesNotMatch(proxy.log, /denied|EACCES|EROFS|NotCapable/);
+        proxy.signal("SIGTERM");
+        assert.equal((await proxy.waitForExit()).code, 0);
+      } finally {
+        await backend.stop();
+      }
     }
-  }
-});
+  },
+);
 
-forBoth("the image takes a renewed certificate without root", {
+forBoth("the image loads a renewed certificate without root", {
   ...skippedWithout("setpriv", "openssl"),
   timeoutMs: 120_000,
 }, async (runtime) => {
@@ -117,12 +121,12 @@ forBoth("the image takes a renewed certificate without root", {
     TLS_KEY: "/etc/sluice/tls.key",
   });
   await write();
-  await proxy.waitForLine(/TLS_CERT read, for all connections/);
+  await proxy.waitForLine(/TLS_CERT read, used for new connections/);
   const tls = { ca: ca.cert, servername: "localhost" };
   assert.equal((await rawRequest(proxy.port, GET, { tls })).status, 200);
 });
 
-/** The one object of a kind and name. */
+/** The only object of a kind and name. */
 function pick(all: readonly Manifest[], kind: string, name: string): Manifest {
   const found = all.filter((one) =>
     one.kind === kind && one.metadata.name === name
@@ -131,7 +135,7 @@ function pick(all: readonly Manifest[], kind: string, name: string): Manifest {
   return found[0]!;
 }
 
-forOnce("the Kubernetes manifests are as the schemas say", NODE, async () => {
+forOnce("the Kubernetes manifests match the schemas", NODE, async () => {
   const text = kubernetesText();
   for (const { fault } of await judged(text)) assert.equal(fault, null);
   // So that the test above means something.
@@ -149,7 +153,7 @@ forOnce("the Kubernetes manifests are as the schemas say", NODE, async () => {
   }
 });
 
-/** What the pods of the manifests are told. */
+/** The environment of the manifests' pods. */
 async function pod() {
   const all = (await judged(kubernetesText())).map(({ manifest }) => manifest);
   const deployment = pick(all, "Deployment", "sluice");
@@ -174,10 +178,10 @@ forOnce(
     );
     assert.ok(config.kind === "run", JSON.stringify(config));
     const { serve } = config;
-    // Time for a pod to end: what it may take, and some more.
+    // Enough time for a pod to end, with a margin.
     const drainMs = serve.drainDelayMs! + serve.drainTimeoutMs!;
     assert.ok(spec.terminationGracePeriodSeconds * 1000 > drainMs + 2_000);
-    // A probe goes to a port that is there; so do the Services.
+    // Probes and Services refer to existing ports.
     const ports: { name: string; containerPort: number }[] = container.ports;
     const portNamed = (name: string) =>
       ports.find((one) => one.name === name)?.containerPort;
@@ -187,17 +191,17 @@ forOnce(
     assert.equal(portNamed("admin"), serve.admin.port);
     const service = pick(all, "Service", "sluice")["spec"];
     for (const { port, targetPort } of service.ports) {
-      // Clients are redirected to PORT, so it has to be what they connect to.
+      // Clients are redirected to PORT, so it must be the port they connect to.
       assert.equal(port, portNamed(targetPort));
     }
-    // A headless Service is what `resolve` looks up.
+    // `resolve` looks up a headless Service.
     const [backend] = config.proxy.backends;
     const { hostname, port } = new URL(backend!.url);
     assert.equal(backend!.resolve, true);
     const pool = pick(all, "Service", hostname)["spec"];
     assert.equal(pool.clusterIP, "None");
     assert.equal(String(pool.ports[0].port), port);
-    // One is left over while another is taken away.
+    // At least one pod remains while another is removed.
     const budget = pick(all, "PodDisruptionBudget", "sluice")["spec"];
     assert.ok(deployment["spec"].replicas > budget.minAvailable);
     for (
@@ -217,7 +221,7 @@ forOnce(
   },
 );
 
-/** Asks as a kubelet does: by the pod's address. */
+/** Probes like a kubelet: by the pod's address. */
 async function probed(
   admin: number,
   { httpGet }: { httpGet: { path: string } },
@@ -262,7 +266,7 @@ forBoth("a pod of the manifests is probed, and ends within its time", {
   await until(async () => await probed(admin, readinessProbe) === 503, {
     timeoutMs: 3_000,
   });
-  // Alive, and still taking requests of those who do not know yet.
+  // Alive, and still serving clients that do not know yet.
   assert.equal(await probed(admin, livenessProbe), 200);
   const tls = { ca: ca.cert, servername: "localhost" };
   assert.equal((await rawRequest(proxy.port, GET, { tls })).status, 200);

@@ -1,9 +1,10 @@
 /**
- * A process that has run out of file descriptors: what it cannot ask is not the
- * fault of those that it cannot ask.
+ * A process without free file descriptors: a backend that it cannot connect to
+ * for that reason has not failed.
  *
- * While clients held all descriptors each probe failed for want of one, and all
- * backends were taken down. They came back as slowly as from a real failure.
+ * While clients held all descriptors, each probe failed for lack of one, and
+ * all backends were marked down. They came back as slowly as from a real
+ * failure.
  *
  * @module
  */
@@ -23,7 +24,7 @@ const options = Deno.build.os === "linux"
   ? { ...skippedWithout("prlimit"), timeoutMs: 90_000 }
   : { skip: "no prlimit here" };
 
-/** Lets a running process open so many descriptors more than it has. */
+/** Lets a running process open so many more descriptors. */
 async function leave(proxy: ProxyProcess, more: number): Promise<void> {
   const open = new Set(
     Array.from(
@@ -31,7 +32,7 @@ async function leave(proxy: ProxyProcess, more: number): Promise<void> {
       ({ name }) => Number(name),
     ),
   );
-  // The limit is for the number of a new one, which is the lowest that is free.
+  // The limit applies to the number of a new one, which is the lowest free.
   let most = 0;
   for (let free = 0; free < more; most++) if (!open.has(most)) free++;
   const { success } = await new Deno.Command("prlimit", {
@@ -42,7 +43,7 @@ async function leave(proxy: ProxyProcess, more: number): Promise<void> {
   assert.ok(success);
 }
 
-/** A folder that is gone at the end. */
+/** A folder that is removed at the end. */
 async function temporary() {
   const path = await Deno.makeTempDir({ prefix: "sluice-" });
   return {
@@ -51,7 +52,7 @@ async function temporary() {
   };
 }
 
-/** Clients that hold on to what they have until they are let go. */
+/** Clients that hold their connections until they are released. */
 class Holders implements AsyncDisposable {
   readonly #connections: RawConnection[] = [];
 
@@ -75,11 +76,12 @@ class Holders implements AsyncDisposable {
 }
 
 forBoth(
-  "clients that hold all descriptors take no backend down",
+  "clients that hold all descriptors do not mark a backend down",
   options,
   async (runtime) => {
     await using a = await rawBackend();
-    // By name: looked up without a descriptor it "is not found", or "refused".
+    // By name: without a descriptor its lookup fails as "not found" or
+    // "refused".
     await using b = await rawBackend();
     const named = `http://localhost:${b.port}`;
     await using folder = await temporary();
@@ -96,7 +98,7 @@ forBoth(
         EJECT_TIME: "1m",
       },
     });
-    // One that is connected already, and asks while there is nothing left.
+    // A connected client sends a request while no descriptor is left.
     await using client = await RawConnection.connect(proxy.port);
     assert.equal((await client.request(requestText("GET", "/"))).status, 200);
     const admin = portOf(await adminUrl(proxy));
@@ -112,7 +114,7 @@ forBoth(
     {
       await using _holders = await Holders.of(proxy, 40);
       await proxy.waitForLine(
-        /probes cannot be made \(this process is out/,
+        /cannot probe \(this process is out/,
         LONG,
       );
       // Ten intervals, of which three failures were enough.
@@ -165,12 +167,12 @@ forBoth(
 );
 
 forBoth(
-  "the first request of all may come when no descriptor is left",
+  "the very first request may come when no descriptor is left",
   options,
   async (runtime) => {
-    // Bun starts the thread that makes its requests with the first of them, and
-    // ends the process if it finds no descriptor then. Probes come first, where
-    // there are any.
+    // Bun starts its request thread with the first request, and aborts the
+    // process if it has no descriptor then. Probes come first, if there are
+    // any.
     await using backend = await rawBackend();
     await using proxy = await startProxy(runtime, {
       env: { BACKENDS: backend.url, HEALTH_PATH: "off" },

@@ -1,5 +1,5 @@
 /**
- * Backends by name, with a real name server whose answer changes under load.
+ * Backends by name, with a real name server whose response changes under load.
  */
 
 import assert from "node:assert/strict";
@@ -15,7 +15,7 @@ import { until } from "./harness/wait.ts";
 import { Authority } from "./tls/certificates.ts";
 import { bunPath, denoPath, ROOT } from "../testing/tools.ts";
 
-/** Backends on one port of several addresses; each says its own. */
+/** Backends on one port of several addresses; each returns its own. */
 async function pods(...addresses: string[]): Promise<RawBackend[]> {
   const found: RawBackend[] = [];
   for (const host of addresses) {
@@ -37,7 +37,7 @@ const options = Deno.build.os === "linux"
 
 const SERVER = {
   entry: "e2e/dns/program.ts",
-  // `Resolver.setServers()` asks for the interfaces in Deno.
+  // `Resolver.setServers()` lists the interfaces in Deno.
   permissions: ["--allow-sys=networkInterfaces"],
 };
 
@@ -57,7 +57,7 @@ forBoth(
     });
     assert.match(proxy.log, /\(2 backends\)/);
     await using load = Load.start(proxy.port, { clients: 8 });
-    /** Waits until just these are asked. */
+    /** Waits until exactly these get requests. */
     const serving = (...hosts: string[]) =>
       until(async () => {
         const before = backends.map(({ requests }) => requests.length);
@@ -75,7 +75,7 @@ forBoth(
     await serving("127.0.0.3", "127.0.0.4");
     await dns.answer("127.0.0.2", "127.0.0.5");
     await serving("127.0.0.2", "127.0.0.5");
-    // Nothing at all is no answer to go by.
+    // An empty response does not change the pool.
     await dns.answer();
     await proxy.waitForLine(
       /pool\.test does not resolve .*known addresses are kept/,
@@ -110,12 +110,12 @@ forBoth(
   },
 );
 
-forBoth("resolve looks names up as the system does", async (runtime) => {
+forBoth("resolve resolves names like the system", async (runtime) => {
   await using backend = await rawBackend();
   await using proxy = await startProxy(runtime, {
     env: { BACKENDS: `http://localhost:${backend.port} resolve` },
   });
-  // 127.0.0.1 and, if the machine has it, ::1, where nobody listens.
+  // 127.0.0.1 and, if the machine has it, ::1, where no server listens.
   await proxy.waitForLine(
     /localhost has a new address: http:\/\/127\.0\.0\.1:/,
   );
@@ -166,7 +166,7 @@ forBoth("resolve of an https: backend is refused where it cannot be kept", {
   assert.match(stderr, /^BACKENDS: "https:\/\/app\.example" has resolve, but/);
 });
 
-/** Whether a process here may have an `/etc/hosts` of its own. */
+/** Whether a process here can have its own `/etc/hosts`. */
 function ownHosts(): boolean {
   try {
     return new Deno.Command("unshare", {
@@ -179,7 +179,7 @@ function ownHosts(): boolean {
 }
 
 forBoth(
-  "of a name's addresses, one that answers no SYN is passed over after 250 ms",
+  "an address of a name that drops SYNs is skipped after 250 ms",
   ownHosts()
     ? skippedWithout("python3")
     : { skip: "needs root and unshare, for an /etc/hosts of its own" },
@@ -188,7 +188,7 @@ forBoth(
     // out, in which the others would be waited for in vain.
     await using hole = await blackhole();
     const live = net.createServer((socket) => {
-      // A connection that comes second is given up.
+      // The slower connection is closed.
       socket.on("error", () => {});
       socket.end("live");
     });
@@ -226,7 +226,7 @@ forBoth(
           new TextDecoder().decode(stderr),
         );
         const { took } = JSON.parse(text);
-        // Far from the limit of 20 s, whatever else the machine has to do.
+        // Far below the limit of 20 s, also on a busy machine.
         assert.ok(took >= least && took < 10_000, `${name}: ${took} ms`);
       }
     } finally {

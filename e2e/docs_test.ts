@@ -1,5 +1,5 @@
 /**
- * The commands and programs of the documents, run as they stand there.
+ * The commands and programs of the documents, run unchanged.
  *
  * @module
  */
@@ -114,7 +114,7 @@ recipe("Canary by weight", skippedWithout("curl"), async (runtime, blocks) => {
 });
 
 recipe("Retries and idempotency", {}, async (runtime, [start]) => {
-  // The first of the two to be asked breaks the connection when it has read.
+  // The backend that gets it first reads it and breaks the connection.
   let broken = 0;
   const breaking = () =>
     rawBackend(async (conn, request) => {
@@ -151,7 +151,7 @@ recipe("Event streams and LLM streaming", {}, async (runtime, [start]) => {
   const response = await fetch(proxy.url);
   const reader = response.body!.pipeThrough(new TextDecoderStream())
     .getReader();
-  // It is here while the backend holds the rest back.
+  // It has arrived while the backend holds back the rest.
   assert.equal((await reader.read()).value, "data: one\n\n");
   gate.resolve();
   assert.equal((await reader.read()).value, "data: two\n\n");
@@ -200,7 +200,7 @@ recipe("Rate limit", {}, async (runtime, [start]) => {
   assert.ok(allowed >= 10);
   assert.equal(answer.status, 429);
   assert.match(answer.header("retry-after") ?? "", /^\d+$/);
-  // Another client, by what a trusted proxy says; loopback is none of them.
+  // Another client, according to a trusted proxy; loopback is not one.
   const other = await ask(proxy, { "x-forwarded-for": "203.0.113.9" });
   assert.equal(other.status, 429);
 });
@@ -216,7 +216,7 @@ recipe(
     assert.equal(await scene.run(get!), "app");
     await scene.run(renew!);
     await proxy.waitForLine(/TLS_CERT.* read.* localhost/, 10_000);
-    // By the new certificate, which is the only one that it trusts now.
+    // With the new certificate, the only one that it trusts now.
     assert.equal(await scene.run(get!), "app");
   },
 );
@@ -281,7 +281,7 @@ forOnce("docs/recipes.md: systemd", () => {
 
 const [HONO] = blocksOf("docs/recipes.md", "Inside a Hono app", "ts ignore");
 forBoth("docs/recipes.md: Inside a Hono app", {
-  // Hono comes from npm the first time.
+  // Hono is installed from npm the first time.
   timeoutMs: 120_000,
 }, async (runtime) => {
   await using backend = await named("app");
@@ -336,7 +336,7 @@ forBoth("README.md: Start", { timeoutMs: 120_000 }, async (runtime) => {
   await using b = await named("b");
   await using scene = await Scene.make(runtime, [a.authority, b.authority]);
   const [, commands, check] = START;
-  // A line for Deno, one for Bun, and one for a machine that has neither.
+  // A line for Deno, one for Bun, and one for a machine without either.
   const lines = commands!.text.trim().split("\n");
   assert.equal(lines.length, 4);
   for (const line of lines) {
@@ -432,7 +432,7 @@ forOnce("the programs of the documents run on Bun", {
   }
 });
 
-/** Blocks that tests of other files run, by what they look for. */
+/** Blocks that are run by tests in other files, by a text in them. */
 const ELSEWHERE: readonly [path: string, heading: string, test: string][] = [
   ["docs/production.md", "Before you start", "e2e/start_test.ts"],
   ["docs/production.md", "Permissions on Deno", "e2e/start_test.ts"],
@@ -440,7 +440,7 @@ const ELSEWHERE: readonly [path: string, heading: string, test: string][] = [
 ];
 
 forOnce(
-  "each sh block of the documents is run by a test, or says that not",
+  "each sh block of the documents is run by a test or marked as ignored",
   () => {
     for (const [path, heading, test] of ELSEWHERE) {
       blocksOf(path, heading);

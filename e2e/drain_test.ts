@@ -1,6 +1,6 @@
 /**
- * How the real program stops: what runs goes to its end, nobody loses a request,
- * and it does end.
+ * How the real program stops: requests in flight are completed, no client loses
+ * a request, and the process exits.
  *
  * @module
  */
@@ -13,7 +13,7 @@ import { forBoth } from "./harness/suite.ts";
 import { until } from "./harness/wait.ts";
 import { PeerGone } from "./harness/wire.ts";
 
-/** Waits until the proxy takes no connection any more. */
+/** Waits until the proxy accepts no more connections. */
 async function closedToNew(proxy: ProxyProcess): Promise<void> {
   await until(async () => {
     try {
@@ -25,7 +25,7 @@ async function closedToNew(proxy: ProxyProcess): Promise<void> {
   });
 }
 
-/** A download that is held back after its first half until it is let go. */
+/** A download whose second half is held back until it is released. */
 function halves(): { handler: Handler; release: () => void } {
   const { promise, resolve } = Promise.withResolvers<void>();
   return {
@@ -158,7 +158,7 @@ forBoth("a second signal ends it at once with 1", async (runtime) => {
   assert.deepEqual(await proxy.waitForExit(), { code: 1, signal: null });
 });
 
-forBoth("during DRAIN_DELAY it goes on serving, and closes connections", async (
+forBoth("during DRAIN_DELAY it still serves, and closes connections", async (
   runtime,
 ) => {
   await using backend = await rawBackend();
@@ -194,8 +194,8 @@ forBoth("clients on kept connections lose no request to a stop", async (
       assert.equal(response.status, 200, response.problem);
       assert.equal(response.complete, true);
       answered++;
-      // Told that the connection ends: whoever goes on opens another, which is
-      // refused by then or soon.
+      // With `Connection: close`: a client that continues opens another one,
+      // which is refused by then or soon.
       if (/close/i.test(response.header("connection") ?? "")) return;
     }
   };

@@ -1,6 +1,6 @@
 /**
- * Running at the edge, where anybody connects: what a client leaves behind, and
- * what a process does that has no descriptor left.
+ * Exposed to the internet: what clients leave behind, and what a process does
+ * without free descriptors.
  *
  * @module
  */
@@ -29,9 +29,9 @@ const EARLY: [why: string, status: number, data: string][] = [
   ],
 ];
 
-// Deno keeps a connection for as long as somebody might still read a request's
-// body, and that of an upload that was refused midway was never given up: each
-// took a descriptor with it, also after its client had left.
+// Deno keeps a connection for as long as the rest of a request's body might be
+// read, and that of an upload refused midway was never cancelled: each leaked a
+// descriptor, even after its client had left.
 for (const [why, status, data] of EARLY) {
   forBoth(
     `an upload that is ${why} gives its connection back once its client has left`,
@@ -56,7 +56,7 @@ for (const [why, status, data] of EARLY) {
         assert.equal(answer.status, status);
       };
       await upload();
-      // What one costs for good, such as a thread of the runtime, is no leak.
+      // What is allocated once, such as a thread of the runtime, is not a leak.
       const before = proxy.fds();
       await Promise.all(Array.from({ length: 30 }, upload));
       await until(() => proxy.fds() <= before + 5, {
@@ -67,7 +67,7 @@ for (const [why, status, data] of EARLY) {
   );
 }
 
-/** Lets a process open so many files and no more, from now on. */
+/** Limits the files that a process may have open from now on. */
 async function limitFiles(pid: number, files: number): Promise<void> {
   const { success } = await new Deno.Command("prlimit", {
     args: [`--pid=${pid}`, `--nofile=${files}:${files}`],
@@ -75,10 +75,11 @@ async function limitFiles(pid: number, files: number): Promise<void> {
   assert.ok(success, "prlimit works");
 }
 
-// `Bun.serve` asks for the connections that it cannot accept without a pause,
-// also in a program of three lines. Deno's listener ends, and is opened anew.
+// `Bun.serve` retries without a pause to accept connections that it cannot
+// accept, also in a program of three lines. Deno's listener ends and is
+// reopened.
 forBoth(
-  "without a free descriptor it goes on once there are some; until then Bun spins and Deno does not",
+  "without a free descriptor it recovers once there are some; until then Bun spins and Deno does not",
   skippedWithout("prlimit"),
   async (runtime) => {
     await using backend = await rawBackend();

@@ -1,6 +1,6 @@
 /**
- * What stands in the environment for other programs, and what a runtime would
- * make of it.
+ * Environment variables that are meant for other programs, and that a runtime
+ * would obey.
  */
 
 import assert from "node:assert/strict";
@@ -11,7 +11,8 @@ import { runProgram, startProxy } from "./harness/proxy.ts";
 import { forBoth, skippedWithout } from "./harness/suite.ts";
 import { Authority, HERE } from "./tls/certificates.ts";
 
-// Deno took the listener away from HOST and PORT, or added another one to it.
+// Deno took the listening address from HOST and PORT, or added another
+// listener.
 forBoth(
   "DENO_SERVE_ADDRESS ends it with 2 on Deno, and is nothing to Bun",
   async (
@@ -42,7 +43,7 @@ forBoth(
   },
 );
 
-/** A backend whose answers are worth compressing. */
+/** A backend whose responses are worth compressing. */
 const WORDY = "sluice ".repeat(1000);
 const wordy = () =>
   rawBackend((conn) =>
@@ -103,7 +104,7 @@ forBoth(
       narrow.log,
       /DENO_SERVE_AUTOMATIC_COMPRESSION.*: may not be read, .* --allow-env/,
     );
-    // And it is obeyed: that is why.
+    // And it is obeyed, which is the reason.
     assert.notEqual((await ask(narrow)).header("content-encoding"), undefined);
     await using enough = await start(",DENO_SERVE_AUTOMATIC_COMPRESSION");
     const answer = await ask(enough);
@@ -131,7 +132,7 @@ forBoth(
     assert.equal(code, 2);
     assert.match(
       stderr,
-      /^NODE_TLS_REJECT_UNAUTHORIZED: would have any certificate accepted[^\n]*\n$/,
+      /^NODE_TLS_REJECT_UNAUTHORIZED: would accept any certificate[^\n]*\n$/,
     );
     await using plain = await rawBackend();
     await using proxy = await startProxy(runtime, {
@@ -144,8 +145,8 @@ forBoth(
   },
 );
 
-// The guard asked for what it could not read: under narrow permissions Deno sent
-// every request to the proxy that was set.
+// The guard requested a permission to read them: under narrow permissions Deno
+// sent every request to the configured proxy.
 forBoth("a variable that may not be read and would be obeyed is warned of", {
   // Bun has no permissions.
   runtimes: ["deno"],
@@ -166,7 +167,7 @@ forBoth("a variable that may not be read and would be obeyed is warned of", {
     "HTTP_PROXY,http_proxy,ALL_PROXY,all_proxy,DENO_SERVE_ADDRESS",
   );
   assert.equal(enough.stderr.length, 1, enough.log);
-  // And it is obeyed: that is why.
+  // And it is obeyed, which is the reason.
   await using other = await rawBackend((conn) => conn.reply({ status: 299 }), {
     allowProblems: true,
     health: "handler",
@@ -181,10 +182,10 @@ forBoth("a variable that may not be read and would be obeyed is warned of", {
   assert.equal(backend.requests.length, 0);
 });
 
-// Bun reads `.env` of the folder that it is started from: a file there could set
-// ADMIN_HOST, ADMIN_TOKEN and TRUSTED_PROXIES.
+// Bun reads `.env` of the folder that it is started from: a file there could
+// set ADMIN_HOST, ADMIN_TOKEN and TRUSTED_PROXIES.
 forBoth("the way of docs/production.md keeps Bun from reading .env", {
-  // Deno reads none.
+  // Deno does not read any.
   runtimes: ["bun"],
 }, async (runtime) => {
   const page = await Deno.readTextFile(`${ROOT}/docs/production.md`);

@@ -1,6 +1,6 @@
 /**
- * What is said arrives as it was said: random requests and answers, once straight
- * to a backend that records them, and once through the proxy.
+ * Messages arrive unchanged: random requests and responses, once directly to a
+ * backend that records them, and once through the proxy.
  */
 
 import assert from "node:assert/strict";
@@ -21,7 +21,9 @@ import { concat } from "./harness/wire.ts";
 const CASES = Number(Deno.env.get("EXACT_CASES") ?? 150);
 const SEED = Number(Deno.env.get("EXACT_SEED") ?? 1);
 
-/** What a proxy removes, replaces or adds, by DESIGN ("Said as it was said"). */
+/**
+ * What a proxy removes, replaces or adds, by DESIGN ("Said as it was said").
+ */
 const REQUEST_OWN: ReadonlySet<string> = new Set([
   ...["connection", "content-length", "transfer-encoding", "via"],
   ...["x-forwarded-for", "x-forwarded-host", "x-forwarded-proto"],
@@ -31,9 +33,9 @@ const ANSWER_OWN: ReadonlySet<string> = new Set([
 ]);
 
 /**
- * Fields in a form that does not depend on what the runtimes' servers hide: the
- * case of names, the order of fields that differ in name (RFC 9110 §5.3), and
- * whether values came on one line or on several, but for cookies.
+ * Fields in a form without what the runtimes' servers hide: the case of names,
+ * the order of fields with different names (RFC 9110 §5.3), and whether values
+ * came on one line or several, except cookies.
  */
 function plain(
   headers: readonly (readonly [string, string])[],
@@ -79,7 +81,7 @@ function hash(bytes: Uint8Array): string {
   return `${bytes.length} bytes, ${value}`;
 }
 
-/** Sends a request and reads its answer; the connection may go on. */
+/** Sends a request and reads its response; the connection may be kept. */
 async function ask(
   connection: RawConnection,
   bytes: readonly Uint8Array[],
@@ -92,7 +94,7 @@ async function ask(
 }
 
 forBoth(
-  "random requests and answers arrive as they were sent",
+  "random requests and responses arrive as they were sent",
   {
     timeoutMs: 60_000 + CASES * 1_000,
   },
@@ -134,7 +136,7 @@ forBoth(
   },
 );
 
-/** One connection at a time to a port, as long as it is kept. */
+/** One connection at a time to a port, for as long as it is kept. */
 class Connections implements AsyncDisposable {
   #open: RawConnection | undefined;
 

@@ -31,7 +31,7 @@ async function start(
   const words = commandsOf(example).find(([first]) => first === runtime);
   assert.ok(words, `examples/${example}.ts has a command for ${runtime}`);
   const port = await deadPort();
-  // `deno serve` takes no PORT from the environment.
+  // `deno serve` does not read PORT.
   if (words[1] === "serve") {
     words.splice(2, 0, `--port=${port}`, "--host=127.0.0.1");
   }
@@ -263,7 +263,7 @@ example("login", ["deno", "bun"], async (runtime) => {
   };
   assert.equal(await readiness(), 200);
 
-  // What is under way is answered after the signal, and no more is taken.
+  // Requests in flight are answered after the signal, and no more are accepted.
   const gate = Promise.withResolvers<void>();
   backend.handler = async (conn) => {
     await gate.promise;
@@ -273,7 +273,7 @@ example("login", ["deno", "bun"], async (runtime) => {
   await backend.waitForRequests(2);
   program.signal("SIGTERM");
   await until(async () => await readiness() === 503);
-  // An answer of the program's own ends its connection too by now.
+  // The program's own responses also close the connection now.
   const last = await rawRequest(program.port, requestText("GET", "/x"));
   assert.equal(last.status, 401);
   assert.match(last.header("connection") ?? "", /close/);
@@ -299,14 +299,14 @@ example("capacity", ["deno", "bun"], async (runtime) => {
     const { text } = await ask(program, "/");
     shares[text.split(" ")[0] as "small" | "large"]++;
   }
-  // 10 and 90 are expected; by chance under 60 it is once in 10^15.
+  // 10 and 90 are expected; below 60 has a probability of 1 in 10^15.
   assert.ok(shares.large > 60, JSON.stringify(shares));
   large.health = 500;
   await program.waitForLine(/is down \(health\.check: status 500\)/, 20_000);
   assert.match((await ask(program, "/")).text, /^small/);
 });
 
-/** What the demo says of its dashboard. */
+/** The demo's line about its dashboard. */
 async function shown(program: ProxyProcess): Promise<{ adminUrl: string }> {
   const [, adminUrl] = await program.waitForLine(/^The dashboard: +(http\S+)/);
   return { adminUrl: adminUrl! };
@@ -346,7 +346,7 @@ forOnce("deno task demo", { timeoutMs: 60_000 }, async () => {
   };
   assert.deepEqual(await names(6), ["amber", "birch", "cedar"]);
   const stopped = (await ask(program, "/stop")).text.split(" ")[0]!;
-  // Nobody sees an error, not even at once.
+  // No client sees an error, not even at once.
   const left = await names(6);
   assert.equal(left.length, 2);
   assert.ok(!left.includes(stopped));

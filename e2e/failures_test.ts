@@ -4,9 +4,9 @@ import { rawRequest, requestText } from "./harness/client.ts";
 import { startProxy } from "./harness/proxy.ts";
 import { forBoth } from "./harness/suite.ts";
 
-// Deno's message on a failed request holds its URL, and what a failure means is
-// read from the message. "(Connect)" in a target passed for a connection that was
-// never made: the POST went to both backends.
+// Deno's message on a failed request contains its URL, and failures are
+// classified by the message. "(Connect)" in a target was taken for a failed
+// connection: the POST was sent to both backends.
 forBoth("a target that reads like a failure makes no other of it", async (
   runtime,
 ) => {

@@ -1,6 +1,6 @@
 /**
- * `HEALTH_HOST`: what probes say as `Host`, towards backends of every kind, and
- * towards real servers that answer to their own names only.
+ * `HEALTH_HOST`: the `Host` of probes, for backends of every kind, and for real
+ * servers that respond to their own names only.
  *
  * @module
  */
@@ -18,7 +18,7 @@ import { Authority, HERE } from "./tls/certificates.ts";
 const QUICK = { HEALTH_INTERVAL: "300ms", HEALTH_TIMEOUT: "290ms" };
 const LONG = 20_000;
 
-/** What the probes of a backend say as `Host`, and what they ask for. */
+/** The `Host` and target of a backend's probes. */
 function asked(backend: RawBackend): string[] {
   return [
     ...new Set(
@@ -29,7 +29,7 @@ function asked(backend: RawBackend): string[] {
   ];
 }
 
-forBoth("HEALTH_HOST is what probes say as Host, under a base path too", {
+forBoth("HEALTH_HOST is the Host of probes, also with a base path", {
   timeoutMs: 60_000,
 }, async (runtime) => {
   await using plain = await rawBackend();
@@ -48,7 +48,7 @@ forBoth("HEALTH_HOST is what probes say as Host, under a base path too", {
   });
   assert.deepEqual(asked(plain), ["app.example.com:8443 /health"]);
   assert.deepEqual(asked(based), ["app.example.com:8443 /base/health"]);
-  // Requests say what they said.
+  // The `Host` of requests is unchanged.
   await rawRequest(proxy.port, requestText("GET", "/"));
   await rawRequest(proxy.port, requestText("GET", "/"));
   for (const { requests: [request] } of [plain, based]) {
@@ -57,7 +57,7 @@ forBoth("HEALTH_HOST is what probes say as Host, under a base path too", {
 });
 
 forBoth(
-  "HEALTH_HOST is said to https: backends, whose certificate has another name",
+  "HEALTH_HOST is sent to https: backends, whose certificate has another name",
   {
     ...skippedWithout("openssl"),
     timeoutMs: 60_000,
@@ -83,15 +83,15 @@ forBoth(
 );
 
 forBoth(
-  "HEALTH_HOST is said to unix: backends, in the target too where that names one",
+  "HEALTH_HOST is sent to unix: backends, also in an absolute target",
   {
     timeoutMs: 60_000,
   },
   async (runtime) => {
     const path = await Deno.makeTempDir({ prefix: "sluice-" });
     try {
-      // In absolute form, which Deno's `fetch` uses there, the target's authority
-      // goes before `Host` (RFC 9112 §3.2.2).
+      // In absolute form, which Deno's `fetch` uses there, the target's
+      // authority goes before `Host` (RFC 9112 §3.2.2).
       const target = runtime === "deno" && OVER_FETCH
         ? "http://app.example.com/health"
         : "/health";
@@ -113,7 +113,7 @@ forBoth(
   },
 );
 
-forBoth("--check asks with HEALTH_HOST as well", async (runtime) => {
+forBoth("--check probes with HEALTH_HOST too", async (runtime) => {
   await using backend = await rawBackend(undefined, {
     health: async (conn, request) => {
       const known = request.header("host") === "app.example.com";
@@ -139,7 +139,7 @@ interface Picky extends AsyncDisposable {
   url: string;
 }
 
-/** nginx with a `default_server` for everyone who asks by another name. */
+/** nginx with a `default_server` for all other names. */
 async function nginx(): Promise<Picky> {
   const work = await Deno.makeTempDir({ prefix: "sluice-" });
   const port = await deadPort();
@@ -227,7 +227,7 @@ for (
         proxy.port,
         requestText("GET", "/", { host: "app.example.com" }),
       );
-      // All that it has said is read by the time that it has ended.
+      // All its output is read by the time that it has exited.
       await proxy.stop();
       return { status: answer.status, text: answer.text, log: proxy.log };
     };
@@ -239,7 +239,7 @@ for (
     ]);
     assert.doesNotMatch(well.log, /is down|counts as up/);
 
-    // The backend answers 400 to its own address, and is no worse for that.
+    // The backend answers 400 to its own address, and still works.
     const down = await page({ HEALTH_PATH: "/health" });
     assert.equal(down.status, 503);
     assert.match(down.log, /is down \(probe of \/health: status 400\)/);

@@ -1,5 +1,6 @@
 /**
- * Probes of the real program: who is taken out, when, and who comes back.
+ * Probes of the real program: which backends are marked down, when, and which
+ * come back.
  *
  * @module
  */
@@ -11,8 +12,8 @@ import { type ProxyProcess, startProxy } from "./harness/proxy.ts";
 import { forBoth } from "./harness/suite.ts";
 import { until } from "./harness/wait.ts";
 
-// Quick enough to wait for; slow enough that on a busy machine no probe, let
-// alone three in a row, is late by itself.
+// Fast enough to wait for; slow enough that on a busy machine no probe, and
+// never three in a row, is late.
 const QUICK = {
   HEALTH_INTERVAL: "300ms",
   HEALTH_TIMEOUT: "290ms",
@@ -20,7 +21,7 @@ const QUICK = {
   HEALTH_FALL: "3",
 };
 
-/** Milliseconds for what takes a few probes, on a machine that is busy. */
+/** Milliseconds for a few probes, on a busy machine. */
 const LONG = 20_000;
 
 /** Sends `count` requests, all of which must be answered; gives each's share. */
@@ -59,7 +60,7 @@ forBoth(
     });
     assert.deepEqual(await shares(proxy, [a, b], 10), [5, 5]);
 
-    // Two failures and a pass, twice: fewer in a row than it takes.
+    // Two failures and a pass, twice: too few in a row.
     const script = [500, 500, 200, 500, 500, 200];
     b.health = async (conn) =>
       await conn.reply({ status: script.shift() ?? 200 });
@@ -93,7 +94,7 @@ forBoth(
   },
 );
 
-forBoth("a backend that dies and comes back costs no client an error", {
+forBoth("a backend that dies and recovers causes no client error", {
   timeoutMs: 90_000,
 }, async (
   runtime,
@@ -156,13 +157,13 @@ forBoth(
     const probes = good.probes.length;
     await until(() => good.probes.length >= probes + 3, { timeoutMs: LONG });
     assert.deepEqual(await shares(proxy, [good, hung], 10), [10, 0]);
-    // Each is ended at its time limit: never two at once.
+    // Each is ended at its time limit: never two at a time.
     await until(() => hung.open <= 2, { timeoutMs: LONG });
   },
 );
 
 forBoth(
-  "a probe says who it is, follows no redirect, and asks anew each time",
+  "a probe has a User-Agent, follows no redirect, and uses a new connection",
   { timeoutMs: 90_000 },
   async (
     runtime,
@@ -183,7 +184,7 @@ forBoth(
       assert.equal(probe.header("host"), backend.authority);
       assert.match(probe.header("user-agent") ?? "", /^sluice\/\d+\.\d+\.\d+$/);
     }
-    // On a connection of its own, since it asks whether new ones are taken.
+    // On its own connection, since it checks whether new ones are accepted.
     const used = new Set(backend.probes.map(({ conn }) => conn.index));
     assert.equal(used.size, backend.probes.length);
   },
@@ -225,7 +226,7 @@ forBoth(
 );
 
 forBoth(
-  "a 404 on a path that was asked for is down",
+  "a 404 on a configured path is down",
   { timeoutMs: 90_000 },
   async (runtime) => {
     await using backend = await rawBackend(undefined, {

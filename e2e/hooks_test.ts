@@ -1,6 +1,6 @@
 /**
- * The hooks of a program of one's own, on the wire: bodies that stream through
- * them, uploads, WebSockets, and what ends one that takes too long.
+ * The hooks of a user's program, on the wire: bodies that stream through them,
+ * uploads, WebSockets, and the end of a hook that takes too long.
  *
  * @module
  */
@@ -16,21 +16,21 @@ import { until } from "./harness/wait.ts";
 import { toLatin1 } from "./harness/wire.ts";
 import { ask, grant } from "./websocket/raw.ts";
 
-/** Waits for what `onSettled` says of a request. */
+/** Waits for the `onSettled` of a request. */
 async function settled(proxy: ProxyProcess, text: string): Promise<void> {
   await until(() => proxy.stdout.includes(`settled ${text}`), {
     what: () => `"settled ${text}" in: ${proxy.stdout.join("; ")}`,
   });
 }
 
-/** Waits until so many hooks have begun to hang. */
+/** Waits until so many hooks hang. */
 async function hanging(proxy: ProxyProcess, count: number): Promise<void> {
   await until(() =>
     proxy.stdout.filter((line) => line === "hanging").length >= count
   );
 }
 
-/** Asserts that the backend has nothing under way and was never blamed. */
+/** Asserts that the backend has no requests in flight and no failures. */
 async function unblamed(proxy: ProxyProcess): Promise<void> {
   const admin = await adminUrl(proxy);
   await until(async () => {
@@ -60,7 +60,8 @@ forBoth(
 forBoth(
   "onRequest() leaves an upload whole, with its length or in chunks",
   async (runtime) => {
-    // A length that the hook says must not cut the body, or begin another request.
+    // A wrong length from the hook must not truncate the body, or start a
+    // request.
     await using backend = await rawBackend(async (conn, request) => {
       await conn.reply({ body: String((await request.body()).length) });
     });
@@ -86,7 +87,7 @@ forBoth(
 forBoth(
   "onRequest() that sets Host has a Location of that host mapped",
   async (runtime) => {
-    // The backend knows itself by the name that it was called by.
+    // The backend recognises its own name.
     await using backend = await rawBackend((conn) =>
       conn.reply({
         status: 302,
@@ -104,8 +105,8 @@ forBoth(
 forBoth(
   "onRequest() that logs a connection in has it for that request alone",
   async (runtime) => {
-    // NTLM and Negotiate log in a connection: the next client on it would be that
-    // user too.
+    // NTLM and Negotiate log in a connection: the next client on it would be
+    // that user too.
     await using backend = await rawBackend();
     await using proxy = await hooked(runtime, [backend]);
     for (const path of ["/plain", "/ntlm", "/plain", "/ntlm", "/plain"]) {
@@ -119,7 +120,7 @@ forBoth(
   },
 );
 
-forBoth("onRequest() is asked for each attempt", async (runtime) => {
+forBoth("onRequest() is called for each attempt", async (runtime) => {
   await using dead = await rawBackend((conn) => conn.reset());
   await using alive = await rawBackend();
   await using proxy = await hooked(runtime, [dead, alive]);
@@ -136,7 +137,7 @@ forBoth("onRequest() is asked for each attempt", async (runtime) => {
 });
 
 forBoth(
-  "onRequest() that answers, throws or hangs: no backend hears of it",
+  "onRequest() that responds, throws or hangs: no backend gets the request",
   async (runtime) => {
     await using backend = await rawBackend();
     await using proxy = await hooked(runtime, [backend]);
@@ -199,7 +200,7 @@ for (
 }
 
 forBoth(
-  "onResponse() passes a body on as it comes, and wraps it as it comes",
+  "onResponse() streams an unchanged body, and a wrapped one",
   async (runtime) => {
     const gate = Promise.withResolvers<void>();
     await using backend = await rawBackend(async (conn) => {
@@ -236,7 +237,7 @@ forBoth(
 );
 
 forBoth(
-  "onResponse() keeps the length of what it leaves alone, and says none of what it changes",
+  "onResponse() keeps the length of an unchanged body, and drops that of a changed one",
   async (runtime) => {
     await using backend = await rawBackend((conn, request) =>
       request.path === "/304"
@@ -249,7 +250,8 @@ forBoth(
     assert.equal(plain.header("x-seen"), "200");
     const doubled = await get(proxy, "/doubled");
     assert.equal(doubled.text, "body of 16 bytes".repeat(2));
-    // Bun counts what is over at once; what must not come is the old length.
+    // Bun declares a body that is complete at once; the old length must not
+    // come.
     assert.ok([undefined, "32"].includes(doubled.header("content-length")));
     const head = await rawRequest(proxy.port, requestText("HEAD", "/plain"));
     assert.deepEqual([head.status, head.text], [200, ""]);
@@ -266,7 +268,7 @@ forBoth(
 forBoth(
   "onResponse() that replaces, throws or hangs gives the backend's body up",
   async (runtime) => {
-    // A download without an end: whatever is not given up goes on for ever.
+    // An endless download: it continues unless it is cancelled.
     await using backend = await rawBackend(async (conn, request) => {
       await conn.send(
         "HTTP/1.1 200 OK\r\nContent-Length: 9000000000\r\n\r\n",
@@ -321,7 +323,7 @@ forBoth(
 );
 
 forBoth(
-  "onError() answers in place of a refusal and of a failure",
+  "onError() replaces the response to a refusal and to a failure",
   async (runtime) => {
     await using backend = await rawBackend((conn) => conn.reset());
     await using proxy = await hooked(runtime, [backend]);
@@ -393,8 +395,8 @@ forBoth(
       );
       if (range !== null) return await conn.send(whole.slice(from));
       await conn.send(whole.slice(0, 100_000));
-      // Bun's `fetch` gives no answer at all when its head, a part of its body
-      // and the end of the connection arrive together.
+      // Bun's `fetch` returns no response if the head, a part of the body and
+      // the end of the connection arrive together.
       await begun.promise;
       await conn.end();
     });

@@ -1,7 +1,7 @@
 /**
- * One client that sends what parsers are slow on, and another that is served
- * beside it: JavaScript has one thread, so while a field takes a second to read,
- * no request is answered.
+ * One client sends what parsers are slow on, and another is served next to it:
+ * JavaScript has one thread, so while a field takes a second to parse, no
+ * request is answered.
  *
  * @module
  */
@@ -35,7 +35,7 @@ const VALUES: Readonly<Record<string, (size: number) => string>> = {
     Array.from({ length: size / 8 }, (_, i) => `w${i}`.padEnd(7, "x")).join(),
 };
 
-/** Fields that are read on the way, each by code of its own. */
+/** Fields that are parsed, each by its own code. */
 const FIELDS = [
   "Connection",
   "Cookie",
@@ -74,7 +74,7 @@ function asking(headers: [string, string][]): Uint8Array {
 
 /** Requests of a size, by what is odd about them. */
 const REQUESTS: [what: string, make: (size: number) => Uint8Array][] = [
-  // All at once, of which the sum fits the head.
+  // All together, of a size that fits the head.
   ...Object.entries(VALUES).map(([what, value]): typeof REQUESTS[number] => [
     `${what} in every field`,
     (size) =>
@@ -105,7 +105,7 @@ const reads: Handler = async (conn, request) => {
   await conn.reply({ body: "ok" });
 };
 
-/** Milliseconds of the slowest request that is answered while `act` lasts. */
+/** Milliseconds of the slowest request during `act`. */
 async function slowestBeside(
   port: number,
   act: () => Promise<void>,
@@ -128,7 +128,7 @@ async function slowestBeside(
   return slowest;
 }
 
-// A list of dots behind a trusted proxy took a second to be no address.
+// Behind a trusted proxy, rejecting a list of dots as an address took a second.
 forBoth("a hostile request holds up no other", { timeoutMs: 180_000 }, async (
   runtime,
 ) => {
@@ -141,7 +141,7 @@ forBoth("a hostile request holds up no other", { timeoutMs: 180_000 }, async (
       BACKENDS: `${backend.url}/base`,
       HEALTH_PATH: "off",
       EJECT_AFTER: "off",
-      // Everything that looks at what a client sends.
+      // Everything that reads client data.
       TRUSTED_PROXIES: "loopback",
       POLICY: "cookie:srv",
       REQUEST_ID: "on",
@@ -150,7 +150,7 @@ forBoth("a hostile request holds up no other", { timeoutMs: 180_000 }, async (
       ACCESS_LOG: "json",
     },
   });
-  // As much as the runtime's server lets in, and as much as it does not.
+  // The largest size that the server accepts, and one that it does not.
   const sizes = [15 * 1024, 60 * 1024, 64 * 1024];
   const send = async (bytes: Uint8Array) => {
     await rawRequest(proxy.port, bytes, { closeWaitMs: 0 }).catch(() => {});

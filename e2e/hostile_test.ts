@@ -1,6 +1,6 @@
 /**
- * Hostile bytes of a backend's, 64 KB at a time, towards what reads answers to a
- * WebSocket handshake: another client notices nothing of them.
+ * Hostile bytes of a backend, 64 KB at a time, for the readers of responses to
+ * a WebSocket handshake: another client must not notice.
  */
 
 import assert from "node:assert/strict";
@@ -15,10 +15,10 @@ const SIZE = 64_000;
 const STATUS = "HTTP/1.1 200 OK\r\n";
 const CHUNKED = `${STATUS}Transfer-Encoding: chunked\r\n\r\n`;
 
-/** Repeats a text up to the size that a head may have. */
+/** Repeats a text up to the maximum size of a head. */
 const much = (text: string) => text.repeat(Math.floor(SIZE / text.length));
 
-/** Answers, by the path that asks for them. */
+/** Responses, by request path. */
 const HOSTILE: Record<string, string> = {
   // Three repetitions side by side matched these, for up to an hour each.
   "spaces, then an invalid byte": `${STATUS}X:${much(" ")}\x7f\r\n\r\n`,
@@ -48,7 +48,7 @@ const HOSTILE: Record<string, string> = {
 };
 
 forBoth(
-  "hostile answers to a handshake keep no other request waiting",
+  "hostile responses to a handshake delay no other request",
   { timeoutMs: 180_000 },
   async (runtime) => {
     await using backend = await rawBackend(async (conn, request) => {
@@ -76,7 +76,7 @@ forBoth(
         const path = `/${encodeURIComponent(name)}/${size}`;
         await conn.write(requestText("GET", path, { headers: [...ASKING] }));
         const { status } = await conn.readResponse();
-        // Cut, where a body is broken of which nothing was passed on yet.
+        // Truncated, if the body is broken before any of it was passed on.
         assert.ok([0, 200, 502].includes(status), `${name}: ${status}`);
       }
     };
@@ -95,7 +95,7 @@ forBoth(
 );
 
 forBoth(
-  "an answer to a handshake that comes byte by byte keeps no other request waiting",
+  "a response to a handshake that comes byte by byte delays no other request",
   { timeoutMs: 120_000 },
   async (runtime) => {
     await using backend = await rawBackend(async (conn, request) => {

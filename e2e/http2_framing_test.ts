@@ -1,6 +1,6 @@
 /**
  * HTTP/2, which Deno speaks on every port and Bun on none: what has no framing
- * there gets none here, either way.
+ * there gets none here, in both directions.
  *
  * @module
  */
@@ -11,7 +11,7 @@ import { curl } from "./harness/curl.ts";
 import { startProxy } from "./harness/proxy.ts";
 import { forBoth, skippedWithout } from "./harness/suite.ts";
 
-// Bun would speak it with an option that takes HTTP/3 and much else along.
+// Bun has an option for it, which also enables HTTP/3 and more.
 const DENO = { runtimes: ["deno"] as const, ...skippedWithout("curl") };
 
 const H2 = "--http2-prior-knowledge";
@@ -21,8 +21,8 @@ const METHODS = [
   ...["COPY", "MOVE", "LOCK", "UNLOCK", "REPORT", "SEARCH", "PURGE", "QUERY"],
 ];
 
-// An HTTP/2 request says neither that it has a body nor that it has none. What
-// has none arrived as chunked, which nginx and Apache answer with 415 for MKCOL.
+// An HTTP/2 request does not say whether it has a body. Requests without one
+// arrived as chunked, which nginx and Apache answer with 415 for MKCOL.
 forBoth(
   "a request over HTTP/2 that has no body arrives without one",
   DENO,
@@ -60,10 +60,10 @@ async function nghttp(...args: string[]): Promise<string> {
   return new TextDecoder().decode(stdout);
 }
 
-// The same look must not lose one: HAProxy sends a `host` field beside the
-// authority, and with that a body of unknown length was taken for none.
+// The same check must not lose a body: HAProxy sends a `host` field in addition
+// to the authority, and a body of unknown length was then taken for none.
 forBoth(
-  "a request over HTTP/2 that has a body arrives with it, whatever is said of its host and length",
+  "a request over HTTP/2 with a body arrives with it, with any host and length fields",
   { runtimes: ["deno"], ...skippedWithout("nghttp") },
   async (runtime) => {
     await using backend = await rawBackend(async (conn, request) =>
@@ -105,10 +105,10 @@ const REPLIES: [status: number, reply: Reply][] = [200, 204, 205, 206, 304, 404]
     ])
   );
 
-// A backend that says a length on a 204, which RFC 9110 §8.6 forbids and some
-// do, had its answer reset: Deno sent the length on, and clients refuse it.
+// The response of a backend that declares a length on a 204, which RFC 9110
+// §8.6 forbids, was reset: Deno sent the length on, and clients refuse it.
 forBoth(
-  "an answer over HTTP/2 that has no body ends, whatever is said of a length",
+  "a response over HTTP/2 without a body ends, with any length field",
   DENO,
   async (runtime) => {
     await using backend = await rawBackend();

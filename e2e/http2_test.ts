@@ -1,6 +1,6 @@
 /**
  * HTTP/2 from clients, which Deno's server speaks on every port, with TLS and
- * without: streams that are given up, and bodies without a length.
+ * without: cancelled streams, and bodies without a length.
  *
  * @module
  */
@@ -14,7 +14,7 @@ import { forBoth } from "./harness/suite.ts";
 import { delay, until } from "./harness/wait.ts";
 import { Authority } from "./tls/certificates.ts";
 
-/** Bun's server speaks no HTTP/2 unless it is told to. */
+/** Bun's server speaks HTTP/2 only with an option. */
 const DENO_ONLY = { runtimes: ["deno"] } as const;
 
 const { NGHTTP2_CANCEL, NGHTTP2_NO_ERROR } = http2.constants;
@@ -55,7 +55,7 @@ async function start(
   };
 }
 
-/** One request, and what came back. */
+/** One request and its response. */
 function ask(
   session: http2.ClientHttp2Session,
   headers: http2.OutgoingHttpHeaders,
@@ -75,7 +75,7 @@ function ask(
   });
 }
 
-/** Answers with how the request's body was framed, and what it was. */
+/** Responds with the framing and the content of the request's body. */
 const echo: Handler = async (conn, request) => {
   const length = request.header("content-length");
   const coding = request.header("transfer-encoding");
@@ -101,8 +101,8 @@ for (const scheme of ["http", "https"] as const) {
           ":path": "/",
           ...(host ? { host: `127.0.0.1:${proxy.port}` } : {}),
         };
-        // A server that is still being compiled takes longer than a stream lives,
-        // and ends the connection over streams that it never came to see.
+        // A server that is still being compiled is slower than the streams
+        // live, and closes the connection over streams that it never processed.
         const first = session.request(headers);
         first.on("error", () => {});
         await until(() => backend.requests.length > 0);
@@ -117,8 +117,8 @@ for (const scheme of ["http", "https"] as const) {
           timeoutMs: 10_000,
           what: () => `500 requests; ${backend.requests.length} came`,
         });
-        // Without TLS and with a Host it looks like HTTP/1.1, and a reset that
-        // comes early is not told: no more than a connection may have open.
+        // Without TLS and with a Host it looks like HTTP/1.1, and an early
+        // reset is not reported: at most as many as a connection may have open.
         const most = scheme === "http" && host ? 200 : 20;
         const waiting = () =>
           backend.requests.filter(({ conn }) => conn.ending === undefined)
@@ -134,11 +134,11 @@ for (const scheme of ["http", "https"] as const) {
   }
 }
 
-// A browser that is closed in the middle of an upload cancels its stream. Deno ends
-// the body then as if it were whole, and the backend took 100 bytes for a file.
+// A browser closed in the middle of an upload cancels its stream. Deno ends the
+// body as if it were complete, and the backend took 100 bytes for a file.
 for (const scheme of ["http", "https"] as const) {
   forBoth(
-    `an HTTP/2 upload over ${scheme} that is cancelled never looks whole`,
+    `a cancelled HTTP/2 upload over ${scheme} never looks complete`,
     DENO_ONLY,
     async () => {
       const ends: string[] = [];
@@ -178,12 +178,12 @@ for (const scheme of ["http", "https"] as const) {
 
 for (const scheme of ["http", "https"] as const) {
   forBoth(
-    `HTTP/2 requests over ${scheme} have the body that was sent, and none where none was`,
+    `HTTP/2 requests over ${scheme} arrive with their body, or without one`,
     DENO_ONLY,
     async () => {
-      // DELETE, OPTIONS, MKCOL and PATCH without a body arrived as chunked, which
-      // nginx and Apache answer with 415; and the body of an upload with a Host
-      // and no length, which is how HAProxy sends it, was lost.
+      // DELETE, OPTIONS, MKCOL and PATCH without a body arrived as chunked,
+      // which nginx and Apache answer with 415; and the body of an upload with
+      // a Host and without a length, as HAProxy sends it, was lost.
       await using backend = await rawBackend(echo);
       await using started = await start(scheme, backend.url);
       const { proxy } = started;

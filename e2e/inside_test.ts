@@ -1,6 +1,6 @@
 /**
- * What is done with Deno's insides must be the same on the wire without them:
- * where they are not as expected, the public way is taken.
+ * What uses Deno's internals must be the same on the wire without them: if they
+ * are not as expected, the public API is used.
  *
  * @module
  */
@@ -14,9 +14,9 @@ import { forBoth } from "./harness/suite.ts";
 import { toLatin1 } from "./harness/wire.ts";
 
 /**
- * A request as it came, without what is random for each proxy, and its fields in
- * one order: the public way has them sorted, and the order of fields that differ
- * in name means nothing (RFC 9110 §5.3).
+ * A received request, without what is random for each proxy, and with its
+ * fields sorted: the public API sorts them, and the order of fields with
+ * different names has no meaning (RFC 9110 §5.3).
  */
 function plain(raw: Uint8Array): string[] {
   const [head = "", body = ""] = toLatin1(raw)
@@ -52,8 +52,8 @@ const REQUESTS: readonly Uint8Array[] = [
   requestText("PROPFIND", "/other"),
 ];
 
-// What is looked for is Deno's; on Bun there is nothing of the kind.
-forBoth("Deno's insides: requests and answers are the same without them", {
+// These internals are Deno's; Bun has none of them.
+forBoth("Deno's internals: requests and responses are the same without them", {
   runtimes: ["deno"],
 }, async (runtime) => {
   await using backend = await rawBackend(async (conn, request) => {

@@ -20,30 +20,34 @@ const hasIpv6 = (() => {
 })();
 const IPV6: CaseOptions = hasIpv6 ? {} : { skip: "no IPv6 on this machine" };
 
-forBoth("IPv6: a listener on :: takes both families", IPV6, async (runtime) => {
-  await using backend = await rawBackend();
-  await using proxy = await startProxy(runtime, {
-    env: { BACKENDS: backend.url, HOST: "::" },
-  });
-  assert.match(proxy.url, /^http:\/\/\[::\]:\d+$/);
-  for (
-    const [host, name, address] of [
-      ["::1", `[::1]:${proxy.port}`, "::1"],
-      // Not as `::ffff:127.0.0.1`, which is how the socket says it.
-      ["127.0.0.1", `127.0.0.1:${proxy.port}`, "127.0.0.1"],
-    ] as const
-  ) {
-    const answer = await rawRequest(
-      proxy.port,
-      requestText("GET", "/", { host: name }),
-      { host },
-    );
-    assert.equal(answer.text, "ok");
-    const request = backend.requests.at(-1)!;
-    assert.equal(request.header("host"), name);
-    assert.equal(request.header("x-forwarded-for"), address);
-  }
-});
+forBoth(
+  "IPv6: a listener on :: accepts both families",
+  IPV6,
+  async (runtime) => {
+    await using backend = await rawBackend();
+    await using proxy = await startProxy(runtime, {
+      env: { BACKENDS: backend.url, HOST: "::" },
+    });
+    assert.match(proxy.url, /^http:\/\/\[::\]:\d+$/);
+    for (
+      const [host, name, address] of [
+        ["::1", `[::1]:${proxy.port}`, "::1"],
+        // Not as `::ffff:127.0.0.1`, as the socket reports it.
+        ["127.0.0.1", `127.0.0.1:${proxy.port}`, "127.0.0.1"],
+      ] as const
+    ) {
+      const answer = await rawRequest(
+        proxy.port,
+        requestText("GET", "/", { host: name }),
+        { host },
+      );
+      assert.equal(answer.text, "ok");
+      const request = backend.requests.at(-1)!;
+      assert.equal(request.header("host"), name);
+      assert.equal(request.header("x-forwarded-for"), address);
+    }
+  },
+);
 
 forBoth(
   "IPv6: a backend on ::1, its probes and its WebSocket",
@@ -73,7 +77,7 @@ forBoth(
   },
 );
 
-// Where `localhost` is both, in whatever order, each must do alone.
+// Where `localhost` is both, in any order, each must work alone.
 const local = (await lookup("localhost", { all: true }))
   .map(({ address }) => address);
 

@@ -1,5 +1,5 @@
 /**
- * Descriptors and slots: whatever way a connection ends, what it took comes back.
+ * Descriptors and slots: however a connection ends, its resources are released.
  */
 
 import assert from "node:assert/strict";
@@ -18,7 +18,7 @@ import { ask, ASKING, frameBytes, grant } from "./websocket/raw.ts";
 
 /** A second on a quiet machine; others may be at work on this one. */
 const SOON_MS = 15_000;
-/** How many are under way at once. */
+/** How many are in flight at a time. */
 const AT_ONCE = 10;
 
 /** What a proxy holds. */
@@ -30,7 +30,7 @@ class Held {
     readonly fds: number,
   ) {}
 
-  /** Takes what it holds now for what it should hold in the end. */
+  /** Records the current state as the one to return to. */
   static async now(proxy: ProxyProcess, backend: RawBackend): Promise<Held> {
     const admin = await adminUrl(proxy);
     const before = new Held(proxy, backend, admin, Infinity);
@@ -71,7 +71,7 @@ class Held {
   }
 }
 
-/** Does each of these so many times, some at once. */
+/** Does each of these so many times, several at a time. */
 async function each<T>(
   all: readonly T[],
   times: number,
@@ -88,7 +88,7 @@ async function each<T>(
   return work.length;
 }
 
-/** Bodies of refusals: the path that asks for one, and what comes then. */
+/** Bodies of refusals, by request path. */
 const REFUSALS: Record<string, (size: number) => string> = {
   "/0": () => "HTTP/1.1 403 No\r\nContent-Length: 0\r\n\r\n",
   "/13": length,
@@ -115,7 +115,7 @@ function untilClose(size: number): string {
   return `HTTP/1.1 200 OK\r\n\r\n${"x".repeat(size)}`;
 }
 
-/** A backend that refuses each as its path says; it never ends what is framed. */
+/** A backend that refuses by path; it never ends a body with framing. */
 function refusing(): Promise<RawBackend> {
   return rawBackend(async (conn, request) => {
     const { path } = request;
@@ -136,7 +136,7 @@ async function refusedBy(runtime: Runtime, backend: RawBackend) {
   });
 }
 
-/** Asks for a WebSocket, and reads nothing. */
+/** Requests a WebSocket, and reads nothing. */
 async function asking(port: number, path: string): Promise<RawConnection> {
   // A small window, so that what is not read does not lie in this process.
   const conn = await RawConnection.connect(port, { readAhead: 16 * 1024 });
@@ -148,7 +148,7 @@ async function asking(port: number, path: string): Promise<RawConnection> {
 // connection for good: 464 of 1,200.
 for (const scheme of ["http", "https", "unix"] as const) {
   forBoth(
-    `clients that leave as a connection is opened leave none behind, ${scheme}: over sockets`,
+    `clients that abort while a connection is opened leak none, ${scheme}: over sockets`,
     {
       timeoutMs: 60_000,
       ...scheme === "https" ? skippedWithout("openssl") : {},
@@ -204,11 +204,11 @@ for (const scheme of ["http", "https", "unix"] as const) {
 }
 
 forBoth(
-  "200 refused WebSockets give back what they took, read, unread and cut",
+  "200 refused WebSockets leak nothing: read, unread and cut",
   { timeoutMs: 120_000 },
   async (runtime) => {
     // Each refusal of 1 byte to 64 KB kept its connection to the backend for
-    // ever, so a client with nothing but GET took all descriptors, one by one.
+    // ever, so a client could use up all descriptors with GET alone.
     await using backend = await refusing();
     await using proxy = await refusedBy(runtime, backend);
     for (const path of Object.keys(REFUSALS)) {
@@ -228,7 +228,7 @@ forBoth(
         const answer = await conn.readResponse();
         assert.equal(answer.complete, true, `${path} ${answer.problem}`);
       } else {
-        // It has come, and lies in the proxy or on the way.
+        // It has arrived, in the proxy or before it.
         await until(() => conn.wire.buffered > 0, { what: path });
       }
       if (how === "kept") kept.push(conn);
@@ -237,7 +237,7 @@ forBoth(
       else await conn.close();
     });
     assert.ok(count >= 200, String(count));
-    // Those whose clients stay hold nothing at the backend.
+    // Clients that stay hold no connection to the backend.
     await until(() => backend.open === 0, {
       timeoutMs: SOON_MS,
       what: () => `the backend's connections to end: ${backend.open} open`,
@@ -271,7 +271,7 @@ forBoth(
   },
 );
 
-/** How far a WebSocket comes before it is cut. */
+/** The point at which a WebSocket is cut. */
 const STAGES = [
   "before the 101",
   "as the 101 comes",
@@ -288,10 +288,10 @@ const CUTS = [
 ] as const;
 
 forBoth(
-  "200 WebSockets give back what they took, cut at every stage by either side",
+  "200 WebSockets leak nothing, cut at every stage by either side",
   { timeoutMs: 120_000 },
   async (runtime) => {
-    // Of 30 clients that died as their 101 came, ten left their backend's
+    // Of 30 clients that died when their 101 came, ten left their backend's
     // connection open on Deno, and all of them one of the proxy's.
     const cut = new Map<string, () => Promise<void>>();
     await using backend = await rawBackend(async (conn, request) => {
@@ -373,7 +373,7 @@ forBoth(
     await each(ways, 10, run);
     assert.equal(seen, 11 * ways.length);
     await held.backAgain();
-    // And it goes on as before.
+    // And it still works.
     await using asked = await ask(proxy.port, "/after%20a%20frame/client");
     assert.equal(asked.status, 101);
     await asked.conn.close();
@@ -382,15 +382,15 @@ forBoth(
 );
 
 forBoth(
-  "Deno keeps a connection whose client was reset as its 101 left (a limit)",
+  "Deno keeps a connection whose client was reset while its 101 was sent (a limit)",
   {
-    // Bun says that the client has left, and closes the connection.
+    // Bun reports that the client has left, and closes the connection.
     runtimes: ["deno"],
   },
   async (runtime) => {
-    // Asserted the other way round, of a server with nothing of ours in it: the
-    // proxy looks whether the client is there before it upgrades, and this is
-    // why. If it fails, that look can go.
+    // The reverse is asserted, of a server without our code: this is why the
+    // proxy checks that the client is connected before it upgrades. If this
+    // fails, the check can be removed.
     await using server = await startProxy(runtime, {
       entry: "e2e/websocket/late_upgrade.ts",
     });

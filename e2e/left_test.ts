@@ -1,5 +1,5 @@
 /**
- * Requests whose client's address the runtime's server cannot tell: the client
+ * Requests whose client address the runtime's server does not know: the client
  * has left, or a Unix domain socket has no addresses.
  *
  * @module
@@ -14,8 +14,8 @@ import { forBoth } from "./harness/suite.ts";
 /** Clients that send all of a request and leave. */
 const CLIENTS = 60;
 
-// Bun forwarded such a request without X-Forwarded-For, which some backends take
-// for a request of their own machine, and Deno with 0.0.0.0.
+// Bun forwarded such a request without X-Forwarded-For, which some backends
+// take for a local request, and Deno with 0.0.0.0.
 forBoth(
   "a client that resets behind its request reaches no backend without its address",
   async (runtime) => {
@@ -28,7 +28,7 @@ forBoth(
         BACKENDS: backend.url,
         HEALTH_PATH: "off",
         ACCESS_LOG: "json",
-        // A client's own word for it would be believed of 0.0.0.0.
+        // With 0.0.0.0 a client's own field would be trusted.
         TRUSTED_PROXIES: "0.0.0.0, 10.0.0.0/8",
       },
     });
@@ -48,7 +48,7 @@ forBoth(
     const gone = lines.map((line) => JSON.parse(line)).filter(({ client }) =>
       client === "-"
     );
-    // How many are seen too late is for the kernel to say; of 60 it was all or
+    // How many are detected too late depends on the kernel; of 60 it was all or
     // nearly all.
     assert.ok(gone.length > 0, "no client left before its request was seen");
     for (const { status, backend, attempts } of gone) {
@@ -67,7 +67,7 @@ forBoth(
 );
 
 forBoth(
-  "a handler of one's own on a Unix domain socket is served, without an address",
+  "a user's handler on a Unix domain socket is served, without an address",
   async (runtime) => {
     const dir = await Deno.makeTempDir({ prefix: "sluice-" });
     try {
@@ -101,7 +101,7 @@ forBoth(
 );
 
 forBoth(
-  "a handler of one's own may pass on a request that it made, with the address",
+  "a user's handler may pass on a request that it made, with the address",
   async (runtime) => {
     const dir = await Deno.makeTempDir({ prefix: "sluice-" });
     try {
@@ -118,8 +118,8 @@ forBoth(
         backend.requests.at(-1)!.header("x-forwarded-for"),
         "203.0.113.7",
       );
-      // Deno tells the address by the connection, Bun by the request: it does not
-      // know that of another one, and must not let it through without.
+      // Deno finds the address by the connection, Bun by the request: Bun does
+      // not know that of another request, and must not forward it without one.
       const made = await ask("/made");
       if (runtime === "deno") {
         assert.equal(made.status, 200);

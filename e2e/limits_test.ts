@@ -1,6 +1,6 @@
 /**
- * Limits: what is over one is refused at once and in the same words, and what is
- * under it goes through untouched.
+ * Limits: what exceeds one is refused at once, in the same way, and what does
+ * not is forwarded unchanged.
  *
  * @module
  */
@@ -23,7 +23,7 @@ import { until } from "./harness/wait.ts";
 
 const GET = requestText("GET", "/");
 
-/** A backend that answers when it is let go. */
+/** A backend that responds when it is released. */
 function held(): { handler: Handler; release: () => void } {
   const { promise, resolve } = Promise.withResolvers<void>();
   return {
@@ -36,12 +36,12 @@ function held(): { handler: Handler; release: () => void } {
   };
 }
 
-/** Requests that are sent and whose answers come later. */
+/** Requests whose responses come later. */
 function sendMany(port: number, count: number): Promise<RawResponse>[] {
   return Array.from({ length: count }, () => rawRequest(port, GET));
 }
 
-/** Waits until the backends have so many between them. */
+/** Waits until the backends have so many in total. */
 async function given(count: number, ...all: RawBackend[]): Promise<void> {
   await until(() =>
     all.reduce((n, { requests }) => n + requests.length, 0) === count
@@ -97,36 +97,39 @@ forBoth(
   },
 );
 
-forBoth("a backup gets requests only while no other can take them", async (
-  runtime,
-) => {
-  await using main = await rawBackend();
-  await using spare = await rawBackend();
-  await using proxy = await startProxy(runtime, {
-    env: {
-      BACKENDS: `${main.url},${spare.url} backup`,
-      HEALTH_INTERVAL: "200ms",
-      HEALTH_TIMEOUT: "190ms",
-      EJECT_TIME: "200ms",
-    },
-  });
-  for (let i = 0; i < 5; i++) {
-    assert.equal((await rawRequest(proxy.port, GET)).status, 200);
-  }
-  assert.equal(spare.requests.length, 0);
-  // Also before the probes have seen it: the refused one is tried there.
-  await main.kill();
-  for (let i = 0; i < 5; i++) {
-    assert.equal((await rawRequest(proxy.port, GET)).status, 200);
-  }
-  assert.equal(spare.requests.length, 5);
-  await main.restart();
-  await until(async () => {
-    const before = main.requests.length;
-    assert.equal((await rawRequest(proxy.port, GET)).status, 200);
-    return main.requests.length > before;
-  }, { timeoutMs: 20_000 });
-});
+forBoth(
+  "a backup gets requests only while no other backend is available",
+  async (
+    runtime,
+  ) => {
+    await using main = await rawBackend();
+    await using spare = await rawBackend();
+    await using proxy = await startProxy(runtime, {
+      env: {
+        BACKENDS: `${main.url},${spare.url} backup`,
+        HEALTH_INTERVAL: "200ms",
+        HEALTH_TIMEOUT: "190ms",
+        EJECT_TIME: "200ms",
+      },
+    });
+    for (let i = 0; i < 5; i++) {
+      assert.equal((await rawRequest(proxy.port, GET)).status, 200);
+    }
+    assert.equal(spare.requests.length, 0);
+    // Also before the probes have seen it: the refused one is tried there.
+    await main.kill();
+    for (let i = 0; i < 5; i++) {
+      assert.equal((await rawRequest(proxy.port, GET)).status, 200);
+    }
+    assert.equal(spare.requests.length, 5);
+    await main.restart();
+    await until(async () => {
+      const before = main.requests.length;
+      assert.equal((await rawRequest(proxy.port, GET)).status, 200);
+      return main.requests.length > before;
+    }, { timeoutMs: 20_000 });
+  },
+);
 
 forBoth("MAX_BODY lets through what is exactly as long", async (runtime) => {
   await using backend = await rawBackend(async (conn, request) => {
@@ -149,7 +152,7 @@ forBoth("MAX_BODY lets through what is exactly as long", async (runtime) => {
   }
 });
 
-forBoth("MAX_BODY refuses a declared length before a backend is asked", async (
+forBoth("MAX_BODY refuses a declared length before a backend is picked", async (
   runtime,
 ) => {
   await using backend = await rawBackend();
@@ -190,7 +193,7 @@ forBoth("MAX_BODY ends a chunked upload that grows past it", async (
       chunk.repeat(10) + "0\r\n\r\n",
   );
   assert.equal(answer.status, 413, answer.text);
-  // Whoever has got a part of it must see that it is one.
+  // A client that got a part of it must see that it is incomplete.
   const asked = [...backend.requests, ...other.requests];
   assert.ok(asked.length <= 1);
   await until(() => asked.every(({ conn }) => conn.ending !== undefined));

@@ -12,7 +12,7 @@ import {
 import { forBoth } from "./harness/suite.ts";
 import { until } from "./harness/wait.ts";
 
-/** The lines of the access log, once there are so many. */
+/** The lines of the access log, as soon as there are so many. */
 async function linesOf(proxy: ProxyProcess, count: number): Promise<string[]> {
   await until(() => proxy.stdout.length >= count, {
     what: () => `${count} lines, not ${proxy.stdout.length}\n${proxy.log}`,
@@ -69,10 +69,10 @@ forBoth(
   },
 );
 
-// Clients were told 408, and the log and the metrics said 499, so that slow clients
-// could not be told from ones that had left.
+// Clients got 408 while the log and the metrics had 499, so that slow clients
+// looked like clients that had left.
 forBoth(
-  "a client that is told 408 is logged and counted with 408",
+  "a client that gets 408 is logged and counted with 408",
   async (runtime) => {
     await using backend = await rawBackend(async (conn, request) => {
       await request.body();
@@ -106,7 +106,7 @@ forBoth(
 );
 
 forBoth(
-  "the access log knows the bytes of a stream, and who left it with 499",
+  "the access log has the bytes of a stream, and 499 if the client aborted it",
   async (runtime) => {
     await using backend = await rawBackend(async (conn, request) => {
       if (request.path === "/hang") return;
@@ -142,7 +142,7 @@ forBoth(
 );
 
 forBoth(
-  "the access log writes what was refused, and answers of the proxy's own",
+  "the access log has refused requests, and the proxy's own responses",
   async (runtime) => {
     await using backend = await rawBackend();
     await using proxy = await startProxy(runtime, {
@@ -178,7 +178,7 @@ forBoth(
 );
 
 forBoth(
-  "no line of the log can be forged, and none holds a secret",
+  "no log line can be forged, and none contains a secret",
   async (runtime) => {
     await using backend = await rawBackend();
     for (const format of ["json", "combined"]) {
@@ -201,7 +201,8 @@ forBoth(
       ];
       let sent = 0;
       for (const text of hostile) {
-        // Neither server takes ESC in a field; bytes from 0x80 on they do.
+        // Neither server accepts ESC in a field; both accept bytes from 0x80
+        // on.
         const field = text.replaceAll("\x1b", "");
         const path = `/${encodeURIComponent(text).slice(0, 4000)}`;
         const answer = await rawRequest(
@@ -210,7 +211,7 @@ forBoth(
             headers: [
               ["User-Agent", field],
               ["Referer", `http://r.test/?key=SECRET#${sent}`],
-              // Short, since Bun's server takes 16 KB of fields in all.
+              // Short, since Bun's server accepts 16 KB of fields in total.
               ["X-Forwarded-For", field.slice(0, 500)],
               ["Authorization", "Bearer SECRET"],
               ["Cookie", "session=SECRET"],
@@ -325,14 +326,14 @@ for (
         return Number(/^sluice_log_lines_lost_total (\d+)/m.exec(text)?.[1]);
       };
       if (name === "is closed") {
-        // Both runtimes put /dev/null in its place, which takes everything.
+        // Both runtimes replace it by /dev/null, which accepts everything.
         assert.equal(await lost(), 0);
       } else {
         await until(async () => await lost() > 0, { what: "lost lines" });
-        await program.find(/(lines of the access log are lost)/);
+        await program.find(/(access log lines are dropped)/);
       }
     } finally {
-      // Its end, which waits for the log, comes all the same.
+      // It still exits, which waits for the log.
       assert.equal(await program.stop(), 0);
     }
   });

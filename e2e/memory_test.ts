@@ -15,7 +15,7 @@ import { delay, until } from "./harness/wait.ts";
 const GB = 1024 ** 3;
 const MB = 1024 ** 2;
 
-/** More whole answers than it takes until bodies are passed natively. */
+/** More complete responses than needed until bodies are passed natively. */
 const PROVEN = 70;
 
 /** Sends small requests, one after the other. */
@@ -79,7 +79,7 @@ for (
           `${(at / MB).toFixed(0)} MB sent`,
       );
       assert.ok(grown < 32 * MB, `${(grown / MB).toFixed(1)} MB`);
-      // It was the client that held it up: what it reads moves on.
+      // The client was the bottleneck: when it reads, the transfer continues.
       await client.readExactly(64 * MB);
       assert.ok(sent > at);
     },
@@ -124,7 +124,7 @@ forBoth(
 );
 
 forBoth(
-  "an upload that dribbles a byte at a time takes under 32 MB",
+  "an upload of one byte at a time takes under 32 MB",
   options,
   async (runtime) => {
     await using backend = await rawBackend(async (conn, request) => {
@@ -137,8 +137,8 @@ forBoth(
     await warmUp(proxy, 5);
     const start = proxy.rss();
     await using client = await RawConnection.connect(proxy.port);
-    // Deno hands each byte over in a buffer of 64 KB. That many of them, kept
-    // for another attempt, would be 190 MB.
+    // Deno delivers each byte in a buffer of 64 KB. That many of them, kept for
+    // a retry, would be 190 MB.
     const count = 3_000;
     await client.write(
       `POST / HTTP/1.1\r\nHost: a\r\nContent-Length: ${count}00\r\n\r\n`,
@@ -147,7 +147,7 @@ forBoth(
     const grown = proxy.rss() - start;
     console.log(`${runtime}, dribbled: ${(grown / MB).toFixed(1)} MB more`);
     assert.ok(grown < 32 * MB, `${(grown / MB).toFixed(1)} MB`);
-    // It is still good: the rest at once, and the answer.
+    // The request still works: the rest at once, and the response.
     await client.write("x".repeat(99 * count));
     const { status } = await client.readResponse({ method: "POST" });
     assert.equal(status, 200);

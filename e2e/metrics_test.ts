@@ -7,7 +7,7 @@ import { startProxy } from "./harness/proxy.ts";
 import { forBoth, skippedWithout } from "./harness/suite.ts";
 import { until } from "./harness/wait.ts";
 
-/** The samples of a page, by name and labels as they stand there. */
+/** The samples of a page, by name and labels as written. */
 async function scrape(admin: string): Promise<Map<string, number>> {
   const response = await fetch(`${admin}/metrics`);
   assert.equal(
@@ -91,8 +91,8 @@ forBoth(
     await using proxy = await startProxy(runtime, {
       env: {
         BACKENDS: `${backend.url},${second.url}`,
-        HEALTH_INTERVAL: "100ms",
-        HEALTH_TIMEOUT: "90ms",
+        HEALTH_INTERVAL: "500ms",
+        HEALTH_TIMEOUT: "490ms",
         EJECT_AFTER: "1",
         EJECT_TIME: "1m",
         ...ADMIN_ENV,
@@ -118,7 +118,7 @@ forBoth(
     );
     open();
     assert.equal((await slow).status, 200);
-    // When the first is down, all that is left is ejected.
+    // When the first is down, only ejected backends are left.
     backend.health = 500;
     await until(async () =>
       (await scrape(admin))

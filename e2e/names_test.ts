@@ -1,6 +1,6 @@
 /**
- * `name=`: a backend is called so wherever it is shown, and no two are called
- * alike. And two backends whose URLs have one hash are two backends everywhere.
+ * `name=`: a backend is shown by its name everywhere, and names are unique. And
+ * two backends whose URLs have the same hash are kept apart everywhere.
  *
  * @module
  */
@@ -19,11 +19,11 @@ import { startWorkers } from "./harness/workers.ts";
 const QUICK = { HEALTH_INTERVAL: "300ms", HEALTH_TIMEOUT: "290ms" };
 const LONG = 20_000;
 
-/** A backend that says its letter. */
+/** A backend that returns its letter. */
 const lettered = (letter: string) =>
   rawBackend((conn) => conn.reply({ body: letter }));
 
-/** Asks the admin port; gives the status, and what it says. */
+/** Calls the admin port; returns the status and the body. */
 async function call(url: string, method = "GET", body?: unknown) {
   const response = await fetch(url, {
     method,
@@ -47,7 +47,7 @@ async function labels(admin: string, metric: string): Promise<string[]> {
 }
 
 forBoth(
-  "a name stands in the log, the access log, metrics, events and answers",
+  "a name is in the log, the access log, metrics, events and responses",
   {
     timeoutMs: 60_000,
   },
@@ -73,7 +73,8 @@ forBoth(
       [[a.url, "web-1"], [b.url, null]],
     );
 
-    // Where the turns begin is left to chance: one of two is the first one's.
+    // Round robin starts at a random backend: one of two requests is the
+    // first's.
     const ask = () =>
       rawRequest(
         proxy.port,
@@ -117,7 +118,7 @@ forBoth(
 );
 
 forBoth(
-  "the admin API adds a backend by name, and refuses one that is taken",
+  "the admin API adds a backend by name, and refuses a name in use",
   async (
     runtime,
   ) => {
@@ -150,9 +151,9 @@ forBoth(
 forBoth("a name that moves to another backend is never on two at once", {
   timeoutMs: 60_000,
 }, async (runtime) => {
-  // While a reload waits for the first probe of what has joined, old and new are
-  // there together: one name for both would be the same series twice, and
-  // Prometheus takes nothing of such a page.
+  // While a reload waits for the first probe of a new backend, old and new
+  // exist together: with one name for both, a series would occur twice, and
+  // Prometheus rejects the whole page.
   await using a = await lettered("a");
   await using b = await lettered("b");
   const folder = await Deno.makeTempDir({ prefix: "sluice-" });
@@ -212,7 +213,9 @@ forBoth("WORKERS: all of them call a backend by its name", {
   );
 });
 
-/** Two backends, on 127.0.0.0/8, of whose URLs FNV-1a makes the same 32 bits. */
+/**
+ * Two backends, on 127.0.0.0/8, whose URLs have the same FNV-1a hash (32 bits).
+ */
 async function twins(): Promise<[RawBackend, RawBackend]> {
   const upTo = (most: number) => 1 + Math.floor(Math.random() * most);
   const seen = new Map<number, { host: string; port: number }>();
@@ -231,7 +234,7 @@ async function twins(): Promise<[RawBackend, RawBackend]> {
 }
 
 forBoth(
-  "two backends whose URLs have one hash share neither figures nor sessions",
+  "two backends whose URLs have the same hash share neither metrics nor sessions",
   {
     ...(Deno.build.os === "linux"
       ? {}
@@ -256,7 +259,7 @@ forBoth(
       const ids: string[] = backends.map(({ id }: { id: string }) => id);
       assert.notEqual(ids[0], ids[1]);
 
-      // Each session stays where it began.
+      // Each session stays on its backend.
       for (let session = 0; session < 4; session++) {
         const begun = await rawRequest(proxy.port, requestText("GET", "/"));
         const cookie =
@@ -270,7 +273,7 @@ forBoth(
           assert.equal(kept.header("set-cookie"), undefined);
         }
       }
-      // Each has its own figures, and is changed by its own path.
+      // Each has its own figures, and its own path for changes.
       const counted = async () => {
         const { text } = await call(`${admin}/metrics`);
         return [first, second].map(({ url }) =>

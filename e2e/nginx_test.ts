@@ -1,6 +1,6 @@
 /**
- * What curl is told by a real nginx of bodies that are not sent: conditional
- * requests, HEAD and empty answers, directly and through the proxy.
+ * What curl gets from a real nginx for responses without a body: conditional
+ * requests, HEAD and empty responses, directly and through the proxy.
  *
  * @module
  */
@@ -11,7 +11,7 @@ import { startNginx } from "./harness/nginx.ts";
 import { startProxy } from "./harness/proxy.ts";
 import { forBoth, skippedWithout } from "./harness/suite.ts";
 
-/** Status and the fields that tell of a body, of each head that curl printed. */
+/** Status and the fields about the body, of each head that curl printed. */
 function heads(text: string): string[] {
   return text.split(/\r\n\r\n/).filter((head) => /^HTTP/.test(head)).map(
     (head) => {
@@ -32,9 +32,9 @@ const SERVER = `
   location = /gif { empty_gif; }
 `;
 
-// A conditional HEAD to nginx was a 500 on Deno: its 304 says no length.
+// A conditional HEAD to nginx was a 500 on Deno: its 304 has no length.
 forBoth(
-  "curl is told the same of answers without a body by nginx and through the proxy",
+  "curl gets the same responses without a body from nginx and through the proxy",
   skippedWithout("nginx", "curl"),
   async (runtime) => {
     await using nginx = await startNginx(SERVER);

@@ -15,10 +15,10 @@ import { type Asked, OpenLoop } from "./harness/open_loop.ts";
 import { type Runtime, RUNTIMES, startProxy } from "./harness/proxy.ts";
 import { goodput, median, refused, Workshop } from "./overload/workshop.ts";
 
-/** What is tried: twice what the backends work on at once is the number. */
+/** The number is twice what the backends work on at once. */
 const LIMITS = ["auto", "24", "off"] as const;
 
-/** Share of the capacity that is asked for, and for how many seconds. */
+/** Offered load as a share of the capacity, and for how many seconds. */
 function course(
   over: number,
 ): readonly (readonly [load: number, seconds: number])[] {

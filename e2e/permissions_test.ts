@@ -1,5 +1,5 @@
 /**
- * The line of permissions that `--check` prints is run as it stands, with each
+ * The permission flags that `--check` prints are used unchanged, with each
  * feature that needs some of them.
  */
 
@@ -27,7 +27,7 @@ function backendAt(
   }, options);
 }
 
-/** Settings, and what the printed line has to say beside what it allows. */
+/** Settings, and what the printed line must say besides the permissions. */
 interface Feature {
   env: Record<string, string>;
   /** Permissions of `--check` itself, which has to read the files too. */
@@ -72,7 +72,7 @@ async function runs({ env, permissions = [], line: wanted, tls }: Feature) {
   assert.equal(await asked.frames.shown(), "text hello");
   assert.doesNotMatch(
     proxy.log,
-    /NotCapable|may not connect|may not be read|Requires/,
+    /NotCapable|not allowed to connect|may not be read|Requires/,
   );
 }
 
@@ -92,14 +92,15 @@ forBoth(
   },
 );
 
-// Every request was answered 503: beside the file Deno wants the network for a
-// socket, and with `fetch` for each host that a client asks for.
+// Every request was answered 503: in addition to the file, Deno requires
+// network permission for a socket, and with `fetch` for each host that a client
+// names.
 forBoth("the printed permissions do for a unix: backend", DENO, async () => {
   const folder = await Deno.makeTempDir({ prefix: "sluice-" });
   try {
     await using backend = await backendAt({
       unix: `${folder}/a.sock`,
-      // Deno's `fetch` asks in absolute form there.
+      // Deno's `fetch` uses the absolute form there.
       health: "handler",
     });
     await runs({
@@ -109,7 +110,7 @@ forBoth("the printed permissions do for a unix: backend", DENO, async () => {
         ? /--allow-net --allow-env=\S+ --allow-read=\S+\.sock --allow-write=\S+\.sock$/
         : /--allow-net=127\.0\.0\.1:0,unix:\S+\.sock --allow-env=\S+ --allow-read=\S+\.sock --allow-write=\S+\.sock$/,
     });
-    // Once this is enough for `fetch` too, its line can be as narrow.
+    // When this is enough for `fetch` too, its line can be as narrow.
     await using narrow = await startProxy("deno", {
       env: { BACKENDS: backend.url, HEALTH_PATH: "off" },
       denoFlags: [
@@ -169,7 +170,7 @@ forBoth("the printed permissions do for resolve", DENO, async () => {
 });
 
 forBoth(
-  "the printed permissions do for HTTP_PROXY beside NO_PROXY",
+  "the printed permissions suffice for HTTP_PROXY with NO_PROXY",
   DENO,
   async () => {
     await using backend = await backendAt();
@@ -223,7 +224,7 @@ forBoth(
       const { backends } = await (await fetch(`${admin}/backends`)).json();
       assert.equal(backends[1].url, other.url);
       const { error } = backends[1].probe;
-      assert.equal(error, "this process may not connect there");
+      assert.equal(error, "this process is not allowed to connect there");
       for (let i = 0; i < 3; i++) {
         const answer = await rawRequest(proxy.port, requestText("GET", "/"));
         assert.equal(answer.text, "ok");

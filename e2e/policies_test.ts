@@ -1,6 +1,7 @@
 /**
- * The policies in the program: what they take their key from, what they count,
- * and the cookie of `sticky:NAME`. What they pick is in `balancer/balancer_test.ts`.
+ * The policies in the program: the source of their keys, what they count, and
+ * the cookie of `sticky:NAME`. `balancer/balancer_test.ts` tests what they
+ * pick.
  */
 
 import assert from "node:assert/strict";
@@ -15,7 +16,7 @@ import { type Runtime, startProxy } from "./harness/proxy.ts";
 import { forBoth } from "./harness/suite.ts";
 import { until } from "./harness/wait.ts";
 
-/** Backends that say their number, and a proxy in front of them. */
+/** Backends that return their number, and a proxy in front of them. */
 async function pooled(
   runtime: Runtime,
   count: number,
@@ -89,7 +90,7 @@ forBoth(
   },
 );
 
-/** A backend that holds the answer to `/hold` open after its first bytes. */
+/** A backend that holds the response to `/hold` open after its first bytes. */
 function holding(name: string, gate: Promise<void>): Promise<RawBackend> {
   return rawBackend(async (conn, { path }) => {
     if (path !== "/hold") return await conn.reply({ body: name });
@@ -109,7 +110,7 @@ for (const end of ["has ended", "was cancelled"]) {
       await using proxy = await startProxy(runtime, {
         env: { POLICY: "least_conn", BACKENDS: `${a.url},${b.url}` },
       });
-      /** Who answers, over six requests one after the other. */
+      /** The responding backends of six requests, one after the other. */
       const who = async () => {
         const seen = new Set<string>();
         for (let i = 0; i < 6; i++) {
@@ -151,7 +152,7 @@ forBoth("ewma sends little to a backend that is slow", async (runtime) => {
   for (let i = 0; i < 40; i++) {
     await rawRequest(proxy.port, requestText("GET", "/"));
   }
-  // By round robin it would be twenty; it takes one to learn it.
+  // Round robin would give it twenty; it takes one to learn.
   assert.ok(slow.requests.length <= 5, `${slow.requests.length}`);
 });
 
@@ -187,7 +188,7 @@ for (const policy of ["round_robin", "p2c", "uri_hash"]) {
   });
 }
 
-/** The `Set-Cookie` of an answer, and what a client sends back of it. */
+/** The `Set-Cookie` of a response, and what a client sends back of it. */
 function cookieOf(answer: RawResponse): { set: string; back: string } {
   const set = answer.header("set-cookie") ?? "";
   return { set, back: set.split(";")[0]! };
@@ -222,7 +223,7 @@ forBoth(
     const anew = cookieOf(moved);
     assert.notEqual(anew.set, set);
     await gone.restart();
-    // It stays where it is now, though the first one is back.
+    // It stays there, even when the first one is back.
     for (let i = 0; i < 4; i++) {
       const again = await pool.get("/", { Cookie: anew.back });
       assert.equal(again.text, moved.text);
@@ -230,7 +231,7 @@ forBoth(
   },
 );
 
-forBoth("sticky:NAME takes no cookie that was made up", async (runtime) => {
+forBoth("sticky:NAME ignores a forged cookie", async (runtime) => {
   await using pool = await pooled(runtime, 2, { POLICY: "sticky:srv" });
   const { back } = cookieOf(await pool.get());
   const [a] = pool.backends as [RawBackend];
@@ -248,7 +249,7 @@ forBoth("sticky:NAME takes no cookie that was made up", async (runtime) => {
 });
 
 forBoth(
-  "sticky:NAME marks its cookie Secure for clients that came by https",
+  "sticky:NAME marks its cookie Secure for https clients",
   async (runtime) => {
     await using trusting = await pooled(runtime, 1, {
       POLICY: "sticky:srv",
@@ -263,7 +264,7 @@ forBoth(
 );
 
 forBoth(
-  "sticky:NAME leaves the backend's own cookies alone",
+  "sticky:NAME does not change the backend's own cookies",
   async (runtime) => {
     await using backend = await rawBackend((conn) =>
       conn.reply({

@@ -11,12 +11,12 @@ import { startProxy } from "./harness/proxy.ts";
 import { forBoth } from "./harness/suite.ts";
 import { until } from "./harness/wait.ts";
 
-/** A backend that says its number. */
+/** A backend that returns its number. */
 function numbered(number: number): Promise<RawBackend> {
   return rawBackend((conn) => conn.reply({ body: String(number) }));
 }
 
-/** A file of backends in a folder of its own. */
+/** A file of backends in its own folder. */
 async function backendsFile(text: string) {
   const folder = await Deno.makeTempDir();
   const path = `${folder}/backends`;
@@ -25,7 +25,7 @@ async function backendsFile(text: string) {
     path,
     /** What the program may read. */
     permissions: [`--allow-read=${folder}`],
-    /** Puts a new file in its place, as editors and Kubernetes do. */
+    /** Replaces the file, as editors and Kubernetes do. */
     async put(text: string) {
       await Deno.writeTextFile(`${path}.new`, text);
       await Deno.rename(`${path}.new`, path);
@@ -37,14 +37,15 @@ async function backendsFile(text: string) {
 const get = (port: number, target = "/") =>
   rawRequest(port, requestText("GET", target));
 
-/** Who answers, over so many requests. */
+/** The responding backends of so many requests. */
 async function answering(port: number, count: number): Promise<string> {
   const names = new Set<string>();
   for (let i = 0; i < count; i++) names.add((await get(port)).text);
   return [...names].sort().join(" ");
 }
 
-// `SLUICE_LONG=1` makes the changes come over half a minute, by looks alone.
+// `SLUICE_LONG=1` makes the changes over half a minute, detected by polling
+// alone.
 const long = Deno.env.get("SLUICE_LONG") === "1";
 
 forBoth(
@@ -64,7 +65,7 @@ forBoth(
     await using load = Load.start(proxy.port, { clients: 8 });
     let last: number[] = [];
     for (let change = 1; change <= 50; change++) {
-      // Each backend goes and comes; at times all change at once.
+      // Each backend joins and leaves; sometimes all change at once.
       last = [0, 1, 2, 3, 4, 5].filter((i) =>
         (change >> (i % 3)) % 2 === i % 2
       );
@@ -85,7 +86,7 @@ forBoth(
 );
 
 forBoth(
-  "BACKENDS_FILE is taken up when it changes, without a signal",
+  "BACKENDS_FILE is read again when it changes, without a signal",
   async (runtime) => {
     await using a = await numbered(1);
     await using b = await numbered(2);
@@ -104,7 +105,7 @@ forBoth(
 );
 
 forBoth(
-  "a bad BACKENDS_FILE leaves the old list and says why, with the line",
+  "a bad BACKENDS_FILE keeps the old list and logs the reason and the line",
   async (runtime) => {
     await using a = await numbered(1);
     await using b = await numbered(2);
@@ -117,10 +118,10 @@ forBoth(
       const [text, pattern] of [
         [
           `${b.url}\nftp://x\n`,
-          /BACKENDS_FILE: line 2, "ftp:\/\/x" has another scheme/,
+          /BACKENDS_FILE: line 2, "ftp:\/\/x" has an unsupported scheme/,
         ],
-        ["# nothing\n", /BACKENDS_FILE: holds no backend/],
-        [`\n\n${b.url} weight=x\n`, /BACKENDS_FILE: line 3, .*unusable weight/],
+        ["# nothing\n", /BACKENDS_FILE: contains no backend/],
+        [`\n\n${b.url} weight=x\n`, /BACKENDS_FILE: line 3, .*invalid weight/],
       ] as const
     ) {
       await file.put(text);
@@ -132,7 +133,7 @@ forBoth(
     proxy.signal("SIGHUP");
     await proxy.waitForLine(/BACKENDS_FILE cannot be read/);
     assert.equal(await answering(proxy.port, 4), "1");
-    // It is none the worse for that.
+    // It still works.
     await file.put(b.url);
     await proxy.waitForLine(/BACKENDS_FILE read/);
     assert.equal(await answering(proxy.port, 4), "2");
@@ -140,18 +141,18 @@ forBoth(
 );
 
 forBoth(
-  "SIGHUP without a file changes nothing and says so",
+  "SIGHUP without a file changes nothing and logs that",
   async (runtime) => {
     await using a = await numbered(1);
     await using proxy = await startProxy(runtime, { env: { BACKENDS: a.url } });
     proxy.signal("SIGHUP");
-    await proxy.waitForLine(/SIGHUP changes nothing/);
+    await proxy.waitForLine(/SIGHUP has nothing to read again/);
     assert.equal(await answering(proxy.port, 2), "1");
   },
 );
 
 forBoth(
-  "the requests of a backend that has left go on to their end",
+  "the requests of a removed backend are completed",
   async (runtime) => {
     const gate = Promise.withResolvers<void>();
     await using a = await rawBackend(async (conn, request) => {
@@ -184,7 +185,7 @@ forBoth(
 );
 
 forBoth(
-  "who stays in BACKENDS_FILE keeps its verdict, who joins is probed first",
+  "a backend that stays in BACKENDS_FILE keeps its verdict, a new one is probed first",
   async (runtime) => {
     await using a = await numbered(1);
     await using b = await numbered(2);
@@ -211,7 +212,7 @@ forBoth(
 );
 
 forBoth(
-  "SLOW_START gives who joins a tenth at first, and who starts along all",
+  "SLOW_START gives a new backend a tenth at first, and an initial one its full share",
   async (runtime) => {
     await using a = await numbered(1);
     await using b = await numbered(2);
@@ -226,7 +227,7 @@ forBoth(
     await file.put(`${a.url}\n${c.url}`);
     proxy.signal("SIGHUP");
     await proxy.waitForLine(/BACKENDS_FILE read/);
-    // One part to ten; an hour hardly moves while this runs.
+    // A share of 1 to 10: a slow start of one hour hardly advances meanwhile.
     for (let i = 0; i < 110; i++) await get(proxy.port);
     const share = c.requests.length;
     assert.ok(share >= 8 && share <= 13, `${share} of 110`);

@@ -1,6 +1,6 @@
 /**
- * `RATE_LIMIT`: who gets how much, who is one client, and what the others are
- * told.
+ * `RATE_LIMIT`: how much each client gets, which requests are one client's, and
+ * what the refused ones get.
  *
  * @module
  */
@@ -14,7 +14,7 @@ import { type ProxyProcess, runProgram, startProxy } from "./harness/proxy.ts";
 import { forBoth } from "./harness/suite.ts";
 import { startWorkers } from "./harness/workers.ts";
 
-/** A request of this address, as a trusted proxy in front tells it. */
+/** A request from this address, according to a trusted proxy in front. */
 function from(address: string): Uint8Array {
   return requestText("GET", "/", { headers: { "X-Forwarded-For": address } });
 }
@@ -24,8 +24,8 @@ function answered(asked: readonly Asked[], status: number): Asked[] {
 }
 
 /**
- * One client asks ten times as often as it may, and another one as often, for
- * some seconds; the limit is 50 a second, with a burst of 50.
+ * One client requests at ten times its rate, and another at its rate, for some
+ * seconds; the limit is 50 a second, with a burst of 50.
  */
 async function greedyAndModest(
   proxy: ProxyProcess,
@@ -51,9 +51,9 @@ async function greedyAndModest(
 }
 
 /**
- * What a bucket gives to requests that come at these times. They are those of the
- * proxy's own log: a machine that stands still for a while lets tokens go to
- * waste, and the times at which a client gets its answers do not show that.
+ * What a bucket allows for requests at these times, taken from the proxy's own
+ * log: a machine that stalls lets tokens overflow, which the times of the
+ * responses do not show.
  */
 function allowance(times: readonly number[]): number {
   let tokens = 50;
@@ -68,7 +68,7 @@ function allowance(times: readonly number[]): number {
   return given;
 }
 
-/** When the greedy client's requests came, by the log. */
+/** When the greedy client's requests came, according to the log. */
 async function arrivals(
   proxy: ProxyProcess,
   count: number,
@@ -79,7 +79,7 @@ async function arrivals(
     .sort((a, b) => a - b);
 }
 
-/** Asserts it, and says how close it was. */
+/** Asserts it, and prints the margin. */
 function withinFivePercent(given: number, wanted: number, asked: number): void {
   const off = 100 * (given / wanted - 1);
   const text =
@@ -90,7 +90,7 @@ function withinFivePercent(given: number, wanted: number, asked: number): void {
 }
 
 forBoth(
-  "RATE_LIMIT gives a client at ten times its rate that rate, and another one all of its own",
+  "RATE_LIMIT holds a client to its rate, and does not affect another one",
   { timeoutMs: 60_000 },
   async (runtime) => {
     await using backend = await rawBackend();
@@ -111,8 +111,8 @@ forBoth(
     assert.equal(refused, greedy.length - given);
     assert.equal(answered(modest, 200).length, modest.length);
 
-    // Each that was refused is in the metrics and in the log, and none of them
-    // reached a backend.
+    // Each refused request is in the metrics and in the log, and none reached a
+    // backend.
     assert.equal(backend.requests.length, given + modest.length);
     const metrics = await (await fetch(`${await adminUrl(proxy)}/metrics`))
       .text();
@@ -130,7 +130,7 @@ forBoth(
   },
 );
 
-forBoth("RATE_LIMIT answers 429 and says when to come again", async (
+forBoth("RATE_LIMIT answers 429 with Retry-After", async (
   runtime,
 ) => {
   await using backend = await rawBackend();
@@ -151,7 +151,7 @@ forBoth("RATE_LIMIT answers 429 and says when to come again", async (
     "sluice; error=http_request_denied",
   );
   assert.equal(refused.text, "Too many requests: try again later.\n");
-  // The connection stays open, and HEAD is told without a body.
+  // The connection stays open, and HEAD gets it without a body.
   const head = await client.request(requestText("HEAD", "/"));
   assert.equal(head.status, 429);
   assert.equal(head.body.length, 0);
@@ -165,7 +165,7 @@ forBoth("RATE_LIMIT answers 429 and says when to come again", async (
 });
 
 forBoth(
-  "RATE_LIMIT counts the address that trusted proxies say, IPv6 by /64",
+  "RATE_LIMIT counts by the address from trusted proxies, IPv6 by /64",
   async (
     runtime,
   ) => {
@@ -192,8 +192,7 @@ forBoth(
         "192.0.2.7",
         "::ffff:192.0.2.7",
         "::ffff:c000:207",
-        // What stands left of the last one that is not trusted, a client may
-        // have written itself.
+        // A client may have written what is left of the last untrusted address.
         "198.51.100.1, 192.0.2.7",
         "198.51.100.2, 192.0.2.8, 10.1.1.1",
         "198.51.100.3, 192.0.2.8",
@@ -237,7 +236,7 @@ forBoth(
       },
       workers: 3,
     });
-    // Each connection goes to whichever worker takes it.
+    // Each connection is accepted by any worker.
     const { greedy, modest } = await greedyAndModest(proxy, 6, true);
     const given = answered(greedy, 200).length;
     const wanted = allowance(await arrivals(proxy, greedy.length));
@@ -253,7 +252,7 @@ forBoth(
 );
 
 forBoth(
-  "createProxy({ rateLimit: { key } }) limits by a key of the user's own",
+  "createProxy({ rateLimit: { key } }) limits by a custom key",
   async (
     runtime,
   ) => {
@@ -273,14 +272,14 @@ forBoth(
     assert.equal(await ask("a"), 429);
     assert.equal(await ask("b"), 200);
     for (let i = 0; i < 10; i++) assert.equal(await ask(), 200);
-    // A key that throws costs its own request a 500, and no other request.
+    // A key function that throws fails its own request (500), and no other.
     assert.equal(await ask("throw"), 500);
     await proxy.waitForLine(/rateLimit\.key has failed: Error: no such key/);
     assert.equal(await ask("b"), 200);
   },
 );
 
-forBoth("serve() refuses workers beside a key, which is a function", async (
+forBoth("serve() refuses workers together with a key function", async (
   runtime,
 ) => {
   const { stdout } = await runProgram(runtime, {

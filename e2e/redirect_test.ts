@@ -152,7 +152,7 @@ forBoth(
 );
 
 forBoth(
-  "REDIRECT_PORT drains with the rest: it answers during DRAIN_DELAY and is closed then",
+  "REDIRECT_PORT drains too: it serves during DRAIN_DELAY and is then closed",
   OPENSSL,
   async (runtime) => {
     await using ca = await Authority.make();
@@ -180,7 +180,7 @@ forBoth(
 );
 
 forBoth(
-  "REDIRECT_PORT that is taken ends it with 1 and a line, and --check names the port",
+  "a REDIRECT_PORT in use makes it exit with 1 and a line, and --check names the port",
   OPENSSL,
   async (runtime) => {
     await using ca = await Authority.make();

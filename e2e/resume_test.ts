@@ -186,7 +186,7 @@ async function readTo(client: RawConnection, text: string): Promise<string> {
   return seen;
 }
 
-forBoth("an event stream is taken up after its last event", async (runtime) => {
+forBoth("an event stream is resumed after its last event", async (runtime) => {
   const first = Promise.withResolvers<void>();
   await using one = await eventSource(3, { until: first.promise });
   const never = Promise.withResolvers<void>();

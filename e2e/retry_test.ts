@@ -152,7 +152,7 @@ forBoth("three truncated bodies eject a backend", async (runtime) => {
   assert.equal(good.requests.length, 9);
 });
 
-forBoth("clients that leave and answers of 4xx eject nobody", async (
+forBoth("aborting clients and 4xx responses eject no backend", async (
   runtime,
 ) => {
   await using teapot = await rawBackend(async (conn, request) => {
@@ -290,7 +290,7 @@ forBoth(
   },
 );
 
-forBoth("a small upload that comes in pieces arrives whole", async (
+forBoth("a small upload that comes in chunks arrives complete", async (
   runtime,
 ) => {
   await using backend = await rawBackend(async (conn, request) => {
@@ -348,7 +348,7 @@ forBoth(
   },
 );
 
-forBoth("a client that is slow to send is told 408, and blames nobody", async (
+forBoth("a slow client gets 408, which is no backend's failure", async (
   runtime,
 ) => {
   await using backend = await rawBackend(echoSize);

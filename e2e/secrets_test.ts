@@ -57,8 +57,8 @@ forBoth(
           `http://127.0.0.1:${await deadPort()}`,
         ].join(),
         HEALTH_PATH: `/up?key=${CANARY}-of-health`,
-        HEALTH_INTERVAL: "100ms",
-        HEALTH_TIMEOUT: "90ms",
+        HEALTH_INTERVAL: "500ms",
+        HEALTH_TIMEOUT: "490ms",
         HEALTH_FALL: "1",
         EJECT_AFTER: "1",
         BACKEND_CA: `${ca.folder}/ca.pem`,
@@ -153,7 +153,7 @@ forBoth(
       seen.push(await (await fetch(admin + path)).text());
     }
     proxy.signal("SIGHUP");
-    await proxy.waitForLine(/TLS_CERT read, and the same as before/);
+    await proxy.waitForLine(/TLS_CERT read again, unchanged/);
     proxy.signal("SIGTERM");
     await proxy.waitForExit();
 

@@ -15,7 +15,7 @@ import { until } from "./harness/wait.ts";
 import { ask, grant } from "./websocket/raw.ts";
 
 forBoth(
-  "serve({ fetch }) answers, passes on, and costs what throws a 500",
+  "serve({ fetch }) responds, forwards, and turns an error into a 500",
   async (runtime) => {
     await using backend = await rawBackend((conn, request) =>
       conn.reply({ body: request.target })
@@ -45,7 +45,7 @@ forBoth(
 );
 
 forBoth(
-  "serve({ fetch }) drains: answers end their connections, and what runs is answered",
+  "serve({ fetch }) drains: responses close their connections, and requests in flight are answered",
   async (runtime) => {
     const gate = Promise.withResolvers<void>();
     await using backend = await rawBackend(async (conn) => {

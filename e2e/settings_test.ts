@@ -58,7 +58,7 @@ forBoth(
   },
 );
 
-forBoth("all faults are said at once, one line each", async (runtime) => {
+forBoth("all faults are reported together, one line each", async (runtime) => {
   const { code, stderr } = await runProgram(runtime, {
     env: {
       BACKENDS: "http://127.0.0.1:3001,ftp://a",
@@ -76,7 +76,7 @@ forBoth("all faults are said at once, one line each", async (runtime) => {
   );
 });
 
-forBoth("a wrong setting is found before any backend is asked", async (
+forBoth("a wrong setting is found before any probe", async (
   runtime,
 ) => {
   await using backend = await rawBackend();
@@ -95,7 +95,7 @@ forBoth("an empty variable is an unset one", async (runtime) => {
   assert.match(stderr, /^BACKENDS: is not set: [^\n]*\n$/);
 });
 
-forBoth("docs/settings.md shows a fault as it is said", async (runtime) => {
+forBoth("docs/settings.md shows a fault as it is printed", async (runtime) => {
   const page = await Deno.readTextFile(`${ROOT}/docs/settings.md`);
   const [line, name, value] = /^([A-Z_]+): "(.*)" .+$/m.exec(page)!;
   const { code, stderr } = await runProgram(runtime, {

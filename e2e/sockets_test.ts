@@ -20,7 +20,7 @@ const echo: Handler = async (conn, request) => {
 };
 
 forBoth(
-  "over sockets a host that answers no SYN costs no request, and none its time",
+  "over sockets a host that drops SYNs neither fails nor delays a request",
   { ...skippedWithout("python3"), timeoutMs: 90_000 },
   async (runtime) => {
     // One of two hosts that drops SYNs held its clients for as long as the time
@@ -233,7 +233,7 @@ forBoth(
 );
 
 forBoth(
-  "over sockets an upload that its backend does not take is given up at once, with TLS and without",
+  "over sockets an upload that its backend does not read is cancelled at once, with TLS and without",
   skippedWithout("openssl"),
   async (runtime) => {
     // Closed with bytes that its peer does not take, a connection of Deno's own
@@ -281,7 +281,7 @@ forBoth(
 );
 
 forBoth(
-  "over sockets answers are read as a second strict reader reads them",
+  "over sockets responses are read as by a second strict reader",
   { timeoutMs: 120_000 },
   async (runtime) => {
     // 10,000 a seed are the long form, see testing/fuzz_sockets.ts.

@@ -1,6 +1,6 @@
 /**
- * The program as a whole: it starts by the README's commands, by URL and as one
- * bundled file, says what it has to say, and ends as it should.
+ * The program as a whole: it starts by the README's commands, by URL and as the
+ * bundle, logs what it should, and exits as it should.
  *
  * @module
  */
@@ -61,7 +61,7 @@ for (
     ["--version", /^sluice \d+\.\d+\.\d+\n$/],
   ] as const
 ) {
-  forBoth(`${flag} prints and ends with 0, whatever else is set`, async (
+  forBoth(`${flag} prints and exits 0, whatever else is set`, async (
     runtime,
   ) => {
     const { code, stdout, stderr } = await runProgram(runtime, {
@@ -88,7 +88,7 @@ forBoth("it listens once every backend was probed or timed out", async (
   });
   assert.match(proxy.log, /listening on .* \(3 backends\)$/m);
   await proxy.waitForLines(/ is down /, 2);
-  // The verdicts stand before the first request can come.
+  // The first probes end before the first request can come.
   for (let i = 0; i < 6; i++) {
     const response = await rawRequest(proxy.port, requestText("GET", "/"));
     assert.equal(response.status, 200);
@@ -154,8 +154,8 @@ forBoth("SIGTERM before it listens ends it with 0", async (runtime) => {
       HEALTH_TIMEOUT: "15s",
     },
   });
-  // The probe is the sign that it has come so far; the process has no handle
-  // here, so it is found by who asked.
+  // The probe shows that it has got so far; the process has no handle here, so
+  // it is found by the probe's connection.
   await until(() => backend.probes.length === 1, { timeoutMs: 15_000 });
   const pid = await childOf(Deno.pid, PROGRAM, backend.url);
   Deno.kill(pid, "SIGTERM");
@@ -164,7 +164,7 @@ forBoth("SIGTERM before it listens ends it with 0", async (runtime) => {
   assert.doesNotMatch(stderr, /listening/);
 });
 
-/** A child process by what stands in its arguments and environment. */
+/** Finds a child process by its arguments and environment. */
 async function childOf(
   parent: number,
   argument: string,
@@ -205,13 +205,13 @@ forBoth("Bun's limit of 256 requests at once is lifted, by the same process", {
   assert.ok(read("cmdline").endsWith(`${PROGRAM}\0--timeout\x0020s\0`));
 });
 
-forBoth("SIGHUP changes nothing and says so", async (runtime) => {
+forBoth("SIGHUP without anything to reload logs that", async (runtime) => {
   await using backend = await rawBackend();
   await using proxy = await startProxy(runtime, {
     env: { BACKENDS: backend.url },
   });
   proxy.signal("SIGHUP");
-  await proxy.waitForLine(/^sluice: SIGHUP changes nothing/);
+  await proxy.waitForLine(/^sluice: SIGHUP has nothing to read again/);
   const response = await rawRequest(proxy.port, requestText("GET", "/"));
   assert.equal(response.status, 200);
 });
@@ -286,7 +286,7 @@ forBoth(
   },
 );
 
-forBoth("a unix: backend needs the permissions that docs/http.md says", {
+forBoth("a unix: backend needs the permissions in docs/http.md", {
   runtimes: ["deno"],
 }, async (runtime) => {
   const folder = await Deno.makeTempDir();
@@ -328,8 +328,8 @@ function fileServer(asked: string[]): AsyncDisposable & { url: string } {
 }
 
 // Why mod.ts has no default export: a program that listens by itself and has
-// one listens twice under both runtimes' own servers, or is taken for one that
-// was meant to.
+// one listens twice under both runtimes' own servers, or is mistaken for one
+// that should be served.
 forOnce("a program that also exports a handler is served twice", {
   timeoutMs: 60_000,
 }, async () => {
@@ -363,7 +363,7 @@ forOnce("a program that also exports a handler is served twice", {
 });
 
 forBoth(
-  "Bun serves a program's default export besides",
+  "Bun also serves a program's default export",
   { runtimes: ["bun"] },
   async (runtime) => {
     const folder = await Deno.makeTempDir();

@@ -378,7 +378,7 @@ forBoth(
 );
 
 forBoth(
-  "a name server that is away changes no pool that comes from it",
+  "an unreachable name server does not change its pool",
   { ...skippedWithout("dnsmasq"), timeoutMs: 60_000 },
   async (runtime) => {
     await using backend = await rawBackend(undefined, { host: "127.0.0.2" });

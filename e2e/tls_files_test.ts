@@ -1,5 +1,5 @@
 /**
- * Certificates and keys that cannot be used, and what is said of a backend's.
+ * Certificates and keys that cannot be used, and errors in a backend's.
  */
 
 import assert from "node:assert/strict";
@@ -26,9 +26,9 @@ async function openssl(...args: string[]): Promise<string> {
   return decoder.decode(stdout);
 }
 
-// A key of another certificate was found when all backends had been probed and the
-// proxy was about to listen, ended it with 1 and named neither variable; a wrong
-// BACKEND_KEY was found by the first request.
+// A key of another certificate was found only when all backends had been probed
+// and the proxy was about to listen; it exited with 1 and named neither
+// variable. A wrong BACKEND_KEY was found by the first request.
 forBoth(
   "certificates and keys that cannot be used end it with 2, and one line names them",
   OPENSSL,
@@ -59,13 +59,17 @@ forBoth(
       [
         await write("reversed.pem", two.cert + one.cert),
         key,
-        "_KEY: .* number 2 in #_CERT",
+        "_KEY: .* certificate 2 in #_CERT",
       ],
-      [cert, encrypted, "_KEY: .* holds an encrypted key"],
-      [cert, await write("empty", ""), "_KEY: .* holds no PEM"],
-      [cert, ca.folder, "_KEY: .* cannot be read: .*directory"],
-      [cert, `${ca.folder}/none`, "_KEY: .* cannot be read: "],
-      [cert, cert, "_KEY: .* holds no PEM: write -----BEGIN PRIVATE KEY"],
+      [cert, encrypted, "_KEY: .* contains an encrypted key"],
+      [cert, await write("empty", ""), "_KEY: .* contains no PEM"],
+      [cert, ca.folder, "_KEY: .* cannot be read \\(.*directory"],
+      [cert, `${ca.folder}/none`, "_KEY: .* cannot be read \\("],
+      [
+        cert,
+        cert,
+        "_KEY: .* contains no PEM: export it as PEM, with -----BEGIN PRIVATE KEY",
+      ],
       [
         await write("cut.pem", one.cert.slice(0, 300)),
         key,
@@ -76,13 +80,13 @@ forBoth(
         await write("cut.key", one.key.slice(0, 100)),
         "_KEY: .* cannot be read",
       ],
-      // Neither runtime's TLS knows the curve, though Deno can read the key.
+      // Neither runtime's TLS supports the curve, though Deno can read the key.
       [
         `${curve}.pem`,
         `${curve}.key`,
         "_KEY: .* cannot be (?:read|used with #_CERT)",
       ],
-      [cert, one.key, '_KEY: "\\*\\*\\*" is PEM itself'],
+      [cert, one.key, '_KEY: "\\*\\*\\*" contains PEM'],
     ];
     await using backend = await rawBackend();
     const left = ["TLS", "BACKEND"].flatMap((kind) =>
@@ -97,7 +101,7 @@ forBoth(
             [`${kind}_CERT`]: cert,
             [`${kind}_KEY`]: key,
           },
-          // It could not listen, and would end in another way if it tried.
+          // It could not listen, and would exit in another way if it tried.
           denoFlags: ["--no-prompt", "--allow-env", "--allow-read"],
           startMs: 60_000,
         });
@@ -155,9 +159,9 @@ async function selfSigned(folder: string, isAuthority: boolean) {
   };
 }
 
-// All that was said was that the certificate is not accepted.
+// The message said only that the certificate is not accepted.
 forBoth(
-  "the log and --check say what is wrong with a backend's certificate, and no client learns it",
+  "the log and --check name the fault of a backend's certificate, and no client gets it",
   OPENSSL,
   async (
     runtime,
@@ -172,10 +176,10 @@ forBoth(
       [
         await ca.sign("DNS:other.test"),
         "is for another name",
-        /named otherwise/,
+        /the name that it is for/,
       ],
-      [await ca.sign(HERE, -1), "has expired", /made anew/],
-      [await stranger.sign(HERE), "is of an unknown authority", /BACKEND_CA/],
+      [await ca.sign(HERE, -1), "has expired", /renew its certificate/],
+      [await stranger.sign(HERE), "is from an unknown authority", /BACKEND_CA/],
     ];
     for (const [tls, reason, hint] of cases) {
       await using backend = await rawBackend(undefined, { tls });
@@ -208,7 +212,7 @@ forBoth(
   },
 );
 
-// `openssl req -x509` makes a certificate with CA:TRUE unless it is told otherwise.
+// By default `openssl req -x509` makes a certificate with CA:TRUE.
 forBoth(
   "a self-signed certificate as BACKEND_CA works, but on Deno not with CA:TRUE",
   OPENSSL,
@@ -240,7 +244,7 @@ forBoth(
         assert.equal(code, works ? 0 : 1);
         if (works) continue;
         await proxy.waitForLine(
-          /its certificate is an authority's own \(CA:TRUE\)/,
+          /its certificate is a CA certificate \(CA:TRUE\)/,
         );
         assert.match(stdout, /make one with CA:FALSE/);
       }

@@ -37,7 +37,7 @@ async function run(command: string, args: string[]): Promise<string> {
   return decoder.decode(stdout);
 }
 
-forBoth("TLS in front: HTTP/1.1, and HTTP/2 where the runtime speaks it", {
+forBoth("TLS in front: HTTP/1.1, and HTTP/2 where the runtime supports it", {
   ...skippedWithout("openssl", "curl"),
 }, async (runtime) => {
   await using ca = await Authority.make();
@@ -164,7 +164,7 @@ forBoth(
 );
 
 forBoth(
-  "TLS behind: a client certificate is shown, and asked for",
+  "TLS behind: a client certificate is sent, and required",
   BEHIND,
   async (runtime) => {
     await using ca = await Authority.make();
@@ -233,7 +233,7 @@ forBoth(
 );
 
 forBoth(
-  "TLS behind: such a certificate is an outcome, and takes a backend out",
+  "TLS behind: such a certificate is an outcome, and ejects a backend",
   { ...BEHIND },
   async (runtime) => {
     await using ca = await Authority.make();
@@ -245,8 +245,8 @@ forBoth(
     });
     await using proxy = await startProxy(runtime, {
       env: {
-        // Under two names: both are servers of this process, and would take a
-        // session of the one for a session of the other.
+        // With two names: both are servers of this process, and would take a
+        // TLS session of the one for a session of the other.
         BACKENDS:
           `https://localhost:${bad.port}, https://127.0.0.1:${good.port}`,
         BACKEND_CA: `${ca.folder}/ca.pem`,
@@ -272,7 +272,7 @@ forBoth(
   "TLS behind: a plain server on an https: URL is 502",
   BEHIND,
   async (runtime) => {
-    // As servers do: it answers what it does not understand with 400.
+    // Like usual servers, it answers what it cannot parse with 400.
     const server = Deno.listen({ port: 0, hostname: "127.0.0.1" });
     const serving = (async () => {
       for await (const conn of server) {
@@ -303,7 +303,7 @@ forBoth(
 );
 
 forBoth(
-  "TLS behind: a private authority is believed besides the usual ones",
+  "TLS behind: a private authority is trusted in addition to the usual ones",
   BEHIND,
   async (runtime) => {
     await using ca = await Authority.make();
@@ -319,7 +319,7 @@ forBoth(
         BACKENDS:
           `https://localhost:${two.port}, https://localhost:${one.port} backup`,
         BACKEND_CA: `${ca.folder}/ca.pem`,
-        // How each runtime is told of one more authority that is usual here.
+        // How each runtime is usually given an additional authority.
         DENO_CERT: authority,
         NODE_EXTRA_CA_CERTS: authority,
       },

@@ -34,7 +34,7 @@ forBoth(
 );
 
 forBoth(
-  "TRACE=on keeps a trace or begins one, and each attempt is a span of its own",
+  "TRACE=on continues or starts a trace, and each attempt is a separate span",
   async (runtime) => {
     await using broken = await rawBackend((conn) => conn.reset());
     await using backend = await rawBackend();
@@ -72,7 +72,7 @@ forBoth(
       if (spans.length > 1) retried++;
       const got = [...broken.requests, ...backend.requests]
         .filter(({ target }) => target === line.target);
-      // A runtime may send one attempt twice by itself; the span is the same then.
+      // A runtime may send one attempt twice by itself, with the same span.
       assert.deepEqual(
         new Set(got.map((request) => request.headerAll("traceparent").join())),
         new Set(
@@ -89,10 +89,10 @@ forBoth(
   },
 );
 
-// Behind a trusted proxy any value of the field would do: its clients, all of them,
-// could ask for the addresses and the states of the backends.
+// Behind a trusted proxy any value of the field was accepted: all its clients
+// could read the addresses and the states of the backends.
 forBoth(
-  "Sluice-Debug is explained to who has the token, and reaches no backend",
+  "Sluice-Debug is answered only with the token, and reaches no backend",
   async (runtime) => {
     await using dead = await rawBackend();
     await using backend = await rawBackend((conn) =>

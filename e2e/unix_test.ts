@@ -11,7 +11,7 @@ import { forBoth, skippedWithout } from "./harness/suite.ts";
 import { until } from "./harness/wait.ts";
 import { ask, grant } from "./websocket/raw.ts";
 
-/** A folder that is gone at the end, for sockets: their paths must be short. */
+/** A folder for sockets, removed at the end: their paths must be short. */
 async function folder(): Promise<{ path: string } & AsyncDisposable> {
   const path = await Deno.makeTempDir({ prefix: "sluice-" });
   return {
@@ -20,7 +20,7 @@ async function folder(): Promise<{ path: string } & AsyncDisposable> {
   };
 }
 
-/** What Deno wants for a Unix domain socket. */
+/** The permissions that Deno requires for a Unix domain socket. */
 const permissionsFor = (path: string) => [
   `--allow-read=${path}`,
   `--allow-write=${path}`,
@@ -36,7 +36,7 @@ forBoth("unix: requests, probes and WebSocket", async (runtime) => {
     await conn.reply({ body: `${request.method} ${await request.text()}` });
   }, {
     unix,
-    // Deno's `fetch` asks in absolute form there, which servers have to take.
+    // Deno's `fetch` uses the absolute form there, which servers must accept.
     healthPath: runtime === "deno" && OVER_FETCH
       ? "http://localhost/health"
       : "/health",
@@ -87,7 +87,7 @@ forBoth(
 );
 
 forBoth(
-  "unix: whatever Host clients ask for, connections are as few as requests at a time",
+  "unix: with any Host, there are only as many connections as concurrent requests",
   async (runtime) => {
     // Deno's `fetch` keeps a connection for each Host, and every twentieth that
     // it opens hangs until the time limit: any client could force new ones.
@@ -141,8 +141,8 @@ async function running(
   };
 }
 
-// Deno's `fetch` asks in absolute form over a Unix domain socket, which servers
-// have to take (RFC 9112 §3.2.2) and proxies seldom send.
+// Deno's `fetch` uses the absolute form over a Unix domain socket, which
+// servers must accept (RFC 9112 §3.2.2) and proxies rarely send.
 forBoth("unix: nginx behind", skippedWithout("nginx"), async (runtime) => {
   await using dir = await folder();
   const socket = `${dir.path}/n.sock`;

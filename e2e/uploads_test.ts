@@ -1,6 +1,6 @@
 /**
- * Uploads and downloads that take their time: who is waited for, who is told
- * what, and who is blamed.
+ * Slow uploads and downloads: time limits, responses, and whether the backend
+ * or the client has failed.
  *
  * @module
  */
@@ -27,13 +27,13 @@ function head(length: number, method = "POST", path = "/"): string {
     `Content-Length: ${length}\r\n\r\n`;
 }
 
-/** Requests that the proxy has under way, as its metrics say. */
+/** Requests in flight, according to the metrics. */
 async function inFlight(admin: string): Promise<number> {
   const text = await (await fetch(`${admin}/metrics`)).text();
   return Number(/^sluice_requests_in_flight (\d+)/m.exec(text)![1]);
 }
 
-/** Waits until nothing is under way, and no request has a connection. */
+/** Waits until no request is in flight or has a connection. */
 async function allOver(
   proxy: ProxyProcess,
   backends: readonly RawBackend[],
@@ -52,7 +52,7 @@ async function allOver(
     timeoutMs: 10_000,
     what: () => `the end of ${unfinished().length} unfinished requests`,
   });
-  // Kept connections to the backends go after 4 s.
+  // Kept connections to the backends are closed after 4 s.
   await until(() => proxy.fds() <= fds, {
     timeoutMs: 15_000,
     what: () => `${fds} descriptors; there are ${proxy.fds()}`,
@@ -103,7 +103,7 @@ forBoth(
 );
 
 forBoth(
-  "eight trickling uploads are served, and eject nobody",
+  "eight slow uploads are served, and eject no backend",
   { timeoutMs: 60_000 },
   async (runtime) => {
     await using a = await rawBackend(echoSize);
@@ -141,7 +141,7 @@ forBoth(
 );
 
 forBoth(
-  "clients that stall their uploads get 408, and eject nobody",
+  "clients that stall their uploads get 408, and eject no backend",
   async (runtime) => {
     // Twelve idle clients ejected half of the pool of a busy site.
     const backends = await Promise.all(
@@ -219,17 +219,18 @@ forBoth(
     for (let at = 0; at < 200; at += 20) {
       await Promise.all(Array.from({ length: 20 }, (_, i) => cut(at + i)));
     }
-    // Five more for what a server keeps for a while, such as its timers' pipe.
+    // Five more for what a server keeps for a while, such as the pipe of its
+    // timers.
     await allOver(proxy, [a, early], fds + 5);
     assert.doesNotMatch(proxy.log, /ejected|cannot/);
   },
 );
 
 forBoth(
-  "200 downloads that nobody reads free their slots and their backends within CLIENT_TIMEOUT",
+  "200 downloads that are not read free their slots and backends within CLIENT_TIMEOUT",
   { timeoutMs: 90_000 },
   async (runtime) => {
-    // Five of them held five slots for ever, and MAX_IN_FLIGHT made it worse.
+    // Five of them held five slots for ever, and used up MAX_IN_FLIGHT.
     const body = new Uint8Array(64 * 1024);
     await using backend = await rawBackend(async (conn, request) => {
       const declared = request.path === "/declared";
@@ -243,7 +244,7 @@ forBoth(
           await (declared ? conn.send(body) : conn.chunk(body));
         }
       } catch {
-        // It is cut, which is what the test is about.
+        // It is cut, which is the subject of the test.
       }
     });
     await using proxy = await startProxy(runtime, {
@@ -275,8 +276,8 @@ forBoth(
       () => backend.conns.every(({ ending }) => ending !== undefined),
       { timeoutMs: 10_000, what: "the end of every backend connection" },
     );
-    // Bun closes the clients' connections too. Deno cannot: they are the
-    // clients' own, and go when the clients do.
+    // Bun closes the clients' connections too. Deno cannot: the clients close
+    // them.
     const theirs = runtime === "deno" ? clients.length : 0;
     await until(() => proxy.fds() <= fds + theirs + 5, {
       timeoutMs: 10_000,
@@ -300,8 +301,8 @@ forBoth(
 forBoth(
   "a request that logs in its connection leaves it to no other client",
   async (runtime) => {
-    // A backend that authenticates connections answered bob, who had shown
-    // nothing, as alice: her connection was kept, and his request went on it.
+    // A backend that authenticates connections answered bob, who had sent no
+    // credentials, as alice: her connection was reused for his request.
     await using backend = await rawBackend(async (conn, request) => {
       await request.body();
       await conn.reply({ body: `conn ${conn.index}` });

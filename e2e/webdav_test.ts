@@ -1,7 +1,7 @@
 /**
- * WebDAV through it: COPY, MOVE and conditions name their URLs in header fields,
- * and a server that is told the client's URL looks for another file, or answers
- * that it is another server.
+ * WebDAV through the proxy: COPY, MOVE and conditions have URLs in header
+ * fields, and a server that gets the client's URL there looks for another file,
+ * or answers that it is another server's.
  *
  * @module
  */
@@ -82,14 +82,14 @@ async function filesOf(site: string): Promise<Record<string, string>> {
   return files;
 }
 
-/** Puts, copies, moves, locks and moves on, as a client does at `url`. */
+/** Puts, copies, moves, locks and moves again, as a client does at `url`. */
 async function work(
   url: string,
   site: string,
   { inside, locks, args = [] }: {
     /** The folder in which all of it must happen. */
     inside: string;
-    /** Whether the server knows locks. */
+    /** Whether the server supports locks. */
     locks: boolean;
     args?: string[];
   },
@@ -105,7 +105,7 @@ async function work(
     `${url}/a.txt`,
   );
   assert.equal(put, 201);
-  // nginx says 204 of a file that is new there.
+  // nginx answers 204 for a new file there.
   const done = locks ? 201 : 204;
   assert.equal(await ask("COPY", "/a.txt", ...to("/b%20c.txt")), done);
   assert.equal(await ask("MOVE", "/a.txt", ...to("/c.txt")), done);
@@ -113,7 +113,7 @@ async function work(
     [`${inside}b c.txt`]: "a file\n",
     [`${inside}c.txt`]: "a file\n",
   });
-  // A destination that another server would have to take stays one.
+  // A destination on another server is not changed.
   const elsewhere = ["-H", `Destination: https://other.test/d.txt`];
   const refused = await ask("MOVE", "/c.txt", ...elsewhere);
   assert.ok(refused >= 400, `${refused}`);
@@ -129,7 +129,7 @@ async function work(
       } -X LOCK -d '<?xml version="1.0"?><lockinfo xmlns="DAV:"><lockscope><exclusive/></lockscope><locktype><write/></locktype></lockinfo>' '${url}/c.txt'`,
     );
     const token = /^lock-token: (<.*>)/im.exec(head)![1]!;
-    // The field names the file that is locked, and not the one that is asked for.
+    // The field names the locked file, which is not the requested one.
     assert.equal(await ask("DELETE", "/c.txt"), 423);
     const locked = ["-H", `If: <${url}/c.txt> (${token})`];
     assert.equal(await ask("MOVE", "/c.txt", ...to("/d.txt"), ...locked), 201);
@@ -147,8 +147,8 @@ const WITH_APACHE = {
   ...skippedWithout("apache2", "curl", "bash", "openssl"),
 };
 
-// With a base path the file landed outside of it, and behind TLS Apache answered
-// 502, since it was told to move a file to another server.
+// With a base path the file was written outside of it, and behind TLS Apache
+// answered 502, as it was asked to move a file to another server.
 for (const base of ["", "/base"]) {
   for (const secure of [false, true]) {
     const how = `${base === "" ? "without" : "with"} a base path, ${

@@ -1,7 +1,7 @@
 /**
- * WebSocket through the proxy, as frames on both ends: what is said once both
- * sides are joined. The handshake is in `websocket/handshake_test.ts`, what is
- * bounded in `websocket/bounds_test.ts`.
+ * WebSocket through the proxy, as frames on both ends, after the handshake. The
+ * handshake is in `websocket/handshake_test.ts`, limits are in
+ * `websocket/bounds_test.ts`.
  */
 
 import assert from "node:assert/strict";
@@ -70,8 +70,8 @@ forBoth(
 );
 
 /**
- * Close codes: what one side says, and what the other hears. Where the runtimes
- * differ, the row says so.
+ * Close codes: what one side sends, and what the other receives. Where the
+ * runtimes differ, the row says so.
  */
 const CODES: [
   said: number | undefined,
@@ -117,7 +117,7 @@ forBoth(
         await there.close(code, reason);
         assert.equal(await asked.frames.shown(), shown, "backend to client");
         await asked.frames.close(code, reason);
-        // The answer to a close frame says the same code.
+        // The reply to a close frame has the same code.
         assert.match(await there.shown(), /^close/);
         await there.wire.end();
         await within(
@@ -152,7 +152,8 @@ forBoth(
 forBoth(
   "WebSocket: an end without a close frame ends the other side in a second",
   async (runtime) => {
-    // Deno cannot end a connection without a close frame: it says 1014 instead.
+    // Deno cannot end a connection without a close frame: it sends 1014
+    // instead.
     const cut = runtime === "deno" ? ["close 1014"] : ["fin"];
     const { backend, next } = await granting();
     await using _backend = backend;
@@ -212,7 +213,7 @@ forBoth(
 );
 
 forBoth(
-  "WebSocket: who does not answer the close is cut when the drain is over",
+  "WebSocket: a peer that does not reply to the close is cut when the drain ends",
   async (runtime) => {
     const { backend, next } = await granting();
     await using _backend = backend;
@@ -278,7 +279,7 @@ forBoth(
   },
 );
 
-forBoth("WebSocket: within a handler of one's own", async (runtime) => {
+forBoth("WebSocket: within a user's own handler", async (runtime) => {
   const { backend, next } = await granting([["Sec-WebSocket-Protocol", "b"]]);
   await using _backend = backend;
   await using server = await startProxy(runtime, {
@@ -286,7 +287,7 @@ forBoth("WebSocket: within a handler of one's own", async (runtime) => {
     env: { BACKEND: backend.url },
   });
   await using asked = await ask(server.port, "/", [
-    // Without a space, which is how npm `ws` says it.
+    // Without a space, as npm `ws` writes it.
     ["Sec-WebSocket-Protocol", "a,b"],
   ]);
   if (runtime === "deno") {
@@ -296,7 +297,8 @@ forBoth("WebSocket: within a handler of one's own", async (runtime) => {
     await asked.frames.text("a");
     assert.equal(await (await next()).shown(), "text a");
   } else {
-    // Bun upgrades nothing without handlers: said, and the backend let go.
+    // Bun upgrades nothing without handlers: this is logged, and the backend's
+    // connection is closed.
     assert.equal(asked.status, 501);
     await server.waitForLine(/cannot upgrade a request: .*proxy\.websocket/);
     assert.equal(await (await next()).shown(), "fin");

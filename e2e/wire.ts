@@ -1,7 +1,7 @@
 /**
  * Prints the table of wire cases: each promise, and what Deno and Bun make of
- * it, found out right now on real sockets. `deno task wire target` runs only the
- * groups that are named.
+ * it, found out right now on real sockets. `deno task wire target` runs only
+ * the groups that are named.
  *
  * @module
  */
@@ -12,7 +12,7 @@ import { Ground, type Group } from "./wire/case.ts";
 import { GROUPS } from "./wire/groups.ts";
 import { judge, type Verdict } from "./wire/verdict.ts";
 
-/** What stands in the table for each kind of verdict. */
+/** The symbol in the table for each kind of verdict. */
 const SHOWN: Readonly<Record<Verdict["kind"], string>> = {
   holds: "yes",
   exception: "no",
@@ -50,7 +50,7 @@ async function main(names: readonly string[]): Promise<number> {
   let cases = 0;
   console.log(`${"deno".padEnd(8)}${"bun".padEnd(8)}case`);
   for (const group of wanted) {
-    // Both at once, each with a proxy and a backend of its own.
+    // Both at the same time, each with its own proxy and backend.
     const [deno, bun] = await Promise.all(
       RUNTIMES.map((runtime) => verdicts(group, runtime)),
     ) as [Verdict[], Verdict[]];

@@ -1,6 +1,6 @@
 /**
- * What lies at the edges of several workers: the first process's own handler,
- * backends that they cannot have, and more of them than can be counted.
+ * Edge cases of several workers: the first process's own handler, backends that
+ * workers cannot have, and more backends than can be counted.
  *
  * @module
  */
@@ -14,13 +14,13 @@ import { forBoth } from "./harness/suite.ts";
 import { startWorkers, withWorkers } from "./harness/workers.ts";
 
 forBoth(
-  "WORKERS: proxy.fetch answers in the first process too, and counts with them",
+  "WORKERS: proxy.fetch works in the first process too, and counts with them",
   {
     timeoutMs: 60_000,
   },
   async (runtime) => {
-    // It was a 500, and the count that all have in common was one too high for ever
-    // after. What was under way before there were workers is counted as well.
+    // It was a 500, and the shared count stayed one too high for ever. What was
+    // in flight before the workers started is counted as well.
     let gate = Promise.withResolvers<void>();
     let held = 0;
     await using backend = await rawBackend(async (conn, request) => {
@@ -65,7 +65,7 @@ forBoth(
   },
 );
 
-/** So many backends that nothing listens at, as lines. */
+/** So many backends that do not listen, as lines. */
 function many(count: number, port = 20_000): string {
   return Array.from(
     { length: count },
@@ -94,7 +94,7 @@ forBoth("WORKERS: a list of too many backends ends with exit code 2", async (
   }
 });
 
-forBoth("WORKERS: more backends than fit are refused, and the old ones stay", {
+forBoth("WORKERS: too many backends are refused, and the old ones stay", {
   timeoutMs: 120_000,
 }, async (runtime) => {
   // One more than the table of common counts had room for ended the program: at
@@ -130,7 +130,7 @@ forBoth("WORKERS: more backends than fit are refused, and the old ones stay", {
     await put(`${backend.url}\n${many(8191)}`);
     proxy.signal("SIGHUP");
     await proxy.waitForLine(/BACKENDS_FILE: has 8192 backends: with WORKERS/);
-    await proxy.waitForLine(/BACKENDS_FILE is not used: the backends stay/);
+    await proxy.waitForLine(/BACKENDS_FILE was refused: the backends stay/);
     assert.equal(await size(), 1);
     await works();
 
@@ -160,8 +160,8 @@ forBoth("WORKERS: more backends than fit are refused, and the old ones stay", {
 forBoth("serve() refuses options that cannot be handed to a worker", async (
   runtime,
 ) => {
-  // The first worker that said hello was to be told of them, and that error ended
-  // the program.
+  // They were sent to the first worker that connected, and that error ended the
+  // program.
   const { code, stdout, stderr } = await runProgram(
     runtime,
     withWorkers({

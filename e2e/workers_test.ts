@@ -1,7 +1,7 @@
 /**
- * Several workers on one port: seen from outside they are one proxy. Limits hold
- * for all of them together, each change reaches all, figures and log lines are
- * the sum, and neither a stop nor a death is worse than with one.
+ * Several workers on one port: from outside they are one proxy. Limits apply to
+ * all of them together, each change reaches all, metrics and log lines are the
+ * sum, and neither a stop nor a crash is worse than with one.
  *
  * @module
  */
@@ -45,7 +45,7 @@ const QUICK = { HEALTH_INTERVAL: "200ms", HEALTH_TIMEOUT: "190ms" };
 /** For tests that look at processes. */
 const PROC = Deno.build.os === "linux" ? {} : { skip: "no /proc here" };
 
-/** A backend's script that answers when it is let go, and how to let go. */
+/** A backend's script that responds when it is released, and the release. */
 function held(): { handler: Handler; release: () => void } {
   let gate = Promise.withResolvers<void>();
   return {
@@ -60,12 +60,12 @@ function held(): { handler: Handler; release: () => void } {
   };
 }
 
-/** Requests that are sent at once, each on a connection of its own. */
+/** Requests that are sent at once, each on its own connection. */
 function sendMany(port: number, count: number): Promise<RawResponse>[] {
   return Array.from({ length: count }, () => rawRequest(port, GET));
 }
 
-/** Asks the admin port; gives what it says as JSON. */
+/** Calls the admin port; returns the JSON of its response. */
 async function call(url: string, method = "GET", body?: unknown) {
   const response = await fetch(url, {
     method,
@@ -220,7 +220,7 @@ forBoth("WORKERS: outcomes that several have seen eject once, for all", async (
   const before = bad.requests.length;
   const seen = () => bad.requests.length - before;
 
-  // By turns, so that neither worker alone sees three.
+  // Alternating, so that neither worker alone sees three.
   for (let i = 0; seen() < 3; i++) {
     assert.ok(i < 30, "round robin comes to everybody");
     const { length } = crew.connections;
@@ -305,7 +305,7 @@ forBoth("WORKERS: all of them follow BACKENDS_FILE", async (runtime) => {
   await crew.waitFor("0 2");
   await put("nonsense");
   proxy.signal("SIGHUP");
-  await proxy.waitForLine(/BACKENDS_FILE is not used/);
+  await proxy.waitForLine(/BACKENDS_FILE was refused/);
   assert.deepEqual(await crew.answers(), ["0 2", "0 2"]);
   await put(backends.urls(2, 1));
   proxy.signal("SIGHUP");
@@ -320,7 +320,7 @@ forBoth("WORKERS: the access log is one, with each request once", async (
     env: { BACKENDS: backend.url, ACCESS_LOG: "json" },
   });
   const COUNT = 2_000;
-  // Together more than a pipe takes in one piece, 4096 bytes.
+  // In total more than a pipe writes atomically, 4096 bytes.
   const target = (i: number) => `/${i}?${"x".repeat(i % 10 === 0 ? 1_500 : 9)}`;
   let next = 0;
   await Promise.all(Array.from({ length: 20 }, async () => {
@@ -362,8 +362,8 @@ forBoth("WORKERS: SIGTERM under load costs no request", async (runtime) => {
       options,
     ),
   ];
-  // Each request on a connection of its own, which waits for a listener to take
-  // it just when that one closes.
+  // Each request on its own connection, which waits for a listener to accept it
+  // just when that one closes.
   const failures: string[] = [];
   const fresh = Array.from({ length: 8 }, async () => {
     for (;;) {
@@ -458,7 +458,7 @@ forBoth("WORKERS: one that is killed is replaced, and its part is free again", {
   }
   Deno.kill(workers[0]!, "SIGKILL");
   await proxy.waitForLine(
-    /worker \d has died \(SIGKILL\): another takes its place in 100 ms/,
+    /worker \d has died \(SIGKILL\): a new one starts in 100 ms/,
   );
   // The kernel has closed its connections by then.
   await until(async () =>
@@ -540,7 +540,7 @@ forBoth("WORKERS: they end when the first process is killed", {
   await backend.waitForRequests(1);
   proxy.signal("SIGKILL");
   await until(() => !workers.some(runs), { what: "the workers' end" });
-  // The one that was killed could not take its file away: the workers do.
+  // The killed process could not remove its file: the workers do.
   assert.deepEqual(folder.left, []);
   await refused(proxy.port);
   await using again = await startWorkers(runtime, {
@@ -572,7 +572,7 @@ forBoth("WORKERS: a cookie of sticky:NAME is known to all", async (runtime) => {
   assert.deepEqual(new Set(arrived), ids);
 });
 
-forBoth("WORKERS: a loop is seen by whichever worker it comes to", async (
+forBoth("WORKERS: each worker detects a loop", async (
   runtime,
 ) => {
   let port = 0;
@@ -686,7 +686,7 @@ forBoth("WORKERS: HTTPS from each of them", skippedWithout("openssl"), async (
 });
 
 forBoth(
-  "WORKERS: a port that is taken ends it with 1 and a line",
+  "WORKERS: a port in use makes it exit with 1 and a line",
   PROC,
   async (runtime) => {
     await using folder = await temporary();
@@ -708,7 +708,7 @@ forBoth(
     };
     await using holder = await rawBackend();
     await taken(holder.port);
-    // Also by somebody who would share it.
+    // Also by a process that would share it.
     await using proxy = await startWorkers(runtime, {
       env: { BACKENDS: backend.url },
     });
@@ -729,11 +729,11 @@ async function refusal(
   assert.equal(code, 2, stderr);
   assert.equal(stdout, "");
   assert.equal(stderr.trim().split("\n").length, 1, stderr);
-  assert.match(stderr, /^WORKERS: "2" cannot be had/);
+  assert.match(stderr, /^WORKERS: "2" is not possible/);
   return stderr;
 }
 
-forOnce("WORKERS: Deno is told which permission is missing", async () => {
+forOnce("WORKERS: the missing permission on Deno is named", async () => {
   assert.match(await refusal({}, []), /--allow-read/);
   const elsewhere = ["--allow-read=/nowhere"];
   assert.match(await refusal({}, elsewhere), /--allow-read/);
@@ -741,7 +741,7 @@ forOnce("WORKERS: Deno is told which permission is missing", async () => {
 
 // What is used of Deno to share a port for TLS obeys this variable.
 forOnce(
-  "WORKERS: Deno is told what TLS needs beside a variable that compresses answers",
+  "WORKERS: the permission for TLS on Deno is named, also with a variable that compresses responses",
   skippedWithout("openssl"),
   async () => {
     await using ca = await Authority.make();
@@ -775,8 +775,8 @@ function evaluated(body: string) {
   };
 }
 
-// When this fails, Deno has made it stable, and `runtime/sharing.ts` can do with
-// the public option.
+// When this fails, Deno has made it stable, and `runtime/sharing.ts` can do
+// with the public option.
 forOnce(
   "WORKERS: Deno ends a process that shares a port without a flag",
   async () => {
@@ -798,7 +798,7 @@ forOnce(
   },
 );
 
-// When this fails, `sharing()` in `runtime/sharing.ts` needs another way.
+// If this fails, `sharing()` in `runtime/sharing.ts` needs another way.
 forOnce(
   "WORKERS: Deno.serve() still asks for the option of `deno serve --parallel`",
   async () => {
@@ -828,12 +828,12 @@ forOnce(
   },
 );
 
-/** The little program that uses Sluice as a library. */
+/** The small program that uses Sluice as a library. */
 function library(env: Record<string, string>) {
   return withWorkers({ entry: "e2e/workers/library.ts", env });
 }
 
-forBoth("serve() has workers in a program of somebody's own", PROC, async (
+forBoth("serve() has workers in a user's program", PROC, async (
   runtime,
 ) => {
   await using backends = await Numbered.start(3);
@@ -855,8 +855,8 @@ forBoth("serve() has workers in a program of somebody's own", PROC, async (
   assert.ok(!workers.some(runs));
 });
 
-// A thread of Deno's that exits tells nobody: the first process waited for it
-// until the last of its limits, 13 seconds by default.
+// A thread of Deno's that exits sends no event: the first process waited for it
+// until the last of its time limits, 13 seconds by default.
 forBoth("serve() stops at once also before its workers listen", async (
   runtime,
 ) => {

@@ -11,7 +11,7 @@
 import process from "node:process";
 import { createProxy } from "../mod.ts";
 
-/** The part of Bun that is used here; with Bun's own types it is not needed. */
+/** The part of Bun that is used here; not needed with Bun's own types. */
 declare const Bun: {
   serve(options: {
     port: number;

@@ -1,12 +1,12 @@
 /**
- * WebSocket on a server of one's own on Bun: hand the proxy's `websocket` to
- * `Bun.serve` beside its `fetch`, and Bun's `server` to the proxy.
+ * WebSocket on your own server on Bun: pass the proxy's `websocket` to
+ * `Bun.serve` together with `fetch`, and Bun's `server` to `proxy.fetch`.
  *
  * ```sh
  * BACKEND=http://127.0.0.1:3000 bun run examples/bun_websocket.ts
  * ```
  *
- * On Deno there is nothing to hand over: `Deno.serve(proxy.fetch)` does it.
+ * On Deno nothing has to be passed: use `Deno.serve(proxy.fetch)`.
  *
  * @module
  */
@@ -14,7 +14,7 @@
 import process from "node:process";
 import { createProxy } from "../mod.ts";
 
-/** The part of Bun that is used here; with Bun's own types it is not needed. */
+/** The part of Bun that is used here; not needed with Bun's own types. */
 declare const Bun: {
   serve(options: {
     port: number;

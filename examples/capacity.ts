@@ -1,5 +1,5 @@
 /**
- * A policy of one's own: a backend says in its health answer how much it can take
+ * Your own policy: a backend reports its capacity in its health response
  * (`X-Capacity`), and gets requests in proportion.
  *
  * ```sh

@@ -1,6 +1,6 @@
 /**
- * The proxy as a module that a runtime's own server runs: `deno serve` with its
- * flags, or Bun, which serves a default export by itself.
+ * The proxy as a module that the runtime's own server runs: `deno serve` with
+ * its flags, or Bun, which serves a default export.
  *
  * ```sh
  * BACKENDS=http://127.0.0.1:3000 deno serve --allow-net --allow-env examples/deno_serve.ts

@@ -1,6 +1,6 @@
 /**
- * A login check in front: a client without the password is answered here with
- * 401, and no backend hears of it. It drains on SIGTERM, and has an admin port.
+ * A login check: a request without the password gets a 401 and does not reach a
+ * backend. Drains on SIGTERM, and has an admin port.
  *
  * ```sh
  * BACKENDS=http://127.0.0.1:3000 LOGIN=me:secret deno run --allow-net --allow-env examples/login.ts

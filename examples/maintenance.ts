@@ -1,6 +1,6 @@
 /**
- * A maintenance page: a function as a backup, which answers while no other
- * backend is available, and the program's own `serve` in front.
+ * A maintenance page: a function as a backup backend, which responds while no
+ * other backend is available, behind the program's own `serve`.
  *
  * ```sh
  * BACKENDS=http://127.0.0.1:3000 deno run --allow-net --allow-env examples/maintenance.ts

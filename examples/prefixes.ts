@@ -1,6 +1,6 @@
 /**
- * Path prefixes to two pools: `/api/…` goes to one of them, without its prefix and
- * with a field added; all else goes to the other.
+ * Path prefixes to two pools: `/api/…` goes to one of them, without the prefix
+ * and with a field added; everything else goes to the other.
  *
  * ```sh
  * API=http://127.0.0.1:3000 SITE=http://127.0.0.1:3001 deno run --allow-net --allow-env examples/prefixes.ts

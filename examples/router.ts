@@ -1,6 +1,6 @@
 /**
- * Two pools inside a router: one for the API, one for the site, and some answers
- * from this process. Any router will do that hands on `Request`s.
+ * Two pools inside a router: one for the API, one for the site, and some
+ * responses of this process. Works with any router that passes `Request`s.
  *
  * ```sh
  * API=http://127.0.0.1:3000 SITE=http://127.0.0.1:3001 deno serve --allow-net --allow-env examples/router.ts
@@ -21,7 +21,7 @@ const site = createProxy({
   backends: (process.env.SITE ?? "http://127.0.0.1:3001").split(","),
 });
 
-/** A route: what it answers, and how. */
+/** A route: its path and its handler. */
 type Route = [
   pattern: RegExp,
   handler: (

@@ -1,7 +1,7 @@
 /**
- * A policy: backends in the proxy's own zone first, and of those the one with
- * the fewest requests in flight; other zones only while none of them is
- * available.
+ * A policy: prefers backends in the proxy's own zone, and among them the one
+ * with the fewest requests in flight; uses other zones only while none of them
+ * is available.
  *
  * ```sh
  * NEAR=http://127.0.0.1:3000 FAR=http://127.0.0.1:3001 deno run --allow-net --allow-env examples/zones.ts

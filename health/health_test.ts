@@ -220,7 +220,7 @@ Deno.test("while lenient every status under 500 passes, with one warning per bac
       assert.equal(
         w.log[i],
         `backend ${url} answers ${status} on /health, which counts as up: ` +
-          "set HEALTH_PATH to a path that tells its health, or to off" +
+          "set HEALTH_PATH to a path that reports its health, or to off" +
           (checksNames
             ? "; where the backend checks Host, set HEALTH_HOST too"
             : ""),

@@ -22,8 +22,8 @@ Deno.test("a probe that could not be sent is neither a pass nor a failure", asyn
   assert.deepEqual(w.pool.backends.map(({ up }) => up), [true, false]);
   assert.equal(w.prober.report(w.pool.get(A)!)!.made, made);
   assert.deepEqual(w.log.slice(1), [
-    "probes cannot be made (this process is out of file descriptors): " +
-    "backends stay as they are",
+    "cannot probe (this process is out of file descriptors): " +
+    "backends keep their state",
   ]);
   // Tried again within a fifth of an interval, give or take 15 % and a tick.
   const times = w.of(A).slice(-20).map(({ at }) => at);

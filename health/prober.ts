@@ -14,7 +14,7 @@ export function adviceOn(status: number): string {
   // 400 and 421 (RFC 9110 §15.5.1, §15.5.20) are typical of a server that
   // rejects the `Host` of the probe.
   const names = status === 400 || status === 421;
-  return "set HEALTH_PATH to a path that tells its health, or to off" +
+  return "set HEALTH_PATH to a path that reports its health, or to off" +
     (names ? "; where the backend checks Host, set HEALTH_HOST too" : "");
 }
 
@@ -263,7 +263,7 @@ export class Prober {
     if (now - watch.since >= timeoutMs) watch.first.resolve();
     if (now - this.#starvedAt < STARVED_LOG_MS) return;
     this.#starvedAt = now;
-    log(`probes cannot be made (${error}): backends stay as they are`);
+    log(`cannot probe (${error}): backends keep their state`);
   }
 
   /** Sends one probe with a timeout that holds even if `probe` ignores it. */

@@ -36,6 +36,15 @@ export interface ClientOptions {
    * answer may be lost with it.
    */
   lingers: boolean;
+  /**
+   * Whether what a socket has read may be given a turn of the event loop later
+   * than what came behind it, such as the next request. A connection that has
+   * just become idle is used a turn later then: bytes that came before the
+   * request would be read as its answer otherwise (CWE-444).
+   *
+   * @default {false}
+   */
+  lags?: boolean;
 }
 
 /** Milliseconds between two looks at what is kept. */
@@ -54,6 +63,7 @@ const MOST_ROOMS = 16;
 export class Client implements Shared {
   readonly wholeUpTo: number;
   readonly lingers: boolean;
+  readonly settles: Shared["settles"];
   readonly ticksASecond: number = 1000 / TICK_MS;
   readonly #timers: Timers;
   readonly #pools = new Set<Pool>();
@@ -61,6 +71,9 @@ export class Client implements Shared {
   readonly #rooms: Chunk[] = [];
   /** Connections that rest for a turn, and whose they are. */
   #resting: Connection[] = [];
+  #turn = 0;
+  /** What waits for this turn to be over. */
+  #settling: (() => void)[] = [];
   #tick = 0;
   #ticker: unknown;
   /** Answers that are waited for whole, since the last look and before it. */
@@ -69,10 +82,11 @@ export class Client implements Shared {
   #patience: unknown;
 
   /** Makes a client without connections. */
-  constructor({ timers, wholeUpTo, lingers }: ClientOptions) {
+  constructor({ timers, wholeUpTo, lingers, lags = false }: ClientOptions) {
     this.#timers = timers;
     this.wholeUpTo = wholeUpTo;
     this.lingers = lingers;
+    this.settles = lags ? (callback) => this.#settles(callback) : undefined;
   }
 
   /** The connections to one backend, none so far. */
@@ -99,6 +113,10 @@ export class Client implements Shared {
     this.#gathering = this.#gatheringLonger = this.#resting = [];
   }
 
+  get turn(): number {
+    return this.#turn;
+  }
+
   get tick(): number {
     return this.#tick;
   }
@@ -114,7 +132,18 @@ export class Client implements Shared {
     this.#timers.later(() => {
       const resting = this.#resting;
       this.#resting = [];
+      this.#turn++;
       for (const connection of resting) connection.rested();
+    });
+  }
+
+  #settles(callback: () => void): void {
+    this.#settling.push(callback);
+    if (this.#settling.length > 1) return;
+    this.#timers.later(() => {
+      const settling = this.#settling;
+      this.#settling = [];
+      for (const callback of settling) callback();
     });
   }
 

@@ -15,6 +15,7 @@ import { type Answer, type Call, type Reason, Unanswered } from "./call.ts";
 import { framingOf } from "./framing.ts";
 import { type FieldLines, HeadReader } from "./head.ts";
 import { secondsOf } from "./persistence.ts";
+import { ReadSize } from "./read_size.ts";
 import { roomFor, writeHead } from "./request.ts";
 import type { Socket, SocketEvents } from "./socket.ts";
 import { Uploading, type UploadingEvents } from "./uploading.ts";
@@ -52,11 +53,6 @@ export interface ConnectionOwner {
   again(call: Call, sent: boolean): boolean;
 }
 
-/** Bytes of the buffers that bodies are read into. */
-const FIRST_READ = 64 * 1024;
-const SMALLEST_READ = 4 * 1024;
-const LARGEST_READ = 256 * 1024;
-
 /** Bytes of a body that are copied out of what they came with. */
 const COPIED = 4 * 1024;
 
@@ -67,6 +63,8 @@ export class Connection
   implements SocketEvents, AnswerBodySource, UploadingEvents {
   /** Its owner's tick from which on it is too old to be used. */
   until = 0;
+  /** Its owner's turn in which it came to rest. */
+  since = 0;
   /** Whether it was parked in this turn of the event loop. */
   resting = false;
   readonly #socket: CountingSocket;
@@ -99,8 +97,7 @@ export class Connection
   #used = false;
   #paused = false;
   #closed = false;
-  #readSize = FIRST_READ;
-  #bytesLeft = Infinity;
+  #reads = new ReadSize(Infinity);
 
   /** Whether the request's body is still on its way out. */
   get #uploads(): boolean {
@@ -156,7 +153,7 @@ export class Connection
     if (whole === undefined || this.#closed) return;
     this.#whole = undefined;
     this.#framed = new BodyReader(whole.length);
-    this.#bytesLeft = whole.length - this.#filled;
+    this.#reads = new ReadSize(whole.length - this.#filled);
     const first = this.#framed.push(whole.subarray(0, this.#filled) as Chunk);
     this.#stream(first);
   }
@@ -171,8 +168,7 @@ export class Connection
       return this.#wholeRoom!.subarray(this.#filled) as Chunk;
     }
     if (this.#framed === undefined) return undefined;
-    // One more than there should be, to see what comes behind it.
-    return new Uint8Array(Math.min(this.#readSize, this.#bytesLeft + 1));
+    return this.#reads.room();
   }
 
   data(bytes: Chunk): boolean {
@@ -292,8 +288,9 @@ export class Connection
       }
     }
     this.#framed = new BodyReader(framing);
-    this.#bytesLeft = typeof framing === "number" ? framing - here : Infinity;
-    this.#readSize = FIRST_READ;
+    this.#reads = new ReadSize(
+      typeof framing === "number" ? framing - here : Infinity,
+    );
     const first = this.#framed.push(bytes.subarray(at));
     if (this.#framed.over) {
       if (this.#framed.excess > 0) this.#seconds = 0;
@@ -351,7 +348,7 @@ export class Connection
   #bodyCame(bytes: Chunk): boolean {
     const framed = this.#framed!;
     const body = this.#body!;
-    this.#grow(bytes.length);
+    this.#reads.came(bytes.length);
     const piece = framed.push(bytes);
     body.give(piece);
     if (framed.over) {
@@ -361,17 +358,6 @@ export class Connection
       this.#pauseIfAhead(body);
     }
     return piece.length === 0;
-  }
-
-  /** Reads more at a time while buffers come back full, and less otherwise. */
-  #grow(bytes: number): void {
-    const size = this.#readSize;
-    this.#bytesLeft = Math.max(1, this.#bytesLeft - bytes);
-    if (bytes * 4 > size * 3) {
-      this.#readSize = Math.min(size * 2, LARGEST_READ);
-    } else if (bytes * 4 < size) {
-      this.#readSize = Math.max(size / 2, SMALLEST_READ);
-    }
   }
 
   #pauseIfAhead(body: AnswerBody): void {

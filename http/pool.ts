@@ -28,6 +28,13 @@ export interface Shared {
   readonly tick: number;
   /** How fast that runs. */
   readonly ticksASecond: number;
+  /** Turns of the event loop in which a connection has come to rest. */
+  readonly turn: number;
+  /**
+   * Calls back a turn later, if what a socket has read may be given later than
+   * what came behind it, such as the next request.
+   */
+  readonly settles: ((callback: () => void) => void) | undefined;
   /** Tells a connection when this turn of the event loop is over. */
   rest(connection: Connection): void;
   /** Has a pool swept at each tick until it has nothing left to sweep. */
@@ -42,6 +49,12 @@ export interface Shared {
 
 /** Idle connections that are kept to one backend. */
 const MOST_IDLE = 1024;
+
+/**
+ * Turns of the event loop after which an idle connection is sure to have given
+ * what came right behind its last answer.
+ */
+const AGED = 1;
 
 /** Ticks for which an upload goes on behind the end of its answer. */
 const LINGER_TICKS = 2;
@@ -90,10 +103,22 @@ export class Pool implements ConnectionOwner {
       const { signal } = request;
       if (signal.aborted) return reject(signal.reason);
       const call = new Call(request, resolve, reject);
-      const idle = request.alone === true ? undefined : this.#take();
-      if (idle === undefined) this.#fresh(call);
-      else this.#begin(idle, call);
+      const { settles } = this.#shared;
+      if (
+        settles === undefined || this.#idle.length === 0 ||
+        this.#lastAged() >= 0
+      ) this.#send(call);
+      else settles(() => this.#send(call));
     });
+  }
+
+  /** Sends it on an idle connection, if there still is one. */
+  #send(call: Call): void {
+    const { signal, alone } = call.request;
+    if (signal.aborted) return call.reject(signal.reason);
+    const idle = alone === true ? undefined : this.#take();
+    if (idle === undefined) this.#fresh(call);
+    else this.#begin(idle, call);
   }
 
   /** Closes what is idle, and keeps no connection from now on. */
@@ -153,6 +178,7 @@ export class Pool implements ConnectionOwner {
   rested(connection: Connection): void {
     this.#resting--;
     if (this.#retired) return connection.close(RETIRED);
+    connection.since = this.#shared.turn;
     this.#idle.push(connection);
     this.#watch();
   }
@@ -183,10 +209,19 @@ export class Pool implements ConnectionOwner {
   #take(): Connection | undefined {
     const { tick } = this.#shared;
     for (;;) {
-      const idle = this.#idle.pop();
+      const at = this.#shared.settles === undefined ? -1 : this.#lastAged();
+      const idle = at < 0 ? this.#idle.pop() : this.#idle.splice(at, 1)[0];
       if (idle === undefined || tick < idle.until) return idle;
       idle.close(TOO_OLD);
     }
+  }
+
+  /** Where the one is that has been idle for {@linkcode AGED} turns, or -1. */
+  #lastAged(): number {
+    const { turn } = this.#shared;
+    let at = this.#idle.length - 1;
+    while (at >= 0 && turn - this.#idle[at]!.since < AGED) at--;
+    return at;
   }
 
   /** Sends a request on a connection that is opened for it. */

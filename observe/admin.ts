@@ -179,13 +179,13 @@ export class Admin {
       ? this.#routes[path]!
       : this.#backendRoute(path);
     if (route === undefined) {
-      throw new Refused(404, "There is nothing at this path.");
+      throw new Refused(404, "There is no such path.");
     }
     const method = request.method === "HEAD" ? "GET" : request.method;
     const answerer = Object.hasOwn(route, method) ? route[method] : undefined;
     if (answerer === undefined) {
       const allow = Object.keys(route).join(", ").replace("GET", "GET, HEAD");
-      throw new Refused(405, `This path takes ${allow}.`, { allow });
+      throw new Refused(405, `This path allows ${allow}.`, { allow });
     }
     if (method !== "GET") this.#authorize(request);
     return answerer(request, query);
@@ -197,7 +197,7 @@ export class Admin {
     const host = headers.get("host");
     // RFC 9112 §3.2. Deno accepts such a request and makes up a host for it.
     if (host === null || host === "") {
-      throw new Refused(400, "Host is missing.");
+      throw new Refused(400, "The Host field is missing.");
     }
     if (!answersTo(host)) {
       throw new Refused(
@@ -222,7 +222,7 @@ export class Admin {
     const find = () => {
       const backend = this.#options.pool.backends.find((b) => b.id === id);
       if (backend !== undefined) return backend;
-      throw new Refused(404, "There is no backend of this id.");
+      throw new Refused(404, "There is no backend with this id.");
     };
     return {
       GET: () => json(200, this.#describe(find())),
@@ -235,14 +235,14 @@ export class Admin {
     if (this.#knows === undefined) {
       throw new Refused(
         403,
-        "Changes are off: start the proxy with ADMIN_TOKEN to switch them on.",
+        "Changes are off: start the proxy with ADMIN_TOKEN to allow them.",
       );
     }
     const token = bearerOf(request.headers.get("authorization"));
     if (token === undefined || !this.#knows(token)) {
       throw new Refused(
         401,
-        "A change needs the token: send Authorization: Bearer and ADMIN_TOKEN.",
+        "A change needs the token: send Authorization: Bearer with the value of ADMIN_TOKEN.",
         { "www-authenticate": 'Bearer realm="sluice"' },
       );
     }

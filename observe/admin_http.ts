@@ -136,7 +136,7 @@ async function textOf(request: Request, clock: Clock): Promise<string> {
   let timer: TimerHandle;
   const late = new Promise<never>((_, reject) => {
     timer = clock.setTimeout(() => {
-      reject(new Refused(408, "The body did not come in time.", fields));
+      reject(new Refused(408, "The body did not arrive in time.", fields));
     }, BODY_TIMEOUT_MS);
   });
   let text = "";

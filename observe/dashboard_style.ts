@@ -210,7 +210,7 @@ dialog input { display: block; width: 100%; margin-top: .3rem; padding: .5rem .7
   .card { padding: .7rem .9rem 3rem; }
   .card svg { height: 2.6rem; }
   .big b { font-size: 1.5rem; }
-  .probes { max-width: none; }
+  .probes { max-width: none; justify-content: flex-start; }
   tbody .spark svg { display: block; }
   .tools { width: 100%; margin: 0; }
   .find { flex: 1; }

@@ -72,20 +72,20 @@ export function prometheusText(snapshot: Snapshot, state: State): string {
 
 /** Requests from the clients' point of view. */
 function writeRequests(page: Page, snapshot: Snapshot): void {
-  page.head("sluice_requests_total", "counter", "Requests, by the status told");
+  page.head("sluice_requests_total", "counter", "Requests, by status");
   for (const [code, count] of Object.entries(snapshot.requests)) {
     page.value(count, { code });
   }
   page.head(
     "sluice_request_duration_seconds",
     "histogram",
-    "Time from a request to the end of its answer, or to its header where nobody follows the body",
+    "Time from a request to the end of its answer, or to its header where the body is not tracked",
   );
   page.histogram(snapshot.duration);
   page.single(
     "sluice_requests_in_flight",
     "gauge",
-    "Requests under way",
+    "Requests in flight",
     snapshot.inFlight,
   );
 }
@@ -115,7 +115,7 @@ function writeAttempts(page: Page, rows: readonly Row[]): void {
   page.head(
     "sluice_backend_outcomes_total",
     "counter",
-    "What attempts have shown of a backend",
+    "Outcomes of attempts on a backend",
   );
   for (const { labels, counts } of rows) {
     const { good, bad } = counts?.outcomes ?? { good: 0, bad: 0 };
@@ -154,18 +154,18 @@ function writeBackends(page: Page, rows: readonly Row[]): void {
   }
   writeConnections(page, rows);
   const states: [string, string, (backend: Backend) => number][] = [
-    ["up", "Whether the probes find it up", (b) => Number(b.up)],
+    ["up", "1 if its probes pass, else 0", (b) => Number(b.up)],
     [
       "ejected",
-      "Whether it is out for a while because of outcomes",
+      "1 while it is ejected, else 0",
       (b) => Number(b.ejected),
     ],
     [
       "draining",
-      "Whether it is given nothing new",
+      "1 while it is draining, else 0",
       (b) => Number(b.draining),
     ],
-    ["weight", "Its share beside the others", (b) => b.weight],
+    ["weight", "Its weight", (b) => b.weight],
   ];
   for (const [name, help, value] of states) {
     page.head(`sluice_backend_${name}`, "gauge", help);
@@ -235,7 +235,7 @@ function writeTotals(page: Page, snapshot: Snapshot, draining: boolean): void {
     [
       "sluice_panics_total",
       "counter",
-      "Times that all that was left was ejected, and used",
+      "Times that only ejected backends were left, and were used",
       snapshot.panics,
     ],
     [
@@ -253,14 +253,14 @@ function writeTotals(page: Page, snapshot: Snapshot, draining: boolean): void {
     [
       "sluice_log_lines_lost_total",
       "counter",
-      "Lines of the access log that standard output did not take",
+      "Access log lines that were dropped",
       snapshot.linesLost,
     ],
     ...limits(snapshot),
     [
       "sluice_draining",
       "gauge",
-      "Whether this proxy is about to stop",
+      "1 while this proxy drains, else 0",
       Number(draining),
     ],
   ];
@@ -291,7 +291,7 @@ function limits(snapshot: Snapshot): Single[] {
     [
       "sluice_in_flight_limit",
       "gauge",
-      "Requests that MAX_IN_FLIGHT allows at once: with auto, that may wait for a header",
+      "Concurrent requests that MAX_IN_FLIGHT allows; with auto, those that wait for a header",
       Math.round(snapshot.inFlightLimit),
     ],
     [
@@ -324,7 +324,7 @@ function writeProcess(
     [
       "process_start_time_seconds",
       "gauge",
-      "Start of the process since 1970",
+      "Start of the process, in seconds since 1970",
       process.startedSeconds,
     ],
   ];
@@ -335,11 +335,11 @@ function writeProcess(
     page.single(
       "sluice_certificate_expiry_seconds",
       "gauge",
-      "When the certificate expires that new connections are shown, since 1970",
+      "Expiry of the certificate for new connections, in seconds since 1970",
       certificate.expiresAt / 1000,
     );
   }
-  page.head("sluice_build_info", "gauge", "What runs here; always 1");
+  page.head("sluice_build_info", "gauge", "Version and runtime; always 1");
   page.value(1, {
     version,
     runtime: process.runtime,

@@ -44,7 +44,7 @@ export function callbacksOf(options: ProxyOptions): Callbacks {
   const lines = new LineWriter(standard("out"), {
     clock: systemClock,
     onLoss: () =>
-      log("lines of the access log are lost: standard output is not read"),
+      log("access log lines are dropped: standard output is not being read"),
   });
   return {
     log,

@@ -95,7 +95,7 @@ export class CertificateFiles {
     const text = certificateText(facts, now());
     const key = keyOf(tls.cert, tls.key);
     if (key === this.#shown) {
-      log(`TLS_CERT read, and the same as before: ${text}`);
+      log(`TLS_CERT read again, unchanged: ${text}`);
       return;
     }
     try {
@@ -103,13 +103,13 @@ export class CertificateFiles {
     } catch (error) {
       const reason = messageOf(error);
       log(
-        `TLS_CERT cannot be shown without a new start (${reason}): ` +
-          "the old certificate stays",
+        `TLS_CERT cannot be replaced while running (${reason}): ` +
+          "the old certificate stays until a restart",
       );
       return;
     }
     this.#shown = key;
-    log(`TLS_CERT read, for all connections from now on: ${text}`);
+    log(`TLS_CERT read, used for new connections: ${text}`);
   }
 }
 

@@ -42,7 +42,7 @@ Deno.test("CertificateFiles uses a new pair and logs its names and expiry", asyn
   await clock.advance(1_500);
   assert.deepEqual(shown, [{ cert: CERT, key: KEY }]);
   assert.deepEqual(log, [
-    "TLS_CERT read, for all connections from now on: test 1, " +
+    "TLS_CERT read, used for new connections: test 1, " +
     "valid until 2126-11-02 (36499 days)",
   ]);
   watcher.stop();
@@ -72,7 +72,7 @@ Deno.test("CertificateFiles#reload() says that nothing has changed, and shows no
   assert.equal(shown.length, 1);
   assert.match(
     log[1]!,
-    /^TLS_CERT read, and the same as before: test 1, valid/,
+    /^TLS_CERT read again, unchanged: test 1, valid/,
   );
   watcher.stop();
 });
@@ -83,8 +83,8 @@ Deno.test("CertificateFiles says why a pair cannot be shown, and tries it again 
   fail(new Error("only on Linux"));
   await watcher.reload();
   assert.deepEqual(log, [
-    "TLS_CERT cannot be shown without a new start (only on Linux): " +
-    "the old certificate stays",
+    "TLS_CERT cannot be replaced while running (only on Linux): " +
+    "the old certificate stays until a restart",
   ]);
   fail(undefined);
   await watcher.reload();

@@ -22,8 +22,9 @@ import {
   isWell,
   permissionText,
 } from "./check_text.ts";
+import { painted, unpainted } from "./colours.ts";
 import { checkBackend, type CheckResult } from "./check_backend.ts";
-import { env, writeLine, writeText } from "../runtime/process.ts";
+import { env, showsColours, writeLine, writeText } from "../runtime/process.ts";
 import { systemLookup } from "../runtime/lookup.ts";
 import { transportFor } from "../runtime/runtime.ts";
 import {
@@ -57,7 +58,10 @@ export async function check(
   const listed: readonly BackendOptions[] = config.proxy.backends;
   const backends = listed.map((init) => new Backend(init));
   const results = await checkAll(config, backends, path);
-  writeText("out", checkText(results, rules));
+  writeText(
+    "out",
+    checkText(results, rules, showsColours() ? painted : unpainted),
+  );
   for (const line of remarks(config, texts)) writeLine("out", line);
   const { serve } = config;
   const many = workersOf(checkedOption("WORKERS", serve.workers)) > 1;
@@ -124,7 +128,7 @@ function remarks(
   const diverting = PROXY_VARIABLES.filter((name) => env(name));
   if (diverting.length > 0) {
     const names = diverting.join(", ");
-    lines.push(`${names}: is set; NO_PROXY keeps these backends from it`);
+    lines.push(`${names}: is set, but NO_PROXY excludes these backends`);
   }
   return lines.length > 0 ? ["", ...lines] : lines;
 }

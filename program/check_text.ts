@@ -9,6 +9,7 @@ import type { Backend } from "../balancer.ts";
 import { plain } from "../base/text.ts";
 import { adviceOn, passesLeniently } from "../health.ts";
 import type { CheckResult } from "./check_backend.ts";
+import { type Paint, unpainted } from "./colours.ts";
 
 /** How a response is judged. */
 export interface CheckRules {
@@ -35,15 +36,17 @@ export function isWell({ answer }: CheckResult, rules: CheckRules): boolean {
 export function checkText(
   results: readonly CheckResult[],
   rules: CheckRules,
+  paint: Paint = unpainted,
 ): string {
   const rows = results.map((result) => [
     named(result.backend),
-    isWell(result, rules) ? "well" : "not well",
+    isWell(result, rules) ? "ok" : "failing",
     result.error ?? `status ${result.answer?.status}`,
     `${result.ms.toFixed(1)} ms`,
     result.addresses.join(" ") || "-",
   ]);
-  const table = [["Backend", "", "Answer", "Time", "Address"], ...rows];
+  const table = [["Backend", "", "Answer", "Time", "Address"], ...rows]
+    .map((row) => row.map(plain));
   const widths = [0, 1, 2, 3].map((column) =>
     Math.max(...table.map((row) => row[column]!.length))
   );
@@ -51,22 +54,25 @@ export function checkText(
     row.map((cell, column) => {
       const width = widths[column] ?? 0;
       // Align numbers to the right.
-      return column === 3 ? cell.padStart(width) : cell.padEnd(width);
+      const text = column === 3 ? cell.padStart(width) : cell.padEnd(width);
+      // Padded before: a colour would count as width.
+      if (column !== 1 || cell === "") return text;
+      return paint(text, cell === "ok" ? "good" : "bad");
     }).join("  ").trimEnd()
   );
   const hints = results.flatMap((result) =>
-    hintsFor(result, rules).map((hint) => `${result.backend.label}: ${hint}`)
+    hintsFor(result, rules).map((hint) =>
+      plain(`${result.backend.label}: ${hint}`)
+    )
   );
+  const host = rules.host === undefined ? "" : `, Host ${rules.host}`;
   return [
-    `GET ${rules.path}${
-      rules.host === undefined ? "" : `, Host ${rules.host}`
-    }`,
+    plain(`GET ${rules.path}${host}`),
     "",
     ...lines,
     ...hints.length ? [""] : [],
     ...hints,
-  ]
-    .map(plain).join("\n") + "\n";
+  ].join("\n") + "\n";
 }
 
 /** A backend's URL, after its name if it has one. */
@@ -80,8 +86,8 @@ export function hintsFor(result: CheckResult, rules: CheckRules): string[] {
   const hints: string[] = [];
   if (addresses.length > 1) {
     hints.push(
-      `resolves to ${addresses.length} addresses, of which connections pick ` +
-        "one: write resolve after it to have each as a backend",
+      `resolves to ${addresses.length} addresses, and each connection uses ` +
+        "one of them: write resolve after it to make each a backend",
     );
   }
   if (answer === undefined) {
@@ -98,7 +104,7 @@ export function hintsFor(result: CheckResult, rules: CheckRules): string[] {
     );
   } else if (!isWell(result, rules)) {
     hints.push(
-      `status ${status} does not pass: mend it, or set HEALTH_STATUS or HEALTH_PATH`,
+      `status ${status} does not pass: fix it, or set HEALTH_STATUS or HEALTH_PATH`,
     );
   }
   const location = headers.get("location");
@@ -107,8 +113,8 @@ export function hintsFor(result: CheckResult, rules: CheckRules): string[] {
     hints.push(
       `redirects to ${location}` +
         (elsewhere
-          ? ", which is not here: clients would go round the proxy. Perhaps it wants its own Host: set HOST_HEADER=backend"
-          : ": a path that answers by itself tells more"),
+          ? ", which is not this proxy: clients would bypass it. If the backend expects its own Host, set HOST_HEADER=backend"
+          : ": set HEALTH_PATH to a path that answers without a redirect"),
     );
   }
   const coding = headers.get("content-encoding");
@@ -119,7 +125,7 @@ export function hintsFor(result: CheckResult, rules: CheckRules): string[] {
   }
   if (/(?:^|,)\s*close\s*(?:,|$)/i.test(headers.get("connection") ?? "")) {
     hints.push(
-      "closes the connection after each answer: keep-alive on it would spare a handshake a request",
+      "closes the connection after each answer: enable keep-alive there to save a handshake per request",
     );
   }
   return hints;
@@ -128,17 +134,17 @@ export function hintsFor(result: CheckResult, rules: CheckRules): string[] {
 /** What to do about a backend without a response. */
 function silenceHint({ error = "", errorType }: CheckResult): string {
   if (errorType !== "tls_certificate_error") {
-    return "gives no answer: is it running, and reachable from here?";
+    return "does not answer: check that it runs and can be reached from here";
   }
-  if (/authority's own/.test(error)) {
-    return "Deno takes no certificate with CA:TRUE from a server, not even one " +
+  if (/CA certificate/.test(error)) {
+    return "Deno accepts no server certificate with CA:TRUE, not even one " +
       "in BACKEND_CA: make one with CA:FALSE";
   }
   if (/unknown authority/.test(error)) {
-    return "name its authority by BACKEND_CA, and see that the backend sends " +
+    return "set BACKEND_CA to its authority, and check that the backend sends " +
       "its whole chain";
   }
-  return "its certificate has to be made anew, or the backend named otherwise";
+  return "renew its certificate, or use the name that it is for";
 }
 
 /** Whether a redirect leads away from the backend. */
@@ -204,7 +210,7 @@ export function permissionText(needs: Needs): string {
     `deno run ${flags.join(" ")} mod.ts`,
     "",
     flags.includes("--allow-net")
-      ? "--allow-net names no hosts, since backends with resolve or unix: need others than can be named."
+      ? "--allow-net lists no hosts, because backends with resolve or unix: need hosts that are not known in advance."
       : "A backend that BACKENDS_FILE or the admin API adds later is reached only if --allow-net names it.",
   ];
   return lines.map((line) => `${plain(line)}\n`).join("");

@@ -60,11 +60,17 @@ Deno.test("isWell() judges as probes do, and accepts any response without probes
 Deno.test("hintsFor() has a hint for each problem, and no other", () => {
   const cases: [CheckResult, RegExp | undefined][] = [
     [result(200), undefined],
-    [result(undefined), /is it running/],
+    [result(undefined), /check that it runs/],
     [result(404), /answers 404 on \/health: set HEALTH_PATH/],
     [result(503), /status 503 does not pass/],
-    [result(302, { location: "https://www.test/" }), /not here.*HOST_HEADER/],
-    [result(302, { location: "/login" }), /redirects to \/login: a path/],
+    [
+      result(302, { location: "https://www.test/" }),
+      /not this proxy.*HOST_HEADER/,
+    ],
+    [
+      result(302, { location: "/login" }),
+      /redirects to \/login: set HEALTH_PATH/,
+    ],
     [result(200, { "content-encoding": "gzip" }), /compresses.*\(gzip\)/],
     [result(200, { connection: "Close" }), /closes the connection/],
     [result(200, { connection: "keep-alive" }), undefined],
@@ -82,9 +88,9 @@ Deno.test("hintsFor() has a hint for each problem, and no other", () => {
 
 Deno.test("hintsFor() distinguishes problems of certificates", () => {
   const cases: [error: string, hint: RegExp][] = [
-    ["its certificate is an authority's own (CA:TRUE)", /CA:FALSE/],
-    ["its certificate is of an unknown authority", /BACKEND_CA/],
-    ["its certificate has expired", /made anew/],
+    ["its certificate is a CA certificate (CA:TRUE)", /CA:FALSE/],
+    ["its certificate is from an unknown authority", /BACKEND_CA/],
+    ["its certificate has expired", /renew its certificate/],
   ];
   for (const [error, hint] of cases) {
     const one = result(undefined, {}, {
@@ -105,16 +111,27 @@ Deno.test("checkText() is a table and hints, one line each whatever is in them",
     checkText([result(200), result(undefined)], rules),
     `GET /health
 
-Backend                         Answer                Time  Address
-http://app.test:3000  well      status 200          1.3 ms  10.0.0.1
-http://app.test:3000  not well  connection refused  1.3 ms  10.0.0.1
+Backend                        Answer                Time  Address
+http://app.test:3000  ok       status 200          1.3 ms  10.0.0.1
+http://app.test:3000  failing  connection refused  1.3 ms  10.0.0.1
 
-http://app.test:3000: gives no answer: is it running, and reachable from here?
+http://app.test:3000: does not answer: check that it runs and can be reached from here
 `,
   );
   const hostile = result(301, { location: "\u001b[2J\u0085x" });
   // deno-lint-ignore no-control-regex -- they are what is looked for
   assert.doesNotMatch(checkText([hostile], rules), /[\x00-\x09\x0b-\x1f\x85]/);
+});
+
+Deno.test("checkText() paints only the verdicts, and changes no width", () => {
+  const results = [result(200), result(undefined)];
+  const marks: string[] = [];
+  const text = checkText(results, rules, (text, emphasis) => {
+    marks.push(`${emphasis} ${text.trim()}`);
+    return text;
+  });
+  assert.deepEqual(marks, ["good ok", "bad failing"]);
+  assert.equal(text, checkText(results, rules));
 });
 
 const NEEDS: Needs = {
@@ -173,6 +190,6 @@ Deno.test("permissionText() is a line for a shell, with its limitation", () => {
   assert.match(more!, /BACKENDS_FILE or the admin API .*--allow-net names it/);
   assert.match(
     permissionText({ ...NEEDS, anywhere: true }),
-    /--allow-net names no hosts, since/,
+    /--allow-net lists no hosts, because/,
   );
 });

@@ -93,7 +93,7 @@ function placeOf(
   const resolve = again === true;
   if (resolve && !("value" in parseBackend(`${url} resolve`))) {
     throw new TypeError(
-      `Cannot make a proxy: ${name} "${url}" has resolve without a name to look up`,
+      `Cannot make a proxy: ${name} "${url}" has resolve, but no host name to look up`,
     );
   }
   return { resolve, url };

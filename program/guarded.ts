@@ -105,7 +105,7 @@ export function logOnce(name: string, log: (line: string) => void): Failed {
   return (error) => {
     if (logged) return;
     logged = true;
-    log(`the option ${name} fails (${messageOf(error)}): told once`);
+    log(`the option ${name} failed (${messageOf(error)}): logged only once`);
   };
 }
 

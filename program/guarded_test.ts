@@ -255,7 +255,7 @@ for (const [how, fail] of FAILING) {
       assert.deepEqual(await statuses(proxy, 2), [200, 200]);
       await proxy.stop();
       assert.equal(lines.length, 1, String(lines));
-      assert.match(lines[0]!, /^the option clock fails \(/);
+      assert.match(lines[0]!, /^the option clock failed \(/);
     }));
 }
 

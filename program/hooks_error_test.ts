@@ -25,7 +25,7 @@ for (const [how, fail] of FAILING) {
     assert.equal(status, 413);
     assert.match(text, /^Content too large/);
     assert.equal(used.lines.length, 1, String(used.lines));
-    assert.match(used.lines[0]!, /onError fails/);
+    assert.match(used.lines[0]!, /onError failed/);
     unharmed(used, 0);
     await used.proxy.stop();
   });
@@ -109,7 +109,7 @@ Deno.test("onError() that never ends is ended by timeoutMs", async () => {
     );
     await used.clock.advance(600);
     assert.equal((await answer).status, up ? 413 : 503);
-    assert.match(used.lines[0]!, /onError fails .*longer than timeoutMs/);
+    assert.match(used.lines[0]!, /onError failed .*longer than timeoutMs/);
     unharmed(used, 0);
     await used.proxy.stop();
   }

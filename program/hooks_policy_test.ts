@@ -21,7 +21,7 @@ for (
     for (let i = 0; i < 4; i++) assert.equal((await used.ask()).status, 200);
     assert.equal(used.sent.filter(({ url }) => url.startsWith(A)).length, 2);
     assert.equal(used.lines.length, 1, String(used.lines));
-    assert.match(used.lines[0]!, /key fails/);
+    assert.match(used.lines[0]!, /key failed/);
     await used.proxy.stop();
   });
 
@@ -33,7 +33,7 @@ for (
     for (let i = 0; i < 4; i++) assert.equal((await used.ask()).status, 200);
     assert.equal(used.sent.filter(({ url }) => url.startsWith(A)).length, 2);
     assert.equal(used.lines.length, 1, String(used.lines));
-    assert.match(used.lines[0]!, /policy fails/);
+    assert.match(used.lines[0]!, /policy failed/);
     await used.proxy.stop();
   });
 }
@@ -105,7 +105,7 @@ Deno.test("policy() cannot pick what is not accepted, or not of the pool", async
     used.proxy.pool.get(B)!.up = false;
     assert.equal((await used.ask()).status, 200);
     assert.ok(used.sent[0]!.url.startsWith(A));
-    assert.match(used.lines[0]!, /policy fails .*may pick/);
+    assert.match(used.lines[0]!, /policy failed .*may pick/);
     await used.proxy.stop();
   }
 });

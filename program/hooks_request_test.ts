@@ -152,7 +152,7 @@ for (const [how, fail] of FAILING) {
     assert.equal((await used.ask()).status, 500);
     unharmed(used, 0);
     assert.equal(used.lines.length, 1, String(used.lines));
-    assert.match(used.lines[0]!, /onRequest fails/);
+    assert.match(used.lines[0]!, /onRequest failed/);
     fails = false;
     assert.equal((await used.ask()).status, 200);
     unharmed(used, 1);

@@ -25,7 +25,7 @@ for (const [how, fail] of FAILING) {
     assert.equal(cancelled, 1);
     unharmed(used, 1);
     assert.equal(used.lines.length, 1, String(used.lines));
-    assert.match(used.lines[0]!, /onResponse fails/);
+    assert.match(used.lines[0]!, /onResponse failed/);
     await used.proxy.stop();
   });
 }
@@ -234,7 +234,7 @@ Deno.test("onResponse() whose body fails by itself is not the backend's fault", 
   await settle();
   assert.ok(used.proxy.pool.backends.every(({ ejected }) => !ejected));
   assert.equal(used.proxy.pool.backends[0]!.inFlight, 0);
-  assert.match(used.lines[0]!, /onResponse fails/);
+  assert.match(used.lines[0]!, /onResponse failed/);
   await used.proxy.stop();
 });
 

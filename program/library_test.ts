@@ -80,7 +80,7 @@ Deno.test("createProxy() refuses an invalid name, and one in use", async () => {
   for (const name of ["", "a b", "a,b", "a/b", 'a"b', "ü", "x".repeat(65)]) {
     assert.throws(
       () => made({ url: A, name }),
-      /^TypeError: Cannot make a proxy: backends\[0\]\.name .* is no name/,
+      /^TypeError: Cannot make a proxy: backends\[0\]\.name .* is not a name/,
     );
     assert.throws(
       () => made({ answer: () => new Response(), name }),

@@ -22,6 +22,7 @@ import {
   onSignal,
   printError,
   readText,
+  showsColours,
   suppressSignalWarning,
   surviveRejections,
   writeLine,
@@ -53,7 +54,7 @@ async function reload(
   );
   const refuse = (faults: readonly string[]) => {
     for (const fault of faults) printError(fault);
-    printError("BACKENDS_FILE is not used: the backends stay as they are");
+    printError("BACKENDS_FILE was refused: the backends stay as they are");
   };
   if (all.length > 0) return refuse(all);
   const entries = backends.map((init, i) => entryOf(init, "backend", i));
@@ -116,7 +117,9 @@ async function usableConfig(): Promise<
 async function askedText(kind: "help" | "version"): Promise<string> {
   if (kind === "version") return `sluice ${VERSION}\n`;
   const { helpText } = await import("../config/help.ts");
-  return helpText(VERSION);
+  const { painted, unpainted } = await import("./colours.ts");
+  const paint = showsColours() ? painted : unpainted;
+  return helpText(VERSION, (heading) => paint(heading, "bold"));
 }
 
 /** Ends the program because of invalid settings. */
@@ -134,7 +137,9 @@ function hangUp(
   certificate?.reload();
   if (file !== undefined) file.reload();
   else if (config.serve.tls === undefined) {
-    printError("SIGHUP changes nothing: the backends come from BACKENDS");
+    printError(
+      "SIGHUP has nothing to read again: neither BACKENDS_FILE nor TLS_CERT is set",
+    );
   }
 }
 
@@ -153,7 +158,7 @@ export async function main(): Promise<void> {
   let signals = 0;
   const end = () => {
     if (++signals > 1) exit(1);
-    printError("draining; a second signal ends it at once");
+    printError("draining: a second signal ends it at once");
     (server?.stop() ?? proxy.stop()).then(() => exit(0));
   };
   onSignal("SIGTERM", end);
@@ -176,7 +181,8 @@ export async function main(): Promise<void> {
   } catch (error) {
     const { HOST, PORT } = config.values;
     const reason = messageOf(error);
-    printError(`cannot listen on ${HOST}:${PORT}: ${reason}`);
+    const { withAdvice } = await import("./listen_advice.ts");
+    printError(`cannot listen on ${HOST}:${PORT}: ${withAdvice(reason)}`);
     exit(1);
   }
   const count = proxy.pool.size;

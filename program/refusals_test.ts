@@ -54,12 +54,12 @@ Deno.test("createProxy() and serve() refuse certificates and keys that cannot be
       /tls\.key does not belong to .*tls\.cert/i,
     ],
     [{ cert: OTHER_CERT + CERT, key: KEY }, /tls\.key does not belong/i],
-    [{ cert: CERT, key: KEY_ENCRYPTED }, /tls\.key holds an encrypted key/i],
+    [{ cert: CERT, key: KEY_ENCRYPTED }, /tls\.key contains an encrypted key/i],
     [{ cert: CERT }, /tls\.key is missing: set both/i],
     [{ key: KEY }, /tls\.cert is missing: set both/i],
-    [{ cert: "", key: KEY }, /tls\.cert holds no PEM/i],
-    [{ ca: CERT.slice(0, 200) }, /tls\.ca holds a certificate that cannot/i],
-    [{ ca: KEY }, /tls\.ca holds no PEM/i],
+    [{ cert: "", key: KEY }, /tls\.cert contains no PEM/i],
+    [{ ca: CERT.slice(0, 200) }, /tls\.ca contains a certificate that cannot/i],
+    [{ ca: KEY }, /tls\.ca contains no PEM/i],
   ];
   for (const [backendTls, why] of cases) {
     assert.throws(() => createProxy({ ...GOOD, backendTls }), why);

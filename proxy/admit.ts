@@ -15,6 +15,7 @@ import {
   logsConnectionIn,
   type Refusal,
   refuseAsterisk,
+  refuseDelete,
   refuseFraming,
   refuseHost,
   refuseMethod,
@@ -123,6 +124,10 @@ function guard(
   const refusal = refuseMethod(method, transport.sendsMethod) ??
     refuseHost(host);
   if (refusal !== undefined) return refusal;
+  if (server.admitsDelete === true) {
+    const bad = refuseDelete(request.headers);
+    if (bad !== undefined) return bad;
+  }
   const target = targetOf(url, host, pasted);
   if (isRefusal(target)) return target;
   if (destinationClimbs(method, fields)) target.climbs = true;

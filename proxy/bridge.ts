@@ -115,7 +115,7 @@ export class Bridge implements ClientEvents, Holder {
       },
       failed: (code, reason) => {
         this.#backendDone = true;
-        options.log(`a backend's WebSocket breaks the rules: ${reason}`);
+        options.log(`a backend's WebSocket violates the protocol: ${reason}`);
         this.#closeBackend(code, reason);
         socket.end();
         this.#cutClient();
@@ -219,7 +219,9 @@ export class Bridge implements ClientEvents, Holder {
 
   shed(): void {
     this.#shedding = true;
-    this.#options.log("WebSockets hold too much: the largest is closed");
+    this.#options.log(
+      "WebSockets hold too much memory: closing the one that holds most",
+    );
     this.#reader.stop();
     this.#inbox.clear();
     this.#closeClient(CLOSE.tryAgainLater, "too much is waiting");
@@ -292,7 +294,7 @@ export class Bridge implements ClientEvents, Holder {
   }
 
   #closeTooSlow(): void {
-    this.#options.log("a backend reads a WebSocket too slowly: closed");
+    this.#options.log("a WebSocket is closed: its backend reads too slowly");
     this.#closeClient(CLOSE.tryAgainLater, "the backend reads too slowly");
     this.#closeBackend(CLOSE.goingAway, "");
   }

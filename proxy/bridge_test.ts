@@ -399,7 +399,7 @@ Deno.test("Bridges together hold no more than their budget", () => {
   assert.deepEqual(large.client.seen, [["close", 1013, "too much is waiting"]]);
   assert.deepEqual(kinds(large.socket), [0x88]);
   assert.deepEqual(large.state.log, [
-    "WebSockets hold too much: the largest is closed",
+    "WebSockets hold too much memory: closing the one that holds most",
   ]);
   assert.deepEqual([small.client.seen, other.client.seen], [[], []]);
   assert.ok(budget.total < 2.5 * MB, String(budget.total));

@@ -71,7 +71,7 @@ export class ProxyError extends Error {
  * no file and no state, which would help an attacker.
  */
 const SENTENCES: Readonly<Record<number, string>> = {
-  400: "Bad request: the request could not be understood.",
+  400: "Bad request: the request is malformed.",
   403: "Forbidden.",
   405: "Method not allowed.",
   408: "Request timeout: the request did not arrive in time.",
@@ -83,9 +83,9 @@ const SENTENCES: Readonly<Record<number, string>> = {
   500: "Internal error.",
   501: "Not implemented: this method or coding is not forwarded.",
   502: "Bad gateway: the backend gave no valid answer.",
-  503: "Service unavailable: no backend can take this request now.",
+  503: "Service unavailable: no backend is available now.",
   504: "Gateway timeout: the backend did not answer in time.",
-  508: "Loop detected: this request has been through here before.",
+  508: "Loop detected: this request has already passed this proxy.",
 };
 
 /** The default sentence of a status. */

@@ -22,7 +22,7 @@ export const UNFRAMED: Failure = {
   type: "http_protocol_error",
   sent: true,
   fault: "backend",
-  reason: "an answer whose end cannot be known",
+  reason: "an answer without a usable length",
 };
 /** The response body ended before its length. */
 export const TRUNCATED: Failure = {

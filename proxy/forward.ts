@@ -1,6 +1,6 @@
 /**
- * The steps of a request: guard, admit, pick, rewrite, send, judge, answer,
- * settle.
+ * The steps of a request: guard, admit, upload, pick, rewrite, send, judge,
+ * respond, settle. CONTRIBUTING.md has the list.
  *
  * Each step is a call, implemented in its own file. A usual request allocates
  * its fields, one {@linkcode Exchange} and one `AbortController`, and starts no
@@ -79,15 +79,16 @@ export class Forwarder implements Owner {
       peer: peerOf(c.server, request, connection),
       at: c.clock.now(),
     };
-    // 1. Guard, and 2. admit.
+    // 2. Guard, and 3. admit.
     const x = admit(arrival, this, c);
     return x instanceof Exchange ? this.#run(x) : refuse(x, arrival, c);
   }
 
-  /** Steps 3 to 7, until there is a response. */
+  /** Steps 4 to 9, until there is a response. */
   async #run(x: Exchange): Promise<Response> {
     const c = this.context;
     try {
+      // 4. Upload.
       const upload = uploadOf(x, c);
       if (upload instanceof Promise) {
         const failure = await this.#receive(x, upload);
@@ -97,7 +98,7 @@ export class Forwarder implements Owner {
       }
       let failure: Failure | undefined;
       for (;;) {
-        // 3. Pick.
+        // 5. Pick.
         const backend = pick(x.key, x.tried, c);
         if (backend === undefined) return giveUp(x, failure, c);
         x.backend = backend;
@@ -108,9 +109,9 @@ export class Forwarder implements Owner {
           return await answerWith(x, status, type, c, { sentence });
         }
         if (failure !== undefined) x.attemptAt = c.clock.now();
-        // 4. Rewrite, and 5. send. WaitingRequest for the header only.
+        // 6. Rewrite, and 7. send. Waits for the head only.
         const result = await attempt(x, backend, c);
-        // 6. Judge, and 7. answer.
+        // 8. Judge, and 9. respond.
         if (result.kind === "opened") {
           return await join(x, backend, result.opened, c);
         }
@@ -137,9 +138,7 @@ export class Forwarder implements Owner {
     }
   }
 
-  /**
-   * WaitingRequest for the part of an upload that must be read first; returns a failure.
-   */
+  /** Waits for the part of an upload that must be read first. */
   async #receive(
     x: Exchange,
     upload: Promise<Upload>,

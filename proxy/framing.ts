@@ -25,7 +25,25 @@ export function declaredLength(
   if (transferEncoding !== null) {
     return isChunked(transferEncoding) ? NaN : undefined;
   }
-  return contentLength === null ? NaN : Number(contentLength);
+  return contentLength === null ? NaN : lengthOf(contentLength);
+}
+
+/** No body is longer. */
+const MOST = 1e15 - 1;
+
+/**
+ * The length that a value says as {@linkcode declaredLength} gives it. `fetch` refuses what
+ * cannot be read, except where it does not go by it, as in an answer to HEAD.
+ */
+function lengthOf(value: string): number | undefined {
+  const length = Number(value);
+  if (length >= 0 && length <= MOST && String(length) === value) return length;
+  // Said otherwise or several times, which is harmless if it is said alike (RFC
+  // 9110 §8.6): `fetch` has gone by it, and the end shows itself.
+  const [first = "", ...more] = value.split(",").map((each) => each.trim());
+  return /^\d{1,15}$/.test(first) && more.every((each) => each === first)
+    ? NaN
+    : undefined;
 }
 
 /** The same for the fields of a response. */

@@ -27,3 +27,17 @@ Deno.test("declaredLength() gives nothing for a coding other than chunked alone"
     assert.equal(declaredLength(coding, "5"), undefined, coding);
   }
 });
+
+// An answer to HEAD with "3, 5" went out with a length of 0.
+Deno.test("declaredLength() gives nothing for what is no length", () => {
+  const values = [
+    ...["", " ", "-1", "+3", "0x10", "1e3", "3.0", "Infinity", "NaN", "3 5"],
+    ...["3, 5", "3,", ",3", "3;3", "٣", "9".repeat(30)],
+  ];
+  for (const value of values) {
+    assert.equal(declaredLength(null, value), undefined, value);
+  }
+  for (const value of ["003", "3, 3 ,3"]) {
+    assert.equal(declaredLength(null, value), NaN, value);
+  }
+});

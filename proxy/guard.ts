@@ -41,13 +41,18 @@ const NO_ASTERISK = bad(
 const BODY_ON_GET = bad(
   "Bad request: a GET or HEAD with a body cannot be forwarded.",
 );
-const BAD_LENGTH = bad("Bad request: the Content-Length is not a number.");
+const BAD_LENGTH = bad(
+  "Bad request: the Content-Length is not a number that can be counted to.",
+);
 const UNKNOWN_CODING: Refusal = {
   status: 501,
   type: "http_request_error",
-  sentence: "Not implemented: the only transfer coding taken is chunked.",
+  sentence: "Not implemented: the only transfer coding supported is chunked.",
 };
-const CLIMBS = bad("Bad request: the path climbs with encoded separators.");
+const BAD_FIELD = bad("Bad request: a field contains a control character.");
+const CLIMBS = bad(
+  "Bad request: the path has dot segments with encoded separators.",
+);
 
 /** TRACE would show a client the fields added here (RFC 9110 §9.3.8). */
 const TRACE: Refusal = {
@@ -283,7 +288,22 @@ export function refuseFraming(
     (method === "GET" || method === "HEAD") &&
     (transferEncoding !== null || (length !== null && !/^0+$/.test(length)))
   ) return BODY_ON_GET;
-  return length === null || /^\d+$/.test(length) ? undefined : BAD_LENGTH;
+  return length === null ||
+      (/^\d+$/.test(length) && Number(length) <= Number.MAX_SAFE_INTEGER)
+    ? undefined
+    : BAD_LENGTH;
+}
+
+/**
+ * Says whether a field's value holds the byte DEL (RFC 9110 §5.5). Strict
+ * backends answer it with 400 or close the connection, so that any client could
+ * have them ejected.
+ */
+export function refuseDelete(headers: Headers): Refusal | undefined {
+  for (const value of headers.values()) {
+    if (value.includes("\x7f")) return BAD_FIELD;
+  }
+  return undefined;
 }
 
 /** Whether the value is a refusal. */

@@ -31,7 +31,7 @@ const NO_KEY: Refusal = {
 const OTHER_VERSION: Refusal = {
   status: 426,
   type: "http_request_error",
-  sentence: "Upgrade required: the only WebSocket version spoken is 13.",
+  sentence: "Upgrade required: the only WebSocket version supported is 13.",
   fields: { "sec-websocket-version": "13", upgrade: "websocket" },
 };
 

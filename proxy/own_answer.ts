@@ -170,6 +170,14 @@ export function abandonUpload(x: Exchange, status: number): void {
   }
 }
 
+/**
+ * Statuses of our own after which the start of the next request is not certain:
+ * the request was malformed, or its body was not read. A CONNECT (501) is among
+ * them: Bun reads what follows it as the bytes of a tunnel, so that the next
+ * request would never be answered.
+ */
+const ENDING: ReadonlySet<number> = new Set([400, 408, 413, 501]);
+
 function fieldsOf(
   status: number,
   requestId: string | undefined,
@@ -178,11 +186,7 @@ function fieldsOf(
   const fields: Record<string, string> = {};
   if (status === 503) fields["retry-after"] = "1";
   if (requestId !== undefined) fields["x-request-id"] = requestId;
-  // After a malformed request, or one whose body was not read, the start of the
-  // next request is not certain.
-  if (status === 400 || status === 408 || status === 413 || c.closing()) {
-    fields["connection"] = "close";
-  }
+  if (ENDING.has(status) || c.closing()) fields["connection"] = "close";
   return fields;
 }
 

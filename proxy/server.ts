@@ -16,6 +16,8 @@ export interface Server {
    * added when the request arrives.
    */
   readonly losesResets?: boolean;
+  /** Whether it lets a field through that holds the byte DEL. */
+  readonly admitsDelete?: boolean;
   /**
    * Responses of declared length that must be read are read as a whole up to
    * this many bytes.

@@ -108,17 +108,17 @@ export function uploadOf(
   if (declared === 0) return NO_UPLOAD;
   if (declared !== undefined && declared <= KEPT_BODY) {
     const bytes = server.whole?.(request, declared);
-    if (bytes instanceof Promise) {
+    if (bytes instanceof Uint8Array) return { kind: "whole", bytes };
+    if (bytes !== undefined) {
       return x.interruptible(async () => {
         const whole = await bytes;
         return whole === undefined
-          ? await readWhole(x, declared, options)
+          ? await readWhole(clientBody(x, declared, options), declared)
           : { kind: "whole", bytes: whole };
       });
     }
-    return bytes === undefined
-      ? x.interruptible(() => readWhole(x, declared, options))
-      : { kind: "whole", bytes };
+    const body = clientBody(x, declared, options);
+    return x.interruptible(() => readWhole(body, declared));
   }
   const body = clientBody(x, declared, options);
   if (body === undefined) return NO_UPLOAD;
@@ -175,11 +175,9 @@ function clientBody(
  * Reads a small body. It can be too short only if the request was made in code.
  */
 async function readWhole(
-  x: UploadOwner,
+  body: ClientBody | undefined,
   length: number,
-  options: UploadOptions,
 ): Promise<Upload> {
-  const body = clientBody(x, length, options);
   if (body === undefined) return NO_UPLOAD;
   let bytes = await body.read();
   if (bytes !== undefined && bytes.byteLength < length) {

@@ -48,13 +48,13 @@ const CERTIFICATES: readonly { deno: RegExp; code: RegExp; reason: string }[] =
       deno: /peer certificate: (?:UnknownIssuer|BadSignature)/,
       code:
         /^(?:UNABLE_TO_VERIFY_LEAF_SIGNATURE|UNABLE_TO_GET_ISSUER_CERT(?:_LOCALLY)?|SELF_SIGNED_CERT_IN_CHAIN|DEPTH_ZERO_SELF_SIGNED_CERT|CERT_SIGNATURE_FAILURE)$/,
-      reason: "its certificate is of an unknown authority",
+      reason: "its certificate is from an unknown authority",
     },
     {
       deno: /peer certificate: .*CaUsedAsEndEntity/,
       // OpenSSL accepts such a certificate.
       code: /^CA_USED_AS_END_ENTITY$/,
-      reason: "its certificate is an authority's own (CA:TRUE)",
+      reason: "its certificate is a CA certificate (CA:TRUE)",
     },
     {
       deno: /peer certificate: certificate does not allow extended key usage/,
@@ -135,7 +135,7 @@ const DENO: readonly Row[] = [
     type: "destination_unavailable",
     sent: false,
     fault: "proxy",
-    reason: "this process may not connect there",
+    reason: "this process is not allowed to connect there",
   },
   {
     // Origin, base path and target have over 65,534 bytes together, which fits

@@ -199,12 +199,12 @@ Deno.test("denoFailure(), bunFailure() and socketFailure() tell certificates apa
     [
       "UnknownIssuer",
       "UNABLE_TO_VERIFY_LEAF_SIGNATURE",
-      "its certificate is of an unknown authority",
+      "its certificate is from an unknown authority",
     ],
     [
       "UnknownIssuer",
       "DEPTH_ZERO_SELF_SIGNED_CERT",
-      "its certificate is of an unknown authority",
+      "its certificate is from an unknown authority",
     ],
     [
       "certificate does not allow extended key usage for server authentication",
@@ -240,7 +240,7 @@ Deno.test("denoFailure(), bunFailure() and socketFailure() tell certificates apa
     "error sending request for url (https://a.test/): client error (Connect): " +
       "invalid peer certificate: Other(OtherError(CaUsedAsEndEntity))",
   ));
-  assert.equal(own.reason, "its certificate is an authority's own (CA:TRUE)");
+  assert.equal(own.reason, "its certificate is a CA certificate (CA:TRUE)");
   for (
     const failure of [
       denoFailure(deno("received fatal alert: CertificateRequired")),

@@ -28,9 +28,10 @@ interface DenoGlobal {
     toObject(): Record<string, string>;
   };
   exit(code: number): never;
+  noColor: boolean;
   addSignalListener(name: string, listener: () => void): void;
   readTextFileSync(path: string): string;
-  stdout: { writeSync(bytes: Uint8Array): number };
+  stdout: { writeSync(bytes: Uint8Array): number; isTerminal(): boolean };
   stderr: { writeSync(bytes: Uint8Array): number };
 }
 
@@ -97,6 +98,17 @@ export function writeText(to: "out" | "err", text: string): void {
   }
 }
 
+/**
+ * Whether standard output may have colours: it is a terminal, and `NO_COLOR` is
+ * not set (https://no-color.org).
+ */
+export function showsColours(): boolean {
+  // Deno tells whether the variable is set without a permission for it.
+  if (deno !== undefined) return deno.stdout.isTerminal() && !deno.noColor;
+  const { stdout, env } = builtin("node:process");
+  return stdout.isTTY === true && !env.NO_COLOR;
+}
+
 /** Calls `listener` on each signal of this name. */
 export function onSignal(
   name: "SIGTERM" | "SIGINT" | "SIGHUP",
@@ -160,7 +172,7 @@ export function exit(code: number): never {
  */
 export function surviveRejections(log: (line: string) => void): void {
   const survive = (reason: unknown) =>
-    log(`an error was not handled: ${String(reason)}`);
+    log(`unhandled error: ${String(reason)}`);
   if (deno === undefined) {
     builtin("node:process").on("unhandledRejection", survive);
   } else {
@@ -212,7 +224,7 @@ export function liftBunLimit(log: (line: string) => void): void {
     BUN_AT_START[variable]
   } so that a backend that hangs cannot take them all`;
   if (execve === undefined) {
-    log(`Bun sends at most 256 requests at once: ${advice}`);
+    log(`Bun limits fetch to 256 concurrent requests: ${advice}`);
     return;
   }
   try {
@@ -222,7 +234,11 @@ export function liftBunLimit(log: (line: string) => void): void {
       ...process.argv.slice(1),
     ], { ...BUN_AT_START, ...process.env });
   } catch (error) {
-    log(`Bun sends at most 256 requests at once (${String(error)}): ${advice}`);
+    log(
+      `Bun limits fetch to 256 concurrent requests (${
+        String(error)
+      }): ${advice}`,
+    );
   }
 }
 

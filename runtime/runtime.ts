@@ -55,6 +55,8 @@ export function socketTransport(options: SocketOptions): Transport {
     wholeUpTo: server.wholeUpTo,
     // Bun reads the rest of a request by itself.
     lingers: !onBun,
+    // The result of a read that is over waits for its turn behind new requests.
+    lags: !onBun,
   });
 }
 

@@ -74,20 +74,20 @@ export function workersFault(
   tls: boolean,
 ): string | undefined {
   if (workersOf(workers) === 1) return undefined;
-  const quoted = `"${workers}" cannot be had`;
-  if (isWorker()) return `${quoted} by a worker`;
+  const quoted = `"${workers}" is not possible`;
+  if (isWorker()) return `${quoted} in a worker: write 1`;
   if (onBun) return undefined;
   if (tls && sharesTlsByFlag()) {
     return `${quoted} with TLS_CERT: this Deno shares a port for TLS with ` +
-      "--unstable-net only; add that flag, or write 1";
+      "--unstable-net only: add that flag, or write 1";
   }
   const path = programFolder();
   if (
     path !== undefined &&
     deno?.permissions.querySync({ name: "read", path }).state !== "granted"
   ) {
-    return `${quoted}: each worker reads the program anew; add ` +
-      "--allow-read with the folder that it lies in, or write 1";
+    return `${quoted}: each worker loads the program again: add ` +
+      "--allow-read with the folder of the program, or write 1";
   }
   return undefined;
 }

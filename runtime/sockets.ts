@@ -54,6 +54,8 @@ export interface SocketTransportOptions {
   wholeUpTo: number;
   /** Whether an upload goes on for a moment behind the end of its answer. */
   lingers: boolean;
+  /** Whether what was read may be given later than what came behind it. */
+  lags: boolean;
   /** Time and timers. */
   clock: Clock;
 }
@@ -68,7 +70,7 @@ export class SocketTransport implements Transport {
   readonly #pools = new Map<Backend, Pool>();
 
   constructor(options: SocketTransportOptions) {
-    const { clock, wholeUpTo, lingers } = options;
+    const { clock, wholeUpTo, lingers, lags } = options;
     this.#options = options;
     this.#client = new Client({
       timers: {
@@ -79,6 +81,7 @@ export class SocketTransport implements Transport {
       },
       wholeUpTo,
       lingers,
+      lags,
     });
   }
 

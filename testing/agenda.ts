@@ -21,7 +21,7 @@ export class Agenda<Event extends { readonly at: number }> {
     events[at] = event;
   }
 
-  /** Takes the first one out. */
+  /** Removes and returns the first one. */
   next(): Event | undefined {
     const events = this.#events;
     const first = events[0];

@@ -1,6 +1,6 @@
 /**
- * `deno task bundle`: the one file `dist/sluice.js`, for Deno, Bun and an import
- * from a URL alike, and its types beside it.
+ * `deno task bundle`: writes `dist/sluice.js`, one file for Deno, Bun and
+ * import by URL, and its type declarations.
  *
  * @module
  */
@@ -12,7 +12,7 @@ import { denoPath, ROOT } from "./tools.ts";
 /** Most bytes of the file, as it is and with gzip. */
 export const BUDGET = { bytes: 720 * 1024, gzipped: 192 * 1024 } as const;
 
-/** What stands at its beginning; the second line is for Deno. */
+/** The first lines of the bundle; the second is for Deno. */
 const HEAD =
   `// Sluice ${config.version}, ${config.license} licence. Built by \`deno task bundle\`.
 // @ts-self-types="./sluice.d.ts"
@@ -28,8 +28,8 @@ export interface Size {
 export async function bundle(folder: string): Promise<void> {
   await Deno.mkdir(folder, { recursive: true });
   const file = `${folder}/sluice.js`;
-  // Built aside and renamed: a program that is started meanwhile finds one of the
-  // two, whole.
+  // Written to another name and renamed, so that a program that starts
+  // meanwhile never reads a partial file.
   const aside = `${folder}/sluice.${Deno.pid}.js`;
   const { success, stderr } = await new Deno.Command(await denoPath(), {
     args: ["bundle", "--quiet", "-o", aside, "mod.ts"],

@@ -1,11 +1,11 @@
 /**
- * A few certificates and keys for unit tests, made once with openssl for a hundred
- * years. Nothing but these tests trusts them, and their keys are no secret.
+ * Certificates and keys for unit tests, made with openssl and valid for a
+ * hundred years. Only these tests trust them; the keys are not secret.
  *
  * @module
  */
 
-/** A certificate of its own authority. */
+/** A self-signed certificate. */
 export const CERT = `-----BEGIN CERTIFICATE-----
 MIIBeDCCAR+gAwIBAgIUT8onKfVBvbBZNtnUVrZdQySwe6UwCgYIKoZIzj0EAwIw
 ETEPMA0GA1UEAwwGdGVzdCAxMCAXDTI2MTEyNjAxMzAxMFoYDzIxMjYxMTAyMDEz

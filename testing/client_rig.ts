@@ -24,7 +24,10 @@ export class ClientRig {
   /** Called with each connection that was opened. */
   opened: ((connection: FakeConnection) => void) | undefined;
 
-  constructor(delivery: Delivery = "own", { lingers = true } = {}) {
+  constructor(
+    delivery: Delivery = "own",
+    { lingers = true, lags = false } = {},
+  ) {
     this.client = new Client({
       timers: {
         later: (callback) => void setImmediate(callback),
@@ -34,6 +37,7 @@ export class ClientRig {
       },
       wholeUpTo: 64 * 1024,
       lingers,
+      lags,
     });
     this.pool = this.client.pool(() => {
       if (this.refusal !== undefined) return Promise.reject(this.refusal);
@@ -55,7 +59,7 @@ export class ClientRig {
   ): Promise<{ answer: Promise<Answer>; controller: AbortController }> {
     const controller = new AbortController();
     const method = request.method ?? "GET";
-    // What was used in this turn is not used again in it.
+    // A connection used in this turn is not reused in the same turn.
     await settle();
     const answer = this.pool.send({
       method,
@@ -65,7 +69,7 @@ export class ClientRig {
       signal: controller.signal,
       ...request,
     });
-    // A rejection is looked at later.
+    // A rejection is handled later.
     answer.catch(() => {});
     await settle();
     return { answer, controller };
@@ -96,7 +100,7 @@ export class FakePayload implements Reading {
     return { reading: this, length };
   }
 
-  /** A piece comes; or, with nothing, its end. */
+  /** A chunk arrives; without an argument, the end. */
   push(piece?: string | Error): this {
     this.#pieces.push(typeof piece === "string" ? bytesOf(piece) : piece);
     this.#give();

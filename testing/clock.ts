@@ -1,6 +1,6 @@
 /**
- * A clock that stands still until a test moves it, so that a day of probes and
- * ejections passes in milliseconds and always in the same order.
+ * A clock that moves only when a test moves it, so that a day of probes and
+ * ejections takes milliseconds and always has the same order.
  *
  * @module
  */
@@ -15,10 +15,10 @@ interface Timer {
   everyMs: number | undefined;
 }
 
-/** Lets everything that waits only for promises run on. */
+/** Runs everything that waits only for promises. */
 export function settle(): Promise<void> {
-  // One turn of the event loop: all microtasks, and those that they queue, come
-  // before it. A fixed number of `await`s would be one too few some day.
+  // One turn of the event loop runs all microtasks first, including those that
+  // they queue. A fixed number of `await`s would be too few some day.
   return new Promise((resolve) => setImmediate(resolve));
 }
 
@@ -52,7 +52,7 @@ export class FakeClock implements Clock {
   }
 
   setInterval(callback: () => void, ms: number): TimerHandle {
-    // As the platform does: an interval of 0 would never let the clock move on.
+    // As on the platform: with an interval of 0 the clock could never advance.
     const everyMs = Math.max(1, ms);
     return this.#add({ callback, due: this.#now + everyMs, everyMs });
   }
@@ -67,9 +67,9 @@ export class FakeClock implements Clock {
   }
 
   /**
-   * Moves on by `ms`. Timers fire in the order they are due, those that are set
-   * on the way too; after each, promises settle before the next one fires. What a
-   * callback throws comes out here.
+   * Advances by `ms`. Timers fire in the order in which they are due, also
+   * those that are set meanwhile; promises settle after each. Rethrows what a
+   * callback throws.
    */
   async advance(ms: number): Promise<void> {
     const end = this.#now + ms;

@@ -18,7 +18,7 @@ import { referenceOf } from "./reference_answer.ts";
 export interface Comparison {
   readonly refused: number;
   readonly stricter: number;
-  /** How often it kept the connection. */
+  /** Number of responses after which the connection was kept. */
   readonly kept: number;
 }
 
@@ -33,7 +33,7 @@ type Made =
   }
   | { kind: "refused"; reason: string };
 
-/** Has the client read an answer that comes in pieces and is followed by an end. */
+/** Lets the client read a response in several chunks, followed by the end. */
 async function made(
   text: string,
   method: string,
@@ -64,16 +64,16 @@ async function made(
   }
 }
 
-/** Fields without those that are put right, which both may do differently. */
+/** Fields without those that are repaired, which may differ between both. */
 function others(fields: readonly (readonly [string, string])[]): string {
   return JSON.stringify(fields.filter(([name]) => name !== "content-length"));
 }
 
 /**
- * Has so many mutated answers read by the client and by the reference.
+ * Reads so many mutated responses with the client and with the reference.
  *
- * @throws {AssertionError} At the first that the client passes and the reference
- * refuses, or that they read differently.
+ * @throws {AssertionError} At the first that the client accepts and the
+ * reference refuses, or that they read differently.
  */
 export async function compareAnswers(
   seed: number,
@@ -102,7 +102,7 @@ export async function compareAnswers(
     assert.equal(given.status, wanted.status, said());
     assert.equal(given.body, wanted.body, said());
     assert.equal(others(given.fields), others(wanted.fields), said());
-    // What goes on with the fields must not believe a length beside chunks.
+    // A reader of the passed fields must not see a length next to chunked.
     const names = given.fields.map(([name]) => name);
     const both = names.includes("content-length") &&
       names.includes("transfer-encoding") && method !== "HEAD";

@@ -1,13 +1,14 @@
 /**
- * One `.d.ts` for the one file: the declarations that `mod.ts` exports, and those
- * that they mention, out of all modules, side by side.
+ * Writes one `.d.ts` for the bundle: the declarations that `mod.ts` exports,
+ * and those that they refer to, from all modules.
  *
- * TypeScript writes the declarations of each module from its text alone, as every
- * export writes its type (`isolatedDeclarations`). What is left to do is to take
- * the imports out, and to tell apart what two modules call alike.
+ * TypeScript emits the declarations of each module from its text alone, as
+ * every export has an explicit type (`isolatedDeclarations`). This module
+ * removes the imports and renames declarations that have the same name in two
+ * modules.
  *
- * `deno bundle --declaration` writes a file that does not parse (2.9.6): it takes
- * examples in comments for code, and leaves imports in.
+ * `deno bundle --declaration` writes a file that does not parse (2.9.6): it
+ * takes examples in comments for code, and keeps imports.
  *
  * @module
  */
@@ -32,9 +33,9 @@ interface Module {
   source: Any;
   /** Statements by the names that they declare. */
   own: Map<string, Any[]>;
-  /** What local names stand for that are declared elsewhere. */
+  /** Local names of declarations in other modules. */
   imported: Map<string, Declared>;
-  /** What is exported under a name that is not declared here. */
+  /** Exports of names that are declared in other modules. */
   passedOn: Map<string, Declared>;
 }
 
@@ -76,7 +77,7 @@ class Roll {
     }
     const texts: string[] = [];
     const seen = new Set<string>();
-    // Grows while it is gone through: what is mentioned is wanted too.
+    // Grows during the loop: declarations that are referred to are needed too.
     for (const one of wanted) {
       const key = `${one.module} ${one.name}`;
       if (seen.has(key)) continue;
@@ -167,7 +168,7 @@ class Roll {
     throw new Error(`${declared.module} declares no ${declared.name}`);
   }
 
-  /** What something is called in the one file. */
+  /** The name of a declaration in the one file. */
   #nameOf({ module, name }: Declared): string {
     const key = `${module} ${name}`;
     let given = this.#names.get(key);
@@ -180,7 +181,7 @@ class Roll {
     return given;
   }
 
-  /** A declaration as it stands in the one file; notes what it mentions. */
+  /** The text of a declaration in the one file; records what it refers to. */
   #texts({ module, name }: Declared, wanted: Declared[]): string[] {
     const { source, own, imported } = this.#module(module);
     return own.get(name)!.map((statement) => {
@@ -211,7 +212,7 @@ class Roll {
     });
   }
 
-  /** Whether a name stands for a declaration, and is not that of a member. */
+  /** Whether a name refers to a declaration, and is not a member's name. */
   #isReference(node: Any): boolean {
     const { parent } = node;
     const ts = this.#ts;

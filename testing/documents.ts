@@ -1,6 +1,5 @@
 /**
- * The documents of the project, and what stands in them: code blocks, links,
- * headings.
+ * The documents of the project and their code blocks, links and headings.
  *
  * @module
  */
@@ -19,7 +18,7 @@ export interface Block {
   readonly path: string;
   /** The nearest heading above it, as text. */
   readonly heading: string;
-  /** What stands behind the fence: `ts`, `sh`, `sh ignore`. */
+  /** The info string of the fence: `ts`, `sh`, `sh ignore`. */
   readonly info: string;
   readonly text: string;
 }

@@ -20,7 +20,7 @@ async function documented(): Promise<Doc[]> {
   return Object.values(nodes).flatMap(({ symbols }) => symbols);
 }
 
-// `Proxy` meant a global of the language and a type of ours.
+// `Proxy` was both a global of the language and a type of ours.
 Deno.test("no export of mod.ts has the name of a global", async () => {
   const docs = await documented();
   assert.ok(docs.length > 10);

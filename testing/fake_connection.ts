@@ -9,15 +9,15 @@ import type { CountingSocket } from "../http/connection.ts";
 import type { SocketEvents } from "../http/socket.ts";
 
 /**
- * How bytes come: each piece in memory of its own, as on Bun, or in a buffer that
- * is filled again as soon as the listener allows, as on Deno.
+ * How bytes arrive: each chunk in its own memory, as on Bun, or in a buffer
+ * that is overwritten as soon as the listener allows, as on Deno.
  */
 export type Delivery = "own" | "reused";
 
 /** Both. */
 export const DELIVERIES: readonly Delivery[] = ["own", "reused"];
 
-/** Bytes of a buffer that is filled again. */
+/** Size of a buffer that is overwritten. */
 const ROOM = 512;
 
 /** Behaves as a runtime's socket does, and records what is done to it. */
@@ -27,9 +27,9 @@ export class FakeConnection implements CountingSocket {
   left = 0;
   paused = true;
   destroyed = false;
-  /** Whether what is written stays here until {@linkcode release}. */
+  /** Whether written bytes stay queued until {@linkcode release}. */
   holds = false;
-  /** Whether nothing that is written is taken any more. */
+  /** Whether writing fails from now on. */
   deaf = false;
   /** Called with what is written. */
   answer: ((text: string) => void) | undefined;
@@ -72,7 +72,7 @@ export class FakeConnection implements CountingSocket {
     if (!this.holds) this.#leave();
   }
 
-  /** Lets what was written leave. */
+  /** Sends the queued bytes. */
   release(): void {
     this.holds = false;
     this.#leave();
@@ -138,7 +138,7 @@ export class FakeConnection implements CountingSocket {
     if (size < bytes.length) this.#waiting.unshift(bytes.subarray(size));
     const free = this.#events?.data(room.subarray(0, size)) === true;
     if (room !== this.#room) return;
-    // What is said to be free is filled with what nothing may be mistaken for.
+    // Memory that was released is filled with bytes that no test expects.
     if (free) room.fill(0x23);
     else this.#room = new Uint8Array(ROOM);
   }

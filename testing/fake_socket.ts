@@ -74,7 +74,7 @@ export class FakeSocket implements Socket {
       this.#events?.data(this.#waiting.shift()!);
     }
     if (this.#over === undefined) return;
-    // An end is seen when all before it was read, and a break at once.
+    // An end is seen after all bytes before it; a reset is seen at once.
     const { error } = this.#over;
     if (error === undefined && (this.#waiting.length > 0 || this.paused)) {
       return;

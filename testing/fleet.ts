@@ -1,6 +1,6 @@
 /**
- * What a fleet does that no proxy of it can see: many proxies, each choosing for
- * itself, in front of many backends, in virtual time and without a socket.
+ * What a fleet does that no proxy of it can see: many proxies, each choosing
+ * for itself, in front of many backends, in virtual time and without a socket.
  *
  * ```sh
  * deno task simulate fleet
@@ -8,8 +8,8 @@
  * ```
  *
  * The pools, the policies, slow start and the probes are the real ones; only
- * the network, the clients and the backends are made up. A backend is a queue in
- * front of a few workers, as application servers are.
+ * the network, the clients and the backends are made up. A backend is a queue
+ * in front of a few workers, as application servers are.
  *
  * @module
  */
@@ -25,11 +25,11 @@ import { seeded } from "./random.ts";
 export interface Fleet {
   proxies: number;
   backends: number;
-  /** Requests that a backend works on at once; others wait. */
+  /** Requests that a backend processes at a time; others are queued. */
   workers: number;
   /** Milliseconds of work in a request, on average. */
   workMs: number;
-  /** Share of all workers that is busy on average. */
+  /** Average share of busy workers. */
   load: number;
   /** Seconds of virtual time. */
   seconds: number;
@@ -49,7 +49,7 @@ const FLEET: Fleet = {
 /** Seconds at the start that are not counted. */
 const WARM_UP_S = 1;
 
-/** A request on its way. */
+/** A request in flight. */
 interface Sent {
   at: number;
   workMs: number;
@@ -57,12 +57,12 @@ interface Sent {
   backend: Backend;
 }
 
-/** A backend as it really is, whatever its proxies think of it. */
+/** A backend in its real state, as opposed to what its proxies know of it. */
 class Server {
   constructor(readonly index: number) {}
-  /** What its work takes beside that of others. */
+  /** Its service time, relative to that of the others. */
   slowness = 1;
-  /** Times that its work takes at first, until its caches are warm. */
+  /** Factor of its service time at first, until its caches are warm. */
   coldness = 1;
   requests = 0;
   busy = 0;
@@ -76,21 +76,21 @@ type Event =
   | { at: number; kind: "done"; server: Server; sent: Sent }
   | { at: number; kind: "call"; call: (now: number) => void };
 
-/** What came out of a run. */
+/** The result of a run. */
 export interface Outcome {
   requests: number;
-  /** Milliseconds that half of the requests took at most, and so on. */
+  /** Median latency in milliseconds, and so on. */
   p50: number;
   p99: number;
   p999: number;
   /** Requests of the busiest backend beside the average one. */
   busiest: number;
-  /** Most requests that waited at one backend at once. */
+  /** Maximum requests queued at one backend. */
   deepest: number;
   servers: readonly Server[];
 }
 
-/** What a run does besides. */
+/** Events and callbacks of a run. */
 export interface Course {
   /** What there is to know of a server before it begins. */
   prepare?: (server: Server, index: number) => void;
@@ -99,11 +99,11 @@ export interface Course {
     pools: readonly Pool[],
     later: (at: number, call: (now: number) => void) => void,
   ) => void;
-  /** Takes each request: when it was sent, to which server, how long it took. */
+  /** Is called for each request: when sent, to which server, its latency. */
   heard?: (at: number, index: number, ms: number) => void;
   /** Whether all proxies begin with the same backend. */
   inStep?: boolean;
-  /** Whether a server takes part from the beginning. */
+  /** Whether a server takes part from the start. */
   member?: (index: number) => boolean;
 }
 
@@ -150,7 +150,7 @@ export function run(
       sent,
     });
   };
-  // Poisson arrivals, so many that the workers are busy as often as they should.
+  // Poisson arrivals, at the rate that gives the configured load.
   const everyMs = workMs / (backends * workers * load);
   const pause = () => -Math.log(1 - random()) * everyMs;
   agenda.add({ at: pause(), kind: "arrive" });
@@ -173,7 +173,7 @@ export function run(
       if (backend === undefined) continue;
       backend.inFlight++;
       const server = serverOf.get(backend.url)!;
-      // Skewed: mostly quick, one in fifty takes ten times as long.
+      // Skewed: mostly short, one in fifty takes ten times as long.
       const scale = random() < 0.02 ? 10 / 1.18 : 1 / 1.18;
       const work = workMs * scale * -Math.log(1 - random());
       const sent = { at: now, workMs: work, backend };
@@ -354,7 +354,7 @@ async function probeLoad(fleet: Fleet): Promise<string> {
   await clock.advance(60_000);
   for (const prober of probers) prober.stop();
   const perSecond = new Map<number, number>();
-  // The very first probes come when the proxies start, all at once at the worst.
+  // The first probes are sent when the proxies start: at worst all at once.
   for (const ms of at.filter((ms) => ms >= 10_000)) {
     const second = Math.floor(ms / 1_000);
     perSecond.set(second, (perSecond.get(second) ?? 0) + 1);

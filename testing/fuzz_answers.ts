@@ -1,4 +1,4 @@
-// Do two strict readers agree on what a backend has said? The long form of
+// Do two strict readers read a response in the same way? The long form of
 // http/client_fuzz_test.ts: deno run testing/fuzz_answers.ts [COUNT] [SEED]
 
 import { compareAnswers } from "./compare_answers.ts";

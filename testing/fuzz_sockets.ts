@@ -1,5 +1,5 @@
-// Does the client read over real sockets what a second strict reader reads? The
-// same as fuzz_answers.ts, with connections that are kept, on either runtime:
+// Does the client read the same over real sockets as a second strict reader? As
+// fuzz_answers.ts, with persistent connections, on both runtimes:
 // deno run -A testing/fuzz_sockets.ts [COUNT] [SEED]
 // bun run testing/fuzz_sockets.ts [COUNT] [SEED]
 
@@ -24,7 +24,7 @@ const random = seeded(seed);
 /** Requests at a time. */
 const ABREAST = 8;
 
-/** What each request that is under way is answered with. */
+/** The response to each request in flight. */
 const sent = new Map<
   number,
   { answer: Uint8Array<ArrayBuffer>; wanted: Reference }
@@ -41,7 +41,7 @@ const server = net.createServer((socket) => {
     const [, id] = /^\S+ \/(\d+) /.exec(head)!;
     head = "";
     const prepared = sent.get(Number(id));
-    // What came behind the last answer was read as one, and refused.
+    // Bytes after the last response were read as a response, and refused.
     if (prepared === undefined) {
       socket.destroy();
       return;
@@ -55,7 +55,7 @@ const server = net.createServer((socket) => {
       socket.write(piece);
       if (pauses) await new Promise((resolve) => setImmediate(resolve));
     }
-    // What says no end, or is cut, ends with its connection.
+    // A response without framing, or truncated, ends with its connection.
     if (wanted.kind !== "answer" || !wanted.persists) socket.end();
   });
 });
@@ -79,15 +79,15 @@ let next = 0;
 let refused = 0;
 let stricter = 0;
 
-/** Fields without those that are put right, which both may do differently. */
+/** Fields without those that are repaired, which may differ between both. */
 function others(fields: readonly (readonly [string, string])[]): string {
   return JSON.stringify(fields.filter(([name]) => name !== "content-length"));
 }
 
 async function ask(id: number): Promise<void> {
-  // Half of them are right, so that many connections are kept.
+  // Half of them are valid, so that many connections are kept.
   const { text, method } = mutated(random, random() < 0.5 ? 0 : 3);
-  // Whose it is stands in each, so that none can be taken for another's.
+  // Each contains its request's id, so that a mix-up is detected.
   const marked = text.replace("\r\n", `\r\nX-Is: ${id}\r\n`);
   const wanted = referenceOf(marked, method);
   sent.set(id, { answer: bytesOf(marked), wanted });

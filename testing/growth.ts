@@ -7,8 +7,8 @@
 import assert from "node:assert/strict";
 
 /**
- * Milliseconds after which the work is taken to grow too fast. On a busy machine
- * any single run may be disturbed, but not all of them.
+ * Milliseconds after which the work is considered to grow too fast. On a busy
+ * machine any single run may be disturbed, but not all of them.
  */
 const PATIENCE_MS = 30_000;
 /** Runs of each size before the time may be up. */
@@ -18,8 +18,8 @@ const NOISE_MS = 5;
 
 /**
  * Does the work for n, 2n, 4n and 8n, and fails if eight times the input takes
- * more than 24 times the time: with the square of it, it would take 64. Of each
- * size the quickest run counts, which is the one that nothing disturbed.
+ * more than 24 times as long; quadratic growth would take 64. For each size the
+ * fastest run counts, as the least disturbed.
  */
 export function growsLinearly(
   what: string,
@@ -33,7 +33,7 @@ export function growsLinearly(
     sizes.forEach((size, i) =>
       best[i] = Math.min(best[i]!, timed(prepare(size)))
     );
-    // The first runs are those of a compiler that has seen nothing yet.
+    // The first runs are not compiled yet.
     if (run > 1 && best[3]! < 24 * best[0]! + NOISE_MS) return;
   }
   const shown = best.map((ms) => ms.toFixed(2)).join(", ");
@@ -57,7 +57,7 @@ export function seeded(seed: number): () => number {
   };
 }
 
-/** Cuts bytes into pieces at random places; each piece has memory of its own. */
+/** Splits bytes at random places; each chunk has its own memory. */
 export function cutAtRandom(
   bytes: Uint8Array<ArrayBuffer>,
   random: () => number,

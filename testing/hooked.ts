@@ -1,6 +1,6 @@
 /**
  * A proxy with hooks and without a network, for tests of what hooks may do and
- * of what they cost when they fail.
+ * of the effect of their errors.
  *
  * @module
  */
@@ -13,7 +13,7 @@ import { FakeClock } from "./clock.ts";
 export const A = "http://10.0.0.1:3000";
 /** Where there would be another. */
 export const B = "http://10.0.0.2:3000";
-/** What is asked for. */
+/** Options. */
 export const URL_ = "http://sluice.test/path?x=1";
 
 /** What a backend was sent. */
@@ -24,7 +24,7 @@ export interface Sent {
   signal: AbortSignal;
 }
 
-/** A proxy whose `fetch` never leaves it. */
+/** A proxy whose `fetch` uses no network. */
 export function proxyOf(
   options: Partial<ProxyOptions>,
   answer: (sent: Sent) => Response | Promise<Response> = () =>
@@ -63,7 +63,7 @@ export function proxyOf(
   return { clock, lines, sent, proxy, ask };
 }
 
-/** Ways in which a hook fails that is called and waited for. */
+/** Ways in which an awaited hook can fail. */
 export const FAILING: readonly [how: string, fail: () => never][] = [
   ["throws", () => {
     throw new Error("the hook's fault");
@@ -85,10 +85,10 @@ export const FAILING: readonly [how: string, fail: () => never][] = [
   ["gives a Response that is an error", () => Response.error() as never],
 ];
 
-/** A hook that waits for ever. */
+/** A hook that never resolves. */
 export const never = () => new Promise<never>(() => {});
 
-/** Asserts that nothing is held against the backend, or held at all. */
+/** Asserts that no failure is counted and no request is in flight. */
 export function unharmed(
   { proxy, clock }: ReturnType<typeof proxyOf>,
   requests: number,

@@ -11,15 +11,15 @@ import { ROOT } from "./tools.ts";
 export interface Import {
   readonly from: string;
   readonly to: string;
-  /** Whether nothing of it is left when the program runs. */
+  /** Whether it is erased when the program runs (`import type`). */
   readonly typeOnly: boolean;
   /** Whether it is loaded later, when it is needed. */
   readonly late: boolean;
 }
 
 /**
- * The imports in a module's text, as they are written. Comments are taken out:
- * their examples import too.
+ * The imports in a module's text. Comments are removed: their examples have
+ * imports too.
  */
 export function importsIn(
   text: string,

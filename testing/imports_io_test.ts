@@ -28,7 +28,7 @@ const MAY_IMPORT: Readonly<Record<string, string>> = {
 
 const imports = await allImports();
 
-// The balancer took its clock from the runtime, and config/ a type from there.
+// balancer/ imported its clock from runtime/, and config/ a type.
 Deno.test("no published module imports from a place above its own", () => {
   for (const { from, to, typeOnly } of imports) {
     const [here, there] = [placeOf(from), placeOf(to)];
@@ -60,7 +60,8 @@ Deno.test("published modules import each other by relative paths alone", async (
   }
 });
 
-// An import costs each program on Deno 5 to 15 ms, and `workerd` has no such module.
+// An import costs 5 to 15 ms at start on Deno, and `workerd` has no such
+// module.
 Deno.test("no published module imports one of Node's, but for its types", async () => {
   for (const file of shippedFiles("")) {
     for (
@@ -96,7 +97,7 @@ Deno.test("an import of mod.ts loads neither program, dashboard, workers nor fla
   }
 });
 
-/** What Deno says of a module's graph, as far as it is used. */
+/** The part of `deno info --json` that is used. */
 interface Graph {
   modules: {
     specifier: string;

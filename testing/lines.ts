@@ -1,8 +1,8 @@
 /**
- * Counts the lines that are published: `deno run -A testing/lines.ts [REVISION]`.
+ * Counts the published lines: `deno run -A testing/lines.ts [REVISION]`.
  *
- * Two counts: all lines of the modules, and those that hold code, which neither
- * longer comments nor another layout move much.
+ * Two counts: all lines of the modules, and lines with code, which depend
+ * little on comments and layout.
  *
  * @module
  */

@@ -1,7 +1,7 @@
 /**
- * Two rules of this house for `deno lint`: a file that is published has at most
- * 450 lines, a function in it at most 60. Past that there is a second idea in it
- * that wants a place of its own.
+ * Two rules for `deno lint`: a published file has at most 450 lines, and a
+ * function in it at most 60. A longer one contains a second idea that needs its
+ * own place.
  *
  * @module
  */
@@ -12,12 +12,12 @@ const MOST_LINES = 450;
 const MOST_FUNCTION_LINES = 60;
 const ROOT = new URL("..", import.meta.url).pathname;
 
-/** Whether a file that is linted is published. */
+/** Whether a linted file is published. */
 function shipped(filename: string): boolean {
   return filename.startsWith(ROOT) && isShipped(filename.slice(ROOT.length));
 }
 
-/** Lines of a text; its last line break ends a line and begins none. */
+/** Number of lines; the last line break does not begin another. */
 function linesOf(text: string): number {
   return text.trimEnd().split("\n").length;
 }
@@ -64,7 +64,7 @@ function longFunction(context: Context): Visitor {
   };
 }
 
-/** A rule that is for published files only. */
+/** Limits a rule to published files. */
 function rule(visitor: (context: Context) => Visitor) {
   return {
     create: (context: Context): Visitor =>

@@ -13,7 +13,7 @@ const { lint } = Deno as unknown as {
   };
 };
 
-/** What the rules say of a text as if it stood in this file. */
+/** What the rules report for a text in this file. */
 function found(path: string, source: string): string[] {
   const filename = new URL(`../${path}`, import.meta.url).pathname;
   return lint.runPlugin(plugin, filename, source).map(({ id, message }) =>
@@ -32,7 +32,7 @@ Deno.test("the lint rules find a function of over 60 lines, and no other", () =>
     ["const f = () => {", "};"],
     ["class A { f() {", "} }"],
     ["const f = { a() {", "} };"],
-    // What looks like code in a string is none.
+    // Code in a string does not count.
     ["function f() { return `{{{(", "`; }"],
   ];
   for (const [first, last] of cases) {

@@ -1,6 +1,6 @@
 /**
- * The table of metrics in `docs/observability.md`, made of what `/metrics` says
- * of each.
+ * The table of metrics in `docs/observability.md`, generated from the `HELP`
+ * and `TYPE` lines of `/metrics`.
  *
  * @module
  */

@@ -34,7 +34,7 @@ const FIELDS = [
   "Date: Wed, 26 Nov 2025 01:45:33 GMT",
   "Content-Type: text/plain",
 ];
-/** What is put in, and what bytes are replaced by. */
+/** Bytes to insert, or to replace others by. */
 const SNIPPETS = [
   ...["\r\n", "\r", "\n", "\r\n\r\n", "\n\n", "\0", " ", "\t", ":", ";", ","],
   ...["0", "1", "5", "f", "F", "g", "-", "+", "0x", "\x7f", "\x80", "\xff"],
@@ -86,7 +86,7 @@ function chunked(body: string, random: () => number): string {
   return `${text}0\r\n${trailer}\r\n`;
 }
 
-/** An answer with up to so many faults. */
+/** A response with up to so many faults. */
 export function mutated(random: () => number, most = 3): MutatedAnswer {
   let text = answer(random);
   if (random() < 0.1) {

@@ -1,10 +1,10 @@
 /**
- * Overload in virtual time: requests that come whether or not earlier ones were
- * answered, backends that can do only so much and queue the rest, and in between
- * the real limit of `MAX_IN_FLIGHT=auto`, in one proxy or in many.
+ * Overload in virtual time: requests arrive whether or not earlier ones were
+ * answered, backends process a limited number and queue the rest, and between
+ * them is the real limit of `MAX_IN_FLIGHT=auto`, in one proxy or in many.
  *
- * Pool, policy, {@linkcode LearntLimit} and {@linkcode Waiting} are the real ones;
- * clients, network and backends are made up.
+ * Pool, policy, {@linkcode LearntLimit} and {@linkcode Waiting} are the real
+ * ones; clients, network and backends are simulated.
  *
  * @module
  */
@@ -36,7 +36,7 @@ function lognormal(meanMs: number, sigma: number): Work {
 
 /** Kinds of work. */
 export const WORKS: Readonly<Record<string, Work>> = {
-  /** Nine of ten take 5 ms, and one takes 200 ms. */
+  /** Nine of ten take 5 ms, one takes 200 ms. */
   bimodal: { meanMs: 24.5, draw: (random) => random() < 0.1 ? 200 : 5 },
   lognormal: lognormal(20, 1),
   /** One in a hundred takes 200 ms, one in a thousand 700 ms. */
@@ -54,7 +54,7 @@ type Over<T> = (second: number) => T;
 export interface Overload {
   proxies: number;
   backends: number;
-  /** Requests that a backend works on at once; others wait there. */
+  /** Requests that a backend processes at a time; others are queued. */
   workers: Over<number>;
   work: string;
   policy: string;
@@ -100,7 +100,7 @@ const OVERLOAD: Overload = {
 export interface Second {
   offered: number;
   refused: number;
-  /** Answers that came while they were waited for. */
+  /** Responses that arrived before their clients gave up. */
   good: number;
   late: number;
   /** Milliseconds to each answer. */
@@ -113,7 +113,9 @@ export interface Second {
   capacity: number;
 }
 
-/** Milliseconds between two looks at what still waits, as the real sweep's. */
+/**
+ * Milliseconds between two checks of waiting requests, as in the real sweep.
+ */
 const SWEEP_MS = 50;
 
 /** One proxy. */

@@ -1,9 +1,9 @@
 /**
- * What comes of an overload in virtual time, as a table and as CSV.
+ * Prints the result of an overload in virtual time, as a table and as CSV.
  *
  * ```sh
- * deno task simulate overload                  # a table of many kinds of work
- * deno task simulate overload step             # one course, second by second
+ * deno task simulate overload                  # many kinds of work
+ * deno task simulate overload step             # one run, second by second
  * deno task simulate overload fleet --work=lognormal --seed=2 > fleet.csv
  * ```
  *

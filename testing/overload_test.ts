@@ -2,7 +2,7 @@ import assert from "node:assert/strict"; // built in to both runtimes
 import { COURSES, overload, type Second, STEP, summary } from "./overload.ts";
 import { csv } from "./overload_report.ts";
 
-/** Pools of so many backends with so many workers. */
+/** Numbers of backends and of workers per backend. */
 const POOLS = [[1, 8], [3, 4], [3, 16]] as const;
 const UNEVEN = ["bimodal", "lognormal", "skewed"];
 
@@ -25,7 +25,7 @@ for (const work of UNEVEN) {
         const why = `seed ${seed}${told(seconds)}`;
         const before = summary(seconds, 0, 20);
         assert.ok(before.refused <= 0.01, why);
-        // Counted from its first second on, in which nothing is known of it yet.
+        // From the first second, in which the limit has no data yet.
         const over = summary(seconds, 20, 50);
         assert.ok(over.goodput >= 0.8, `${over.goodput} ${why}`);
         const after = summary(seconds, 55, 70);
@@ -108,11 +108,11 @@ Deno.test("overload(): a proxy that joins others in it does not drive them out",
 Deno.test("overload(): a backend that hangs does not use up the limit for the others", () => {
   for (const seed of [1, 2]) {
     const seconds = overload({ ...COURSES["hung"]!, seed });
-    // Each second brings more that wait for ever, and no fewer get through.
+    // More requests hang each second, and as many as before get through.
     assert.ok(summary(seconds, 0, 40).refused <= 0.01, told(seconds));
     assert.ok(summary(seconds, 15, 40).refused <= 0.001, told(seconds));
     assert.ok(summary(seconds, 15, 40).p50 < 50, told(seconds));
-    // With two of them half of all requests hang, and the limit would be theirs.
+    // With two such backends half of all requests would hang and set the limit.
     const two = overload({
       ...COURSES["hung"]!,
       backends: 2,

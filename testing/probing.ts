@@ -1,6 +1,6 @@
 /**
- * A prober in a world of its own: what each probe hears is said by the test, and
- * time moves when it is told to.
+ * A prober without a network: the test decides the result of each probe and
+ * moves the clock.
  *
  * @module
  */
@@ -23,7 +23,7 @@ export interface Asked {
   path: string;
   at: number;
   signal: AbortSignal;
-  /** Ends the probe, if it does not end by itself. */
+  /** Ends the probe, unless it ends by itself. */
   end: (result: ProbeResult) => void;
 }
 
@@ -35,7 +35,7 @@ export interface World {
   asked: Asked[];
   log: string[];
   events: string[];
-  /** What each probe hears; `hang` leaves it open. */
+  /** The result of each probe; `hang` leaves it open. */
   hear: (url: string) => ProbeResult | Error | "hang";
   of(url: string): Asked[];
 }

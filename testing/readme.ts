@@ -1,9 +1,9 @@
 /**
- * The parts of the documents that are made from code. They stand between two
- * comments, `<!-- name -->` and `<!-- /name -->`.
+ * The parts of the documents that are generated from code, between two
+ * comments: `<!-- name -->` and `<!-- /name -->`.
  *
  * ```sh
- * deno run -A testing/readme.ts # writes them anew
+ * deno run -A testing/readme.ts # generates them
  * ```
  *
  * @module
@@ -14,11 +14,11 @@ import { metricsTable } from "./metrics_table.ts";
 import { mainSettings, settingsTables } from "./settings_table.ts";
 import { ROOT } from "./tools.ts";
 
-/** A part of a document that is made from code. */
+/** A generated part of a document. */
 export interface Section {
   /** The document, as a path from the root. */
   readonly path: string;
-  /** What the two comments say. */
+  /** The name in the two comments. */
   readonly name: string;
   readonly make: () => string;
 }
@@ -32,7 +32,7 @@ export const SECTIONS: readonly Section[] = [
   ...["hosts", "prefixes", "maintenance", "headers", "zones"].map(example),
 ];
 
-/** An example as it stands in the recipes, without the comment at its head. */
+/** An example as shown in the recipes, without the comment at its beginning. */
 function example(file: string): Section {
   const name = `examples/${file}.ts`;
   return {
@@ -41,13 +41,13 @@ function example(file: string): Section {
     make() {
       const text = Deno.readTextFileSync(`${ROOT}/${name}`);
       const program = text.replace(/^\/\*\*[\s\S]*?\*\/\n+/, "");
-      // Another test runs it: it does not end by itself.
+      // It does not end by itself; another test runs it.
       return `\`\`\`ts ignore\n${program}\`\`\`\n`;
     },
   };
 }
 
-/** Where a section's own text begins and ends. */
+/** Where the text of a section begins and ends. */
 function bounds(
   text: string,
   { path, name }: Section,
@@ -60,7 +60,7 @@ function bounds(
   return [start + open.length, end];
 }
 
-/** A section as it stands in a text. */
+/** The text of a section. */
 export function sectionOf(text: string, section: Section): string {
   return text.slice(...bounds(text, section)).trim();
 }

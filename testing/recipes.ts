@@ -1,7 +1,6 @@
 /**
- * The recipes of CONTRIBUTING.md, followed: each as edits of files, in which new
- * text goes in front of a line that is there, and as the tests that must pass
- * then.
+ * The recipes of CONTRIBUTING.md, carried out: each as edits, which insert text
+ * before an existing line, and as the tests that must pass afterwards.
  *
  * @module
  */
@@ -9,7 +8,7 @@
 /** Text that goes in front of a line, or, with an empty line, a new file. */
 export interface Edit {
   readonly file: string;
-  /** The beginning of a line that stands there once. */
+  /** The beginning of a line that occurs once. */
   readonly before: string;
   readonly insert: string;
 }
@@ -182,7 +181,7 @@ Deno.test("X-Internal does not reach a backend", async () => {
   },
 ];
 
-/** A text with an edit made; the line has to be there once. */
+/** A text after an edit; the line must occur once. */
 export function edited(text: string, { file, before, insert }: Edit): string {
   if (before === "") return insert;
   const lines = text.split("\n");
@@ -198,13 +197,13 @@ export function edited(text: string, { file, before, insert }: Edit): string {
     .join("\n");
 }
 
-/** The files that a recipe of CONTRIBUTING.md says are enough. */
+/** The files that a recipe of CONTRIBUTING.md names as sufficient. */
 export function filesNamed(text: string, heading: string): string[] {
   const start = text.indexOf(`### ${heading}\n`);
   if (start < 0) throw new Error(`Cannot find the recipe "${heading}"`);
   const end = text.indexOf("\n#", start + 1);
   const recipe = text.slice(start, end < 0 ? undefined : end);
-  // Each step begins with the file that is changed in it.
+  // Each step begins with the file to change.
   return [...recipe.matchAll(/^\d+\. `([\w/]+\.ts)`/gm)].map(([, file]) =>
     file!
   );

@@ -28,7 +28,7 @@ for (const { heading, edits, tests, proof } of RECIPES) {
     assert.deepEqual(
       new Set(filesNamed(text, heading)),
       new Set([...files].map((file) =>
-        // A new file's name is of one's own choosing.
+        // The name of a new file is up to the reader.
         file === "balancer/newest.ts" ? "balancer/name.ts" : file
       )),
     );

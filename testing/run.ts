@@ -1,6 +1,6 @@
 /**
- * Every test of the project, and with `--ok` every check too, one step after
- * another; the last line says how many passed and failed over all of them.
+ * Runs all tests of the project, with `--ok` all checks too, one step after
+ * another; the last line has the total of passed and failed tests.
  *
  * ```sh
  * deno task test             # all tests
@@ -22,7 +22,7 @@ interface Counts {
 
 interface Step {
   name: string;
-  /** Runs only with `--ok`, or when it is asked for by name. */
+  /** Runs only with `--ok`, or if it is named. */
   check?: true;
   /** What `deno` is called with; undefined if there is nothing for it to do. */
   args: (files: Files) => string[] | undefined;
@@ -70,7 +70,7 @@ const STEPS: Step[] = [
   {
     name: "publish",
     check: true,
-    // Dirty is allowed: `ok` is for looking at a change before it is committed.
+    // A dirty work tree is allowed: `ok` checks a change before its commit.
     args: () => ["publish", "--dry-run", "--allow-dirty"],
     minutes: 5,
   },
@@ -84,7 +84,7 @@ const STEPS: Step[] = [
   },
   {
     name: "docs",
-    // Examples may listen and fetch, as the commands of the documents let them.
+    // Examples may listen and fetch, like the commands in the documents.
     args: ({ modules }) =>
       modules.length === 0 ? undefined : [
         "test",
@@ -137,8 +137,8 @@ function findFiles(): Files {
 }
 
 /**
- * Reads the counts from the last summary that `deno test` printed; undefined if
- * there is none, because it never came to run a test.
+ * Reads the counts from the last summary of `deno test`; `undefined` if there
+ * is none, as no test was run.
  */
 export function readSummary(output: string): Counts | undefined {
   // "ok | 5 passed (2 steps) | 1 failed (1 step) | 2 ignored | … (37ms)", with
@@ -158,7 +158,7 @@ export function readSummary(output: string): Counts | undefined {
   };
 }
 
-/** What a step adds to the sum, by how it ended and what it printed. */
+/** The step's part of the total, from its exit code and output. */
 export function judge(
   { check, code, output }: { check: boolean; code: number; output: string },
 ): Counts {
@@ -171,11 +171,11 @@ export function judge(
   }
   const counts = readSummary(output);
   if (counts === undefined) {
-    // A file that does not compile, a crash, a kill; or a doc step that found
-    // no example at all, which is no failure.
+    // A file that does not compile, a crash or a signal; or a docs step without
+    // any example, which is not a failure.
     return { passed: 0, failed: code === 0 ? 0 : 1, skipped: 0 };
   }
-  // Something other than a test went wrong, such as a file that did not load.
+  // Something other than a test failed, such as a file that did not load.
   if (code !== 0 && counts.failed === 0) counts.failed = 1;
   return counts;
 }
@@ -209,7 +209,7 @@ async function run(deno: string, step: Step, args: string[]): Promise<Counts> {
     stdout: "piped",
     stderr: "piped",
   }).spawn();
-  // SIGTERM first, for a runner that still has something to say.
+  // SIGTERM first, so that the runner can print its results.
   let overdue = false;
   let killer: ReturnType<typeof setTimeout> | undefined;
   const timer = setTimeout(() => {

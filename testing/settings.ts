@@ -12,10 +12,10 @@ import {
   type UsableConfig,
 } from "../config/config.ts";
 
-/** A backend that is right. */
+/** A valid backend. */
 export const A = "http://127.0.0.1:3001";
 
-/** Reads settings; Deno is the runtime unless it is said otherwise. */
+/** Reads settings, by default as on Deno. */
 export function settings(
   env: Readonly<Record<string, string>>,
   args: readonly string[] = [],

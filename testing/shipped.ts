@@ -1,5 +1,5 @@
 /**
- * Which files are published, as `deno.json` says it.
+ * Which files are published, according to `deno.json`.
  *
  * @module
  */
@@ -11,12 +11,12 @@ const { include, exclude } = config.publish;
 /** Patterns of `exclude`: `*_test.ts` in any folder is any path that ends so. */
 const EXCLUDED = exclude.map((pattern) => pattern.replace(/^\*\*\/\*?/, ""));
 
-/** Whether a path from the root is that of a module that is published. */
+/** Whether a path from the root is a published module. */
 export function isShipped(path: string): boolean {
   return path.endsWith(".ts") && isPublished(path);
 }
 
-/** Whether a path from the root is that of a document that is published. */
+/** Whether a path from the root is a published document. */
 export function isDocument(path: string): boolean {
   return path.endsWith(".md") && isPublished(path);
 }

@@ -1,12 +1,12 @@
 /**
- * Plays written scenarios without a socket, and says which requests failed and
- * why, and who was ejected and came back when.
+ * Runs scenarios without a socket, and prints which requests failed and why,
+ * and which backends were ejected and came back when.
  *
  * ```sh
  * deno task simulate                    # names the scenarios
- * deno task simulate death              # plays one of them
- * deno task simulate path/to/file       # plays one of your own
- * deno task simulate fleet              # what many proxies do together
+ * deno task simulate death              # runs one of them
+ * deno task simulate path/to/file       # runs your own
+ * deno task simulate fleet              # many proxies together
  * deno task simulate overload           # what MAX_IN_FLIGHT=auto does
  * ```
  *

@@ -1,8 +1,8 @@
 /**
- * A written scenario, played on a clock that stands still: the real
- * {@linkcode Forwarder}, pool, policies, probes, retries and ejection, with
- * backends that do what the scenario says and no socket. What comes out is what
- * a client would have seen, and who was taken out and came back when.
+ * Runs a scenario on a virtual clock: the real {@linkcode Forwarder}, pool,
+ * policies, probes, retries and ejection, with scripted backends and without a
+ * socket. Returns what a client would have seen, and which backends were
+ * ejected and came back when.
  *
  * ```text
  * backends 3
@@ -30,17 +30,17 @@ import { FakeClock } from "./clock.ts";
 export type Behaviour =
   /** 200 after its latency. */
   | "answers"
-  /** Nobody listens. */
+  /** Refuses connections. */
   | "refuses"
-  /** Takes the request and closes the connection. */
+  /** Reads the request and closes the connection. */
   | "drops"
-  /** Takes the request and says nothing. */
+  /** Reads the request and never responds. */
   | "hangs"
   /** 503. */
   | "fails"
   /** A header, and half of its body. */
   | "truncates"
-  /** 404 to everything, which is nobody's failure. */
+  /** 404 for everything, which is not a failure. */
   | "misses";
 
 const BEHAVIOURS: ReadonlySet<string> = new Set<Behaviour>([
@@ -61,7 +61,7 @@ export interface Scenario {
   rate: number;
   /** Milliseconds that it lasts. @default {30_000} */
   runMs: number;
-  /** Every how many requests one is a POST; 0 for none. @default {0} */
+  /** Every n-th request is a POST; 0 for none. @default {0} */
   postEvery: number;
   /** Policy. @default {"round_robin"} */
   policy: string;
@@ -83,7 +83,7 @@ export interface Happening {
   what: string;
 }
 
-/** What came of it. */
+/** The result. */
 export interface Outcome {
   /** Requests in all. */
   requests: number;
@@ -91,7 +91,7 @@ export interface Outcome {
   statuses: Map<number, number>;
   /** Attempts by backend. */
   attempts: Map<string, number>;
-  /** Ids that reached a backend more than once, of requests that must not. */
+  /** Ids of non-idempotent requests that reached a backend more than once. */
   repeated: number;
   /** Requests that failed, and why. */
   failures: Happening[];
@@ -147,7 +147,7 @@ export function readScenario(text: string): Scenario {
   return scenario;
 }
 
-/** What a scripted backend fails with; the fake runtime reads it back. */
+/** The error of a scripted backend; the fake runtime classifies it. */
 class Scripted extends Error {
   constructor(readonly failure: Failure) {
     super(failure.reason);
@@ -167,7 +167,7 @@ const DROPPED: Failure = {
   reason: "the connection was closed before the answer",
 };
 
-/** A runtime whose backends are scripted. */
+/** A runtime with scripted backends. */
 class Stage {
   readonly behaviours = new Map<string, Behaviour>();
   readonly attempts = new Map<string, number>();
@@ -191,7 +191,7 @@ class Stage {
       this.received.set(url, (this.received.get(url) ?? 0) + 1);
     }
     await this.wait(behaviour === "hangs" ? Infinity : this.latencyMs, signal);
-    // It may have been killed in the meantime.
+    // The backend may have been killed in the meantime.
     if (behaviour === "drops" || this.behaviour(name) === "refuses") {
       throw new Scripted(DROPPED);
     }
@@ -233,7 +233,7 @@ class Stage {
   }
 }
 
-/** How requests get to the backends of a stage, as far as a forwarder asks. */
+/** The transport of the scripted backends, as far as a forwarder uses it. */
 function transportOf(stage: Stage): Transport {
   const transport: Partial<Transport> = {
     sendsMethod: () => true,
@@ -248,7 +248,7 @@ function transportOf(stage: Stage): Transport {
   return transport as Transport;
 }
 
-/** As much of a server as a forwarder asks for. */
+/** The part of a server that a forwarder uses. */
 const SERVER = {
   wholeUpTo: 64 * 1024,
   peerOf: () => undefined,

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { SCENARIOS } from "./simulate.ts";
 import { type Outcome, readScenario, report, simulate } from "./simulator.ts";
 
-/** Plays a scenario, or one that comes with the simulator. */
+/** Runs a scenario, or one of the built-in ones. */
 function play(text: string): Promise<Outcome> {
   return simulate(readScenario(SCENARIOS[text] ?? text));
 }
@@ -38,7 +38,7 @@ Deno.test("simulate() death under way: only POSTs that were sent fail", async ()
   `);
   const posts = outcome.failures.filter(({ what }) => what.startsWith("POST"));
   assert.equal(posts.length, outcome.failures.length);
-  // A third of the ten that were under way, at most all of them POSTs.
+  // A third of the ten that were in flight, at most all of them POSTs.
   assert.ok(posts.length >= 1 && posts.length <= 4, report(outcome));
   assert.equal(outcome.repeated, 0);
 });
@@ -85,11 +85,10 @@ Deno.test("simulate() flapping: each ejection is twice as long", async () => {
 
 Deno.test("simulate() rolling: what probes see costs nothing but what was under way", async () => {
   const outcome = await play("rolling");
-  // A backend that says 503 is believed: the answer goes to the client, until
-  // three of them eject it.
+  // A 503 of a backend is passed to the client, until three of them eject it.
   const told = outcome.failures.filter(({ what }) => what.includes("503"));
   assert.ok(told.length <= 3, report(outcome));
-  // 404 is an answer, and takes nobody out.
+  // 404 is a response, and ejects no backend.
   assert.deepEqual(fate(outcome, "c"), ["20 misses"]);
   assert.equal(outcome.repeated, 0);
 });

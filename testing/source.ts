@@ -1,5 +1,5 @@
 /**
- * A stream that gives what a test tells it to, for tests of what reads bodies.
+ * A stream that a test controls, for tests of code that reads bodies.
  *
  * @module
  */
@@ -16,7 +16,7 @@ export function text(...chunks: Chunk[]): string {
   return chunks.map((chunk) => new TextDecoder().decode(chunk)).join("");
 }
 
-/** A stream that gives what it is told, when it is told. */
+/** A stream with the chunks, and at the times, that the test chooses. */
 export class Source {
   readonly stream: ReadableStream<Chunk>;
   pulls = 0;

@@ -1,11 +1,11 @@
 /**
  * The programs that tests need, at the versions they were written for.
  *
- * A runtime that happens to be on the machine may be another version, with other
- * behaviour on the wire; a test that then fails says nothing. So each is taken
- * from where it is when the version is exactly right, and from npm, into
- * `.tools/`, when it is not. `locks/` holds the hash of each package that tests
- * use and of all that it depends on, so that the registry cannot hand out another.
+ * A runtime that happens to be installed may have another version, with other
+ * behaviour on the wire; a test failure would then mean nothing. So each is
+ * used from where it is if the version is exactly right, and otherwise
+ * installed from npm into `.tools/`. `locks/` has the hash of each package and
+ * of all its dependencies, so that the registry cannot deliver another.
  *
  * @module
  */
@@ -22,20 +22,20 @@ const TOOLS = `${ROOT}/.tools`;
 const LOCKS = `${ROOT}/testing/locks`;
 const INSTALL_MS = 5 * 60_000;
 
-/** An npm package that lies under `.tools/`. */
+/** An npm package under `.tools/`. */
 export interface NpmTool {
   /** Its `node_modules` folder, the packages it depends on included. */
   modules: string;
-  /** The path of a command it installs; by default the one of its own name. */
+  /** The path of an installed command; by default the package's own name. */
   bin(command?: string): string;
 }
 
 const installing = new Map<string, Promise<NpmTool>>();
 
 /**
- * Installs an npm package once, also when several processes ask at the same
- * time. Its install scripts do not run: npm refuses them in some versions and
- * runs them in others, and a test must find the same files either way.
+ * Installs an npm package once, also if several processes ask at the same time.
+ * Its install scripts do not run: some versions of npm refuse them, others run
+ * them, and a test must find the same files either way.
  *
  * @throws {Error} If npm fails; its output is in the message.
  */
@@ -72,9 +72,9 @@ async function install(name: string, version: string): Promise<NpmTool> {
 }
 
 /**
- * Installs a package into a folder. With a lock (the text of an npm
- * `package-lock.json`) exactly what that names and hashes; without one, what the
- * registry says.
+ * Installs a package into a folder: with a lock (the text of an npm
+ * `package-lock.json`) exactly the packages and hashes in it, otherwise those
+ * of the registry.
  *
  * @throws {Error} If npm fails; its output is in the message.
  */
@@ -85,7 +85,7 @@ export async function npmInstall(
   lock: string | undefined,
 ): Promise<void> {
   const spec = `${name}@${version}`;
-  // Without a package.json of its own npm would look for one further up.
+  // Without its own package.json npm would search the parent folders.
   const dependencies = lock === undefined ? {} : { [name]: version };
   await Deno.writeTextFile(
     `${folder}/package.json`,
@@ -124,8 +124,8 @@ export async function npmInstall(
 }
 
 /**
- * Holds a lock between processes. `mkdir` is atomic, and a folder whose owner
- * was killed is recognised by its age.
+ * Holds a lock between processes. `mkdir` is atomic; a folder whose owner was
+ * killed is recognised by its age.
  */
 async function lock(folder: string): Promise<AsyncDisposable> {
   const deadline = Date.now() + 2 * INSTALL_MS;
@@ -144,8 +144,8 @@ async function lock(folder: string): Promise<AsyncDisposable> {
     }
     const { mtime } = await Deno.stat(folder).catch(() => ({ mtime: null }));
     if (mtime !== null && Date.now() - mtime.getTime() > INSTALL_MS + 10_000) {
-      // A rename, not a removal: only one of those who wait can do it, so no
-      // one removes the lock that another has just taken.
+      // A rename, not a removal: only one waiter can do it, so none removes the
+      // lock that another has just taken.
       const stale = `${folder}.${Deno.pid}`;
       await Deno.rename(folder, stale).catch(ignoreMissing);
       await Deno.remove(stale).catch(ignoreMissing);
@@ -158,7 +158,7 @@ function ignoreMissing(error: unknown): void {
   if (!(error instanceof Deno.errors.NotFound)) throw error;
 }
 
-/** A file's text; undefined if there is none. */
+/** A file's text; `undefined` if there is none. */
 async function textOf(path: string): Promise<string | undefined> {
   try {
     return await Deno.readTextFile(path);
@@ -195,9 +195,9 @@ async function versionOf(program: string): Promise<string | undefined> {
 }
 
 /**
- * The file among `files` below `modules` that runs here and says `version`. npm
- * picks the package for the platform by fields that not every npm reads alike,
- * so what runs is what counts.
+ * The file among `files` below `modules` that runs on this machine and reports
+ * `version`. npm picks the package for the platform by fields that versions of
+ * npm read differently, so each file is tried.
  */
 async function firstThatRuns(
   modules: string,
@@ -251,8 +251,8 @@ export function bunPath(): Promise<string> {
 }
 
 /**
- * Where a system program lies, undefined if it is not installed. Looks in the
- * `sbin` folders too, which are not in every user's PATH.
+ * The path of a system program; `undefined` if it is not installed. Searches
+ * the `sbin` folders too, which are not in every user's PATH.
  */
 export function inPath(program: string): string | undefined {
   const folders = (Deno.env.get("PATH") ?? "").split(":");

@@ -355,7 +355,7 @@ export class Crew {
     }
     log(
       `worker ${slot.number + 1} has died (${why}): ` +
-        `another takes its place in ${slot.pauseMs} ms`,
+        `a new one starts in ${slot.pauseMs} ms`,
     );
     slot.timer = clock.setTimeout(() => this.#spawn(slot), slot.pauseMs);
     slot.pauseMs = Math.min(2 * slot.pauseMs, MAX_PAUSE_MS);

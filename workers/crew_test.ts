@@ -197,7 +197,7 @@ Deno.test("Crew replaces a worker that dies, later each time", async () => {
   assert.equal(place(at, 1).inFlight, 0, "what it had under way is over");
   assert.match(
     logged.at(-1)!,
-    /^worker 1 has died \(SIGKILL\): another .* in 100 ms$/,
+    /^worker 1 has died \(SIGKILL\): a new one starts in 100 ms$/,
   );
   await clock.advance(99);
   assert.equal(workers.length, 2);

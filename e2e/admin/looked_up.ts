@@ -1,6 +1,6 @@
 /**
- * A proxy with a backend whose name stands for the proxy's own admin port, by a
- * look-up of its own: nothing of the machine is touched.
+ * A proxy with a backend whose name resolves to the proxy's own admin port, by
+ * its own `lookup`; the machine's resolver is not used.
  *
  * @module
  */
@@ -16,7 +16,7 @@ const proxy = createProxy({
   lookup: () => Promise.resolve({ addresses: ["127.0.0.1"] }),
   log: (line) => console.error(line),
 });
-// The name has been looked up before it listens, or just after that.
+// The name has been resolved before it listens, or just afterwards.
 if (FIRST === "lookup") await proxy.ready;
 try {
   const server = serve(proxy, {

@@ -1,7 +1,7 @@
 /**
- * Clients leave at random moments: before the answer, in its header, in its
- * body, in their own upload. Nothing may stay behind: no descriptor, no request
- * that the pool holds to be under way, no memory.
+ * Clients abort at random moments: before the response, in its head, in its
+ * body, in their own upload. Nothing may leak: no descriptor, no request
+ * counted as in flight, no memory.
  *
  * @module
  */
@@ -15,7 +15,7 @@ import { Client, request } from "./load.ts";
 import { Backends } from "./process.ts";
 
 const CLIENTS = 64;
-/** Bytes that the process may have grown by in the second round. */
+/** Bytes by which the process may have grown in the second round. */
 const GROWTH = 40 * 1024 * 1024;
 
 /** The case. */
@@ -46,7 +46,7 @@ export const aborts: ChaosCase = {
             ? { body: "x".repeat(Math.floor(Math.random() * 100_000)) }
             : {};
           let text = request(body.body ? "POST" : "GET", "/any", body);
-          // One in ten leaves in the middle of what it sends.
+          // One in ten aborts in the middle of its request.
           if (Math.random() < 0.1) text = text.slice(0, text.length * 0.7);
           const client = new Client(proxy.port);
           await client.abort(text, Math.random() * 40);
@@ -63,14 +63,14 @@ export const aborts: ChaosCase = {
     const first = proxy.rss();
     await storm(count);
     // Connections to backends are kept for a while, as many as there were
-    // requests at once; Bun keeps 64 for each for minutes.
+    // concurrent requests; Bun keeps 64 for each for minutes.
     const most = idle + 2 * CLIENTS;
     await until(() => proxy.fds() <= most, {
       timeoutMs: 30_000,
       what: () => `descriptors: ${proxy.fds()}, at most ${most}`,
     });
     const grown = proxy.rss() - first;
-    // A short round does not bring a heap to where it stays.
+    // A short round does not bring the heap to its steady size.
     if (scale === "long") assert.ok(grown < GROWTH, `grown by ${grown} bytes`);
     assert.doesNotMatch(proxy.log, /ejected|cannot forward|not handled/);
     return {

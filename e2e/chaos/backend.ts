@@ -1,13 +1,12 @@
 /**
- * A backend that can be killed: a process of its own. Each request that it has
- * received to its end is a line in the file that it is started with, written
- * before it is answered, so that what it got outlives it.
+ * A backend that can be killed: its own process. For each complete request it
+ * writes a line to the file that it is started with, before it responds, so
+ * that the record survives a kill.
  *
- * `/slow` takes 20 ms, `/any` takes and sends something at random, and `/hang`
+ * `/slow` takes 20 ms, `/any` takes and sends something random, and `/hang`
  * never ends on the first backend of a case, the one started with `hangs`;
- * anything else is answered at once. While a file `<name>.draining` stands
- * beside that file, its probe fails; the requests that it still gets are
- * answered all the same.
+ * everything else is answered at once. While a file `<name>.draining` exists
+ * beside that file, its probe fails; other requests are still answered.
  *
  * @module
  */

@@ -1,23 +1,22 @@
 /**
- * What a case of chaos is: something that is broken under load on purpose, and
- * figures of what it cost. The short form is a test, the long one is
- * `deno task chaos`.
+ * A chaos case: a fault under load, and counted results. The short form is a
+ * test, the long one is `deno task chaos`.
  *
  * @module
  */
 
 import type { Runtime } from "../harness/proxy.ts";
 
-/** How long or how much; each case says what it makes of it. */
+/** How long or how many; each case interprets it. */
 export type Scale = "short" | "long";
 
 /** Figures of one run, in the order they are shown. */
 export type Figures = Readonly<Record<string, number | string>>;
 
-/** Something that is broken on purpose. */
+/** A fault under load. */
 export interface ChaosCase {
   /** What is promised, as a sentence. */
   readonly name: string;
-  /** Runs it; throws when the promise is not kept. */
+  /** Runs it; throws if the promise is broken. */
   run(runtime: Runtime, scale: Scale): Promise<Figures>;
 }

@@ -1,7 +1,7 @@
 /**
- * A backend that takes requests to their last byte and then closes the
- * connection without a word: nobody behind it can know whether they were
- * carried out. Everything is told apart by method and id.
+ * A backend that reads requests to their last byte and then closes the
+ * connection without a response: the proxy cannot know whether they were
+ * processed. Requests are identified by method and id.
  *
  * @module
  */
@@ -29,13 +29,13 @@ const OK = encoder.encode("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok");
 /** Listens, counts and drops. */
 export class Dropper implements AsyncDisposable {
   readonly label = "dropper";
-  /** What came, except warm-up GETs. */
+  /** The received requests, except warm-up GETs. */
   readonly received: Received[] = [];
   readonly #listener: Deno.TcpListener;
   readonly #open = new Set<Deno.TcpConn>();
   readonly #done: Promise<void>;
 
-  /** Answers what `answers` lets through, and drops the rest. */
+  /** Answers what `answers` accepts, and drops the rest. */
   constructor(readonly answers: (received: Received) => boolean) {
     this.#listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
     this.#done = this.#serve();

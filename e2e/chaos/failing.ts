@@ -1,7 +1,7 @@
 /**
- * Every backend fails. Retries must not turn that into a storm: a fifth more
- * attempts than requests, and the hundred that the budget grants besides in any
- * ten seconds. When nobody even listens, the answer comes at once.
+ * All backends fail. Retries must not become a storm: at most a fifth more
+ * attempts than requests, plus the hundred that the budget allows in any ten
+ * seconds. If no backend listens, the response comes at once.
  *
  * @module
  */

@@ -1,7 +1,7 @@
 /**
- * Requests hang on one of three backends, more of them than Bun's `fetch` sends
- * at once by default. The other two must be as quick as before, probes must
- * pass, and that holds for the program and for a library's user.
+ * Requests hang on one of three backends, more than Bun's `fetch` sends
+ * concurrently by default. The other two must be as fast as before and probes
+ * must pass, for the program and for a library user.
  *
  * @module
  */
@@ -54,7 +54,7 @@ export const hung: ChaosCase = {
             assert.ok(status === 200 || status === 0, String(status));
           }),
         );
-        // Never many of which it is not known yet where they have landed.
+        // Few at a time, until it is known where they have arrived.
         if (clients.length % 30 === 0 || hanging === HANGING) {
           await new Promise((resolve) => setTimeout(resolve, 100));
         }
@@ -70,8 +70,8 @@ export const hung: ChaosCase = {
       figures[`p99 before, during, after (ms, ${what})`] = p99
         .map((ms) => ms.toFixed(1)).join(" ");
       figures[`answers during (${what})`] = during.total;
-      // A library on Bun cannot lift the limit of 256: no backend then gets more
-      // than its part of them.
+      // A library on Bun cannot raise the limit of 256: each backend gets at
+      // most its share.
       const all = runtime === "deno" || entry === PROGRAM;
       assert.ok(all ? left === HANGING : left > 64, `${left} were hanging`);
       assert.equal(during.failed, 0, `${during}\n${proxy.log}`);

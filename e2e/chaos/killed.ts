@@ -1,7 +1,7 @@
 /**
- * One of three backends is killed and started again every two seconds while 32
- * clients keep asking. Nobody who asked with GET may notice; a POST may fail only
- * if it was under way when the backend died, and none may arrive twice.
+ * One of three backends is killed and restarted every two seconds under the
+ * load of 32 clients. No GET may fail; a POST may fail only if it was in flight
+ * when the backend died, and none may arrive twice.
  *
  * @module
  */
@@ -12,7 +12,7 @@ import type { ChaosCase } from "./case.ts";
 import { Load, newId, pause, request } from "./load.ts";
 import { Backends, deliveries, duplicates } from "./process.ts";
 
-/** A POST that failed this long after a kill was still under way at it. */
+/** A POST that failed this long after a kill was still in flight then. */
 const SEEN_LATE_MS = 250;
 
 /** The case. */

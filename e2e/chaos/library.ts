@@ -1,6 +1,6 @@
 /**
- * A program that uses Sluice as a library: its own handler, which also tells the
- * counters of the pool, in front of `proxy.fetch`.
+ * A program that uses Sluice as a library: its own handler, which also reports
+ * the pool's counters, in front of `proxy.fetch`.
  *
  * @module
  */
@@ -8,7 +8,7 @@
 import process from "node:process";
 import { createProxy, type ReverseProxy, serve } from "../../mod.ts";
 
-/** Requests that the pool holds to be under way, and resident bytes. */
+/** Requests that the pool counts as in flight, and resident bytes. */
 export interface Counters {
   /** Of all backends together. */
   inFlight: number;
@@ -22,7 +22,7 @@ if (import.meta.main) {
   });
   await proxy.ready;
   const server = serve(proxy, { port: 0, host: "127.0.0.1" });
-  // A second one, so that no counter is asked for by way of the proxy.
+  // On a second port, so that the counters are not read through the proxy.
   const counters = createProxy({
     backends: [() =>
       Response.json({

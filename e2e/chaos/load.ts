@@ -8,7 +8,7 @@
 
 /** What became of a request. */
 export interface Result {
-  /** Status of a whole answer; 0 if there was none. */
+  /** Status of a complete response; 0 if there was none. */
   status: number;
   /** Why there was none. */
   problem: "refused" | "cut" | undefined;
@@ -22,7 +22,7 @@ export interface Result {
 const encoder = new TextEncoder();
 const latin1 = new TextDecoder("latin1");
 
-/** One client and its connection, which is opened when there is none. */
+/** One client and its connection, which it opens when it has none. */
 export class Client implements Disposable {
   #conn: Deno.TcpConn | undefined;
   #buffer = "";
@@ -30,12 +30,12 @@ export class Client implements Disposable {
 
   constructor(readonly port: number) {}
 
-  /** Whether a connection is open that the server has not said to end. */
+  /** Whether a connection is open that the server did not announce to close. */
   get connected(): boolean {
     return this.#conn !== undefined;
   }
 
-  /** Sends a whole request, which is not repeated, and reads the answer. */
+  /** Sends a request, without retries, and reads the response. */
   async request(bytes: Uint8Array | string): Promise<Result> {
     const result: Result = {
       status: 0,
@@ -182,7 +182,7 @@ export class Tally {
   cut = 0;
   /** Milliseconds of each whole answer. */
   readonly times: number[] = [];
-  /** Whatever was not a 200. */
+  /** Everything that was not a 200. */
   readonly failures: Result[] = [];
 
   /** Counts one. */
@@ -212,7 +212,7 @@ export class Tally {
     return this.failures.length;
   }
 
-  /** The time that this share of the answers took at most. */
+  /** The latency quantile. */
   percentile(share: number): number {
     const sorted = this.times.toSorted((a, b) => a - b);
     return sorted[
@@ -230,14 +230,14 @@ export class Tally {
   }
 }
 
-/** Load that runs until it is told to end. */
+/** Load that runs until it is stopped. */
 export class Load {
   /** What became of the requests so far. */
   readonly tally = new Tally();
   #ending = false;
   readonly #done: Promise<void>;
 
-  /** Starts `clients`, each of which sends `next()` again and again. */
+  /** Starts `clients`, each of which sends `next()` repeatedly. */
   constructor(port: number, clients: number, next: () => string, options: {
     /** Milliseconds between an answer and the next request. */
     pauseMs?: number;
@@ -261,7 +261,7 @@ export class Load {
     return this.#done;
   }
 
-  /** Ends it after the requests that are under way; gives the tally. */
+  /** Stops it after the requests in flight; returns the tally. */
   async end(): Promise<Tally> {
     this.#ending = true;
     await this.#done;

@@ -1,9 +1,8 @@
 /**
- * A backend takes requests that may change something to their last byte and
- * drops them. Whatever the body, and whether the connection was new or kept,
- * each may have been received once: not again by a retry, and not again by the
- * runtime's own `fetch`, which on Deno repeats a POST on a kept connection that
- * dies.
+ * A backend reads non-idempotent requests to their last byte and drops them.
+ * Whatever the body, and whether the connection was new or kept, each may be
+ * received only once: neither a retry nor the runtime's own `fetch` may repeat
+ * it (Deno's repeats a POST on a kept connection that dies).
  *
  * @module
  */
@@ -23,7 +22,7 @@ const BODIES = [
   { body: "x".repeat(200), chunked: true },
   { body: "x".repeat(64 * KB) },
   { body: "x".repeat(64 * KB), chunked: true },
-  // Neither length nor coding: no body at all.
+  // Neither length nor coding: no body.
   {},
 ] as const;
 

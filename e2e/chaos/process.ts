@@ -9,7 +9,7 @@ import { deadPort } from "../harness/backend.ts";
 
 const PROGRAM = new URL("backend.ts", import.meta.url);
 
-/** A backend in a process of its own. */
+/** A backend in its own process. */
 export class BackendProcess implements AsyncDisposable {
   readonly label = "backend process";
   #child: Deno.ChildProcess | undefined;
@@ -22,9 +22,9 @@ export class BackendProcess implements AsyncDisposable {
   ) {}
 
   /**
-   * Starts one on a free port; what it gets is kept in `folder`. Another program
-   * than `backend.ts` is started with the same arguments, and prints a line once
-   * it listens.
+   * Starts one on a free port; its requests are recorded in `folder`. Another
+   * program than `backend.ts` gets the same arguments, and prints a line once it
+   * listens.
    */
   static async start(
     folder: string,
@@ -77,7 +77,7 @@ export class BackendProcess implements AsyncDisposable {
     await child.status;
   }
 
-  /** Lets its probe fail, or pass again. */
+  /** Makes its probe fail, or pass again. */
   async drain(draining: boolean): Promise<void> {
     const mark = `${this.path}.draining`;
     if (draining) await Deno.writeTextFile(mark, "");
@@ -108,7 +108,7 @@ export class Backends implements AsyncDisposable {
     readonly all: readonly BackendProcess[],
   ) {}
 
-  /** Starts so many; the first one is told how to behave. */
+  /** Starts so many; the options are for the first one. */
   static async start(count: number, manner?: string): Promise<Backends> {
     const folder = await Deno.makeTempDir();
     const all = await Promise.all(

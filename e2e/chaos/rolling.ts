@@ -1,7 +1,7 @@
 /**
- * All backends are started anew, one after the other, as a deployment does it:
- * its probe fails, it gets nothing more once that was seen, it ends, it comes
- * back. No client may notice, whatever it sent.
+ * All backends are restarted, one after the other, as in a deployment: the
+ * probe fails, the backend gets no new requests, it exits, it comes back. No
+ * client may notice, whatever it sends.
  *
  * @module
  */
@@ -24,7 +24,7 @@ export const rolling: ChaosCase = {
         HEALTH_INTERVAL: "500ms",
         HEALTH_TIMEOUT: "490ms",
         HEALTH_RISE: "1",
-        // A probe that is late on a busy machine is no drain.
+        // A probe that is late on a busy machine is not a drain.
         HEALTH_FALL: "3",
       },
     });
@@ -44,7 +44,7 @@ export const rolling: ChaosCase = {
           round + 1,
           20_000,
         );
-        // What it was given before has ended after this.
+        // Its earlier requests have ended after this.
         await new Promise((resolve) => setTimeout(resolve, 200));
         await backend.kill();
         await backend.drain(false);

@@ -1,7 +1,7 @@
 /**
- * The proxy gets SIGTERM while clients keep asking on kept connections. Each
- * request that was sent must be answered: a client may only find the port
- * closed, and then has sent nothing.
+ * The proxy gets SIGTERM under load on kept connections. Each request that was
+ * sent must be answered: a client may only find the port closed, and then has
+ * sent nothing.
  *
  * @module
  */

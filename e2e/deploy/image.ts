@@ -1,6 +1,6 @@
 /**
- * What a Dockerfile makes, without Docker: its files in a folder that stands for
- * the root, and its commands run there by the user that it names.
+ * Builds a Dockerfile without Docker: its files in a folder that serves as the
+ * root, and its commands run there as the user that it names.
  *
  * @module
  */
@@ -11,12 +11,12 @@ import { ProxyProcess, type Runtime } from "../harness/proxy.ts";
 
 const FOLDER = `${ROOT}/examples/deploy`;
 
-/** What a Dockerfile says. */
+/** The contents of a Dockerfile. */
 export interface Recipe {
   env: Record<string, string>;
   user: string;
   workdir: string;
-  /** The command that makes the one file of the program. */
+  /** The command that builds the bundle. */
   run: string[];
   entrypoint: string[];
   healthcheck: string[];
@@ -27,7 +27,7 @@ export function fileOf(runtime: Runtime): string {
   return `${FOLDER}/Dockerfile${runtime === "bun" ? ".bun" : ""}`;
 }
 
-/** Reads as much of a Dockerfile as these have. */
+/** Reads the instructions that these Dockerfiles use. */
 export function recipeOf(runtime: Runtime): Recipe {
   const lines = Deno.readTextFileSync(fileOf(runtime))
     .replace(/^#.*\n/gm, "").replace(/\\\n/g, " ").split("\n");
@@ -56,7 +56,7 @@ export class Image implements AsyncDisposable {
   private constructor(
     readonly runtime: Runtime,
     readonly recipe: Recipe,
-    /** What stands for `/`. */
+    /** The folder that serves as `/`. */
     readonly root: string,
   ) {}
 

@@ -1,5 +1,5 @@
 /**
- * Connects to a name, and says how long that took and what came.
+ * Connects to a name, and prints the duration and the response.
  *
  * @module
  */

@@ -1,6 +1,6 @@
 /**
- * A proxy of one name, which is looked up at a name server of the test's own:
- * `lookup` is the option for that, and nothing of the machine is touched.
+ * A proxy of one name, which is resolved by the test's own name server through
+ * the option `lookup`; the machine's resolver is not used.
  *
  * @module
  */

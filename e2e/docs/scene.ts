@@ -1,10 +1,10 @@
 /**
- * What the documents' commands find around them: the runtimes in PATH, an empty
- * folder, and free ports in place of those that the documents name.
+ * The environment for the documents' commands: the runtimes in PATH, an empty
+ * folder, and free ports in place of those in the documents.
  *
- * A command runs as it stands in a document but for its addresses, the folder of
- * `mod.ts`, and on Bun the name of the runtime, which the recipes tell readers
- * to replace.
+ * A command runs unchanged except for its addresses, the folder of `mod.ts`,
+ * and on Bun the name of the runtime, which the recipes tell readers to
+ * replace.
  *
  * @module
  */
@@ -39,8 +39,8 @@ export class Scene implements AsyncDisposable {
   }
 
   /**
-   * Makes a scene. `backends` are what stands for the documents' addresses, in
-   * their order: `127.0.0.1:3000` or `10.0.0.5:3000`, and so on.
+   * Makes a scene. `backends` replace the documents' addresses, in their order:
+   * `127.0.0.1:3000` or `10.0.0.5:3000`, and so on.
    */
   static async make(
     runtime: Runtime,
@@ -59,7 +59,7 @@ export class Scene implements AsyncDisposable {
     return new Scene(runtime, folder, ports, addresses);
   }
 
-  /** The free port that stands for one of the documents' ports. */
+  /** The free port that replaces one of the documents' ports. */
   port(named: (typeof NAMED)[number]): number {
     return this.#ports.get(named)!;
   }
@@ -106,7 +106,7 @@ export class Scene implements AsyncDisposable {
     });
   }
 
-  /** Runs a block to its end; fails if it does. Gives what it printed. */
+  /** Runs a block to its end; fails if it does. Returns its output. */
   async run(block: Block, env: Record<string, string> = {}): Promise<string> {
     const script = this.text(block);
     const { success, stdout, stderr } = await this.#command(script, env)

@@ -1,8 +1,8 @@
 /**
- * Requests and answers at random, within the grammar of RFC 9110 and RFC 9112.
+ * Random requests and responses, within the grammar of RFC 9110 and RFC 9112.
  *
- * What the runtimes' servers hide from a handler is left out, since no proxy over
- * them could keep it; `wire/exceptions.ts` lists it.
+ * Without what the runtimes' servers hide from a handler, since no proxy on top
+ * of them could keep it; `wire/exceptions.ts` lists it.
  *
  * @module
  */
@@ -100,7 +100,7 @@ function fields(
   const made: [string, string][] = [];
   for (let left = upTo(random, most); left > 0; left--) {
     const name = pick(random, names);
-    // Of a name that comes again, servers join an empty value in their own ways.
+    // Servers join an empty value of a repeated name in different ways.
     if (name !== "X-Empty") made.push([name, `v${value(random)}`]);
     else if (!made.some(([known]) => known === name)) made.push([name, ""]);
   }
@@ -121,7 +121,7 @@ export function randomRequest(random: Random): RandomRequest {
   const method = pick(random, METHODS);
   const hasBody = method !== "GET" && method !== "HEAD" && random() < 0.8;
   const made = fields(random, NAMES, 8);
-  // A range of an answer that is made up would be of no use.
+  // A range of a made-up response would be of no use.
   const kept = made.filter(([name]) => name !== "Range");
   return {
     method,
@@ -142,7 +142,7 @@ export function randomAnswer(random: Random): RandomAnswer {
   return {
     status: pick(random, STATUSES),
     fields: [
-      // Bun names a type where there is none, and Deno a date: both are listed.
+      // Bun adds a missing type, and Deno a missing date: both are listed.
       ["Content-Type", "application/x-random"],
       ["Date", "Wed, 26 Nov 2025 01:45:33 GMT"],
       ...fields(random, ANSWER_NAMES, 8),
@@ -152,7 +152,7 @@ export function randomAnswer(random: Random): RandomAnswer {
   };
 }
 
-/** A request as bytes; `id` says which it is. */
+/** A request as bytes; `id` identifies it. */
 export function written(
   { method, target, fields, body, framing }: RandomRequest,
   id: number,

@@ -55,7 +55,7 @@ export class EventReader implements AsyncDisposable {
     return new EventReader(response, abort);
   }
 
-  /** The next event; figures only when they are asked for. */
+  /** The next event; figures only if they are requested. */
   async next(type?: string): Promise<SentEvent> {
     while (true) {
       const end = this.#rest.indexOf("\n\n");
@@ -82,7 +82,9 @@ export class EventReader implements AsyncDisposable {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
+    // Deno's stream of an answer whose server has exited may stay open for ever
+    // after an abort.
+    await this.#reader.cancel().catch(() => {});
     this.#abort.abort();
-    await this.#reader.closed.catch(() => {});
   }
 }

@@ -2,9 +2,9 @@
  * Backends that do exactly what a test's script says, byte by byte, and record
  * exactly what the proxy sent.
  *
- * A request is parsed strictly: whatever RFC 9112 forbids a sender is recorded in
- * {@linkcode RawBackend.problems}, and closing the backend then fails the test, so
- * every test is also one of what the proxy may never send.
+ * A request is parsed strictly: everything that RFC 9112 forbids a sender is
+ * recorded in {@linkcode RawBackend.problems}, and closing the backend then
+ * fails the test, so every test also checks what the proxy must never send.
  *
  * ```ts ignore
  * await using backend = await rawBackend((conn) =>
@@ -51,7 +51,7 @@ export interface BackendOptions {
   health?: Health;
   /** Bytes of each request kept in `raw`. @default {16_777_216} */
   recordLimit?: number;
-  /** Bytes taken from the kernel before the script reads. @default {262_144} */
+  /** Bytes read from the kernel before the script reads. @default {262_144} */
   readAhead?: number;
   /** PEM texts: the backend speaks TLS. */
   tls?: { cert: string; key: string; ca?: string; requestCert?: boolean };
@@ -66,9 +66,9 @@ export interface BackendOptions {
 }
 
 /**
- * How probes are answered: with this status; not at all (`"hang"`); with a RST
- * (`"reset"`); by a script; or as any other request (`"handler"`), and then they
- * are counted as requests.
+ * The response to probes: this status; none (`"hang"`); a RST (`"reset"`); a
+ * script's; or as any other request (`"handler"`), and then they are counted as
+ * requests.
  */
 export type Health = number | "hang" | "reset" | "handler" | Handler;
 
@@ -94,7 +94,7 @@ export interface Reply {
   version?: string;
 }
 
-/** One request, as it came. It is handed over once the head is complete. */
+/** One request, as received. It is available once the head is complete. */
 export class RawRequest {
   readonly method: string;
   readonly target: string;
@@ -103,7 +103,7 @@ export class RawRequest {
   /** In order, names as sent. */
   readonly headers: readonly Header[];
   readonly framing: "length" | "chunked" | "none";
-  /** What `Content-Length` said; undefined without one. */
+  /** The value of `Content-Length`; `undefined` without one. */
   readonly length: number | undefined;
   /** `performance.now()` when the head was complete. */
   readonly at: number;
@@ -193,8 +193,8 @@ export class RawRequest {
   }
 
   /**
-   * The next piece of the body, `null` at its end. Whoever else reads gets the
-   * other pieces.
+   * The next chunk of the body, `null` at its end. Concurrent readers get
+   * different chunks.
    *
    * @throws {PeerGone} If the body was cut; a script need not catch it.
    */
@@ -220,8 +220,8 @@ export class RawRequest {
   }
 
   /**
-   * The whole body, once its end has come; also what `next()` has given already,
-   * and also after the connection is gone.
+   * The complete body, including what `next()` has returned; also after the
+   * connection has closed.
    *
    * @throws {PeerGone} If the body was cut.
    * @throws {RangeError} If it is longer than `recordLimit`.
@@ -247,7 +247,7 @@ export class RawRequest {
 export class RawConn {
   /** Requests on this connection, probes left out. */
   readonly requests: RawRequest[] = [];
-  /** Probes that came on this connection. */
+  /** Probes on this connection. */
   probes = 0;
   /** Its place among the backend's connections, from 0. */
   readonly index: number;
@@ -319,14 +319,14 @@ export class RawConn {
     return this.send(`0\r\n${lines.join("")}\r\n`);
   }
 
-  /** Sends FIN after what was sent; the peer may go on sending. */
+  /** Sends FIN after what was sent; the peer may continue to send. */
   end(): Promise<void> {
     return this.wire.end();
   }
 
   /**
    * Sends RST at once. Over TLS it is a close without close_notify: Deno's
-   * `node:tls` keeps the socket that could be reset to itself.
+   * `node:tls` does not expose the socket that could be reset.
    */
   reset(): Promise<void> {
     return this.wire.reset();
@@ -338,8 +338,8 @@ export class RawConn {
   }
 
   /**
-   * After the handler has returned, the connection is not read as HTTP any more;
-   * for WebSocket. It stays open until someone closes it.
+   * After the handler has returned, the connection is not read as HTTP any
+   * more; for WebSocket. It stays open until it is closed explicitly.
    */
   takeOver(): Wire {
     this.#taken = true;
@@ -368,7 +368,7 @@ export class RawConn {
       this.#method = request.method;
       await handle(request);
       if (this.#taken) return;
-      // What the script did not read stands before the next request.
+      // What the script did not read precedes the next request.
       while (!request.complete) await request.next();
       if (this.ending !== undefined && this.wire.buffered === 0) return;
     }
@@ -392,9 +392,9 @@ export class RawBackend implements AsyncDisposable {
   readonly requests: RawRequest[] = [];
   /** Probes, in order. */
   readonly probes: RawRequest[] = [];
-  /** Every connection there ever was, in order. */
+  /** All connections so far, in order. */
   readonly conns: RawConn[] = [];
-  /** How many connections came, and how many of them have ended. */
+  /** How many connections were accepted, and how many have ended. */
   readonly connections = { opened: 0, closed: 0 };
   /** What the proxy sent that HTTP/1.1 forbids, and what the script threw. */
   readonly problems: unknown[] = [];
@@ -446,8 +446,8 @@ export class RawBackend implements AsyncDisposable {
   async start(): Promise<void> {
     const { unix, host = "127.0.0.1", port } = this.#options;
     const fixed = port ?? (this.#port || undefined);
-    // A port that was just closed may be held for a moment, and a port drawn by
-    // lot may be taken.
+    // A port that was just closed may be in use for a moment, and a random port
+    // may be in use.
     for (let tries = 0;; tries++) {
       const server = this.#listener();
       const asked = unix !== undefined
@@ -487,10 +487,10 @@ export class RawBackend implements AsyncDisposable {
       { ...pem, allowHalfOpen: true, rejectUnauthorized: false },
       accept,
     );
-    // A client that does not trust the certificate is what some tests want.
+    // Some tests want a client that does not trust the certificate.
     server.on("tlsClientError", () => {});
-    // And one whose handshake fails is otherwise never closed on Deno, which
-    // keeps the server from closing.
+    // A connection whose handshake fails is otherwise never closed on Deno,
+    // which keeps the server from closing.
     server.on("connection", (socket: net.Socket) => {
       this.#raw.add(socket);
       socket.once("close", () => this.#raw.delete(socket));
@@ -521,7 +521,7 @@ export class RawBackend implements AsyncDisposable {
         await conn.reset();
       }
     }
-    // Taken over by its script: whoever stops the backend closes it.
+    // Taken over by its script: it is closed when the backend is stopped.
     await conn.closed;
     await conn.close();
   }
@@ -559,7 +559,7 @@ export class RawBackend implements AsyncDisposable {
     return this.requests[count - 1]!;
   }
 
-  /** Ends like a process that was killed: nobody listens, connections are gone. */
+  /** Ends like a killed process: no listener, all connections closed. */
   async kill({ reset = false }: { reset?: boolean } = {}): Promise<void> {
     const server = this.#server;
     this.#server = undefined;
@@ -580,7 +580,7 @@ export class RawBackend implements AsyncDisposable {
     await this.start();
   }
 
-  /** Closes it without looking at what went wrong. */
+  /** Closes it without checking for problems. */
   async abandon(): Promise<void> {
     this.#stopped = true;
     ended(this);
@@ -629,15 +629,15 @@ export const hang: Handler = async (conn) => {
   await conn.closed;
 };
 
-// Not port 0: the kernel draws those from the range that outgoing connections
-// get theirs from, so a killed backend's port could be taken by a connection of
-// another test, or even be connected to itself. Below that range nothing is
-// given out unasked.
+// Not port 0: the kernel takes those from the range of outgoing connections, so
+// a killed backend's port could be used by a connection of another test, or
+// even be connected to itself. Below that range ports are assigned only on
+// request.
 function drawPort(): number {
   return 20_000 + Math.floor(Math.random() * 12_000);
 }
 
-/** A port on 127.0.0.1 that nobody listens on: connecting is refused. */
+/** A port on 127.0.0.1 without a listener: connections are refused. */
 export async function deadPort(): Promise<number> {
   await using backend = await rawBackend(hang);
   return backend.port;

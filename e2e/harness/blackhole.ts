@@ -1,8 +1,8 @@
 /**
- * A port that answers no SYN, as a host does whose firewall drops them.
+ * A port that answers no SYN, like a host whose firewall drops them.
  *
- * A listener whose backlog is full: the kernel drops what comes then. Neither
- * runtime can make one, since both take connections at once, so Python does.
+ * A listener with a full backlog: the kernel drops further SYNs. Neither
+ * runtime can have one, since both accept connections at once, so Python does.
  *
  * @module
  */
@@ -27,7 +27,7 @@ print(listener.getsockname()[1], flush=True)
 sys.stdin.read()
 `;
 
-/** Connecting to it takes for ever. */
+/** Connecting to it never completes. */
 export class Blackhole implements AsyncDisposable {
   readonly label = "blackhole";
 

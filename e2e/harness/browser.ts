@@ -1,6 +1,6 @@
 /**
- * A real browser, driven by WebDriver over `fetch` to chromedriver: what a page
- * shows is only known once one has drawn it.
+ * A real browser, controlled by WebDriver over `fetch` to chromedriver, to test
+ * what a page really shows.
  *
  * ```ts ignore
  * await using browser = await startBrowser();
@@ -15,7 +15,7 @@ import { inPath, ROOT } from "../../testing/tools.ts";
 import { ended, opened } from "./cleanup.ts";
 import { until, within } from "./wait.ts";
 
-/** Where screenshots go: outside of git, and kept for whoever wants to look. */
+/** Folder of screenshots, outside of git; they are kept to be looked at. */
 export const SCREENSHOTS = `${ROOT}/.tools/screenshots`;
 
 const FLAGS = [
@@ -24,7 +24,7 @@ const FLAGS = [
   "--disable-gpu",
   "--disable-quic",
   "--no-first-run",
-  // Nothing but the page under test is to be asked for anything.
+  // No requests except to the page under test.
   "--disable-background-networking",
   "--disable-component-update",
   "--disable-sync",
@@ -91,12 +91,12 @@ export class Browser implements AsyncDisposable {
     await this.#command("url", { url });
   }
 
-  /** Runs the body of a function in the page and gives what it returns. */
+  /** Runs the body of a function in the page and returns its result. */
   run<T>(script: string, ...args: unknown[]): Promise<T> {
     return this.#command("execute/sync", { script, args });
   }
 
-  /** Asks the page until what it returns is truthy. */
+  /** Evaluates an expression in the page until it is truthy. */
   until<T>(script: string, what: string, timeoutMs = 30_000): Promise<T> {
     return until(() => this.run<T>(script), {
       timeoutMs,
@@ -172,7 +172,7 @@ export class Browser implements AsyncDisposable {
     try {
       this.driver.kill("SIGTERM");
     } catch {
-      // It has ended by itself.
+      // It has exited.
     }
     await this.driver.status;
     await this.driver.stdout.cancel().catch(() => {});

@@ -1,9 +1,9 @@
 /**
  * What a test has open right now.
  *
- * A test that runs into its time limit never reaches the end of its `await
- * using` blocks, and a proxy that nobody ends would outlive the test run. So
- * everything the harness opens is kept here, and `suite.ts` closes what is left.
+ * A test that reaches its time limit never reaches the end of its `await using`
+ * blocks, and its proxy would outlive the test run. So everything that the
+ * harness opens is registered here, and `suite.ts` closes the rest.
  *
  * @module
  */
@@ -12,23 +12,23 @@
 export interface Open {
   /** For the message about what was left open. */
   readonly label: string;
-  /** Closes it, whatever state it is in; never rejects. */
+  /** Closes it, in any state; never rejects. */
   abandon(): Promise<void>;
 }
 
 const open = new Set<Open>();
 
-/** Notes that `thing` is open. */
+/** Registers `thing` as open. */
 export function opened(thing: Open): void {
   open.add(thing);
 }
 
-/** Notes that `thing` was closed. */
+/** Removes `thing` after it was closed. */
 export function ended(thing: Open): void {
   open.delete(thing);
 }
 
-/** Closes what is open; the labels say what it was. */
+/** Closes everything that is open; returns the labels. */
 export async function closeAll(): Promise<string[]> {
   const left = [...open];
   open.clear();

@@ -1,7 +1,7 @@
 /**
- * A client that sends exactly the bytes it is given and shows exactly the bytes
- * that come back. No answer of `fetch` would do: it hides framing, repeats, order
- * and spelling, which is what most of the wire tests are about.
+ * A client that sends exactly the given bytes and shows exactly the bytes that
+ * come back. `fetch` would not do: it hides framing, repeats, order and
+ * spelling, which most of the wire tests are about.
  *
  * @module
  */
@@ -35,15 +35,15 @@ export interface ConnectOptions {
   host?: string;
   /** Connects to this socket path instead. */
   unix?: string;
-  /** Speaks TLS; `ca` is PEM, and without it any certificate is taken. */
+  /** Uses TLS; `ca` is PEM, without it any certificate is accepted. */
   tls?: { ca?: string; servername?: string; cert?: string; key?: string };
   /** Milliseconds for each read. @default {10_000} */
   timeoutMs?: number;
-  /** Bytes taken from the kernel ahead of the reads. @default {262_144} */
+  /** Bytes read from the kernel ahead of the reads. @default {262_144} */
   readAhead?: number;
 }
 
-/** A response, read to its end or as far as it came. */
+/** A response, complete or as far as it was received. */
 export interface RawResponse {
   /** Empty if the connection ended before one came. */
   statusLine: string;
@@ -64,13 +64,13 @@ export interface RawResponse {
   text: string;
   /** With chunked framing. */
   rawBody: Uint8Array;
-  /** Head and body as they came, interim responses left out. */
+  /** Head and body as received, without interim responses. */
   raw: Uint8Array;
   framing: Framing;
   /** Sizes of the chunks. */
   chunks: readonly number[];
   trailers: readonly Header[];
-  /** The pieces of the body: when each came, and how long it was. */
+  /** The chunks of the body: time of arrival and length. */
   pieces: readonly { at: number; size: number }[];
   /** `performance.now()` when the head was complete. */
   headAt: number;
@@ -161,7 +161,7 @@ export class RawConnection implements AsyncDisposable {
     }
   }
 
-  /** Sends FIN and goes on reading. */
+  /** Sends FIN and continues to read. */
   end(): Promise<void> {
     return this.wire.end();
   }
@@ -212,8 +212,9 @@ export class RawConnection implements AsyncDisposable {
   }
 
   /**
-   * Reads the next piece of the body that the last {@linkcode readHead} began:
-   * at most one chunk, without its framing, and when it came. `null` at the end.
+   * Reads the next chunk of the body whose head the last {@linkcode readHead}
+   * returned: at most one chunk, without its framing, and its time of arrival.
+   * `null` at the end.
    *
    * @throws {PeerGone} If the body was cut.
    */
@@ -232,7 +233,7 @@ export class RawConnection implements AsyncDisposable {
 
   /**
    * Reads one response to its end. A connection that ends early and a malformed
-   * response do not reject: look at `complete` and `problem`.
+   * response do not reject: check `complete` and `problem`.
    *
    * @throws {Error} If nothing comes for the connection's `timeoutMs`.
    */
@@ -343,8 +344,8 @@ export interface RequestOptions extends ConnectOptions {
   /** Sends FIN after the request, as a client that sends no more would. */
   halfClose?: boolean;
   /**
-   * Milliseconds to wait, after a response that says `Connection: close` or
-   * HTTP/1.0, for the close itself, so that `closed` is certain.
+   * Milliseconds to wait for the close after a response with
+   * `Connection: close` or HTTP/1.0, so that `closed` is certain.
    *
    * @default {1_000}
    */
@@ -352,11 +353,12 @@ export interface RequestOptions extends ConnectOptions {
 }
 
 /**
- * Sends bytes on a connection of their own and reads one response until it is
- * complete by its framing or the connection has ended. Nothing is added to the
- * bytes; {@linkcode requestText} writes ordinary ones.
+ * Sends bytes on a new connection and reads one response until it is complete
+ * by its framing or the connection has ended. Nothing is added to the bytes;
+ * {@linkcode requestText} writes usual ones.
  *
- * @throws {Error} If the connection is refused, or nothing comes for `timeoutMs`.
+ * @throws {Error} If the connection is refused, or nothing comes for
+ * `timeoutMs`.
  */
 export async function rawRequest(
   port: number,
@@ -365,8 +367,8 @@ export async function rawRequest(
 ): Promise<RawResponse> {
   const { closeWaitMs = 1_000, halfClose = false } = options;
   await using connection = await RawConnection.connect(port, options);
-  // A server that refuses a request may answer before it has read all of it, and
-  // the write then fails although there is an answer to read.
+  // A server that refuses a request may answer before it has read all of it,
+  // and the write then fails although there is an answer to read.
   const writing = connection.write(data)
     .then(() => halfClose ? connection.end() : undefined)
     .catch((error) => {

@@ -1,12 +1,12 @@
 /**
- * curl, a client that nobody here wrote.
+ * curl, an independent client.
  *
  * @module
  */
 
 import assert from "node:assert/strict";
 
-/** Runs curl, which must succeed; gives what it printed. */
+/** Runs curl, which must succeed; returns its output. */
 export async function curl(...args: string[]): Promise<string> {
   const { code, stdout, stderr } = await new Deno.Command("curl", {
     args: ["-sS", "--max-time", "10", ...args],

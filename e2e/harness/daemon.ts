@@ -10,7 +10,7 @@ import { until, within } from "./wait.ts";
 /** A running program, and the lines that it has printed. */
 export class Daemon implements AsyncDisposable {
   readonly label: string;
-  /** What it has printed, on either stream. */
+  /** Its output so far, of both streams. */
   output = "";
   readonly #child: Deno.ChildProcess;
   readonly #reading: Promise<unknown>;
@@ -52,7 +52,7 @@ export class Daemon implements AsyncDisposable {
     try {
       this.#child.kill("SIGTERM");
     } catch {
-      // It has ended by itself.
+      // It has exited.
     }
     await within(this.#child.status, 30_000, `the end of ${this.label}`);
     await this.#reading;

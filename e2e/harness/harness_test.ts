@@ -67,7 +67,7 @@ forOnce("rawRequest() shows a response byte by byte", async () => {
   assert.equal(response.complete, true);
 });
 
-/** What a server sends, and what the client has to say about it. */
+/** What a server sends, and the problem that the client reports. */
 const ENDINGS: [
   name: string,
   sent: string,
@@ -188,7 +188,7 @@ forOnce("conn.reset() sends a RST, conn.end() a FIN", async () => {
     if (request.path === "/rst") await conn.reset();
     else await conn.end();
   });
-  // Deno's own socket as the witness: it tells the two apart by itself.
+  // Deno's own socket as the reference: it reports the two differently.
   for (const path of ["/rst", "/fin"]) {
     using conn = await Deno.connect({ port: backend.port });
     await conn.write(requestText("GET", path));
@@ -201,7 +201,7 @@ forOnce("conn.reset() sends a RST, conn.end() a FIN", async () => {
   }
 });
 
-forOnce("RawConnection tells the backend of FIN and of RST", async () => {
+forOnce("RawConnection sends FIN and RST to the backend", async () => {
   await using backend = await rawBackend(hang);
   for (const how of ["fin", "reset"] as const) {
     await using client = await RawConnection.connect(backend.port);
@@ -351,7 +351,7 @@ forOnce("probes are answered by themselves and counted apart", async () => {
   assert.equal(backend.requests.length, 1);
 });
 
-forOnce("a hanging backend takes requests and never answers", async () => {
+forOnce("a hanging backend reads requests and never responds", async () => {
   await using backend = await rawBackend();
   backend.hanging = true;
   await assert.rejects(
@@ -381,7 +381,7 @@ forOnce(
   },
 );
 
-forOnce("deadPort() gives a port where nobody listens", async () => {
+forOnce("deadPort() returns a port without a listener", async () => {
   await assert.rejects(RawConnection.connect(await deadPort()), /ECONNREFUSED/);
 });
 
@@ -475,14 +475,17 @@ forOnce("toBytes() refuses what is not latin1", () => {
   assert.equal(toLatin1(new Uint8Array([0x80, 0x9f, 0xff])), "\x80\x9f\xff");
 });
 
-forOnce("until() gives the answer, or says what it waited for", async () => {
-  let calls = 0;
-  assert.equal(await until(() => ++calls > 2 && "yes"), "yes");
-  await assert.rejects(
-    until(() => false, { timeoutMs: 20, what: "a miracle" }),
-    /Waited 20 ms in vain for a miracle/,
-  );
-});
+forOnce(
+  "until() returns the result, or fails with what it waited for",
+  async () => {
+    let calls = 0;
+    assert.equal(await until(() => ++calls > 2 && "yes"), "yes");
+    await assert.rejects(
+      until(() => false, { timeoutMs: 20, what: "a miracle" }),
+      /Waited 20 ms in vain for a miracle/,
+    );
+  },
+);
 
 /** The smallest program that starts, answers and ends as the proxy does. */
 const STAND_IN = `
@@ -512,7 +515,7 @@ forBoth("startProxy() starts a program, and ends it", async (runtime) => {
   assert.match(proxy.url, /^http:\/\/127\.0\.0\.1:\d+$/);
   const response = await rawRequest(proxy.port, requestText("GET", "/x"));
   assert.equal(response.status, 200);
-  // Nothing of the test's environment but what was said.
+  // Nothing of the test's environment except what was passed.
   const names = response.text.split(",");
   assert.deepEqual(
     names.filter((name) => !/^_|^DENO_|^BUN_/.test(name)),
@@ -546,12 +549,14 @@ forBoth("startProxy() shows why a start failed", async (runtime) => {
   assert.equal(stderr, "Cannot start: told so\n");
 });
 
-forOnce("a test that hangs is ended, and what it left is closed", async () => {
-  const file = `${ROOT}/e2e/harness`;
-  await using folder = await tempDir();
-  await Deno.writeTextFile(
-    `${folder.path}/hang_test.ts`,
-    `import { forOnce } from "${file}/suite.ts";
+forOnce(
+  "a test that hangs is ended, and what it left open is closed",
+  async () => {
+    const file = `${ROOT}/e2e/harness`;
+    await using folder = await tempDir();
+    await Deno.writeTextFile(
+      `${folder.path}/hang_test.ts`,
+      `import { forOnce } from "${file}/suite.ts";
      import { rawBackend, hang } from "${file}/backend.ts";
      import { rawRequest, requestText } from "${file}/client.ts";
      forOnce("hangs", { timeoutMs: 200 }, async () => {
@@ -561,25 +566,26 @@ forOnce("a test that hangs is ended, and what it left is closed", async () => {
      forOnce("leaks", async () => { await rawBackend(); });
      forOnce("is fine", () => {});
      forOnce("cannot run", { skip: "no luck" }, () => {});`,
-  );
-  const { code, stdout } = await new Deno.Command(Deno.execPath(), {
-    args: [
-      "test",
-      "-A",
-      "--no-check",
-      `--config=${ROOT}/deno.json`,
-      folder.path,
-    ],
-    env: { NO_COLOR: "1" },
-    stderr: "null",
-  }).output();
-  const output = new TextDecoder().decode(stdout);
-  assert.equal(code, 1, output);
-  assert.match(output, /Waited 200 ms in vain for the end of this test/);
-  assert.match(output, /The test left open: backend/);
-  assert.match(output, /1 passed \| 2 failed \| 1 ignored/);
-  assert.match(output, /cannot run \(skipped: no luck\)/);
-});
+    );
+    const { code, stdout } = await new Deno.Command(Deno.execPath(), {
+      args: [
+        "test",
+        "-A",
+        "--no-check",
+        `--config=${ROOT}/deno.json`,
+        folder.path,
+      ],
+      env: { NO_COLOR: "1" },
+      stderr: "null",
+    }).output();
+    const output = new TextDecoder().decode(stdout);
+    assert.equal(code, 1, output);
+    assert.match(output, /Waited 200 ms in vain for the end of this test/);
+    assert.match(output, /The test left open: backend/);
+    assert.match(output, /1 passed \| 2 failed \| 1 ignored/);
+    assert.match(output, /cannot run \(skipped: no luck\)/);
+  },
+);
 
 async function tempDir(): Promise<AsyncDisposable & { path: string }> {
   const path = await Deno.makeTempDir();

@@ -20,7 +20,7 @@ export function hooked(
   });
 }
 
-/** Asks for a path, on a connection of its own. */
+/** Requests a path, on a new connection. */
 export function get(
   proxy: ProxyProcess,
   path: string,

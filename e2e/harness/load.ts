@@ -1,6 +1,6 @@
 /**
- * Clients that ask again and again until they are told to stop, each on a kept
- * connection of its own, and count what goes wrong.
+ * Clients that send requests until they are stopped, each on its own kept
+ * connection, and count errors.
  *
  * @module
  */
@@ -9,7 +9,7 @@ import { RawConnection, requestText } from "./client.ts";
 
 /** Options for {@linkcode Load.start}. */
 export interface LoadOptions {
-  /** How many at once. @default {8} */
+  /** Number of clients. @default {8} */
   clients?: number;
   /** What each request is. @default {GET /} */
   request?: Uint8Array;
@@ -21,11 +21,11 @@ export interface LoadOptions {
 export interface Seen {
   /** Whole answers of status 200. */
   answered: number;
-  /** What each of the others was; the first hundred. */
+  /** The errors; the first hundred. */
   failures: string[];
 }
 
-/** A load that is going on. */
+/** A running load. */
 export class Load implements AsyncDisposable {
   readonly #seen: Seen = { answered: 0, failures: [] };
   readonly #clients: Promise<void>[] = [];

@@ -1,5 +1,5 @@
 /**
- * nginx as a backend, in a folder of its own that goes away with it.
+ * nginx as a backend, in its own folder, which is removed with it.
  *
  * ```ts ignore
  * await using nginx = await startNginx("location / { return 204; }");
@@ -23,7 +23,7 @@ export class Nginx implements AsyncDisposable {
   readonly #child: Deno.ChildProcess;
 
   constructor(
-    /** Its folder; what a test puts into `root` there is served. */
+    /** Its folder; files in its `root` are served. */
     readonly folder: string,
     readonly port: number,
   ) {

@@ -1,7 +1,7 @@
 /**
- * Clients that do not wait for each other: requests come at a rate, whether or
- * not earlier ones were answered, as those of many people do. Only such a load
- * can be more than a server is able to do.
+ * Clients that do not wait for each other: requests are sent at a rate, whether
+ * or not earlier ones were answered, like those of many people. Only such a
+ * load can exceed the capacity of a server.
  *
  * @module
  */
@@ -25,7 +25,7 @@ export interface OpenLoopOptions {
   request?: Uint8Array;
   /** Whether they come evenly, and not at random as they do in life. */
   even?: boolean;
-  /** Each request has a connection of its own. */
+  /** Each request has its own connection. */
   fresh?: boolean;
   /** @default {1} */
   seed?: number;
@@ -33,9 +33,9 @@ export interface OpenLoopOptions {
   connect?: ConnectOptions;
 }
 
-/** A load whose connections are kept, and of which there are as many as needed. */
+/** A load with kept connections, as many as needed. */
 export class OpenLoop implements AsyncDisposable {
-  /** All that was asked, in the order in which it was due. */
+  /** All requests, in the order in which they were due. */
   readonly asked: Asked[] = [];
   readonly #port: number;
   readonly #request: Uint8Array;
@@ -62,14 +62,14 @@ export class OpenLoop implements AsyncDisposable {
     this.#random = seeded(seed);
   }
 
-  /** Asks `rate` times a second for so many seconds; gives what was asked. */
+  /** Sends `rate` requests a second for so many seconds; returns them. */
   async run(rate: number, seconds: number): Promise<Asked[]> {
     const first = this.asked.length;
     const start = performance.now();
     const end = start + seconds * 1_000;
     for (let due = start + this.#pause(rate); due < end;) {
       const now = performance.now();
-      // Timers come late: what is due by then is asked at once.
+      // Timers are late: what is due by then is sent at once.
       while (due <= now && due < end) {
         this.#ask(due);
         due += this.#pause(rate);
@@ -79,7 +79,7 @@ export class OpenLoop implements AsyncDisposable {
     return this.asked.slice(first);
   }
 
-  /** Waits until each has got its answer. */
+  /** Waits until all are answered. */
   async settle(): Promise<void> {
     await Promise.all(this.#underWay);
   }
@@ -115,7 +115,7 @@ export class OpenLoop implements AsyncDisposable {
         return;
       }
     } catch {
-      // It counts as one that got no answer.
+      // It counts as unanswered.
     }
     await connection.close();
   }

@@ -1,5 +1,5 @@
 /**
- * The real program in a process of its own, started as the README says.
+ * The real program in its own process, started as the README says.
  *
  * ```ts ignore
  * await using proxy = await startProxy("bun", { env: { BACKENDS: backend.url } });
@@ -24,7 +24,7 @@ export const OVER_FETCH: boolean =
   (Deno.env.get("TRANSPORT") ?? "fetch") === "fetch";
 
 /**
- * What is started: `mod.ts`, or what the tests are told, such as the one file of
+ * What is started: `mod.ts`, or another file, such as the bundle of
  * `deno task bundle`: `SLUICE_ENTRY=dist/sluice.js deno task test e2e`. A path
  * from the checkout's root.
  */
@@ -33,9 +33,9 @@ export const PROGRAM: string = Deno.env.get("SLUICE_ENTRY") ?? "mod.ts";
 /** Options for {@linkcode startProxy} and {@linkcode runProgram}. */
 export interface ProxyOptions {
   /**
-   * Environment variables, besides PATH, HOME, `PORT=0` and `HOST=127.0.0.1`;
-   * nothing else of the test's own environment reaches the program. `undefined`
-   * takes one of those four away.
+   * Environment variables, in addition to PATH, HOME, `PORT=0` and
+   * `HOST=127.0.0.1`; nothing else of the test's own environment reaches the
+   * program. `undefined` removes one of those four.
    */
   env?: Record<string, string | undefined>;
   /** Flags after the program. */
@@ -51,11 +51,11 @@ export interface ProxyOptions {
   /** Working directory. @default {the checkout's root} */
   cwd?: string;
   /**
-   * A command that is given the program's own behind its arguments, and becomes
+   * A command that gets the program's command as its last arguments, and runs
    * it: `["sh", "-c", 'ulimit -n 256; exec "$@"', "sh"]`.
    */
   through?: readonly string[];
-  /** How long the start may take. @default {20_000} */
+  /** Time limit of the start. @default {20_000} */
   startMs?: number;
 }
 
@@ -189,9 +189,9 @@ export class ProxyProcess implements AsyncDisposable {
   }
 
   /**
-   * Waits for a line on standard error or output, also one that has come before.
+   * Waits for a line on standard error or output, including earlier ones.
    *
-   * @throws {Error} If none comes in `ms`, or the process ends without it.
+   * @throws {Error} If none comes in `ms`, or the process exits without it.
    */
   async waitForLine(pattern: RegExp, ms = 5_000): Promise<RegExpExecArray> {
     const seen = new RegExp(pattern.source, pattern.flags.replace(/[gy]/g, ""));
@@ -246,7 +246,7 @@ export class ProxyProcess implements AsyncDisposable {
     try {
       this.#child.kill(signal);
     } catch (error) {
-      // It has ended by itself, which is not for the sender to judge.
+      // It has exited, which is not the sender's concern.
       if (
         !(error instanceof TypeError || error instanceof Deno.errors.NotFound)
       ) {
@@ -255,7 +255,7 @@ export class ProxyProcess implements AsyncDisposable {
     }
   }
 
-  /** Waits for the end; fails after `ms`, with what it last said. */
+  /** Waits for the exit; fails after `ms`, with its last output. */
   waitForExit(ms = 10_000): Promise<Exit> {
     return within(
       this.exit,
@@ -265,9 +265,9 @@ export class ProxyProcess implements AsyncDisposable {
   }
 
   /**
-   * Ends it: SIGTERM, and SIGKILL when it is still there after `graceMs`. May be
+   * Stops it: SIGTERM, and SIGKILL if it still runs after `graceMs`. May be
    * called twice. The default is short, since what is left at the end of a test
-   * is open connections that nobody reads; tests of draining call `signal()`.
+   * is open connections without a reader; tests of draining call `signal()`.
    */
   async stop(graceMs = 500): Promise<Exit> {
     if (this.exited !== undefined) return this.exited;
@@ -346,8 +346,8 @@ export async function startUnheard(
 /**
  * Starts the program and waits until it listens.
  *
- * @throws {Error} If it ends or does not listen in time; the message holds what
- * it said on standard error.
+ * @throws {Error} If it exits or does not listen in time; the message has its
+ * standard error.
  */
 export async function startProxy(
   runtime: Runtime,
@@ -369,9 +369,9 @@ export async function startProxy(
 }
 
 /**
- * Runs the program until it ends by itself: `--help`, `--check`, bad settings.
+ * Runs the program until it exits by itself: `--help`, `--check`, bad settings.
  *
- * @throws {Error} If it has not ended after `startMs`; it is killed then.
+ * @throws {Error} If it has not exited after `startMs`; it is killed then.
  */
 export async function runProgram(
   runtime: Runtime,

@@ -1,5 +1,5 @@
 /**
- * Servers and clients that nobody here wrote, as processes of their own.
+ * Independent servers and clients, as processes.
  *
  * @module
  */
@@ -69,8 +69,8 @@ export async function answers(port: number): Promise<void> {
 }
 
 /**
- * Starts nginx with one `server` block a port. Without `gzip_proxied` it would
- * compress nothing that comes with a `Via`.
+ * Starts nginx with one `server` block per port. Without `gzip_proxied` it does
+ * not compress responses to requests with a `Via`.
  */
 export async function nginx(
   work: string,
@@ -101,7 +101,7 @@ export async function nginx(
   return process;
 }
 
-/** Runs a line in a shell, which must succeed; gives what it printed. */
+/** Runs a line in a shell, which must succeed; returns its output. */
 export async function shell(line: string): Promise<string> {
   const { success, stdout, stderr } = await new Deno.Command("bash", {
     args: ["-c", `set -euo pipefail; ${line}`],
@@ -113,7 +113,7 @@ export async function shell(line: string): Promise<string> {
   return new TextDecoder().decode(stdout);
 }
 
-/** What curl wrote to a file, and the header it got. */
+/** What curl wrote to a file, and the response head. */
 export async function curl(
   work: string,
   url: string,
@@ -133,7 +133,7 @@ export async function curl(
   };
 }
 
-/** Whether this nginx can store what is put. */
+/** Whether this nginx supports PUT. */
 export function takesUploads(): boolean {
   const program = inPath("nginx");
   if (program === undefined) return true; // skipped for another reason

@@ -1,6 +1,6 @@
 /**
- * One suite, two runtimes: {@linkcode forBoth} registers a test for each, and both
- * are held to the same promises.
+ * One suite, two runtimes: {@linkcode forBoth} registers a test for each, and
+ * both are held to the same promises.
  *
  * ```ts ignore
  * forBoth("GET passes the query on", async (runtime) => {
@@ -25,7 +25,7 @@ import { within } from "./wait.ts";
 export interface CaseOptions {
   /** Past it the test fails and all it has open is closed. @default {30_000} */
   timeoutMs?: number;
-  /** Does not run, and the reason stands in the name. */
+  /** Skips the test; the reason is added to its name. */
   skip?: string | undefined;
   /** Only these runtimes; the reason belongs in a comment beside it. */
   runtimes?: readonly Runtime[];
@@ -98,7 +98,7 @@ function register(
         failed = false;
       } finally {
         const left = await closeAll();
-        // The first failure is the one to tell; what it left open follows from it.
+        // The first failure is the one to report; the leaks follow from it.
         if (!failed && left.length > 0) {
           // deno-lint-ignore no-unsafe-finally
           throw new Error(`The test left open: ${left.join(", ")}`);
@@ -109,8 +109,8 @@ function register(
 }
 
 /**
- * For a test that needs programs of the system: nothing when all are there, else
- * the reason why the test is skipped.
+ * For a test that needs programs of the system: nothing when all are there,
+ * else the reason why the test is skipped.
  *
  * ```ts ignore
  * forBoth("nginx in front", skippedWithout("nginx"), async (runtime) => {});

@@ -1,12 +1,11 @@
 /**
- * Waiting for something that happens elsewhere: in another process, or on a
- * socket. No test sleeps for a fixed time, which is too long on a quiet machine
- * and too short on a busy one.
+ * Waiting for something in another process or on a socket. No test sleeps for a
+ * fixed time, which is too long on a quiet machine and too short on a busy one.
  *
  * @module
  */
 
-/** Resolves after `ms`; for a wait that is itself what a test is about. */
+/** Resolves after `ms`; for tests about the delay itself. */
 export function delay(ms: number): Promise<void> {
   return new Promise((resolve) => setTimeout(resolve, ms));
 }
@@ -17,15 +16,15 @@ export interface UntilOptions {
   timeoutMs?: number;
   /** @default {10} */
   everyMs?: number;
-  /** What is waited for; a function is asked when the time is up. */
+  /** What is awaited; a function is called at the time limit. */
   what?: string | (() => string);
 }
 
 /**
- * Asks again and again until the answer is truthy, and gives that answer.
+ * Calls the condition until its result is truthy, and returns that.
  *
- * @throws {Error} If it never is in the given time; what the condition itself
- * throws goes through at once.
+ * @throws {Error} If it never is in the given time; an error of the condition
+ * itself is rethrown at once.
  */
 export async function until<T>(
   condition: () => T | Promise<T>,
@@ -46,7 +45,7 @@ export async function until<T>(
 }
 
 /**
- * The promise, or a rejection after `ms`. The timer does not stay behind.
+ * The promise, or a rejection after `ms`. The timer is cleared.
  *
  * @throws {Error} If the promise has not settled in time.
  */

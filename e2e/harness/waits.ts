@@ -7,12 +7,12 @@
 import assert from "node:assert/strict";
 import { RawConnection, requestText } from "./client.ts";
 
-/** Rounds of which one has to do: a machine that is busy disturbs each in turn. */
+/** Rounds of which one must succeed: a busy machine disturbs each in turn. */
 const ROUNDS = 4;
 
 /**
- * Does something, and meanwhile sends one GET after the other on a connection of
- * its own. Gives the longest wait for an answer, in milliseconds.
+ * Does something, and meanwhile sends one GET after the other on its own
+ * connection. Returns the longest response time, in milliseconds.
  */
 export async function longestWait(
   port: number,
@@ -35,7 +35,7 @@ export async function longestWait(
   // It may fail while a request is waited for.
   done.catch(() => {});
   while (!over) await ask();
-  // Once more, for what keeps it busy from then on.
+  // Once more, for work that continues afterwards.
   await ask();
   await done;
   return longest;

@@ -3,10 +3,10 @@
  * heads and bodies, and latin1 in both directions so that no byte is changed on
  * its way into a string and back.
  *
- * `node:net` carries it, because `Deno.Conn` has no way to send a RST. Both
- * {@link import("./client.ts")} and {@link import("./backend.ts")} stand on this,
- * so a mistake here would hide on both sides: `harness_test.ts` therefore also
- * holds it against literal bytes.
+ * It uses `node:net`, because `Deno.Conn` cannot send a RST. Both
+ * {@link import("./client.ts")} and {@link import("./backend.ts")} use it, so a
+ * mistake here would hide on both sides: `harness_test.ts` therefore also tests
+ * it against literal bytes.
  *
  * @module
  */
@@ -66,7 +66,7 @@ export function toLatin1(bytes: Uint8Array): string {
     .toString("latin1");
 }
 
-/** One array out of many. */
+/** Concatenates arrays. */
 export function concat(pieces: readonly Uint8Array[]): Uint8Array {
   return pieces.length === 1 ? pieces[0]! : Buffer.concat(pieces as Buffer[]);
 }
@@ -96,7 +96,7 @@ export class Recorder {
     this.#pieces.push(kept);
   }
 
-  /** What was kept. */
+  /** The bytes that were kept. */
   get bytes(): Uint8Array {
     return concat(this.#pieces);
   }
@@ -105,9 +105,9 @@ export class Recorder {
 /** Options for {@linkcode Wire}. */
 export interface WireOptions {
   /**
-   * Bytes taken from the kernel ahead of the reader. Past it the socket is not
-   * read any more, so the peer feels back-pressure; and while it is not read,
-   * the peer's close is not noticed either.
+   * Bytes read from the kernel ahead of the reader. Above it the socket is not
+   * read, so the peer feels backpressure; meanwhile the peer's close is not
+   * noticed either.
    *
    * @default {262_144}
    */
@@ -126,7 +126,7 @@ export class Wire {
   readonly closed: Promise<Ending>;
   /** Set once {@linkcode closed} has resolved. */
   ending: Ending | undefined;
-  /** Takes each byte as it is consumed by a read. */
+  /** Receives each byte when it is consumed by a read. */
   recorder: Recorder | undefined;
   /** Milliseconds that one read waits. */
   timeoutMs: number;
@@ -186,17 +186,17 @@ export class Wire {
     for (const wake of waiters) wake();
   }
 
-  /** Bytes that have arrived and were not read yet. */
+  /** Number of bytes that have arrived and were not read. */
   get buffered(): number {
     return this.#buffered;
   }
 
-  /** What has arrived and was not read yet, left where it is. */
+  /** What has arrived and was not read, without consuming it. */
   peek(): Uint8Array {
     return concat(this.#pieces.map((piece) => piece.data));
   }
 
-  /** Stops taking bytes from the kernel until the next read: back-pressure. */
+  /** Stops reading from the kernel until the next read: backpressure. */
   pause(): void {
     this.#socket.pause();
   }
@@ -204,7 +204,7 @@ export class Wire {
   /** Waits for more bytes or the end; false when no more can come. */
   async #more(what: string, deadline: number): Promise<boolean> {
     if (this.ending !== undefined) return false;
-    // Read on even above `readAhead`: whoever waits here needs more than that.
+    // Read on even above `readAhead`: the waiting reader needs more.
     this.#socket.resume();
     const woken = new Promise<void>((resolve) => this.#waiters.push(resolve));
     if (deadline === Infinity) {
@@ -276,9 +276,9 @@ export class Wire {
   }
 
   /**
-   * Reads up to and with `end`.
+   * Reads up to and including `end`.
    *
-   * @throws {PeerGone} If the connection ends first; what came stays unread.
+   * @throws {PeerGone} If the connection ends first; the bytes stay unread.
    */
   async readUntil(
     end: string | Uint8Array,
@@ -288,7 +288,7 @@ export class Wire {
     what ??= `up to ${shown(mark)}`;
     const deadline = this.#deadline();
     while (true) {
-      // Mostly the first piece holds it; joining all of them costs a copy.
+      // Mostly the first chunk contains it; joining all of them costs a copy.
       const first = this.#pieces[0]?.data;
       let at = first === undefined ? -1 : Buffer.from(
         first.buffer,
@@ -311,7 +311,7 @@ export class Wire {
   /**
    * Reads `count` bytes.
    *
-   * @throws {PeerGone} If the connection ends first; what came stays unread.
+   * @throws {PeerGone} If the connection ends first; the bytes stay unread.
    */
   async readExactly(count: number): Promise<Piece> {
     const what = `${count} bytes`;
@@ -323,10 +323,11 @@ export class Wire {
   }
 
   /**
-   * Reads what has arrived, at most `limit` bytes and at most what arrived in
-   * one piece, waiting for the first byte. `null` once the peer has sent FIN.
+   * Reads what has arrived, at most `limit` bytes and at most one chunk, after
+   * waiting for the first byte. `null` after the peer's FIN.
    *
-   * @throws {PeerGone} If the peer reset the connection, or this side closed it.
+   * @throws {PeerGone} If the peer reset the connection, or this side closed
+   * it.
    */
   async readSome(limit = Infinity): Promise<Piece | null> {
     const deadline = this.#deadline();
@@ -340,8 +341,8 @@ export class Wire {
   }
 
   /**
-   * Sends bytes; resolves when the kernel has them, so a peer that does not read
-   * holds it up.
+   * Sends bytes; resolves when the kernel has them, so a peer that does not
+   * read delays it.
    *
    * @throws {PeerGone} If the connection has ended.
    */
@@ -352,7 +353,7 @@ export class Wire {
     const written = new Promise<boolean>((resolve) => {
       this.#socket.write(bytes, (error) => resolve(!error));
     });
-    // The callback of a write does not come for every way a socket can go.
+    // The callback of a write is not called for every kind of close.
     const sent = await Promise.race([written, this.#gone.then(() => false)]);
     if (!sent) throw this.#cannotSend();
   }
@@ -362,14 +363,14 @@ export class Wire {
     return new PeerGone(`Cannot send: the connection ended (${how})`, how);
   }
 
-  /** Sends FIN after what was written: a half close; reading goes on. */
+  /** Sends FIN after what was written: a half close; reading continues. */
   async end(): Promise<void> {
     if (this.#destroyed) return;
     const flushed = new Promise<void>((resolve) => this.#socket.end(resolve));
     await Promise.race([flushed, this.#gone]);
   }
 
-  /** Sends RST at once; what was written and not sent is lost. */
+  /** Sends RST at once; unsent bytes are lost. */
   async reset(): Promise<void> {
     this.#settleClosed({ how: "local", at: performance.now() });
     this.#socket.resetAndDestroy();
@@ -399,7 +400,7 @@ export interface Head {
 /**
  * Reads and parses one head.
  *
- * @throws {Malformed} If a line is not what RFC 9112 §5 says.
+ * @throws {Malformed} If a line violates RFC 9112 §5.
  */
 export async function readHead(wire: Wire, what = "a head"): Promise<Head> {
   const { data, at } = await wire.readUntil("\r\n\r\n", { what });
@@ -426,7 +427,7 @@ function parseField(line: string): Header {
   return [name, value];
 }
 
-/** Without space at its ends; linear, since some tests send much of it. */
+/** Trims spaces and tabs; linear, since some tests send many. */
 function trimmed(text: string): string {
   const isSpace = (at: number) => text[at] === " " || text[at] === "\t";
   let from = 0;
@@ -444,10 +445,10 @@ export function valuesOf(headers: readonly Header[], name: string): string[] {
 }
 
 /**
- * The framing that the fields give a message by themselves (RFC 9112 §6.3).
+ * The framing of a message by its fields alone (RFC 9112 §6.3).
  *
- * @throws {Malformed} If two framings disagree or one cannot be read: the stuff
- * of request smuggling, which neither side of a proxy may ever send.
+ * @throws {Malformed} If two framings disagree or one cannot be parsed: the
+ * means of request smuggling, which neither side of a proxy may ever send.
  */
 export function framingOf(
   headers: readonly Header[],
@@ -474,7 +475,7 @@ export function framingOf(
 export class BodyReader {
   /** The end was reached, and by the rules. */
   complete: boolean;
-  /** Why it is not complete, once no more can come. */
+  /** Why it is not complete, once it has ended. */
   problem: string | undefined;
   /** The sizes of the chunks as sent, the last one (0) left out. */
   readonly chunks: number[] = [];
@@ -492,7 +493,7 @@ export class BodyReader {
     this.complete = framing === "none" || (framing === "length" && !length);
   }
 
-  /** The next bytes as they came, at most one chunk's; `null` at the end. */
+  /** The next bytes as received, at most one chunk's; `null` at the end. */
   async next(): Promise<Piece | null> {
     if (this.complete || this.problem !== undefined) return null;
     try {
@@ -566,7 +567,7 @@ export class BodyReader {
     }
   }
 
-  /** All that is left of the body; look at `complete` afterwards. */
+  /** The rest of the body; check `complete` afterwards. */
   async rest(): Promise<Uint8Array> {
     const pieces: Uint8Array[] = [];
     for (let piece; (piece = await this.next()) !== null;) {

@@ -1,6 +1,6 @@
 /**
- * Help for tests of several workers: the program with them, a connection to each
- * of them, and the processes that it has started.
+ * Helpers for tests of several workers: a program with workers, a connection to
+ * each of them, and their processes.
  *
  * @module
  */
@@ -42,7 +42,7 @@ export function startWorkers(
   return startProxy(runtime, withWorkers(options));
 }
 
-/** Backends, each of which answers with its number, from 0. */
+/** Backends, each of which responds with its number, from 0. */
 export class Numbered implements AsyncDisposable {
   private constructor(readonly all: readonly RawBackend[]) {}
 
@@ -72,12 +72,12 @@ export class Numbered implements AsyncDisposable {
 }
 
 /**
- * A kept connection to each worker, over which each can be asked by itself.
+ * A kept connection to each worker, to address each by itself.
  *
- * From outside nothing tells workers apart but this: each has a round robin of
- * its own, which goes through three backends in an order of its own. What a
- * connection is given next is one further on, or two if another one's request in
- * between went through the same worker.
+ * From outside workers differ only in this: each has its own round robin, which
+ * goes through three backends in its own order. The next backend on a
+ * connection is one further on, or two if a request on another connection went
+ * through the same worker in between.
  */
 export class Crew implements AsyncDisposable {
   readonly connections: RawConnection[] = [];
@@ -116,11 +116,11 @@ export class Crew implements AsyncDisposable {
     return false;
   }
 
-  /** Who answers, for each worker: `["0 2", "0 2"]`. */
+  /** The responding backends, for each worker: `["0 2", "0 2"]`. */
   async answers(): Promise<string[]> {
     const all: string[] = [];
-    // One after another: in step with each other, those of one worker would each
-    // be given the same backend again and again.
+    // One after another: concurrent ones of one worker could each get the same
+    // backend again and again.
     for (const connection of this.connections) {
       const numbers = new Set<number>();
       for (let i = 0; i < 8; i++) numbers.add(await answerOf(connection));
@@ -167,7 +167,7 @@ export function childrenOf(pid: number): number[] {
   return children;
 }
 
-/** Whether a process runs; one that nobody has waited for does not. */
+/** Whether a process runs; a zombie does not. */
 export function runs(pid: number): boolean {
   const fields = statOf(pid);
   return fields !== undefined && fields[0] !== "Z";

@@ -1,13 +1,14 @@
 /**
- * The proxy on a Deno whose insides are not where they are looked for, as a later
- * version's may be: nothing has a symbol. `e2e/inside_test.ts` runs it.
+ * The proxy on a Deno whose internals are not where they are expected, as may
+ * happen in a later version: no object has a symbol. `e2e/inside_test.ts` runs
+ * it.
  *
  * @module
  */
 
 import process from "node:process";
 
-// Before anything of the proxy is loaded. Deno's own code keeps its own copy.
+// Before any module of the proxy is loaded. Deno's code has its own copy.
 Object.getOwnPropertySymbols = () => [];
 const { createProxy, serve } = await import("../../mod.ts");
 

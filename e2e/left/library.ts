@@ -1,7 +1,6 @@
 /**
- * A handler of one's own in front of a proxy, on a Unix domain socket and on a
- * port, by the runtime's own server. What the path says is done to the request
- * before it is passed on.
+ * A user's handler in front of a proxy, on a Unix domain socket and on a port,
+ * by the runtime's own server. The path says what it does to the request first.
  *
  * @module
  */
@@ -31,7 +30,7 @@ const proxy = createProxy({
 
 function handle(request: Request, connection: unknown) {
   switch (new URL(request.url, "http://a.test").pathname) {
-    // A request that was made here, with the server's word for another.
+    // A request made here, with the connection details of another.
     case "/made":
       return proxy.fetch(new Request(request), connection);
     // The same, with the address.

@@ -1,6 +1,6 @@
 /**
- * A program of one's own with every hook set; what each does, the request's path
- * says. `e2e/hooks_test.ts` runs it.
+ * A user's program with every hook set; the request's path selects what each
+ * does. `e2e/hooks_test.ts` runs it.
  *
  * @module
  */
@@ -20,7 +20,7 @@ function doubled(): TransformStream<Uint8Array, Uint8Array> {
   });
 }
 
-/** Waits until nobody wants to hear of it. */
+/** Waits until the reader cancels. */
 function forEver(signal: AbortSignal): Promise<never> {
   console.log("hanging");
   return new Promise((_, reject) =>

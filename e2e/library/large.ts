@@ -1,6 +1,6 @@
 /**
  * Requests made in code whose bodies have no declared length, by the size of
- * their first piece.
+ * their first chunk.
  *
  * @module
  */
@@ -10,7 +10,7 @@ import { createProxy } from "../../mod.ts";
 const proxy = createProxy({
   backends: [async (request) => {
     const bytes = new Uint8Array(await request.arrayBuffer());
-    // The last byte tells a body that lacks its beginning from a short one.
+    // The last byte distinguishes a missing beginning from a missing end.
     return new Response(`${bytes.length} ${bytes[0]} ${bytes.at(-1)}`);
   }],
   log: () => {},

@@ -1,7 +1,6 @@
 /**
- * A program of one's own in which each callback fails: it throws, or its promise
- * is rejected, as `HOW` says. One listener of the pool works, and says what it
- * hears on standard output.
+ * A user's program in which each callback fails: it throws, or rejects, by
+ * `HOW`. One listener of the pool works, and prints its events.
  *
  * @module
  */

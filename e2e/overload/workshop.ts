@@ -1,5 +1,5 @@
 /**
- * Backends that can do only so much, and what clients get of them.
+ * Backends with a limited capacity, and what clients get from them.
  *
  * @module
  */
@@ -11,19 +11,19 @@ import type { Asked } from "../harness/open_loop.ts";
 /** Milliseconds after which an answer is of no use. */
 const PATIENCE_MS = 1_000;
 
-/** Requests that each backend works on at once. */
+/** Requests that each backend processes at a time. */
 const WORKERS = 6;
 
 /**
- * Nine of ten requests take 20 ms, and one takes 400 ms. What can be done in a
- * second is so little that the machine has time to spare: it is the backends
- * that are overloaded, and not the test.
+ * Nine of ten requests take 20 ms, and one takes 400 ms. The capacity is so
+ * small that the machine has time to spare: the backends are overloaded, not
+ * the test.
  */
 const SHORT_MS = 20;
 const LONG_MS = 400;
 const MEAN_MS = 0.9 * SHORT_MS + 0.1 * LONG_MS;
 
-/** Backends that work on some requests at once, and let the others wait. */
+/** Backends that process some requests at a time, and queue the others. */
 export class Workshop implements AsyncDisposable {
   /** How fast they work. */
   speed = 1;
@@ -70,9 +70,9 @@ export class Workshop implements AsyncDisposable {
   }
 
   /**
-   * Says, when it is called, which share of the time the workers have been busy
-   * since. On a machine that has too little time to spare they get less done in
-   * a second, but not with fewer hands.
+   * Returns, when called, the share of time for which the workers have been
+   * busy since. On a busy machine they do less per second, but are not less
+   * busy.
    */
   timed(): () => number {
     this.#works(0);
@@ -104,7 +104,7 @@ export function refused(asked: readonly Asked[]): number {
   return asked.filter(({ status }) => status === 503).length / asked.length;
 }
 
-/** Share of these whose answers came while they were waited for. */
+/** Share of these whose responses came before their clients gave up. */
 export function inTime(asked: readonly Asked[]): number {
   return asked.filter(({ status, at, endedAt }) =>
     status === 200 && endedAt - at <= PATIENCE_MS
@@ -112,14 +112,14 @@ export function inTime(asked: readonly Asked[]): number {
 }
 
 /**
- * What came of the backends' work while it was waited for, as a share of what
- * they could have done: they were busy for the `busy` share of the time.
+ * Useful work as a share of the capacity, when the workers were busy for the
+ * `busy` share of the time.
  */
 export function goodput(asked: readonly Asked[], busy: number): number {
   return busy * inTime(asked.filter(({ status }) => status === 200));
 }
 
-/** Milliseconds that the median of the answers took. */
+/** Median latency in milliseconds. */
 export function median(asked: readonly Asked[]): number {
   const took = asked.filter(({ status }) => status === 200)
     .map(({ at, endedAt }) => endedAt - at).sort((a, b) => a - b);

@@ -1,6 +1,6 @@
 /**
- * A program of a user's own that limits by a key of its own: requests with the
- * same `X-Api-Key` together, and those without one not at all.
+ * A user's program that limits by its own key: requests with the same
+ * `X-Api-Key` together, and those without one not at all.
  *
  * @module
  */

@@ -10,12 +10,12 @@ export interface Pair {
   readonly key: string;
 }
 
-/** An authority that signs, in a folder of its own. */
+/** A certificate authority, in its own folder. */
 export class Authority implements AsyncDisposable {
   #serial = 0;
 
   private constructor(
-    /** Where everything lies. */
+    /** The folder of all files. */
     readonly folder: string,
     /** The authority's own certificate, as PEM text. */
     readonly cert: string,

@@ -1,11 +1,11 @@
 /**
- * Clients that connect with TLS, ask one thing and leave, many a second. `swap.ts`
- * runs it on Bun, in a process that does nothing else.
+ * Clients that connect with TLS, send one request and close, many per second.
+ * `swap.ts` runs it on Bun, in a separate process.
  *
- * Arguments are the port, connections a second and the authority's file. Each
- * connection is a line on standard output: when it began, in milliseconds, and
- * the number in the name of the certificate that it was shown, or why it failed.
- * It ends when standard input does.
+ * Arguments are the port, connections per second and the authority's file. Each
+ * connection is a line on standard output: its start, in milliseconds, and the
+ * number in the name of the server's certificate, or why it failed. It exits
+ * when standard input ends.
  *
  * @module
  */
@@ -14,7 +14,7 @@ import { readFileSync } from "node:fs";
 import process from "node:process";
 import tls from "node:tls";
 
-/** Connections at once. */
+/** Concurrent connections. */
 const MOST_OPEN = 400;
 
 const [port, perSecond, file] = process.argv.slice(2);
@@ -59,9 +59,10 @@ async function connect(): Promise<void> {
 
 const timer = setInterval(() => {
   const due = performance.now() / 1000 * Number(perSecond);
-  // Not at once what could not be begun before this program was loaded.
+  // Do not catch up on connections that were due before this program was
+  // loaded.
   if (started === 0) started = Math.floor(due);
-  // A machine that cannot keep up gets no more of them than it can serve in time.
+  // A slow machine gets no more of them than it can serve in time.
   while (started < due && open.size < MOST_OPEN) {
     started++;
     const one = connect().finally(() => open.delete(one));

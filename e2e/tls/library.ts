@@ -1,6 +1,6 @@
 /**
- * A program that gives its server another certificate, for
- * `e2e/certificates_test.ts`. Its argument is a folder with two of them.
+ * A program that replaces its server's certificate, for
+ * `e2e/certificates_test.ts`. Its argument is a folder with two certificates.
  *
  * @module
  */

@@ -1,7 +1,7 @@
 /**
- * Certificates that are replaced while clients keep connecting: each connection
- * is held against what the log had said when it began, and connections that were
- * there before must not notice.
+ * Certificates are replaced while clients keep connecting: each connection is
+ * compared with what the log said when it began, and earlier connections must
+ * not notice.
  *
  * ```sh
  * deno task tls:swaps         # 100 swaps at 200 connections a second, on both
@@ -40,12 +40,12 @@ export interface SwapOptions {
   workers?: number;
 }
 
-/** What it came to. */
+/** The result. */
 export interface Swapped {
   connections: number;
-  /** Why connections failed; empty when none has. */
+  /** Why connections failed; empty if none has. */
   failures: string[];
-  /** Connections that were shown a certificate older than the log had said. */
+  /** Connections with an older certificate than the log had said. */
   stale: number;
   /** Different certificates that were seen. */
   certificates: number;
@@ -78,7 +78,7 @@ class SecretVolume {
   }
 }
 
-const TAKEN = /TLS_CERT read, for all connections from now on/;
+const TAKEN = /TLS_CERT read, used for new connections/;
 
 /** Replaces certificates under load. */
 export async function swapUnderLoad(
@@ -128,7 +128,7 @@ export async function swapUnderLoad(
       const late = net.connect(proxy.port, "127.0.0.1");
       await once(late, "connect");
       volume.put(pairs[i]!);
-      // Half of them are noticed, the others are told of.
+      // Half of the changes are detected, the others are announced by SIGHUP.
       if (i % 2 === 0) proxy.signal("SIGHUP");
       await taken(proxy, i);
       takenAt.push(performance.timeOrigin + performance.now());
@@ -167,7 +167,7 @@ async function shake(socket: net.Socket, ca: string): Promise<void> {
   await closed;
 }
 
-/** `connecting.ts` in a process of its own. */
+/** `connecting.ts` in its own process. */
 class Connecting {
   readonly #child: Deno.ChildProcess;
   readonly #output: Promise<string>;
@@ -204,7 +204,7 @@ class Connecting {
   }
 }
 
-/** What the clients have met, held against when the log said what. */
+/** What the clients saw, compared with the times in the log. */
 function judged(lines: readonly string[], takenAt: readonly number[]) {
   const failures: string[] = [];
   const seen = new Set<number>();
@@ -227,7 +227,7 @@ class Standing implements AsyncDisposable {
   asked = 0;
 
   private constructor(
-    /** Has asked once: Bun gives a client 12 s for that, and then 255 s. */
+    /** Has sent a request: Bun allows 12 s for the first, and then 255 s. */
     readonly idle: RawConnection,
     readonly busy: RawConnection,
     readonly streaming: RawConnection,
@@ -248,7 +248,7 @@ class Standing implements AsyncDisposable {
     return standing;
   }
 
-  /** Asks on those that are not idle. */
+  /** Sends requests on those that are not idle. */
   async ask(): Promise<void> {
     this.asked++;
     const { frames } = this.webSocket;

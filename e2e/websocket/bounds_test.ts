@@ -1,5 +1,5 @@
 /**
- * What a WebSocket through the proxy may take: messages, memory, descriptors.
+ * The limits of a WebSocket through the proxy: messages, memory, descriptors.
  */
 
 import assert from "node:assert/strict";
@@ -65,8 +65,9 @@ forBoth(
       for (; sent < count; sent++) await asked.frames.send(0x82, piece);
     })().catch(() => {});
     if (runtime === "deno") {
-      // Its server cannot stop reading: past a bound the client is told. It is
-      // sending still, which Deno answers with a reset, and that may overtake.
+      // Its server cannot stop reading: above a limit the client gets a close
+      // frame. It is still sending, which Deno answers with a reset, and that
+      // may overtake the frame.
       const told = await asked.frames.shown();
       assert.ok(
         ["close 1013 the backend reads too slowly", "reset"].includes(told),
@@ -75,7 +76,7 @@ forBoth(
       await proxy.waitForLine(/reads a WebSocket too slowly/);
       await asked.conn.close();
       await sending;
-      // What was taken until then arrives, and then a close frame.
+      // What was received until then arrives, and then a close frame.
       const rest = await there.rest();
       assert.ok(rest.length > 15 && rest.length < 60, String(rest.length));
       assert.deepEqual(rest.slice(-2), ["close 1001", "fin"]);
@@ -163,7 +164,7 @@ forBoth("WebSocket: 1,000 that are idle give their descriptors back", {
   for (const { frames } of open) await frames.text("there?");
   for (const { frames } of open) {
     let shown = await frames.shown();
-    // Deno asks after half of the time that a client may be silent.
+    // Deno pings after half of the idle time limit.
     while (shown === "ping ") shown = await frames.shown();
     assert.equal(shown, "text there?");
   }
@@ -198,7 +199,7 @@ const OVERSIZE: [string, (from: Frames) => Promise<void>][] = [
   }],
 ];
 
-/** The first frame that is no answer to a ping. */
+/** The first frame that is not a pong. */
 async function told(frames: Frames): Promise<string> {
   for (;;) {
     const shown = await frames.shown();
@@ -209,8 +210,8 @@ async function told(frames: Frames): Promise<string> {
 forBoth(
   "WebSocket: a message over MAX_MESSAGE is 1009 to the side that sent it",
   async (runtime) => {
-    // Each connection could have the process hold 64 MB of a message that never
-    // ended, and there was no way to allow less.
+    // Each connection could make the process hold 64 MB of an endless message,
+    // and there was no setting for less.
     const { backend, next } = await granting();
     await using _backend = backend;
     await using proxy = await startProxy(runtime, {
@@ -220,7 +221,7 @@ forBoth(
       {
         await using asked = await ask(proxy.port);
         const there = await next();
-        // All that is allowed goes through.
+        // Everything within the limit is forwarded.
         await asked.frames.send(0x82, new Uint8Array(MB));
         assert.equal(await there.shown(), `binary ${MB}`);
         await send(asked.frames).catch(() => {});
@@ -234,7 +235,7 @@ forBoth(
         assert.equal(await asked.frames.shown(), `binary ${MB}`);
         await send(there).catch(() => {});
         assert.match(await told(there), /^close 1009 |^reset/, what);
-        // As for a backend that leaves without a word.
+        // As for a backend that disconnects without a close frame.
         assert.match(await asked.frames.shown(), /^close 1014$|^fin$/, what);
       }
     }
@@ -243,7 +244,7 @@ forBoth(
 );
 
 forBoth(
-  "WebSocket: maxMessageBytes holds on a server of one's own",
+  "WebSocket: maxMessageBytes applies on a user's own server",
   async (runtime) => {
     const { backend, next } = await granting();
     await using _backend = backend;
@@ -263,13 +264,13 @@ forBoth(
 forBoth(
   "WebSocket: Deno holds a client's unfinished message, however large (a limit)",
   {
-    // Bun says 1009 when it is over the limit, as the test of MAX_MESSAGE shows.
+    // Bun sends 1009 above the limit, as the test of MAX_MESSAGE shows.
     runtimes: ["deno"],
   },
   async (runtime) => {
-    // Asserted the other way round: fragments are joined before a handler sees
-    // anything of them (denoland/fastwebsockets#100), so the proxy cannot bound
-    // them. If this fails, that was mended, and the README can say less.
+    // The reverse is asserted: fragments are joined before a handler sees them
+    // (denoland/fastwebsockets#100), so the proxy cannot limit them. If this
+    // fails, that was fixed, and the README can drop the limitation.
     await opened(runtime, async (client) => {
       await client.send(0x02, new Uint8Array(MB));
       for (let i = 0; i < 69; i++) await client.send(0x00, new Uint8Array(MB));
@@ -297,17 +298,17 @@ forBoth(
     for (let i = 0; i < 10; i++) {
       const asked = await ask(proxy.port);
       const there = await next();
-      // A message that is never whole, as large as one may be.
+      // A message that never ends, of the maximum size.
       await there.wire.write(frame.subarray(0, frame.length - 1));
       pairs.push({ asked, there });
     }
-    const line = /WebSockets hold too much: the largest is closed/;
+    const line =
+      /WebSockets hold too much memory: closing the one that holds most/;
     await proxy.waitForLine(line, 20_000);
     const grown = proxy.rss() - before;
     // What is held, and what is not collected yet.
     assert.ok(grown < 400e6, `${grown / 1e6} MB`);
-    // Those that are left go on as before, and those that were closed were
-    // told.
+    // The remaining ones work as before, and the closed ones got a close frame.
     const seen = [];
     for (const { asked, there } of pairs) {
       await there.wire.write(frame.subarray(frame.length - 1)).catch(() => {});
@@ -328,7 +329,7 @@ forBoth(
   { timeoutMs: 90_000 },
   async (runtime) => {
     // 64 KB may be 32,000 messages, pings or fragments, and all of them were
-    // passed on or answered before anything else was done.
+    // forwarded or answered before anything else was done.
     const all: Frames[] = [];
     await using backend = await rawBackend(async (conn, request) => {
       if (request.path === "/beside") return await conn.reply({ body: "ok" });
@@ -337,7 +338,7 @@ forBoth(
     await using proxy = await startProxy(runtime, {
       env: { BACKENDS: backend.url },
     });
-    /** Sends such frames for a while, to a client that reads all that comes. */
+    /** Sends such frames for a while, to a client that reads everything. */
     const flood = async (frames: number[], begin?: number[]) => {
       const asked = await ask(proxy.port);
       assert.equal(asked.status, 101);
@@ -383,11 +384,11 @@ forBoth(
   {
     timeoutMs: 60_000,
     // On Deno the runtime itself is kept busy by a client that sends frames as
-    // fast as it can, also by a server that does nothing with them: see README.
+    // fast as it can, also by a server that ignores them: see README.
     runtimes: ["bun"],
   },
   async (runtime) => {
-    // Each was framed and written by itself, and 80,000 of them come in one go.
+    // Each was framed and written by itself, and 80,000 of them come together.
     await using backend = await rawBackend(async (conn, request) => {
       if (request.path === "/beside") return await conn.reply({ body: "ok" });
       const { wire } = await grant(conn, request);

@@ -1,6 +1,6 @@
 /**
- * A server of a user's own with the proxy in it. On Bun it forgets to hand over
- * `proxy.websocket`; on Deno there is nothing to hand over.
+ * A user's server with the proxy in it. On Bun it forgets to pass
+ * `proxy.websocket`; on Deno nothing has to be passed.
  */
 
 import process from "node:process";

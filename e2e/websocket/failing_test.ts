@@ -75,7 +75,7 @@ forBoth(
     }
     const counts = backends.map(({ requests }) => requests.length);
     assert.deepEqual(counts, [2, 2, 2, 2]);
-    // All of them are still asked.
+    // All of them still get requests.
     for (let i = 0; i < 4; i++) {
       const answer = await rawRequest(proxy.port, requestText("GET", "/"));
       assert.equal(answer.text, "ok");
@@ -89,7 +89,7 @@ forBoth(
 );
 
 forBoth(
-  "WebSocket: a backend that answers a handshake wrongly is 502, and blamed",
+  "WebSocket: an invalid response to a handshake is 502, and the backend's failure",
   async (runtime) => {
     await using wrong = await rawBackend((conn) =>
       conn.send(
@@ -121,7 +121,7 @@ forBoth(
     );
     assert.equal(wrong.requests.length + cut.requests.length, 4);
     await proxy.waitForLine(/eject/);
-    // A connection that is no WebSocket is not left open.
+    // A connection that is not a WebSocket is closed.
     await until(() => wrong.open === 0, { what: "the connection to end" });
   },
 );
@@ -130,8 +130,8 @@ forBoth(
   "WebSocket: a backend that drops SYNs is passed over after CONNECT_TIMEOUT, at no cost",
   skippedWithout("python3"),
   async (runtime) => {
-    // One of two hosts that answers no SYN held its clients for as long as the
-    // time limit, and a quarter of them got 504.
+    // One of two hosts that drops SYNs held its clients for as long as the time
+    // limit, and a quarter of them got 504.
     await using hole = await blackhole();
     const { backend } = await granting();
     await using _backend = backend;
@@ -150,7 +150,7 @@ forBoth(
           RETRY_BUDGET: "0%",
         },
       });
-      // Until the three of them have had two each.
+      // Until each of the three has had two.
       for (let i = 0; i < 6; i++) {
         await using asked = await ask(proxy.port);
         assert.equal(asked.status, 101, `${i}`);
@@ -210,7 +210,7 @@ forBoth(
 );
 
 forBoth(
-  "WebSocket: a backend that says nothing is 504, a dead one 502",
+  "WebSocket: a silent backend is 504, a dead one 502",
   async (runtime) => {
     await using silent = await rawBackend(async (conn) => {
       await conn.closed;

@@ -1,5 +1,5 @@
 /**
- * Backends that grant every WebSocket, for tests of what comes after that.
+ * Backends that accept every WebSocket, for tests of what comes afterwards.
  *
  * @module
  */
@@ -31,7 +31,7 @@ export async function granting(
   return { backend, next: next as () => Promise<Frames> };
 }
 
-/** One WebSocket through a proxy of its own. */
+/** One WebSocket through its own proxy. */
 export async function opened(
   runtime: Runtime,
   body: (client: Frames, backend: Frames) => Promise<void>,

@@ -1,5 +1,5 @@
 /**
- * The WebSocket handshake through the proxy: what either side is told of the
+ * The WebSocket handshake through the proxy: what each side learns of the
  * other.
  */
 
@@ -15,7 +15,7 @@ import { granting } from "./granting.ts";
 import { ask, ASKING } from "./raw.ts";
 
 forBoth(
-  "WebSocket: what a handshake says reaches the backend",
+  "WebSocket: the fields of a handshake reach the backend",
   async (runtime) => {
     const { backend } = await granting([
       ["Sec-WebSocket-Protocol", "b"],
@@ -227,7 +227,7 @@ forBoth(
     await backend.waitForRequests(1);
     proxy.signal("SIGTERM");
     await proxy.waitForLine(/drain/);
-    // Until the port is closed: by then all that are open were told.
+    // Until the port is closed: by then all open ones got a close frame.
     await until(
       () =>
         RawConnection.connect(proxy.port).then(
@@ -240,11 +240,11 @@ forBoth(
     await using asked = await asking;
     assert.equal(asked.status, 101);
     assert.equal(asked.header("connection")?.toLowerCase(), "upgrade");
-    // Deno's server, which is closing too, adds a reason of its own.
+    // Deno's server, which is closing too, adds its own reason.
     assert.match(await asked.frames.shown(), /^close 1001/);
     const there = await next();
     assert.equal(await there.shown(), "close 1001");
-    // What waits for nothing may have ended the connection by now.
+    // Without requests in flight the connection may have ended by now.
     await asked.frames.close(1001).catch(() => {});
     await there.close(1001).catch(() => {});
     await there.wire.end();
@@ -253,7 +253,7 @@ forBoth(
 );
 
 forBoth(
-  "WebSocket: through a proxy that was given a fetch of its own",
+  "WebSocket: through a proxy with a custom fetch",
   async (runtime) => {
     // It was handed to objects that inherit the runtime's transport, which
     // cannot open a connection then: TypeError, 502, and an ejection.
@@ -325,7 +325,7 @@ forBoth("WebSocket: another Upgrade is dropped", async (runtime) => {
     assert.equal(answer.header("upgrade"), undefined);
     assert.equal(backend.requests.at(-1)!.header("upgrade"), undefined);
     const post = await answered("POST", upgrade(protocol), "body");
-    // Deno's server answers a body beside an upgrade by itself.
+    // Deno's server answers an upgrade with a body by itself.
     assert.equal(post.status, runtime === "deno" ? 400 : 200, protocol);
   }
   assert.equal(

@@ -1,5 +1,5 @@
 /**
- * A server of Deno's own that upgrades a request a while after it came.
+ * Deno's own server, which upgrades a request some time after it came.
  */
 
 const server = Deno.serve(

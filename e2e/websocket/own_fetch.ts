@@ -1,5 +1,5 @@
 /**
- * A server of a user's own with a proxy in it that was given a `fetch`.
+ * A user's server with a proxy that was given a `fetch`.
  */
 
 import process from "node:process";

@@ -1,6 +1,6 @@
 /**
  * WebSocket as frames, on both ends: a client and a backend that send exactly
- * the frames they are given, right or wrong, and show those that come.
+ * the given frames, valid or not, and show those that they receive.
  *
  * @module
  */
@@ -74,7 +74,7 @@ export function frameBytes(
 export class Frames {
   constructor(
     readonly wire: Wire,
-    /** Whether it masks what it sends, and wants what it gets unmasked. */
+    /** Whether it masks its frames, and expects unmasked ones. */
     readonly isClient: boolean,
   ) {}
 
@@ -161,7 +161,7 @@ export const ASKING: readonly Header[] = [
   ["Sec-WebSocket-Version", "13"],
 ];
 
-/** A client that has asked for a WebSocket. */
+/** A client that has requested a WebSocket. */
 export interface Asked extends AsyncDisposable {
   readonly conn: RawConnection;
   readonly status: number;
@@ -171,7 +171,7 @@ export interface Asked extends AsyncDisposable {
   readonly frames: Frames;
 }
 
-/** Asks for a WebSocket, and has one if the status is 101. */
+/** Requests a WebSocket; it has one if the status is 101. */
 export async function ask(
   port: number,
   target = "/",

@@ -66,7 +66,7 @@ class Program implements AsyncDisposable {
     try {
       this.#child.kill("SIGKILL");
     } catch {
-      // It has ended by itself.
+      // It has exited.
     }
     await this.#child.status;
     await this.#reading;
@@ -85,7 +85,7 @@ async function wsServer(): Promise<{ server: Program; port: number }> {
   return { server, port: Number(await server.line("port ")) };
 }
 
-/** Runs a client to its end; what it printed, as JSON. */
+/** Runs a client to its end; returns its output, parsed as JSON. */
 async function ran(command: string, args: string[]): Promise<unknown> {
   const { stdout, stderr } = await new Deno.Command(command, {
     args,
@@ -170,7 +170,7 @@ forBoth("websocketd as a backend", {
   ...skippedWithout("websocketd"),
   timeoutMs: 60_000,
 }, async (runtime) => {
-  // It takes no port 0, and says nothing of the port it has.
+  // It does not accept port 0, and does not print its port.
   const port = 20_000 + Math.floor(Math.random() * 12_000);
   await using _server = new Program("websocketd", [
     `--port=${port}`,
@@ -237,9 +237,9 @@ forBoth("Chromium as a client", {
 type Step = [first: number, payload?: string | Uint8Array];
 
 /**
- * What a client sends to an echo server, after the manner of Autobahn's cases.
- * What comes back is compared with and without the proxy; a close's reason is
- * each server's own and left out.
+ * What a client sends to an echo server, in the manner of Autobahn's cases. The
+ * replies are compared with and without the proxy, except the reason of a
+ * close, which differs by server.
  */
 const FROM_CLIENT: [name: string, steps: Step[]][] = [
   ["text", [[0x81, "a"], [0x88]]],
@@ -325,8 +325,9 @@ const FROM_CLIENT: [name: string, steps: Step[]][] = [
 ];
 
 /**
- * Where the client is told otherwise than by the server behind. Deno's server
- * ends the connection of whoever breaks the rules without saying which.
+ * Where the client gets a different code from the one of the backend's server.
+ * Deno's server ends the connection of a client that violates the protocol
+ * without a code.
  */
 const TOLD_NOTHING: Record<Runtime, RegExp> = {
   deno:
@@ -346,8 +347,8 @@ async function verdict(port: number, steps: Step[]): Promise<string[]> {
   let echoes = 0;
   for (const [first, payload] of steps) {
     if (first === 0x88) {
-      // Each connection of the two has a closing of its own, so what a backend
-      // says after it was closed is for nobody: the echoes come first.
+      // Each of the two connections has its own close handshake, so what a
+      // backend sends after its close is lost: the echoes come first.
       while (seen.length < echoes) seen.push(await asked.frames.shown());
     } else if ((first & 0x80) !== 0 && (first & 0x0f) < 10) echoes++;
     await asked.frames.send(first, payload).catch(() => {});
@@ -387,7 +388,7 @@ forBoth(
   },
 );
 
-/** What a backend sends, and how npm `ws` as a client takes it. */
+/** What a backend sends, and how npm `ws` as a client receives it. */
 const FROM_BACKEND: [name: string, steps: Step[]][] = [
   ["text", [[0x81, "a"], [0x88, closing(1000, "x")]]],
   ["fragments", [[0x01, "a"], [0x89, "p"], [0x80, "b"], [0x88]]],
@@ -439,10 +440,10 @@ forBoth(
     );
     for (const [index, [name]] of FROM_BACKEND.entries()) {
       await until(() => told.has(`+${name}`) && told.has(`-${name}`));
-      // The backend is told the same.
+      // The backend gets the same.
       assert.equal(told.get(`+${name}`), told.get(`-${name}`), name);
       // The client, which would fail by itself, sees an end without a close
-      // frame; Deno can only say 1014.
+      // frame; Deno can only send 1014.
       const seen = direct![index]!.filter((one) => one !== "error").map((one) =>
         runtime === "deno" && one === "close 1006 " ? "close 1014 " : one
       );

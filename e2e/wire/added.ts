@@ -23,7 +23,7 @@ export const requestIds: Group = {
   ] as [promise: string, sent: Fields][]).map((
     [promise, headers],
   ): WireCase => ({
-    // The client got two, and which of them the log has was for it to guess.
+    // The client got two, and could not know which of them is in the log.
     name: `request id: it comes back once, whatever of ${promise}`,
     on: "proven",
     async run(round) {
@@ -57,7 +57,8 @@ export const stickyCookies: Group = {
     ["an answer for shared caches", "s-maxage=60", false],
     ["an answer that keeps for a minute", "max-age=60", false],
   ] as const).map(([promise, control, binds]): WireCase => ({
-    // A cache in front would give the one cookie to all, and bind all to one.
+    // A cache in front would give one cookie to all, and bind all to one
+    // backend.
     name: `sticky: ${promise} ${binds ? "binds" : "does not bind"} its client`,
     async run(round) {
       const headers: Fields = [["Set-Cookie", "own=1"]];

@@ -1,5 +1,5 @@
 /**
- * Header fields of an answer on their way to the client.
+ * Header fields of a response on their way to the client.
  *
  * @module
  */

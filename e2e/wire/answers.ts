@@ -1,5 +1,5 @@
 /**
- * Answers: status, length and bytes come back as the backend sent them.
+ * Responses: status, length and bytes come back as the backend sent them.
  *
  * @module
  */
@@ -135,12 +135,12 @@ function keepsLength(promise: string, size: number, slow: boolean): WireCase {
 
 const TEXT = "compressed, byte for byte. ".repeat(40);
 
-/** Codings and what they make of {@linkcode TEXT}, or of anything. */
+/** Content codings applied to {@linkcode TEXT}, or to anything. */
 const CODINGS: [coding: string, body: Uint8Array][] = [
   ["gzip", gzipSync(TEXT)],
   ["br", brotliCompressSync(TEXT)],
   ["deflate", deflateSync(TEXT)],
-  // No encoder here; what is promised is that nobody looks.
+  // There is no encoder here; the promise is only that the body is not decoded.
   [
     "zstd",
     Uint8Array.of(0x28, 0xb5, 0x2f, 0xfd, 4, 0, 1, 0, 0, 97, 0, 0, 0, 0),
@@ -186,7 +186,7 @@ function undecoded(
   };
 }
 
-/** What an answer to HEAD and a 304 say of the body they do not have. */
+/** What a response to HEAD and a 304 say of the body they do not have. */
 const BODILESS: [
   promise: string,
   method: string,
@@ -243,7 +243,7 @@ const BODILESS: [
   ],
 ];
 
-/** `Location` as the backend says it and as the client gets it. */
+/** `Location` as the backend sends it and as the client gets it. */
 function locates(
   promise: string,
   says: (authority: string) => string,
@@ -431,7 +431,7 @@ export const answers: Group = {
           conn.reply({ status: Number(path.slice(1)), body: "b" });
         const wrong: number[] = [];
         for (let status = 200; status <= 599; status++) {
-          // A case of its own.
+          // A separate case.
           if (status === 205) continue;
           const answer = await round.get(`/${status}`);
           if (answer.status !== status) wrong.push(status);
@@ -529,7 +529,7 @@ export const answers: Group = {
         const answer = await connection.readResponse({ method });
         assert.equal(answer.status, reply.status ?? 200);
         assert.equal(answer.header("content-length"), length);
-        // Nothing of a body is left on the connection.
+        // No byte of a body is left on the connection.
         const next = await round.get("/", [], raw(ABC));
         assert.equal(next.text, "abc");
       },

@@ -1,6 +1,7 @@
 /**
- * Request bodies: framing and bytes arrive as they were sent, an upload that was
- * cut never looks whole, and neither side waits for the other without need.
+ * Request bodies: framing and bytes arrive as they were sent, a truncated
+ * upload never looks complete, and neither side waits for the other without
+ * need.
  *
  * @module
  */
@@ -310,7 +311,7 @@ export const bodies: Group = {
           await connection.write(sent);
           // What is small is read whole first, so nothing of it arrives.
           const held = /th: \d{2,3}$/.test(head);
-          // Some of it is on its way first, where there is any.
+          // Some of it is sent first, if there is any.
           if (held) await new Promise((resolve) => setTimeout(resolve, 20));
           else await round.arrived();
           if (end === "FIN") await connection.close();

@@ -1,7 +1,6 @@
 /**
- * Answers without a body: what an answer to HEAD, a 204, a 205 or a 304 says of
- * itself comes back as it was said, nothing is invented in its place, and the
- * connection goes on.
+ * Responses without a body: the fields of a response to HEAD, a 204, a 205 or a
+ * 304 come back unchanged, nothing is made up, and the connection is kept.
  *
  * @module
  */
@@ -17,7 +16,7 @@ const METHODS = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"];
 const STATUSES = [204, 205, 304, 200, 206, 404, 500];
 const EMPTY: readonly number[] = [204, 205, 304];
 
-/** What is said of a length. */
+/** Declared lengths. */
 const FRAMINGS = [
   "",
   "Content-Length: 0\r\n",
@@ -25,7 +24,7 @@ const FRAMINGS = [
   "Transfer-Encoding: chunked\r\n",
 ];
 
-/** What else is said. */
+/** Other fields. */
 const MORE: Readonly<Record<string, string>>[] = [
   {},
   { "content-type": "text/x" },
@@ -35,7 +34,7 @@ const MORE: Readonly<Record<string, string>>[] = [
 
 const COOKIES = ["a=1; Path=/", "b=2; HttpOnly"];
 
-/** One answer of a backend, and whom it is for. */
+/** One response of a backend, and the request it is for. */
 interface Said {
   method: string;
   status: number;
@@ -47,7 +46,7 @@ interface Said {
 /** Whether a server may send this, and can send it without a body. */
 function possible({ method, status, framing }: Said): boolean {
   if (method === "HEAD" || status === 204 || status === 304) return true;
-  // With a length a body would follow, with neither it would last to the end.
+  // With a length a body would follow; with neither it would last to the end.
   return framing !== "" && framing !== FRAMINGS[2];
 }
 
@@ -63,12 +62,13 @@ function bytesOf({ method, status, framing, more, cookies }: Said): string {
   return `HTTP/1.1 ${status} X\r\n${framing}${lines.join("")}\r\n${chunks}`;
 }
 
-/** The lengths that may be said where a backend has said this. */
+/** The lengths that the client may get for a length of the backend. */
 function lengthsFor({ method, status, framing }: Said): unknown[] {
   const said = /\d+/.exec(framing)?.[0];
   // RFC 9110 §8.6 forbids it.
   if (status === 204) return [undefined];
-  // Both are optional here: Deno says none, and an empty 205 has one of 0.
+  // Both are optional here: Deno sends none, and an empty 205 has a length of
+  // 0.
   if (status === 205) return [undefined, "0"];
   if (status === 304) return [undefined, said];
   // An answer that has come whole may be counted.
@@ -79,7 +79,7 @@ function lengthsFor({ method, status, framing }: Said): unknown[] {
 function check(said: Said, answer: RawResponse): void {
   const { status, more, cookies } = said;
   const what = JSON.stringify(said);
-  // Deno cannot send a 205 that ends, which is a case of its own elsewhere.
+  // Deno cannot send a 205 that ends, which is a separate case elsewhere.
   const statuses = status === 205 ? [204, 205] : [status];
   assert.ok(statuses.includes(answer.status), `${answer.status} for ${what}`);
   const length = answer.header("content-length");
@@ -109,7 +109,7 @@ async function all(round: Round, method: string): Promise<void> {
         backend.handler = (conn) => conn.send(bytesOf(said));
         await connection.write(requestText(method, "/"));
         check(said, await connection.readResponse({ method }));
-        // A body, or a length that is taken for one's, would show up here.
+        // A body, or a length that is taken for one's, would be detected here.
         const next = await round.get(
           "/",
           [],
@@ -127,8 +127,8 @@ async function all(round: Round, method: string): Promise<void> {
 }
 
 /**
- * A conditional HEAD that nginx answered with 304 was a 500 on Deno: the answer
- * was given an empty stream for a body, which `Response` refuses there.
+ * A conditional HEAD that nginx answered with 304 was a 500 on Deno: the
+ * response got an empty stream for a body, which `Response` refuses there.
  */
 function bodiless(
   how: string,
@@ -148,7 +148,7 @@ function bodiless(
   };
 }
 
-/** Answers that go out as they came, once a backend is trusted. */
+/** Responses that are passed on as they come, once a backend is trusted. */
 export const bodilessAsItIs: Group = bodiless("as it is", {}, [{
   name:
     "bodiless: HEAD gets no Transfer-Encoding of which nothing was said (RFC 9112 §6.1)",
@@ -164,5 +164,5 @@ export const bodilessAsItIs: Group = bodiless("as it is", {}, [{
 }]);
 /** Answers that get a field, and so are copied. */
 export const bodilessCopied: Group = bodiless("copied", { REQUEST_ID: "on" });
-/** Answers that get a cookie besides their own. */
+/** Responses that get a cookie in addition to their own. */
 export const bodilessSticky: Group = bodiless("sticky", { POLICY: "sticky:S" });

@@ -1,6 +1,6 @@
 /**
- * Answers that are cut or no HTTP at all: a 502 or a body that is visibly cut,
- * never a whole one, never the next request's answer.
+ * Responses that are truncated or not HTTP: a 502 or a visibly truncated body,
+ * never a complete one, never as the response to the next request.
  *
  * @module
  */
@@ -68,7 +68,7 @@ const BAD_CHUNKS: [promise: string, body: string][] = [
   ["a chunk size with nothing", "\r\nabc\r\n0\r\n\r\n"],
 ];
 
-/** What is no answer, or none that may be passed on. */
+/** What is not a response, or not one that may be forwarded. */
 const NO_ANSWER: [promise: string, bytes: string][] = [
   ["nothing at all", ""],
   ["half a status line", "HTTP/1.1 20"],
@@ -124,10 +124,19 @@ const NO_ANSWER: [promise: string, bytes: string][] = [
     "an unasked 101 (RFC 9110 §15.2.2)",
     "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: h2c\r\n\r\n",
   ],
+  [
+    "an empty line before the status line (RFC 9112 §2.1)",
+    `\r\n${OK}Content-Length: 2\r\n\r\nok`,
+  ],
+  ["HTTP/1.2 as a version", "HTTP/1.2 200 OK\r\nContent-Length: 2\r\n\r\nok"],
+  [
+    "several spaces behind the version (RFC 9112 §4)",
+    "HTTP/1.1   200 OK\r\nContent-Length: 2\r\n\r\nok",
+  ],
   ["a 100 and no more", "HTTP/1.1 100 Continue\r\n\r\n"],
 ];
 
-/** One next request after what went wrong, on the same client connection. */
+/** The request after a failure, on the same client connection. */
 function visibly(promise: string, handler: Handler): WireCase {
   return {
     name: `broken: ${promise} is a 502 or a body that is visibly cut`,
@@ -155,7 +164,7 @@ function badGateway(promise: string, handler: Handler): WireCase {
       assert.equal(answer.status, 502);
       assert.match(answer.header("proxy-status") ?? "", /^sluice; error=/);
       assert.doesNotMatch(answer.text, /127\.0\.0\.1|at |Error/);
-      // The same connection takes the next request.
+      // The same connection carries the next request.
       const next = await round.get(
         "/next",
         [],

@@ -1,6 +1,6 @@
 /**
- * Cancelling: when the client leaves, the backend is left at once, and nothing
- * of the two connections stays behind.
+ * Cancelling: when the client disconnects, so does the proxy from the backend,
+ * at once, and nothing leaks.
  *
  * @module
  */
@@ -14,14 +14,16 @@ import type { Group, Round, WireCase } from "./case.ts";
 /** Within this the backend's connection is closed. */
 const SOON_MS = 1_000;
 
-/** For a machine that is busy with something else just then. */
+/** For a machine that is busy at that moment. */
 const GRACE_MS = 4_000;
 
-/** How often each way of leaving is tried; `WIRE_CANCELS=2000` for the long form. */
+/**
+ * Repetitions of each way of leaving; `WIRE_CANCELS=2000` for the long form.
+ */
 const TIMES = Number(Deno.env.get("WIRE_CANCELS") ?? 500);
 
 const GET = requestText("GET", "/c");
-// Too large to be read whole before a backend hears of it.
+// Too large to be read completely before a backend gets the request.
 const POST =
   "POST /c HTTP/1.1\r\nHost: a.test\r\nContent-Length: 100000\r\n\r\nabc";
 
@@ -48,7 +50,7 @@ const uploading: Handler = async (_conn, request) => {
   await request.body();
 };
 
-/** Ways to be in the middle of something. */
+/** Phases of a request. */
 const STAGES: [
   promise: string,
   handler: Handler,

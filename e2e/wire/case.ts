@@ -1,11 +1,11 @@
 /**
- * A wire case: one promise about bytes, held on real sockets on both sides.
+ * A wire case: one promise about bytes, tested on real sockets on both sides.
  *
- * Cases are grouped by theme, a group shares one proxy and one backend, and each
- * case that could differ runs twice: on a connection that is new, and on one
- * that has carried a request before (which is where bytes left over from one
- * request are taken for the next). Groups are data, so that a test can run them
- * and `deno task wire` can print what came of them.
+ * Cases are grouped by theme, a group shares one proxy and one backend, and
+ * each case that could differ runs twice: on a new connection, and on one that
+ * has carried a request before (where bytes left over from one request could be
+ * taken for the next). Groups are data, so that a test can run them and
+ * `deno task wire` can print the results.
  *
  * @module
  */
@@ -42,7 +42,7 @@ export interface WireCase {
   name: string;
   /** @default {"both"} */
   on?: On;
-  /** Fails if the promise is not kept. */
+  /** Fails if the promise is broken. */
   run: (round: Round) => Promise<void>;
 }
 
@@ -50,15 +50,15 @@ export interface WireCase {
 export interface Group {
   /** The theme, one word. */
   name: string;
-  /** The proxy's settings; `BACKENDS` and no probes unless it says otherwise. */
+  /** The proxy's settings; by default `BACKENDS` and no probes. */
   env?: (backend: RawBackend) => Record<string, string>;
   /** The backend listens on a Unix domain socket. */
   unix?: boolean;
-  /** What the backend does where a case has no script of its own. */
+  /** The backend's script, for cases without their own. */
   handler?: Handler;
-  /** No case breaks an answer, so a backend that is trusted once stays so. */
+  /** No case breaks a response, so a trusted backend stays trusted. */
   whole?: boolean;
-  /** All cases run at once: they take long, and have one script together. */
+  /** All cases run concurrently: they are slow, and share one script. */
   together?: boolean;
   /** The cases. */
   cases: readonly WireCase[];
@@ -66,7 +66,7 @@ export interface Group {
 
 /** What the cases of a group run on. */
 export class Ground implements AsyncDisposable {
-  /** Whether the backend's bodies are no longer looked at, for good. */
+  /** Whether the backend's bodies are no longer checked, permanently. */
   proven = false;
 
   constructor(
@@ -84,7 +84,7 @@ export class Ground implements AsyncDisposable {
       ? await Deno.makeTempDir({ prefix: "sluice-" })
       : undefined;
     const backend = await rawBackend(group.handler, {
-      // Malformed requests are looked for after each round.
+      // Malformed requests are checked for after each round.
       allowProblems: true,
       ...(folder === undefined ? {} : { unix: `${folder}/a.sock` }),
     });
@@ -107,7 +107,7 @@ export class Ground implements AsyncDisposable {
   }
 }
 
-/** What a backend says when a case does not care. */
+/** A backend's default response. */
 export const ok: Handler = (conn) => conn.reply({ body: "ok" });
 
 /** Answers whole and small after which a backend's bodies pass untouched. */
@@ -175,7 +175,7 @@ export class Round {
     return this.backend.requests.slice(this.#first);
   }
 
-  /** The one request that the backend got in this round. */
+  /** The only request that the backend got in this round. */
   get request(): RawRequest {
     const { requests } = this;
     assert.equal(requests.length, 1, "the backend got one request");
@@ -209,7 +209,7 @@ export class Round {
     const method = /^(\S+)/.exec(
       text || new TextDecoder().decode(data.slice(0, 64) as Uint8Array),
     )?.[1];
-    // Whoever refuses a request may close before it has read all of it.
+    // A server that refuses a request may close before it has read all of it.
     const writing = this.connection.write(data).catch((error) => {
       if (!(error instanceof PeerGone)) throw error;
     });
@@ -229,7 +229,9 @@ export class Round {
     return this.ask(requestText("GET", target, { headers }), script);
   }
 
-  /** Asserts that the proxy still works: a next request, on its own connection. */
+  /**
+   * Asserts that the proxy still works: another request, on a new connection.
+   */
   async stillFine(): Promise<void> {
     this.backend.handler = (conn) => conn.reply({ body: "still fine" });
     const connection = await this.connect();

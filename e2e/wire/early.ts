@@ -1,6 +1,6 @@
 /**
- * Answers of our own that are given before the request's body has been read: the
- * client gets them also while it is still sending, and the bytes of that body are
+ * The proxy's own responses before the request's body has been read: the client
+ * gets them also while it is still sending, and the bytes of that body are
  * never taken for a request. What comes next on the connection is answered as
  * what it is, or the connection is closed.
  *
@@ -15,26 +15,26 @@ import { within } from "../harness/wait.ts";
 import { PeerGone } from "../harness/wire.ts";
 import type { Group, Round, WireCase } from "./case.ts";
 
-/** Why a request is answered early, and the begin of one that is. */
+/** Why a request is answered early, and the beginning of such a request. */
 const REFUSED: [why: string, statuses: readonly number[], head: string][] = [
   ["a Host that is none", [400], "POST /up HTTP/1.1\r\nHost: a b\r\n"],
   ["a body over MAX_BODY", [413], "POST /up HTTP/1.1\r\nHost: a\r\n"],
   ["TRACE", [405], "TRACE /up HTTP/1.1\r\nHost: a\r\n"],
 ];
 
-/** Over the limit, over what a runtime reads at once, over all buffers. */
+/** Above the limit, above a runtime's read size, above all buffers. */
 const SIZES = [2_000, 100_000, 10_000_000];
 
 const FRAMINGS = ["declared", "chunked"] as const;
 
-/** How much of the body is sent before the answer is waited for. */
+/** How much of the body is sent before the response is awaited. */
 const BEFORE: [when: string, share: number][] = [
   ["before the answer", 1],
   ["half before and half after the answer", 0.5],
   ["after the answer", 0],
 ];
 
-/** A body that is made of requests, for whoever takes it for that. */
+/** A body that consists of requests, to detect that it is read as such. */
 function poison(size: number): string {
   const request = "GET /smuggled HTTP/1.1\r\nHost: a\r\n\r\n";
   return request.repeat(Math.ceil(size / request.length)).slice(0, size);
@@ -49,7 +49,7 @@ function chunked(body: string): string {
   return `${parts.join("")}0\r\n\r\n`;
 }
 
-/** Sends as much as is taken, and says nothing of a connection that has ended. */
+/** Sends as much as is accepted, and ignores the end of the connection. */
 async function send(connection: RawConnection, text: string): Promise<void> {
   // A server that closes need not read the rest, and one that waits need not.
   const writing = connection.write(text).catch((error) => {
@@ -94,7 +94,7 @@ async function asks(
   await sending;
   await send(connection, body.slice(first));
   const after = await next(connection);
-  // Where no backend is up, that is what the next request is told.
+  // Where no backend is up, the next request gets that response.
   if (after !== undefined && statuses.includes(503)) {
     assert.match(after.text, /no backend/);
   } else if (after !== undefined) {
@@ -121,7 +121,7 @@ function early(
   return sizes.flatMap((size) =>
     FRAMINGS.flatMap((framing) =>
       BEFORE.filter(([, share]) =>
-        // That a chunked body is too long shows only once it has been sent.
+        // A chunked body is too long only after it has been sent.
         why !== "a body over MAX_BODY" || framing !== "chunked" ||
         share * size > 1_000
       ).map(([when, share]): WireCase => ({
@@ -134,7 +134,7 @@ function early(
   );
 }
 
-/** Refusals of a request, each on a connection of its own. */
+/** Refusals of a request, each on its own connection. */
 export const earlyRefusals: Group = {
   name: "early refusals",
   env: () => ({ MAX_BODY: "1000B" }),
@@ -160,7 +160,7 @@ export const earlyUnavailable: Group = {
   ),
 };
 
-/** A client that is too slow. What is sent after its answer comes too late. */
+/** A slow client. What is sent after its response comes too late. */
 export const earlyTimeouts: Group = {
   name: "early timeouts",
   env: () => ({ TIMEOUT: "500ms", CLIENT_TIMEOUT: "500ms" }),

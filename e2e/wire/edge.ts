@@ -1,6 +1,6 @@
 /**
- * Clients as they come where anybody connects: upgrades that are declined, half
- * closes, HTTP/1.0, and connections that say nothing.
+ * Clients on the internet: upgrades that are declined, half closes, HTTP/1.0,
+ * and connections without a request.
  *
  * @module
  */
@@ -13,7 +13,7 @@ import { startProxy } from "../harness/proxy.ts";
 import { delay, within } from "../harness/wait.ts";
 import type { Group, WireCase } from "./case.ts";
 
-/** What asks for another protocol beside a request that stands for itself. */
+/** Offers of another protocol in an otherwise normal request. */
 const UPGRADES: [what: string, fields: string][] = [
   [
     "HTTP/2 (h2c)",
@@ -35,8 +35,8 @@ const BODIES: [what: string, method: string, rest: string, body: string][] = [
 ];
 
 /**
- * Every request of Java's HttpClient offers HTTP/2 so, and `curl --http2`. A
- * server that does not want to upgrade answers the request as it is.
+ * Every request of Java's HttpClient offers HTTP/2 in this way, and
+ * `curl --http2`. A server that does not want to upgrade answers the request.
  */
 function declines(
   [to, fields]: typeof UPGRADES[number],
@@ -60,7 +60,7 @@ function declines(
   };
 }
 
-/** An answer that says that its connection ends, and whether it does. */
+/** A response with `Connection: close`, and whether the connection closes. */
 function closes(what: string, head: string, status: number): WireCase {
   return {
     name:
@@ -76,7 +76,7 @@ function closes(what: string, head: string, status: number): WireCase {
   };
 }
 
-/** A port whose SYNs are dropped, as by a host that is not there. */
+/** A port that drops SYNs, like a host that is down. */
 async function blackHole(): Promise<{ url: string } & AsyncDisposable> {
   const listener = Deno.listen({
     hostname: "127.0.0.1",
@@ -84,7 +84,7 @@ async function blackHole(): Promise<{ url: string } & AsyncDisposable> {
     tcpBacklog: 1,
   });
   const { port } = listener.addr as Deno.NetAddr;
-  // Nobody accepts them, so that they fill its queue.
+  // They are not accepted, so that they fill its queue.
   const clients = [1, 2].map(() => net.connect(port, "127.0.0.1"));
   await Promise.all(clients.map((client) =>
     new Promise((resolve, reject) => {
@@ -125,7 +125,7 @@ export const edge: Group = {
         );
         assert.equal(answer.text, large);
         if (!/keep-alive/i.test(answer.header("connection") ?? "")) return;
-        // A close that is on its way must not be overtaken.
+        // A close in progress must not be overtaken.
         await delay(50);
         const { connection } = round;
         assert.equal(connection.wire.ending, undefined, "kept, as promised");
@@ -186,7 +186,7 @@ export const edge: Group = {
   ],
 };
 
-/** Longer than Bun takes, which is 12 s. */
+/** Longer than Bun allows, which is 12 s. */
 const PATIENCE_MS = 20_000;
 
 function silent(
@@ -212,7 +212,7 @@ function silent(
   };
 }
 
-/** Connections that hold a descriptor and ask for nothing, all at once. */
+/** Connections that hold a descriptor and send nothing, all at once. */
 export const edgeQuiet: Group = {
   name: "edge quiet",
   together: true,

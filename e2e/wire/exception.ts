@@ -22,7 +22,7 @@ export interface Exception {
   reason: string;
   /** The runtime's issue, where one is known. */
   issue?: string;
-  /** How the case fails: if it fails in another way, that is another fault. */
+  /** How the case fails; another failure is a new bug. */
   seen: RegExp;
   /** It depends on when bytes arrive, so the case may hold as well. */
   sometimes?: boolean;

@@ -6,7 +6,7 @@
 
 import { BOTH, type Exception } from "./exception.ts";
 
-/** Cases of an upgrade that is declined, of requests that have a framing. */
+/** Cases of a declined upgrade of requests that have framing. */
 const UPGRADES_WITH_BODY = ["HTTP/2 (h2c)", "TLS (RFC 2817)"].flatMap((to) =>
   ["a declared body", "a length of 0", "a chunked body"].map((body) =>
     `edge: an upgrade to ${to} beside ${body}`
@@ -178,6 +178,26 @@ export const AT_THE_EDGE: readonly Exception[] = [
     reason: "`Deno.serve` sends the field and does nothing else about it.",
     issue: "denoland/deno#9411",
     seen: /in vain for the server to close/,
+  },
+  {
+    runtimes: ["deno"],
+    group: "smuggling",
+    cases: ["smuggling: a head whose last lines end in LF and CRLF"],
+    instead:
+      "A head whose last field line ends in LF alone and whose empty line is CRLF is not seen to end if it comes in two packets: its request is not answered.",
+    reason:
+      "`Deno.serve` looks for the end of a head that came in pieces only behind CRLF CRLF and LF LF.",
+    seen: /nothing complete came/,
+  },
+  {
+    runtimes: ["bun"],
+    group: "smuggling",
+    cases: ["smuggling: malformed chunks behind a refused head"],
+    instead:
+      "If the chunks of a request body are malformed and its response has begun, a bare `400 Bad Request` is written into that response, and the connection is closed.",
+    reason:
+      "`Bun.serve` does it. The response cannot be taken for a complete one: its last chunk is missing.",
+    seen: /Not a chunk size|Cut/,
   },
   {
     runtimes: ["deno"],

@@ -1,7 +1,6 @@
 /**
- * Header fields on their way to the backend and back: what concerns one
- * connection stays on it, what is ours cannot be taken away, and the rest
- * arrives as it was sent.
+ * Header fields in both directions: those for one connection stay on it, the
+ * proxy's own cannot be removed, and the others arrive as they were sent.
  *
  * @module
  */
@@ -13,7 +12,7 @@ import type { Header } from "../harness/wire.ts";
 import { answerFields } from "./answer_fields.ts";
 import type { Group, WireCase } from "./case.ts";
 
-/** Answers once the upload has been read. */
+/** Responds once the upload has been read. */
 const reads: Handler = async (conn, request) => {
   await request.body();
   await conn.reply({ body: "ok" });
@@ -127,7 +126,7 @@ const DROPPED: [promise: string, sent: Fields, gone: string][] = [
     "x-forwarded_for",
   ],
   ["X_Real_IP", [["X_Real_IP", "1.1.1.1"]], "x_real_ip"],
-  // Some servers make `_` of every character that is no letter or digit.
+  // Some servers replace every character except letters and digits by `_`.
   [
     "X.Forwarded.For, which CGI reads as ours",
     [["X.Forwarded.For", "1.1.1.1"]],
@@ -165,7 +164,7 @@ const DROPPED: [promise: string, sent: Fields, gone: string][] = [
   ]], "transfer_encoding"],
 ];
 
-/** Fields that `Connection` may not take away. */
+/** Fields that `Connection` may not remove. */
 const KEPT: [promise: string, name: string, field: string, value: RegExp][] = [
   [
     "X-Forwarded-For (CVE-2024-45410)",
@@ -248,7 +247,7 @@ const OURS = new Set([
   "via",
 ]);
 
-/** Names of fields that were invented on the way. */
+/** Fields that were added on the way. */
 function invented(headers: readonly Header[]): string[] {
   return headers.map(([name]) => name.toLowerCase())
     .filter((name) => !OURS.has(name));

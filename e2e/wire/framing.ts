@@ -1,7 +1,7 @@
 /**
- * Answers whose framing says two things, or one that cannot be believed: the
- * client gets all of the body, or a 502, or a body that is visibly cut. Never a
- * part that looks whole, and never bytes of the framing.
+ * Responses with ambiguous or invalid framing: the client gets the complete
+ * body, or a 502, or a visibly truncated body. Never a part that looks
+ * complete, and never bytes of the framing.
  *
  * @module
  */
@@ -30,7 +30,7 @@ const CUT: [what: string, chunks: string][] = [
 /** Around the body's, and around those of its chunks and their framing. */
 const LENGTHS = [0, 3, 5, 9, 15, 300_000];
 
-/** A framing of {@linkcode BODY}: what it is, and its bytes. */
+/** A framing of {@linkcode BODY}: its name and its bytes. */
 type Framed = [what: string, bytes: string];
 
 /** All of the body is there, and its end shows. */
@@ -80,7 +80,7 @@ const UNENDED: Framed[] = [
   ["a trailer and no more", `${OK}${CHUNKED}\r\n5\r\nhello\r\n0\r\nX-T: 1\r\n`],
 ];
 
-/** Nobody can know where it ends (RFC 9112 §6.1, §6.3). */
+/** Its end is undefined (RFC 9112 §6.1, §6.3). */
 const UNKNOWN: Framed[] = [
   ...[
     ...[
@@ -116,7 +116,7 @@ const UNKNOWN: Framed[] = [
   ],
 ];
 
-/** Sends bytes, and ends the connection or has it stay open. */
+/** Sends bytes, and ends the connection or keeps it open. */
 function sends(bytes: string, ends: boolean): Handler {
   return async (conn) => {
     await conn.send(bytes);
@@ -159,9 +159,9 @@ function framed(
 }
 
 /**
- * An answer with a length shorter than its chunks was cut to that length on
- * Deno: "hel" of "hello" in an answer that looked whole. On Bun a length that
- * its chunks had reached hid that the last of them was missing.
+ * A response with a length shorter than its chunks was cut to that length on
+ * Deno: "hel" of "hello" in a response that looked complete. On Bun a length
+ * equal to its chunks hid that the last chunk was missing.
  */
 function framing(
   how: string,
@@ -180,7 +180,7 @@ function framing(
   };
 }
 
-/** Answers that go out as they came, once a backend is trusted. */
+/** Responses that are passed on as they come, once a backend is trusted. */
 export const framingAsItIs: Group = framing("as it is", {}, UNENDED);
 /** Answers that are copied, and followed to their end. */
 export const framingFollowed: Group = framing("followed", {

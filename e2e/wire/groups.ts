@@ -1,5 +1,5 @@
 /**
- * All groups of cases, in the order in which they are told.
+ * All groups of cases, in the order of the report.
  *
  * @module
  */

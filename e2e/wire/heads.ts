@@ -1,6 +1,7 @@
 /**
- * How large a head may be, either way: what is just under a limit arrives whole,
- * and what is over it is refused and harms nobody else.
+ * Maximum size of a head, in both directions: what is just below a limit
+ * arrives complete, and what is above it is refused without harm to other
+ * requests.
  *
  * @module
  */
@@ -33,7 +34,7 @@ function filling(before: number, size: number): Header[] {
   return all;
 }
 
-/** A request's own fields come to the backend as they were sent. */
+/** A request's own fields arrive at the backend as they were sent. */
 function asks(promise: string, headers: readonly Header[]): WireCase {
   return {
     name: `heads: ${promise} arrives`,
@@ -77,7 +78,7 @@ function answers(promise: string, headers: readonly Header[]): WireCase {
   };
 }
 
-/** What comes before the fields in a request and in an answer. */
+/** What precedes the fields in a request and in a response. */
 const ASKED = requestText("GET", "/").length - 2;
 const ANSWERED = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n".length;
 
@@ -117,8 +118,9 @@ export const heads: Group = {
 };
 
 /**
- * A target that fits a head made Deno's `fetch` throw: it takes a URL of 65,534
- * bytes. That was the backend's bad outcome, so that a client could eject all.
+ * A target that fits a head made Deno's `fetch` throw, whose limit is a URL of
+ * 65,534 bytes. This counted as the backend's failure, so a client could eject
+ * all backends.
  */
 export const longTargets: Group = {
   name: "long targets",

@@ -1,6 +1,6 @@
 /**
- * The `Host` field: one, valid, and never a part of the path; and what the
- * backend is told of it.
+ * The `Host` field: one, valid, and never part of the path; and what the
+ * backend gets of it.
  *
  * @module
  */
@@ -78,7 +78,7 @@ function refused(promise: string, bytes: string): WireCase {
   };
 }
 
-/** A request of HTTP/1.0 without a `Host`, as it goes on. */
+/** A request of HTTP/1.0 without a `Host`, as it is forwarded. */
 function unnamed(promise: string, method: string, target: string): WireCase {
   return {
     name: `host: ${promise} goes on with the backend's own name`,
@@ -140,7 +140,7 @@ const cases: WireCase[] = [
     "GET /p HTTP/1.0\r\nHost: evil/../x\r\n\r\n",
   ),
   refused("an empty Host of HTTP/1.0", "GET /p HTTP/1.0\r\nHost:\r\n\r\n"),
-  // HAProxy's health check by default was answered 400, and took Sluice down.
+  // HAProxy's default health check was answered 400, and marked Sluice down.
   unnamed("HTTP/1.0 without a Host (HAProxy's httpchk)", "OPTIONS", "/"),
   unnamed("HTTP/1.0 without a Host and with a query", "GET", "/p?a=/b"),
   unnamed("HTTP/1.0 without a Host and with two slashes", "GET", "/a//evil"),

@@ -1,6 +1,6 @@
 /**
- * URLs in fields: what names the backend's origin or base path comes to the
- * client as what names the proxy, and WebDAV's fields the other way round.
+ * URLs in fields: the backend's origin or base path is mapped to the proxy's
+ * for the client, and in WebDAV's fields the other way round.
  *
  * @module
  */
@@ -16,7 +16,7 @@ function named(text: string, authority: string): string {
   return text.replaceAll("OWN", authority);
 }
 
-/** A field of an answer as the backend says it and as the client gets it. */
+/** A field of a response as the backend sends it and as the client gets it. */
 function back(
   promise: string,
   name: string,
@@ -44,7 +44,7 @@ function back(
   };
 }
 
-/** A field of a request as the client says it and as the backend gets it. */
+/** A field of a request as the client sends it and as the backend gets it. */
 function on(
   promise: string,
   [method, name]: [method: string, name: string],
@@ -136,7 +136,7 @@ export const mapping: Group = {
       "0; url=http://OWN/app/a",
       "0; url=http://OWN/app/a",
     ),
-    // A session was lost: no browser sent the cookie back.
+    // A session was lost: no browser returned the cookie.
     back("at the base path", "Set-Cookie", "a=1; Path=/app", "a=1; Path=/"),
     back(
       "below the base path",
@@ -251,12 +251,12 @@ const FRONT: Fields = [
   ["X-Forwarded-Host", "shop.test"],
 ];
 
-/** The same behind a trusted proxy that ends TLS and has a name of its own. */
+/** The same behind a trusted proxy that terminates TLS and has its own name. */
 export const mappingBehindFront: Group = {
   name: "mapping behind a front",
   env: () => ({ TRUSTED_PROXIES: "loopback" }),
   cases: [
-    // Redirects led out of TLS.
+    // Redirects left TLS.
     back(
       "names what the front says",
       "Location",
@@ -340,7 +340,7 @@ export const mappingBehindFront: Group = {
   ],
 };
 
-/** A client that is not trusted is not asked for its name. */
+/** The host name of an untrusted client is not used. */
 export const mappingForStrangers: Group = {
   name: "mapping for strangers",
   cases: [
@@ -361,7 +361,7 @@ export const mappingForStrangers: Group = {
   ],
 };
 
-/** With `HOST_HEADER=backend` the backend is asked by its own name. */
+/** With `HOST_HEADER=backend` the backend gets its own name. */
 export const mappingToOwnName: Group = {
   name: "mapping to a backend's own name",
   env: (backend) => ({

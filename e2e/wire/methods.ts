@@ -1,6 +1,6 @@
 /**
- * Methods: each goes on as it is or is refused in words, and one without a body
- * gets no framing that says it has one.
+ * Methods: each is forwarded unchanged or refused with a response, and one
+ * without a body gets no framing that declares one.
  *
  * @module
  */
@@ -77,7 +77,7 @@ function unchangedOrRefused(method: string): WireCase {
   };
 }
 
-/** Methods without a body say nothing of one. */
+/** Methods without a body have no framing. */
 const BODYLESS: [method: string, headers: [string, string][]][] = [
   ["DELETE", []],
   ["OPTIONS", []],
@@ -227,7 +227,7 @@ export const methods: Group = {
         const { connection } = round;
         await connection.write(requestText("HEAD", "/m"));
         await connection.readResponse({ method: "HEAD" });
-        // What would follow the head would be taken for this answer.
+        // What follows the head would be taken for this response.
         const next = await round.get("/next");
         assert.equal(next.status, 200);
         assert.equal(next.text, "ok");

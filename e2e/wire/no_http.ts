@@ -1,7 +1,7 @@
 /**
- * Answers that are no HTTP, or not yet, on a connection that the backend leaves
- * open: a 502 at once where it can be told, and else a 504 at `TIMEOUT`, but
- * never a request that waits for good. They run all together.
+ * Responses that are not HTTP, or not yet, on a connection that the backend
+ * keeps open: a 502 at once if that is detectable, otherwise a 504 at
+ * `TIMEOUT`, but never a request that waits for ever. They run concurrently.
  *
  * @module
  */
@@ -39,7 +39,7 @@ const SHORT: [promise: string, bytes: string][] = [
   ["4 zero bytes", "\0\0\0\0"],
 ];
 
-/** What is not an answer yet, but may become one (RFC 9112 §2.2). */
+/** What is not a response yet, but may become one (RFC 9112 §2.2). */
 const UNFINISHED: [promise: string, bytes: string][] = [
   ["one letter", "H"],
   ["half a status line", "HTTP/1.1 20"],
@@ -51,7 +51,7 @@ const UNFINISHED: [promise: string, bytes: string][] = [
 
 const BYTES = new Map([...NEVER, ...SHORT, ...UNFINISHED]);
 
-/** How often each is asked for, half of the time on one connection. */
+/** How often each is requested, half of them on one connection. */
 const TIMES = 6;
 
 /** The statuses that come of asking for bytes again and again. */
@@ -96,9 +96,9 @@ function ends(promise: string, wanted: readonly number[]): WireCase {
 }
 
 /**
- * A backend's bytes that were no HTTP hung a request past 15 s on Bun, whose
- * `fetch` looks at nothing before 16 bytes have come: such a request waits for
- * the time limit, which has to hold whatever the backend says.
+ * A backend's bytes that were not HTTP hung a request past 15 s on Bun, whose
+ * `fetch` parses nothing before 16 bytes have come: such a request waits for
+ * the time limit, which has to work whatever the backend sends.
  */
 export const noHttp: Group = {
   name: "no http",

@@ -1,15 +1,16 @@
 /**
- * Requests meant to be read in two ways: the backend sees nothing, or exactly
- * one request that a strict parser reads as we did (RFC 9112 §11.2).
+ * Requests that are meant to be read in two ways: the backend sees nothing, or
+ * exactly one request that a strict parser reads as we did (RFC 9112 §11.2).
  *
  * @module
  */
 
 import assert from "node:assert/strict";
-import { toBytes } from "../harness/wire.ts";
+import { delay } from "../harness/wait.ts";
+import { PeerGone, toBytes } from "../harness/wire.ts";
 import type { Group, Round, WireCase } from "./case.ts";
 
-/** What every attack here tries to get to the backend as a request of its own. */
+/** The request that every attack here tries to smuggle to the backend. */
 const HIDDEN = "GET /hidden HTTP/1.1\r\nHost: a.test\r\n\r\n";
 
 /** A head with these framing fields, and then the bytes. */
@@ -20,7 +21,7 @@ function post(framing: string, body: string): string {
 /** CL.TE: a chunked body that ends early, within the length. */
 const CL_TE = `0\r\n\r\n${HIDDEN}`;
 
-/** Framing that is ambiguous or invalid: no request at all may come of it. */
+/** Framing that is ambiguous or invalid: no request may result from it. */
 const REFUSED: [promise: string, bytes: string][] = [
   [
     "a length with chunked (CL.TE)",
@@ -169,6 +170,10 @@ const REFUSED: [promise: string, bytes: string][] = [
     "a length past 64 bits",
     post("Content-Length: 18446744073709551619", "abc"),
   ],
+  [
+    "a length past 53 bits, which would be sent on as another number",
+    post("Content-Length: 18446744073709551615", "abc"),
+  ],
   ["a length of 30 digits", post(`Content-Length: ${"9".repeat(30)}`, "abc")],
   ["a length in Arabic digits", post("Content-Length: \xd9\xa3", "abc")],
   ["an empty length", post("Content-Length:", HIDDEN)],
@@ -180,6 +185,14 @@ const REFUSED: [promise: string, bytes: string][] = [
   [
     "a NUL in a field value",
     `GET /outer HTTP/1.1\r\nHost: a.test\r\nX-A: 1\0\r\n\r\n`,
+  ],
+  [
+    "a DEL in a field value (Bun's server takes it, RFC 9110 §5.5)",
+    `GET /outer HTTP/1.1\r\nHost: a.test\r\nX-A: 1\x7f\r\n\r\n`,
+  ],
+  [
+    "a control character in a field value",
+    `GET /outer HTTP/1.1\r\nHost: a.test\r\nX-A: 1\x01\r\n\r\n`,
   ],
   [
     "a bare CR in a field value",
@@ -243,7 +256,7 @@ const REFUSED: [promise: string, bytes: string][] = [
   ],
 ];
 
-/** Chunked bodies that no parser may take as they are (RFC 9112 §7.1). */
+/** Chunked bodies that no parser may accept unchanged (RFC 9112 §7.1). */
 const BAD_CHUNKS: [promise: string, body: string][] = [
   ["a size that is no hex", "xyz\r\nabc\r\n0\r\n\r\n"],
   ["a size with 0x", "0x3\r\nabc\r\n0\r\n\r\n"],
@@ -271,14 +284,14 @@ const BAD_CHUNKS: [promise: string, body: string][] = [
   ["a NUL behind the size", "3\0\r\nabc\r\n0\r\n\r\n"],
 ];
 
-/** Asserts that nothing hidden got out, and at most one outer request. */
+/** Asserts that nothing was smuggled, and at most one outer request sent. */
 function nothingHidden(round: Round): void {
   for (const { path } of round.requests) {
     assert.notEqual(path, "/hidden", "the hidden request got through");
   }
 }
 
-/** The bytes become no request at all at the backend. */
+/** The bytes cause no request at the backend. */
 function noRequest(promise: string, bytes: string): WireCase {
   return {
     name: `smuggling: ${promise} reaches no backend`,
@@ -291,7 +304,7 @@ function noRequest(promise: string, bytes: string): WireCase {
   };
 }
 
-/** The bytes are no request, or one that was read the same way on both sides. */
+/** The bytes are no request, or one that both sides read in the same way. */
 function atMostOne(promise: string, bytes: string, body: string): WireCase {
   return {
     name: `smuggling: ${promise} is refused, or one request and no more`,
@@ -461,6 +474,53 @@ export const smuggling: Group = {
         assert.ok(answer.status === 405 || answer.status === 400);
         await round.stillFine();
         nothingHidden(round);
+      },
+    },
+    {
+      name:
+        "smuggling: a CONNECT that is refused leaves no half-open tunnel behind",
+      // Bun took what followed for a tunnel's bytes and never answered it.
+      async run(round) {
+        const { connection } = round;
+        await connection.write(
+          "CONNECT a.test:443 HTTP/1.1\r\nHost: a.test:443\r\n\r\n",
+        );
+        const answer = await connection.readResponse({ method: "POST" });
+        assert.equal(answer.status, 501);
+        assert.equal(answer.header("connection"), "close");
+        await connection.write(HIDDEN).catch((error) => {
+          if (!(error instanceof PeerGone)) throw error;
+        });
+        const next = await connection.readResponse();
+        assert.ok(next.closed || next.status !== 0, "answered or closed");
+      },
+    },
+    {
+      name:
+        "smuggling: a head whose last lines end in LF and CRLF is answered in two packets too",
+      async run(round) {
+        const { connection } = round;
+        await connection.write("GET /outer HTTP/1.1\r\nHost: a.test\r\nX-A: 1");
+        // Two packets are two reads only if the first was read by itself.
+        await delay(50);
+        connection.wire.timeoutMs = 1_000;
+        await connection.write("\n\r\n");
+        const answer = await connection.readResponse();
+        assert.ok(answer.status === 200 || answer.status === 400);
+      },
+    },
+    {
+      name:
+        "smuggling: malformed chunks behind a refused head bring no second answer",
+      async run(round) {
+        const { connection } = round;
+        await connection.write(
+          "POST /outer HTTP/1.1\r\nHost: a.test\r\nHost: a.test\r\n" +
+            "Transfer-Encoding: chunked\r\n\r\nxyz\r\nabc\r\n0\r\n\r\n",
+        );
+        const answer = await connection.readResponse({ method: "POST" });
+        assert.equal(answer.status, 400);
+        assert.equal(answer.problem, undefined);
       },
     },
     {

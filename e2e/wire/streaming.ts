@@ -1,6 +1,6 @@
 /**
- * Streaming: what the backend has said is at the client at once, and a stream
- * that is quiet for long stays open. The quiet ones run all together.
+ * Streaming: what the backend sends reaches the client at once, and a stream
+ * that is quiet for long stays open. The quiet ones run concurrently.
  *
  * @module
  */
@@ -15,8 +15,8 @@ const EVENTS =
   "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nCache-Control: no-store\r\nTransfer-Encoding: chunked\r\n\r\n";
 
 /**
- * Within these milliseconds an event is at the client; a busy machine may make
- * one event late, never most of them.
+ * Milliseconds within which an event reaches the client; a busy machine may
+ * delay one event, never most of them.
  */
 
 function text(piece: { data: Uint8Array } | null): string {
@@ -150,7 +150,7 @@ export const streaming: Group = {
         connection.wire.pause();
         await held.promise;
         assert.ok(sent < 100 << 20, `${sent} bytes went into nothing`);
-        // And goes on when it reads again.
+        // And continues when it reads again.
         const answer = await connection.readResponse();
         assert.equal(answer.complete, true);
         assert.equal(answer.body.length, sent + piece.length);

@@ -22,7 +22,7 @@ function same(promise: string, target: string): WireCase {
   };
 }
 
-/** The target arrives in the one spelling that both runtimes agree on. */
+/** The target arrives in the one spelling that both runtimes have in common. */
 function becomes(promise: string, sent: string, arrives: string): WireCase {
   return {
     name: `target: ${promise}`,
@@ -122,7 +122,7 @@ const CAREFUL: [promise: string, target: string][] = [
   ["a DEL byte", "/a\x7fb"],
 ];
 
-/** Requests that the proxy must answer itself, whatever the runtime says. */
+/** Requests that the proxy must answer itself, whatever the runtime does. */
 const REFUSED: [promise: string, bytes: string][] = [
   [
     "OPTIONS * (RFC 9110 §9.3.7) is for one server",
@@ -148,7 +148,7 @@ const REFUSED: [promise: string, bytes: string][] = [
   ],
 ];
 
-/** An absolute form that every reader takes for the same (RFC 9112 §3.2.2). */
+/** An absolute form that all readers parse alike (RFC 9112 §3.2.2). */
 const NAMED_ALIKE: [promise: string, target: string][] = [
   ["of the same host", "http://sluice.test/x?y"],
   ["of the same host in capitals", "HTTP://SLUICE.Test/x?y"],
@@ -168,7 +168,7 @@ const NAMED_OTHERWISE: [promise: string, target: string][] = [
   ["a host with a dot at its end", "http://sluice.test./x"],
 ];
 
-/** One that names none (RFC 9110 §4.2.1). */
+/** One without an authority (RFC 9110 §4.2.1). */
 const NAMED_NONE: [promise: string, target: string][] = [
   ["an empty authority", "http:///x"],
   ["an empty authority, https", "https:///x"],
@@ -203,7 +203,8 @@ function absolute(promise: string, target: string, arrives: string): WireCase {
       const { status } = await round.ask(
         `GET ${target} HTTP/1.1\r\nHost: sluice.test\r\n\r\n`,
       );
-      // RFC 9112 §3.2.2 lets a proxy take it; what counts is where it goes.
+      // RFC 9112 §3.2.2 lets a proxy accept it; the test is about where it
+      // goes.
       if (status === 200) {
         assert.equal(round.request.target, arrives);
       } else {
@@ -214,7 +215,7 @@ function absolute(promise: string, target: string, arrives: string): WireCase {
   };
 }
 
-/** Lengths, up to what every server takes (RFC 9112 §3). */
+/** Lengths, up to what every server accepts (RFC 9112 §3). */
 const LENGTHS = [100, 1_000, 4_000, 8_000];
 
 /** Targets where the backend has no base path. */
@@ -233,7 +234,7 @@ export const target: Group = {
       async run(round) {
         const { status, problem } = await round.ask(toBytes(bytes));
         assert.equal(round.requests.length, 0, "nothing reached the backend");
-        // A runtime may close without a word at what is no HTTP to it.
+        // A runtime may close without a response if it does not look like HTTP.
         if (status === 0) assert.notEqual(problem, undefined);
         else assert.ok(status >= 400 && status < 600, `${status}`);
         await round.stillFine();
@@ -248,18 +249,18 @@ export const target: Group = {
         assert.equal(round.request.header("host"), "sluice.test");
       },
     })),
-    // A firewall or a cache in front may have gone by the one, and the backend
-    // goes by the other.
+    // A firewall or a cache in front may use one of the two, and the backend
+    // the other.
     ...NAMED_OTHERWISE.map(([promise, target]) =>
       refused400(`an absolute form that names ${promise}`, target)
     ),
-    // `http:///x` went on as the path `/http:///x`.
+    // `http:///x` was forwarded as the path `/http:///x`.
     ...NAMED_NONE.map(([promise, target]) =>
       refused400(`an absolute form with ${promise}`, target)
     ),
     same("a path that looks like an absolute form", "/http:///x"),
     {
-      // X-Forwarded-Proto said https then, without any TLS.
+      // X-Forwarded-Proto was https then, without any TLS.
       name: "target: an absolute form of https makes no connection secure",
       async run(round) {
         const { status } = await round.get("https://sluice.test/x");
@@ -357,7 +358,7 @@ const CLIMBS: [promise: string, target: string][] = [
   ["//../secret stays inside", "//../secret"],
   ["/%2e%2e stays inside", "/%2e%2e"],
   ["/..%2f stays inside", "/..%2f"],
-  // A letter of `%2e` that is encoded by itself was not seen.
+  // A letter of `%2e` that is encoded by itself was not detected.
   ["/%25%32%65%25%32%65/secret stays inside", "/%25%32%65%25%32%65/secret"],
   ["/.%25%32%65/secret stays inside", "/.%25%32%65/secret"],
   ["/..%25%32%66secret stays inside", "/..%25%32%66secret"],

@@ -13,7 +13,7 @@ export function wireTests(group: Group): void {
   forBoth(`wire: ${group.name}`, { timeoutMs: 180_000 }, async (runtime, t) => {
     await using ground = await Ground.open(group, runtime);
     const steps = group.cases.map((each) => async () => {
-      // A step that fails does not end the test: all are wanted.
+      // A failing step does not end the test: all results are wanted.
       await t.step({
         name: each.name,
         sanitizeOps: false,

@@ -1,5 +1,6 @@
 /**
- * `TRUSTED_PROXIES`: whose forwarding fields are believed, and what of them.
+ * `TRUSTED_PROXIES`: whose forwarding fields are trusted, and what is used of
+ * them.
  *
  * @module
  */
@@ -11,7 +12,7 @@ import type { Group, WireCase } from "./case.ts";
 
 type Fields = [name: string, value: string][];
 
-/** `TRUSTED_PROXIES`: a peer that is believed. */
+/** `TRUSTED_PROXIES`: a trusted peer. */
 function trusted(
   promise: string,
   sent: Fields,
@@ -76,7 +77,7 @@ const TRUSTED: WireCase[] = [
   ),
 ];
 
-/** Whose a request is, of what a trusted proxy says. */
+/** Which client a request has, according to a trusted proxy. */
 const CLIENTS: [forwardedFor: string, client: string][] = [
   ["203.0.113.7", "203.0.113.7"],
   ["203.0.113.7:5678", "203.0.113.7"],
@@ -114,10 +115,10 @@ export const trust: Group = {
   ],
 };
 
-/** What a v4 peer is on a listener that takes both: v4-mapped, or plain. */
+/** A v4 peer on a dual-stack listener: v4-mapped, or plain. */
 const ON_BOTH = { HOST: "::" };
 
-/** A v4 peer of a v6 listener is the v4 address, in the list and in what is said. */
+/** A v4 peer of a v6 listener counts as v4, in the list and in the fields. */
 export const trustMapped: Group = {
   name: "trust of mapped peers",
   env: () => ({ ...ON_BOTH, TRUSTED_PROXIES: "::ffff:127.0.0.0/104" }),
@@ -168,7 +169,7 @@ export const trustV6: Group = {
   ],
 };
 
-/** Another peer than the one that is trusted. */
+/** Another peer than the trusted one. */
 export const trustOfOthers: Group = {
   name: "trust of others",
   env: () => ({ TRUSTED_PROXIES: "10.0.0.0/8, ::1, 127.0.0.2" }),

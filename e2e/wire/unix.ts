@@ -1,6 +1,6 @@
 /**
- * Backends on Unix domain sockets: asked in the same words as others, and each
- * request answered, whatever host it names.
+ * Backends on Unix domain sockets: they get the same requests as others, and
+ * each request is answered, whatever host it names.
  *
  * @module
  */

@@ -1,5 +1,5 @@
 /**
- * What came of a case: it holds, it is a known exception, or it is neither.
+ * The verdict on a case: it holds, it is a known exception, or it is neither.
  *
  * @module
  */
@@ -9,14 +9,14 @@ import { OVER_FETCH } from "../harness/proxy.ts";
 import { Round } from "./case.ts";
 import { exceptionFor } from "./exceptions.ts";
 
-/** What came of one case under one runtime. */
+/** The result of one case on one runtime. */
 export type Verdict =
   | { kind: "holds" }
-  /** It does not hold, in the way that is known. */
+  /** It fails, in the known way. */
   | { kind: "exception"; instead: string }
   /** It does not hold. */
   | { kind: "fails"; message: string }
-  /** It is listed as an exception and holds. */
+  /** It is listed as an exception and passes. */
   | { kind: "mended"; instead: string };
 
 /** Runs a case on each kind of connection that it is for. */

@@ -1,6 +1,6 @@
 /**
- * A program whose workers listen, and which hands requests to its own proxy too:
- * before the workers are there, and after. Says in JSON what came of each step.
+ * A program with workers that also passes requests to its own proxy, before the
+ * workers have started and afterwards. Prints the result of each step as JSON.
  *
  * @module
  */
@@ -21,7 +21,7 @@ if (import.meta.main) {
     await response.text();
     return response.status;
   };
-  /** Waits until so many are under way at the backend. */
+  /** Waits until so many are in flight at the backend. */
   const reached = async (count: number) => {
     for (;;) {
       const response = await fetch(`${BACKEND}/count`);
@@ -42,14 +42,14 @@ if (import.meta.main) {
   said.there = await there("/a");
   const second = here("/held");
   await reached(2);
-  // Two are under way, which is all that the backend may have, from anywhere.
+  // Two are in flight, the maximum of the backend, from all processes.
   said.fullHere = await here("/a");
   said.fullThere = [await there("/a"), await there("/a"), await there("/a")];
   said.inFlight = backend!.inFlight;
   await (await fetch(`${BACKEND}/release`)).text();
   said.held = [await early, await second];
   said.after = [await here("/a"), await there("/a")];
-  // What a worker has had counted is over once its answer has been read here.
+  // A worker no longer counts a request once its response has been read here.
   while (backend!.inFlight > 0) await new Promise((r) => setTimeout(r, 10));
   said.left = backend!.inFlight;
   said.requests = backend!.requests;

@@ -1,7 +1,7 @@
 /**
- * A program of somebody's own with two workers. `ODD` is an option of which a
- * worker could not be told, and says what comes of it; `early` stops the server
- * before its workers can have listened.
+ * A user's program with two workers. `ODD` is an option that cannot be passed
+ * to a worker; the program prints the result. `early` stops the server before
+ * its workers can have listened.
  *
  * @module
  */
@@ -25,7 +25,7 @@ if (import.meta.main) {
   const proxy = createProxy({
     backends: ODD === "backends" ? [() => new Response("mine")] : urls,
     ...(ODD === "fetch" ? { fetch: globalThis.fetch } : {}),
-    // No option of ours, but one that is there.
+    // Not an option of ours, but present.
     ...(ODD === "unknown" ? { unknown: () => {} } : {}),
     ...(ODD === "check"
       ? { health: { check: ({ url }) => url === urls[0] || "not the first" } }

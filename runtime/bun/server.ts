@@ -27,16 +27,22 @@ export interface BunServerLike {
   timeout(request: Request, seconds: number): void;
 }
 
-/** The part of Bun's global that is used. */
-interface BunLike {
-  /** The value of a promise that is fulfilled, or the promise. */
-  peek<T>(promise: Promise<T>): T | Promise<T>;
+/** What is used of Bun's globals. */
+interface BunGlobals {
+  Bun: {
+    /** The value of a promise that is fulfilled, or the promise. */
+    peek<T>(promise: Promise<T>): T | Promise<T>;
+  };
+  /** Calls back in the next turn of the event loop. */
+  setImmediate(callback: () => void): void;
 }
 
 /** Bun's server. */
 export class BunServer implements Server {
   // A complete body is sent with its length; a stream would lose it.
   readonly wholeUpTo = 256 * 1024;
+  // It refuses all other control characters by itself.
+  readonly admitsDelete = true;
 
   peerOf(request: Request, connection: unknown): string | null | undefined {
     const server = connection as Partial<BunServerLike>;
@@ -57,19 +63,9 @@ export class BunServer implements Server {
     return request.signal.aborted;
   }
 
-  async whole(request: Request, length: number): Promise<Chunk | undefined> {
-    // The handler is called before Bun processes the bytes after the head.
-    await new Promise<void>((resolve) => void setImmediate(resolve));
-    // Reading a body through its stream costs 1.7 times a request, but reading
-    // the request as a whole hides its chunks. So a copy is read as a whole:
-    // either it is complete at once, or the original is read chunk by chunk.
-    const taken = request.clone().bytes();
-    const bytes = (globalThis as unknown as { Bun: BunLike }).Bun.peek(taken);
-    if (bytes instanceof Uint8Array) {
-      return bytes.byteLength === length ? bytes as Chunk : undefined;
-    }
-    taken.catch(() => {});
-    return undefined;
+  whole(request: Request, length: number): Promise<Chunk | undefined> {
+    if (request.bodyUsed) throw new TypeError("The body was read before");
+    return arrived(request, length);
   }
 
   respond(
@@ -119,7 +115,30 @@ export class BunServer implements Server {
   }
 }
 
-/** Bytes of a body that is certainly sent in one write with its head. */
+/**
+ * The body, if all of it has arrived by the next turn: a handler is called before
+ * the bytes behind the head are looked at.
+ *
+ * A body that is read through its stream costs 1.7 times a request, and one that
+ * is taken whole says nothing of its pieces. So a copy is taken whole: its bytes
+ * are there at once, or the pieces are waited for, one after the other.
+ */
+async function arrived(
+  request: Request,
+  length: number,
+): Promise<Chunk | undefined> {
+  const { Bun, setImmediate } = globalThis as unknown as BunGlobals;
+  await new Promise<void>((resolve) => setImmediate(resolve));
+  const taken = request.clone().bytes();
+  const bytes = Bun.peek(taken);
+  if (bytes instanceof Uint8Array) {
+    return bytes.byteLength === length ? bytes as Chunk : undefined;
+  }
+  taken.catch(() => {});
+  return undefined;
+}
+
+/** Bytes of a body that surely leave in one write with their head. */
 const CORKED = 8 * 1024;
 
 /**

@@ -268,8 +268,9 @@ function lengthOf(response: Response): number | undefined {
   let coding: string | null = null;
   let length: string | null = null;
   for (const [name, value] of lines) {
-    if (name === "content-length") length = value;
-    else if (name === "transfer-encoding") {
+    if (name === "content-length") {
+      length = length === null ? value : `${length}, ${value}`;
+    } else if (name === "transfer-encoding") {
       // A second line means a second coding.
       coding = coding === null ? value : `${coding}, ${value}`;
     }

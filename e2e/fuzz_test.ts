@@ -1,0 +1,67 @@
+/**
+ * The short forms of the fuzzing: the same bytes in each run. `deno task fuzz` has
+ * the long ones, and testing/FUZZ.md what they have found.
+ */
+
+import assert from "node:assert/strict";
+import { AnswerFuzz } from "./fuzz/answers.ts";
+import { RequestFuzz } from "./fuzz/requests.ts";
+import { corpus } from "./fuzz/seeds.ts";
+import { forBoth, forOnce } from "./harness/suite.ts";
+import { GROUPS } from "./wire/groups.ts";
+
+const COUNT = 400;
+const TRANSPORTS = ["socket", "fetch"] as const;
+
+forOnce(
+  "the corpus of the fuzzing has seeds of each group of wire cases",
+  async () => {
+    assert.deepEqual(
+      Object.keys(await corpus()).sort(),
+      GROUPS.map(({ name }) => name).sort(),
+      "write it anew with `deno task fuzz seeds`",
+    );
+  },
+);
+
+for (const transport of TRANSPORTS) {
+  forBoth(
+    `${COUNT} mutated requests over ${transport} are executed as a strict reader reads them, or not at all`,
+    { timeoutMs: 60_000 },
+    async (runtime) => {
+      const seeds = Object.values(await corpus())
+        .flatMap(({ requests }) => requests);
+      const report = await new RequestFuzz({
+        runtime,
+        transport,
+        count: COUNT,
+        seed: 1,
+        seeds,
+      }).run();
+      assert.equal(report.bad, 0, report.text());
+      // The mutations are worth something only if much passes and much does not.
+      const executed = report.counts.get("executed") ?? 0;
+      assert.ok(executed > COUNT / 5, report.text());
+      assert.ok((report.counts.get("status 400") ?? 0) > COUNT / 5);
+    },
+  );
+
+  forBoth(
+    `${COUNT} mutated answers over ${transport} reach the client as a strict reader reads them, or as a failure`,
+    { timeoutMs: 60_000 },
+    async (runtime) => {
+      const seeds = Object.values(await corpus())
+        .flatMap(({ answers }) => answers);
+      const report = await new AnswerFuzz({
+        runtime,
+        transport,
+        count: COUNT,
+        seed: 1,
+        seeds,
+      }).run();
+      assert.equal(report.bad, 0, report.text());
+      assert.ok((report.counts.get("passed") ?? 0) > COUNT / 5);
+      assert.ok((report.counts.get("told 502") ?? 0) > COUNT / 5);
+    },
+  );
+}
