@@ -38,16 +38,22 @@ export interface Asked {
   connections?: number;
 }
 
+/** An upload of so many bytes. */
+function upload(bytes: number): Asked {
+  return {
+    path: "/post",
+    script: `wrk.method="POST"\nwrk.body=string.rep("x",${bytes})\n`,
+  };
+}
+
 /** What the promised figures are of. */
 export const ROWS: readonly (Asked & { name: string })[] = [
   { name: "GET 13 B", path: "/small" },
-  {
-    name: "POST 1 KB",
-    path: "/post",
-    script: 'wrk.method="POST"\nwrk.body=string.rep("x",1024)\n',
-  },
+  { name: "POST 1 KB", ...upload(1024) },
   { name: "GET 64 KB", path: "/64k" },
   { name: "GET 1 MB", path: "/1m" },
+  { name: "POST 64 KB", ...upload(64 * 1024) },
+  { name: "POST 1 MB", ...upload(1024 ** 2) },
 ];
 
 /** The result of one turn. */
@@ -233,6 +239,23 @@ export function fiveLiner(
       const running = runtime === "deno"
         ? child(await denoPath(), ["run", "-A", ...rest], port, env)
         : child(await bunPath(), ["run", ...rest], port, env);
+      await answers(port);
+      return running;
+    },
+  };
+}
+
+/** A `serve` that answers a constant: the limit of any proxy on a runtime. */
+export function constant(runtime: Runtime): Contender {
+  return {
+    name: `constant, ${runtime}`,
+    against: `five-liner, ${runtime}`,
+    async start() {
+      const port = freePort();
+      const rest = [`${ROOT}/bench/constant.ts`, String(port)];
+      const running = runtime === "deno"
+        ? child(await denoPath(), ["run", "-A", ...rest], port)
+        : child(await bunPath(), ["run", ...rest], port);
       await answers(port);
       return running;
     },

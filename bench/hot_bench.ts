@@ -76,7 +76,7 @@ const rules = new RequestRules({
 });
 
 bench("guard: method, host, target, framing", () => {
-  refuseMethod("GET", () => true);
+  refuseMethod("GET", { sendsMethod: () => true });
   refuseHost(HOST);
   targetOf(URL, HOST);
   refuseFraming("GET", null, null);

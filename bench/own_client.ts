@@ -23,6 +23,7 @@ const client = new Client({
   wholeUpTo: (Bun ? 256 : 64) * 1024,
   // Bun reads the rest of a request by itself.
   lingers: !Bun,
+  reuses: !Bun,
   lags: !Bun,
 });
 const pools = urls.map((url) => {
@@ -33,7 +34,7 @@ const pools = urls.map((url) => {
 });
 let turn = 0;
 
-function answered({ status, fields, body }: Answer): Response {
+function answered({ status, fields, body, reuse }: Answer): Response {
   const kept = fields.filter(([name]) =>
     name !== "connection" && name !== "keep-alive" &&
     name !== "transfer-encoding"
@@ -48,7 +49,9 @@ function answered({ status, fields, body }: Answer): Response {
       },
       cancel: (why) => body.cancel(why),
     }, { highWaterMark: 0 });
-  return new Response(given, { status, headers: kept });
+  const response = new Response(given, { status, headers: kept });
+  if (Deno) reuse?.();
+  return response;
 }
 
 /**

@@ -1,6 +1,7 @@
 // Where does the time of a request go, in Sluice and in the five-liner?
 //
 //   deno task bench:profile [--rows=a,b] [--turns=N] [--seconds=N]
+//     [--transport=auto|fetch|socket] [--runtime=deno|bun]
 //
 // Each turn starts both afresh under the runtime's own profiler (`--cpu-prof`),
 // loads them, and sums the samples of the last seconds by function. A profiler
@@ -27,6 +28,8 @@ import { BUN_AT_START } from "../runtime/process.ts";
 import { bunPath, denoPath, ROOT } from "../testing/tools.ts";
 
 const wanted = option("rows")?.split(",");
+const transport = option("transport");
+const only = option("runtime");
 const turns = Number(option("turns") ?? 3);
 const seconds = Number(option("seconds") ?? 3);
 
@@ -146,6 +149,7 @@ async function profiled(
         PORT: String(port),
         HOST: "127.0.0.1",
         BACKENDS: backends.join(),
+        ...(transport === undefined ? {} : { TRANSPORT: transport }),
         // Sluice would start itself again for it on Bun, and the profiler's
         // threads do not outlive that.
         ...BUN_AT_START,
@@ -177,6 +181,7 @@ for (const row of ROWS) {
     continue;
   }
   for (const runtime of RUNTIMES) {
+    if (only !== undefined && only !== runtime) continue;
     const seen: Record<Who, Seen[]> = { "five-liner": [], Sluice: [] };
     for (let turn = 0; turn < turns; turn++) {
       for (const who of turn % 2 === 0 ? WHO : [...WHO].reverse()) {
@@ -223,7 +228,7 @@ for (const row of ROWS) {
     );
   }
 }
-if (wanted === undefined) {
+if (wanted === undefined && only === undefined) {
   await page.keep(
     "PROFILE.md",
     "The last full run of `deno task bench:profile`",

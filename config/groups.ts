@@ -1,5 +1,5 @@
 /**
- * The settings in groups, for people to find their way.
+ * The settings in groups, for an overview.
  *
  * A group is named by its first setting, so that a new row of the table of
  * settings is in the group of its neighbours.
@@ -10,7 +10,7 @@
 import { SETTING_NAMES } from "./settings.ts";
 import type { SettingName } from "./settings.ts";
 
-/** A group of settings that stand together in the table. */
+/** A group of adjacent settings in the table. */
 export interface SettingGroup {
   readonly title: string;
   readonly names: readonly SettingName[];

@@ -265,7 +265,7 @@ export interface ProxyOptions {
    * HTTP/1.1 client; `auto`, `fetch` unless it would change the message. The
    * option `fetch` takes precedence.
    *
-   * @default {"fetch"}
+   * @default {"auto"}
    */
   readonly transport?: "auto" | "fetch" | "socket" | undefined;
   /**

@@ -38,6 +38,13 @@ export interface Connection {
    * client has already disconnected.
    */
   readonly clientAddress: string | null | undefined;
+  /**
+   * Keeps a platform such as Cloudflare's from ending what goes on after the
+   * response: `(promise) => ctx.waitUntil(promise)`. Backends are probed there
+   * while requests come, and a probe may take longer than its request. Not needed
+   * on Deno and Bun.
+   */
+  readonly waitUntil?: ((promise: Promise<unknown>) => void) | undefined;
 }
 
 /** Options of the server in front of a proxy. */

@@ -101,7 +101,7 @@ export const SETTINGS: {
   },
   TRANSPORT: {
     grammar: oneOf("auto", "fetch", "socket"),
-    default: "fetch",
+    default: "auto",
     field: "proxy.transport",
     help:
       "How requests are sent: by the runtime's `fetch`, over `socket`s by Sluice's own HTTP/1.1 client, or `auto`: by `fetch` unless that would change the request",

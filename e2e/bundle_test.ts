@@ -7,6 +7,7 @@
 
 import assert from "node:assert/strict";
 import { BUDGET, bundle, sizeOf } from "../testing/bundle.ts";
+import { compile } from "../testing/compile.ts";
 import { TYPESCRIPT } from "../testing/declarations.ts";
 import { denoPath, npmTool } from "../testing/tools.ts";
 import { ADMIN_ENV, adminUrl } from "./harness/admin.ts";
@@ -137,6 +138,28 @@ forBoth("the bundle knows --help, --version and --check", async (runtime) => {
   assert.match(await said("--version"), /^sluice \d+\.\d+\.\d+\n$/);
   assert.match(await said("--check"), /status 200/);
   assert.equal(backend.probes.length, 1);
+});
+
+forBoth("the executable is the program, and its workers are too", {
+  runtimes: ["bun"],
+}, async (runtime) => {
+  const executable = `${folder}/sluice`;
+  await compile(executable);
+  await using backends = await Numbered.start(2);
+  for (const args of [[], ["--workers", "2"]]) {
+    await using proxy = await startProxy(runtime, {
+      executable,
+      args,
+      cwd: folder,
+      env: { BACKENDS: backends.urls() },
+    });
+    for (let i = 0; i < 4; i++) {
+      const answer = await rawRequest(proxy.port, requestText("GET", "/"));
+      assert.equal(answer.status, 200, proxy.log);
+    }
+    proxy.signal("SIGTERM");
+    assert.equal((await proxy.waitForExit()).code, 0, proxy.log);
+  }
 });
 
 const LIBRARY = `

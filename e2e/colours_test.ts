@@ -10,7 +10,7 @@ import { rawBackend } from "./harness/backend.ts";
 import { runProgram, type Runtime } from "./harness/proxy.ts";
 import { forBoth, skippedWithout } from "./harness/suite.ts";
 
-/** What the program prints on a terminal, or rather what `script` takes for one. */
+/** What the program prints on a terminal, as emulated by `script`. */
 async function onTerminal(
   runtime: Runtime,
   args: string,

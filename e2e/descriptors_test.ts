@@ -157,9 +157,7 @@ forBoth(
       [5, 5],
     );
     assert.doesNotMatch(proxy.log, /is down|is ejected/);
-    const lines = proxy.stderr.filter((line) =>
-      line.includes("cannot be made")
-    );
+    const lines = proxy.stderr.filter((line) => line.includes("cannot probe"));
     assert.equal(lines.length, 1, proxy.log);
     await Deno.writeTextFile(file, a.url);
     await proxy.waitForLine(/BACKENDS_FILE read: 1 backend /);

@@ -9,7 +9,7 @@ import { blackhole } from "./harness/blackhole.ts";
 import { rawRequest, requestText } from "./harness/client.ts";
 import { Load } from "./harness/load.ts";
 import { NameServer } from "./harness/name_server.ts";
-import { OVER_FETCH, runProgram, startProxy } from "./harness/proxy.ts";
+import { runProgram, sentBy, startProxy } from "./harness/proxy.ts";
 import { forBoth, skippedWithout } from "./harness/suite.ts";
 import { until } from "./harness/wait.ts";
 import { Authority } from "./tls/certificates.ts";
@@ -131,7 +131,7 @@ forBoth(
   {
     ...options,
     ...skippedWithout("dnsmasq", "openssl"),
-    ...(OVER_FETCH ? { runtimes: ["bun"] } : {}),
+    ...(sentBy("deno") === "fetch" ? { runtimes: ["bun"] } : {}),
   },
   async (runtime) => {
     await using ca = await Authority.make();

@@ -31,7 +31,7 @@ forBoth(
         assert.equal(stdout, "");
         assert.match(
           stderr,
-          /^DENO_SERVE_ADDRESS: would have Deno .*: unset it\n$/,
+          /^DENO_SERVE_ADDRESS: would override HOST and PORT: unset it\n$/,
         );
         continue;
       }
@@ -167,7 +167,7 @@ forBoth("a variable that may not be read and would be obeyed is warned of", {
     "HTTP_PROXY,http_proxy,ALL_PROXY,all_proxy,DENO_SERVE_ADDRESS",
   );
   assert.equal(enough.stderr.length, 1, enough.log);
-  // And it is obeyed, which is the reason.
+  // And `fetch` obeys it, which is the reason.
   await using other = await rawBackend((conn) => conn.reply({ status: 299 }), {
     allowProblems: true,
     health: "handler",
@@ -175,6 +175,7 @@ forBoth("a variable that may not be read and would be obeyed is warned of", {
   await using diverted = await startProxy(runtime, {
     env: { BACKENDS: backend.url, all_proxy: `http://${other.authority}` },
     denoFlags: ["--no-prompt", net, "--allow-env=BACKENDS,PORT,HOST"],
+    args: ["--transport=fetch"],
   });
   const before = other.requests.length;
   await rawRequest(diverted.port, requestText("GET", "/"));

@@ -1,6 +1,6 @@
 /**
- * The short forms of the fuzzing: the same bytes in each run. `deno task fuzz` has
- * the long ones, and testing/FUZZ.md what they have found.
+ * The short forms of the fuzzing, with the same bytes in each run.
+ * `deno task fuzz` has the long ones, and testing/FUZZ.md the findings.
  */
 
 import assert from "node:assert/strict";
@@ -39,7 +39,7 @@ for (const transport of TRANSPORTS) {
         seeds,
       }).run();
       assert.equal(report.bad, 0, report.text());
-      // The mutations are worth something only if much passes and much does not.
+      // The mutations are useful only if many pass and many do not.
       const executed = report.counts.get("executed") ?? 0;
       assert.ok(executed > COUNT / 5, report.text());
       assert.ok((report.counts.get("status 400") ?? 0) > COUNT / 5);

@@ -10,7 +10,7 @@ import { inPath } from "../testing/tools.ts";
 import { deadPort, type RawBackend, rawBackend } from "./harness/backend.ts";
 import { Daemon } from "./harness/daemon.ts";
 import { rawRequest, requestText } from "./harness/client.ts";
-import { OVER_FETCH, runProgram, startProxy } from "./harness/proxy.ts";
+import { runProgram, sentBy, startProxy } from "./harness/proxy.ts";
 import { forBoth, skippedWithout } from "./harness/suite.ts";
 import { until } from "./harness/wait.ts";
 import { Authority, HERE } from "./tls/certificates.ts";
@@ -92,7 +92,7 @@ forBoth(
     try {
       // In absolute form, which Deno's `fetch` uses there, the target's
       // authority goes before `Host` (RFC 9112 §3.2.2).
-      const target = runtime === "deno" && OVER_FETCH
+      const target = runtime === "deno" && sentBy(runtime) === "fetch"
         ? "http://app.example.com/health"
         : "/health";
       await using backend = await rawBackend(undefined, {

@@ -7,7 +7,7 @@ import assert from "node:assert/strict";
 import { ADMIN_ENV, adminUrl } from "./harness/admin.ts";
 import { type RawBackend, rawBackend } from "./harness/backend.ts";
 import { rawRequest, requestText } from "./harness/client.ts";
-import { OVER_FETCH, runProgram, startProxy } from "./harness/proxy.ts";
+import { runProgram, sentBy, startProxy } from "./harness/proxy.ts";
 import { type CaseOptions, forBoth, skippedWithout } from "./harness/suite.ts";
 import { Authority, HERE } from "./tls/certificates.ts";
 import { ask, grant } from "./websocket/raw.ts";
@@ -106,7 +106,7 @@ forBoth("the printed permissions do for a unix: backend", DENO, async () => {
     await runs({
       env: { BACKENDS: backend.url },
       permissions: ["--allow-read", "--allow-write"],
-      line: OVER_FETCH
+      line: sentBy("deno") === "fetch"
         ? /--allow-net --allow-env=\S+ --allow-read=\S+\.sock --allow-write=\S+\.sock$/
         : /--allow-net=127\.0\.0\.1:0,unix:\S+\.sock --allow-env=\S+ --allow-read=\S+\.sock --allow-write=\S+\.sock$/,
     });
@@ -122,7 +122,7 @@ forBoth("the printed permissions do for a unix: backend", DENO, async () => {
       ],
     });
     const answer = await rawRequest(narrow.port, requestText("GET", "/"));
-    assert.equal(answer.status, OVER_FETCH ? 503 : 200);
+    assert.equal(answer.status, sentBy("deno") === "fetch" ? 503 : 200);
   } finally {
     await Deno.remove(folder, { recursive: true });
   }

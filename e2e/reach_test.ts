@@ -64,7 +64,9 @@ const TARGETS: readonly ((authority: string) => string)[] = [
   (a) => `/x@${a}:80/`,
 ];
 
-/** Spellings of 127.0.0.1 and a port, some of which only some parsers take. */
+/**
+ * Spellings of 127.0.0.1 and a port, some of which only some parsers accept.
+ */
 const AUTHORITIES: readonly ((port: number) => string)[] = [
   (port) => `127.0.0.1:${port}`,
   (port) => `localhost:${port}`,
@@ -119,7 +121,7 @@ function fields(authority: string): string {
   ).join("");
 }
 
-/** All requests that name a server that is no backend. */
+/** All requests that name a server which is not a backend. */
 function* requests(port: number): Generator<string> {
   for (const spell of AUTHORITIES) {
     const authority = spell(port);
@@ -145,7 +147,7 @@ function* requests(port: number): Generator<string> {
   }
 }
 
-/** Codes above Latin-1 stand as bytes in these texts. */
+/** Characters above Latin-1 are bytes in these texts. */
 function bytes(text: string): Uint8Array {
   return Uint8Array.from(text, (char) => char.charCodeAt(0));
 }
@@ -156,7 +158,7 @@ async function sendAll(port: number, all: readonly string[]) {
   const rest = [...all];
   await Promise.all(Array.from({ length: AT_ONCE }, async () => {
     for (let text; (text = rest.pop()) !== undefined;) {
-      // What comes back, or whether anything does, is for other tests.
+      // Whether there is a response is for other tests.
       await rawRequest(port, bytes(text), {
         closeWaitMs: 0,
         timeoutMs: 20_000,

@@ -1,8 +1,8 @@
 /**
- * Leaves a proxy running under mixed traffic: GET, POST, uploads, event streams,
- * WebSockets, clients that leave, backends that are killed and started again, and
- * a `BACKENDS_FILE` that changes. Samples memory, descriptors and requests in
- * flight, and fits a line through what follows the warm-up.
+ * Leaves a proxy running under mixed traffic: GET, POST, uploads, event
+ * streams, WebSockets, clients that leave, backends that are killed and started
+ * again, and a `BACKENDS_FILE` that changes. Samples memory, descriptors and
+ * requests in flight, and fits a line through what follows the warm-up.
  *
  * ```sh
  * deno task soak                          # 30 minutes each: both runtimes, both transports
@@ -22,9 +22,9 @@ import { soak, type SoakOptions } from "./soak/run.ts";
 const TRANSPORTS = ["fetch", "socket"] as const;
 
 /**
- * Megabytes that a line may show without being growth: a heap breathes. Descriptors
- * and requests in flight go with how many clients are there, so they are held to
- * what is left at the end.
+ * Megabytes of growth that count as noise: the size of a heap varies. Descriptors
+ * and requests in flight depend on how many clients there are, so what counts is
+ * how many are left at the end.
  */
 const GROWTH_MB = 24;
 
@@ -33,7 +33,7 @@ function flag(name: string): string | undefined {
   return Deno.args.find((arg) => arg.startsWith(start))?.slice(start.length);
 }
 
-/** Runs one, writes its files, says what came of it; false if it is broken. */
+/** Runs one, writes its files, prints the result; false if it failed. */
 async function report(options: SoakOptions, folder?: string): Promise<boolean> {
   const { runtime, transport, seconds, rate } = options;
   const name = `${runtime}-${transport}`;

@@ -1,7 +1,7 @@
 /**
- * A process that lacks something: descriptors, a place for its output, a steady
- * clock, a name server, time to accept. It stays alive, blames no backend for
- * it, and serves as before as soon as it has what it lacked.
+ * A process that lacks something: descriptors, space for its output, a steady
+ * clock, a name server, time to accept. It keeps running, counts no failure of
+ * a backend for it, and recovers as soon as it can.
  *
  * @module
  */
@@ -21,7 +21,7 @@ import {
 import { type CaseOptions, forBoth, skippedWithout } from "./harness/suite.ts";
 import { delay, until, within } from "./harness/wait.ts";
 
-/** "Within a second", with room for a machine that does other things too. */
+/** "Within a second", with a margin for a busy machine. */
 const SOON_MS = 10_000;
 
 const GET = requestText("GET", "/");
@@ -52,7 +52,7 @@ function say(what: string, ms: number): void {
 
 const PROBED = { HEALTH_INTERVAL: "300ms", HEALTH_TIMEOUT: "290ms" };
 
-/** So many files and no more, from the first one on. */
+/** Limits the number of open files from the start. */
 function limitedTo(files: number): Pick<ProxyOptions, "through"> {
   return { through: ["sh", "-c", `ulimit -n ${files}; exec "$@"`, "sh"] };
 }
@@ -74,8 +74,8 @@ forBoth(
     assert.equal(await fresh(proxy), 200);
     const seen = new Map<number, number>();
     let leaving = false;
-    // Deno's listener ends without descriptors and refuses some until it is
-    // opened again: clients come back.
+    // Deno's listener ends without descriptors and refuses some connections
+    // until it is opened again: clients reconnect.
     const stays = async () => {
       while (!leaving) {
         try {
@@ -107,7 +107,7 @@ forBoth(
     await clients;
     console.log(`    ${runtime}, answers meanwhile: ${[...seen].join(" ")}`);
     for (const status of seen.keys()) {
-      // Clients hold what connections to backends would need: some are told 503.
+      // Clients hold the descriptors that backends would need: some get 503.
       assert.ok([0, 200, 503].includes(status), String(status));
     }
     say(`${runtime}, 256 files`, await servesAgain(proxy));
@@ -168,7 +168,7 @@ for (const [name, redirect, hangsUp] of UNHEARD) {
       assert.deepEqual(failures, []);
       assert.ok(answered > 100, `${answered} answers`);
       assert.equal(proxy.exited, undefined);
-      // Its end, which waits for the log, comes all the same.
+      // It still exits, which waits for the log.
       proxy.signal("SIGTERM");
       assert.deepEqual(await proxy.waitForExit(), { code: 0, signal: null });
     },
@@ -185,7 +185,7 @@ const FAKETIME = ["x86_64", "aarch64"].map((arch) =>
   }
 });
 
-/** Jumps of the clock that tells the date, one after the other. */
+/** Jumps of the system clock, one after the other. */
 const JUMPS = ["+1d", "-2d", "+3650d", "-1h"];
 
 forBoth(
@@ -242,7 +242,7 @@ forBoth(
         const [, amount, unit] = /^([+-]\d+)(.)$/.exec(jump)!;
         const wanted = Number(amount) / (unit === "h" ? 24 : 1);
         assert.ok(Math.abs(days - wanted) < 0.01, `${time} after ${jump}`);
-        // Probes go on, and so do their verdicts.
+        // Probes continue, and so do their verdicts.
         a.health = 500;
         const [asked] = counts();
         await proxy.waitForLines(/is down/, JUMPS.indexOf(jump) + 1, SOON_MS);
@@ -295,7 +295,7 @@ forBoth(
   },
 );
 
-/** Whether a process here may have mounts of its own. */
+/** Whether a process here can have its own mounts. */
 function mayMount(): boolean {
   try {
     return Deno.uid() === 0 &&
@@ -323,7 +323,7 @@ forBoth(
       (conn) => conn.reply({ body: "2" }),
       { host: "127.0.0.2" },
     );
-    // Port 53, which the system's resolver asks.
+    // Port 53, which the system's resolver uses.
     const host = runtime === "deno" ? "127.0.0.77" : "127.0.0.78";
     await using server = await NameServer.at({ host, port: 53 }, "127.0.0.2");
     const folder = await Deno.makeTempDir({ prefix: "sluice-" });
@@ -342,7 +342,7 @@ forBoth(
         env: {
           BACKENDS: `${plain.url},http://pool.test:${named.port}`,
           HEALTH_RISE: "1",
-          // It cannot be reached, whatever the reason, and is left out for so long.
+          // It is unreachable, for whatever reason, and skipped for this long.
           EJECT_TIME: "300ms",
           // Bun remembers an address for 30 s.
           BUN_CONFIG_DNS_TIME_TO_LIVE_SECONDS: "1",
@@ -354,7 +354,7 @@ forBoth(
       const asked = () => named.requests.length;
       await until(() => asked() > 20, { what: () => proxy.log });
       await server.kill();
-      // What is connected goes on; what is not cannot be.
+      // Existing connections work; new ones are impossible.
       for (const conn of named.conns) await conn.close();
       await proxy.waitForLine(/pool\.test:\d+ is (down|ejected)/, SOON_MS);
       const { answered } = load;
@@ -405,7 +405,7 @@ forBoth(
   },
 );
 
-/** Runs `knocking.ts`; gives what it printed. */
+/** Runs `knocking.ts`; returns its output. */
 async function knocking(
   ...args: number[]
 ): Promise<{ opened: number; refused: number; seconds: number }> {

@@ -6,7 +6,7 @@ import assert from "node:assert/strict";
 import { inPath } from "../testing/tools.ts";
 import { rawBackend } from "./harness/backend.ts";
 import { rawRequest, requestText } from "./harness/client.ts";
-import { OVER_FETCH, startProxy } from "./harness/proxy.ts";
+import { sentBy, startProxy } from "./harness/proxy.ts";
 import { forBoth, skippedWithout } from "./harness/suite.ts";
 import { until } from "./harness/wait.ts";
 import { ask, grant } from "./websocket/raw.ts";
@@ -37,7 +37,7 @@ forBoth("unix: requests, probes and WebSocket", async (runtime) => {
   }, {
     unix,
     // Deno's `fetch` uses the absolute form there, which servers must accept.
-    healthPath: runtime === "deno" && OVER_FETCH
+    healthPath: runtime === "deno" && sentBy(runtime) === "fetch"
       ? "http://localhost/health"
       : "/health",
   });

@@ -1,16 +1,27 @@
 /**
  * Prints the table of wire cases: each promise, and what Deno and Bun make of
- * it, found out right now on real sockets. `deno task wire target` runs only
- * the groups that are named.
+ * it with each transport, found out right now on real sockets. On Deno `auto` is
+ * `socket`. `deno task wire target` runs only the groups that are named.
  *
  * @module
  */
 
 import { closeAll } from "./harness/cleanup.ts";
-import { type Runtime, RUNTIMES } from "./harness/proxy.ts";
+import type { Runtime, SentBy } from "./harness/proxy.ts";
 import { Ground, type Group } from "./wire/case.ts";
 import { GROUPS } from "./wire/groups.ts";
 import { judge, type Verdict } from "./wire/verdict.ts";
+
+/** The columns. */
+const COLUMNS: readonly (readonly [Runtime, SentBy])[] = [
+  ["deno", "socket"],
+  ["deno", "fetch"],
+  ["bun", "auto"],
+  ["bun", "socket"],
+  ["bun", "fetch"],
+];
+const WIDTH = 13;
+const TITLES = COLUMNS.map((column) => column.join(" "));
 
 /** The symbol in the table for each kind of verdict. */
 const SHOWN: Readonly<Record<Verdict["kind"], string>> = {
@@ -20,8 +31,11 @@ const SHOWN: Readonly<Record<Verdict["kind"], string>> = {
   mended: "MENDED",
 };
 
-async function verdicts(group: Group, runtime: Runtime): Promise<Verdict[]> {
-  await using ground = await Ground.open(group, runtime);
+async function verdicts(
+  group: Group,
+  [runtime, by]: readonly [Runtime, SentBy],
+): Promise<Verdict[]> {
+  await using ground = await Ground.open(group, runtime, by);
   if (group.together === true) {
     return await Promise.all(group.cases.map((each) => judge(ground, each)));
   }
@@ -48,32 +62,33 @@ async function main(names: readonly string[]): Promise<number> {
   const counts = new Map<string, number>();
   const notes: string[] = [];
   let cases = 0;
-  console.log(`${"deno".padEnd(8)}${"bun".padEnd(8)}case`);
+  console.log(`${TITLES.map((t) => t.padEnd(WIDTH)).join("")}case`);
   for (const group of wanted) {
-    // Both at the same time, each with its own proxy and backend.
-    const [deno, bun] = await Promise.all(
-      RUNTIMES.map((runtime) => verdicts(group, runtime)),
-    ) as [Verdict[], Verdict[]];
+    // All at the same time, each with its own proxy and backend.
+    const columns = await Promise.all(
+      COLUMNS.map((column) => verdicts(group, column)),
+    );
     group.cases.forEach(({ name }, i) => {
       cases++;
-      const row = [deno[i]!, bun[i]!].map((verdict, which) => {
+      const row = columns.map((verdicts, which) => {
+        const verdict = verdicts[i]!;
         const shown = SHOWN[verdict.kind];
-        const key = `${RUNTIMES[which]} ${shown}`;
+        const key = `${TITLES[which]}: ${shown}`;
         counts.set(key, (counts.get(key) ?? 0) + 1);
         if (verdict.kind !== "holds") {
           const why = "message" in verdict ? verdict.message : verdict.instead;
-          notes.push(`${RUNTIMES[which]}: ${shown}: ${name}: ${why}`);
+          notes.push(`${key}: ${name}: ${why}`);
         }
-        return shown.padEnd(8);
+        return shown.padEnd(WIDTH);
       });
       console.log(`${row.join("")}${name}`);
     });
   }
   console.log(`\n${notes.join("\n")}\n`);
-  for (const runtime of RUNTIMES) {
-    const of = (shown: string) => counts.get(`${runtime} ${shown}`) ?? 0;
+  for (const title of TITLES) {
+    const of = (shown: string) => counts.get(`${title}: ${shown}`) ?? 0;
     console.log(
-      `${runtime}: ${of("yes")} of ${cases} hold, ${
+      `${title}: ${of("yes")} of ${cases} hold, ${
         of("no")
       } are listed exceptions, ${of("FAILS") + of("MENDED")} are unexpected`,
     );

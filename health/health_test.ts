@@ -359,3 +359,67 @@ Deno.test("report() has the number of probes, and the last result", async () => 
   assert.deepEqual(report.health, { up: false, streak: 0, known: true });
   w.prober.stop();
 });
+
+// ── Prober without timers ───────────────────────────────────────────────────
+
+Deno.test("on demand, a Prober asks at requests alone, and no sooner than is due", async () => {
+  const w = world({ onDemand: true, fall: 2, rise: 1 });
+  await w.prober.start();
+  await w.clock.advance(60_000);
+  assert.equal(w.asked.length, 0);
+  assert.equal(w.clock.pending, 0);
+  await w.prober.askDue();
+  assert.equal(w.asked.length, 1);
+  assert.equal(w.prober.askDue(), undefined);
+  await w.clock.advance(1_000);
+  w.hear = () => ({ status: 500 });
+  await w.prober.askDue();
+  await w.clock.advance(1_000);
+  assert.equal(w.pool.get(A)!.up, true);
+  await w.prober.askDue();
+  assert.equal(w.pool.get(A)!.up, false);
+  await w.clock.advance(1_000);
+  w.hear = () => ({ status: 200 });
+  await w.prober.askDue();
+  assert.equal(w.pool.get(A)!.up, true);
+  assert.equal(w.clock.pending, 0);
+  w.prober.stop();
+});
+
+Deno.test("on demand, a verdict that is out of date is none until it is renewed", async () => {
+  const w = world({ onDemand: true });
+  await w.prober.start();
+  w.hear = () => ({ status: 500 });
+  await w.prober.askDue();
+  assert.equal(w.pool.get(A)!.up, false);
+  await w.clock.advance(2_000);
+  w.hear = () => "hang";
+  w.prober.askDue();
+  assert.equal(w.pool.get(A)!.up, false);
+  await w.clock.advance(400);
+  await w.clock.advance(10_000);
+  const renewed = w.prober.askDue();
+  assert.equal(w.pool.get(A)!.up, true);
+  w.asked.at(-1)!.end({ status: 500 });
+  await renewed;
+  // As at the start, the first result decides alone.
+  assert.equal(w.pool.get(A)!.up, false);
+  w.prober.stop();
+});
+
+Deno.test("on demand, a probe whose request was ended is made again", async () => {
+  const w = world({ onDemand: true });
+  await w.prober.start();
+  w.hear = () => "hang";
+  w.prober.askDue();
+  assert.equal(w.asked.length, 1);
+  // Its own time limit has gone with the request.
+  w.clock.drop();
+  await w.clock.advance(900);
+  w.prober.askDue();
+  assert.equal(w.asked.length, 1);
+  await w.clock.advance(200);
+  w.prober.askDue();
+  assert.equal(w.asked.length, 2);
+  w.prober.stop();
+});

@@ -91,6 +91,11 @@ export interface ProberOptions extends Thresholds {
   timeoutMs?: number;
   /** Called after each probe. */
   probed?: (backend: Backend, passed: boolean, report: ProbeReport) => void;
+  /**
+   * Whether it asks only when {@linkcode Prober.askDue} is called: for a platform
+   * without timers between requests. @default {false}
+   */
+  onDemand?: boolean;
   /** Time and timers. */
   clock: Clock;
   /** Uniform in [0, 1). @default {Math.random} */
@@ -123,6 +128,9 @@ const TICKS = 20;
  */
 const RESEND_SHARE = 0.2;
 
+/** Intervals without a probe, after which a verdict is out of date. */
+const STALE = 3;
+
 /** Milliseconds between two log lines that say that probes cannot be sent. */
 const STARVED_LOG_MS = 60_000;
 
@@ -153,6 +161,7 @@ export class Prober {
       timeoutMs: 2_000,
       random: Math.random,
       probed: () => {},
+      onDemand: false,
       log: () => {},
       ...options,
     };
@@ -163,7 +172,7 @@ export class Prober {
    * has ended or timed out.
    */
   start(): Promise<void> {
-    const { clock, intervalMs } = this.#options;
+    const { clock, intervalMs, onDemand } = this.#options;
     for (const backend of this.#pool) this.#watch(backend);
     this.#unsubscribe = this.#pool.subscribe((event) => {
       // Queued events still arrive after `stop()`.
@@ -177,10 +186,35 @@ export class Prober {
         this.#watches.delete(event.backend);
       }
     });
+    // Nothing is asked before the first request, and nobody can wait for that.
+    if (onDemand) return Promise.resolve();
     // One timer for all: one per backend would have to be made anew after each
     // probe because of the jitter.
     this.#timer = clock.setInterval(() => this.#tick(), intervalMs / TICKS);
     return this.settled();
+  }
+
+  /**
+   * Probes what is due, at the time of a request. Resolves once that has ended;
+   * `undefined` if nothing is due. A verdict that was not renewed for
+   * {@linkcode STALE} intervals counts no more: as at the start, the backend is up
+   * until its probe says otherwise.
+   */
+  askDue(): Promise<void> | undefined {
+    const { clock, intervalMs, timeoutMs } = this.#options;
+    const now = clock.now();
+    const asked: Promise<void>[] = [];
+    for (const watch of this.#watches.values()) {
+      // One whose request was ended before it has no result, ever.
+      const lost = watch.probing && now - watch.dueAt > timeoutMs;
+      if (watch.dueAt > now || (watch.probing && !lost)) continue;
+      if (now - watch.dueAt > STALE * intervalMs && !watch.backend.up) {
+        watch.report.health = UNKNOWN;
+        watch.backend.up = true;
+      }
+      asked.push(this.#probe(watch));
+    }
+    return asked.length === 0 ? undefined : Promise.all(asked).then(() => {});
   }
 
   /** Resolves once each present backend was probed or has timed out. */
@@ -221,7 +255,7 @@ export class Prober {
       first: Promise.withResolvers(),
     };
     this.#watches.set(backend, watch);
-    this.#probe(watch);
+    if (!this.#options.onDemand) this.#probe(watch);
   }
 
   #tick(): void {

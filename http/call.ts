@@ -14,6 +14,8 @@ export interface Reading {
   read(): Promise<Chunk | undefined>;
   /** Gives the rest up. */
   cancel(why: unknown): void;
+  /** Takes the memory of a piece back whose bytes are not needed any more. */
+  reuse?(piece: Chunk): void;
 }
 
 /** A request to be sent. */
@@ -46,6 +48,8 @@ export interface Answer {
   readonly fields: FieldLines;
   /** All of it, where the rest of it comes from, or `null` if it has none. */
   readonly body: Chunk | Reading | null;
+  /** Takes the memory of a whole body back, once nothing needs its bytes. */
+  readonly reuse?: (() => void) | undefined;
 }
 
 /** Why there is no answer, or no whole one. */

@@ -36,6 +36,8 @@ export interface ClientOptions {
    * answer may be lost with it.
    */
   lingers: boolean;
+  /** Whether the memory of a response's body is given back by `Answer.reuse`. */
+  reuses: boolean;
   /**
    * Whether what a socket has read may be given a turn of the event loop later
    * than what came behind it, such as the next request. A connection that has
@@ -56,13 +58,17 @@ const PATIENCE_MS = 10;
 /** Bytes of a room: a usual head, and a body that is kept to be sent again. */
 const ROOM = (16 + 64) * 1024;
 
-/** Rooms that are kept: each is in use from a write until that has left. */
-const MOST_ROOMS = 16;
+/**
+ * Rooms that are kept: each is in use from a write until that has left, or from
+ * a small answer's head until its body was copied.
+ */
+const MOST_ROOMS = 64;
 
 /** The connections to all backends, and what they share. */
 export class Client implements Shared {
   readonly wholeUpTo: number;
   readonly lingers: boolean;
+  readonly reuses: boolean;
   readonly settles: Shared["settles"];
   readonly ticksASecond: number = 1000 / TICK_MS;
   readonly #timers: Timers;
@@ -82,10 +88,13 @@ export class Client implements Shared {
   #patience: unknown;
 
   /** Makes a client without connections. */
-  constructor({ timers, wholeUpTo, lingers, lags = false }: ClientOptions) {
+  constructor(
+    { timers, wholeUpTo, lingers, reuses, lags = false }: ClientOptions,
+  ) {
     this.#timers = timers;
     this.wholeUpTo = wholeUpTo;
     this.lingers = lingers;
+    this.reuses = reuses;
     this.settles = lags ? (callback) => this.#settles(callback) : undefined;
   }
 

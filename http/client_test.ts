@@ -147,6 +147,28 @@ Deno.test("Client does not reuse the memory of a body for the next response", as
   }
 });
 
+Deno.test("Client reuses the memory of a complete body only once it was given back", async () => {
+  for (const reuses of [true, false]) {
+    const rig = new ClientRig("reused", { reuses });
+    const bodies: Uint8Array[] = [];
+    for (const letter of ["a", "b", "c"]) {
+      const { answer } = await rig.send();
+      rig.last.receive("HTTP/1.1 200 OK\r\nContent-Length: 5000\r\n\r\n");
+      rig.last.receive(letter.repeat(5000));
+      const { body, reuse } = await answer;
+      assert.ok(body instanceof Uint8Array);
+      assert.equal(new TextDecoder().decode(body), letter.repeat(5000));
+      bodies.push(body);
+      if (letter === "b") reuse?.();
+    }
+    const [a, b, c] = bodies.map(({ buffer }) => buffer);
+    assert.notEqual(a, b);
+    // It was not given back.
+    assert.equal(new TextDecoder().decode(bodies[0]), "a".repeat(5000));
+    if (!reuses) assert.ok(b !== c && bodies[1]![0] === 98);
+  }
+});
+
 Deno.test("Client buffers a small response for a moment, and then passes it on", async () => {
   for (const delivery of DELIVERIES) {
     const rig = new ClientRig(delivery);

@@ -13,6 +13,7 @@ import { BodyReader } from "./body.ts";
 import { type Chunk, Ended, Malformed } from "./bytes.ts";
 import { type Answer, type Call, type Reason, Unanswered } from "./call.ts";
 import { framingOf } from "./framing.ts";
+import { Gathered, type Rooms } from "./gathered.ts";
 import { type FieldLines, HeadReader } from "./head.ts";
 import { secondsOf } from "./persistence.ts";
 import { ReadSize } from "./read_size.ts";
@@ -32,13 +33,9 @@ export interface CountingSocket extends Socket {
 }
 
 /** What a {@linkcode Connection} belongs to. */
-export interface ConnectionOwner {
+export interface ConnectionOwner extends Rooms {
   /** Bytes up to which an answer of declared length is waited for whole. */
   readonly wholeUpTo: number;
-  /** Room for so many bytes at least, and a small body behind them. */
-  takeRoom(bytes: number): Chunk;
-  /** Takes room back that nothing is read from any more. */
-  giveRoom(room: Chunk): void;
   /** A connection is ready for the next request, for as many seconds. */
   parked(connection: Connection, seconds: number): void;
   /** It has rested since it was parked. */
@@ -84,12 +81,10 @@ export class Connection
   /** How its answer is framed, and where it goes. */
   #framed: BodyReader | undefined;
   #body: AnswerBody | undefined;
-  /** Its answer, while that is waited for whole: head, body, bytes so far. */
+  /** Its answer's head, and its body while that is waited for whole. */
   #status = 0;
   #fields: FieldLines = [];
-  #whole: Chunk | undefined;
-  #wholeRoom: Chunk | undefined;
-  #filled = 0;
+  #gathered: Gathered | undefined;
   /** Seconds for which the connection is kept behind it. */
   #seconds = 0;
   /** Whether an upload may go on behind the end of its answer. */
@@ -128,11 +123,16 @@ export class Connection
     this.#mark = this.#socket.left;
     signal.addEventListener("abort", this);
     this.#send(call, room, size);
-    if (payload !== undefined && !this.#closed) {
-      call.begun = true;
-      this.#upload = new Uploading(this.#socket, payload, this);
-      this.#upload.start();
-    }
+    if (payload === undefined) return;
+    this.#upload = new Uploading(this.#socket, payload, this);
+    // Nothing of it is read before the head has left, so that it can be sent on
+    // another connection if this one takes nothing any more.
+    if (this.#socket.queued === 0) this.#startUpload(call);
+  }
+
+  #startUpload(call: Call): void {
+    call.begun = true;
+    this.#upload!.start();
   }
 
   /** Ends it at once, with whatever it carries. */
@@ -149,13 +149,12 @@ export class Connection
 
   /** An answer that was waited for is given as far as it has come. */
   gatheredLongEnough(): void {
-    const whole = this.#whole;
-    if (whole === undefined || this.#closed) return;
-    this.#whole = undefined;
-    this.#framed = new BodyReader(whole.length);
-    this.#reads = new ReadSize(whole.length - this.#filled);
-    const first = this.#framed.push(whole.subarray(0, this.#filled) as Chunk);
-    this.#stream(first);
+    const gathered = this.#gathered;
+    if (gathered === undefined || this.#closed) return;
+    this.#gathered = undefined;
+    this.#framed = new BodyReader(gathered.length);
+    this.#reads = new ReadSize(gathered.missing);
+    this.#stream(this.#framed.push(gathered.bytes));
   }
 
   /** The signal's event. */
@@ -164,9 +163,7 @@ export class Connection
   }
 
   room(): Chunk | undefined {
-    if (this.#whole !== undefined) {
-      return this.#wholeRoom!.subarray(this.#filled) as Chunk;
-    }
+    if (this.#gathered !== undefined) return this.#gathered.room;
     if (this.#framed === undefined) return undefined;
     return this.#reads.room();
   }
@@ -175,7 +172,9 @@ export class Connection
     if (this.#closed) return true;
     try {
       if (this.#framed !== undefined) return this.#bodyCame(bytes);
-      if (this.#whole !== undefined) return this.#gather(this.#whole, bytes);
+      if (this.#gathered !== undefined) {
+        return this.#gather(this.#gathered, bytes);
+      }
       if (this.#call === undefined) {
         this.#drop();
         return true;
@@ -193,7 +192,9 @@ export class Connection
     if (this.#closed) return;
     const framed = this.#framed;
     if (framed === undefined) {
-      if (this.#whole !== undefined) return this.#fail("cut", error, false);
+      if (this.#gathered !== undefined) {
+        return this.#fail("cut", error, false);
+      }
       return this.#fail(error === undefined ? "ended" : "broken", error, false);
     }
     try {
@@ -212,7 +213,11 @@ export class Connection
       this.#owner.giveRoom(this.#room);
       this.#room = undefined;
     }
-    this.#upload?.drained();
+    if (this.#call?.begun === false && this.#upload !== undefined) {
+      this.#startUpload(this.#call);
+    } else {
+      this.#upload?.drained();
+    }
     if (this.#signal === undefined && this.#seconds > 0) this.#park();
   }
 
@@ -278,11 +283,8 @@ export class Connection
         return this.#given(hasNone(method, status) ? null : NONE);
       }
       if (framing <= this.#owner.wholeUpTo) {
-        // One more than there should be, to see what comes behind it.
-        this.#wholeRoom = new Uint8Array(framing + 1);
-        this.#whole = this.#wholeRoom.subarray(0, framing) as Chunk;
-        this.#whole.set(bytes.subarray(at));
-        this.#filled = here;
+        this.#gathered = new Gathered(this.#owner, framing);
+        this.#gathered.add(bytes.subarray(at));
         this.#owner.gathers(this);
         return true;
       }
@@ -320,25 +322,19 @@ export class Connection
     this.#pauseIfAhead(body);
   }
 
-  #answer(body: Answer["body"]): void {
+  #answer(body: Answer["body"], reuse?: () => void): void {
     const call = this.#call!;
     this.#call = undefined;
-    call.resolve({ status: this.#status, fields: this.#fields, body });
+    call.resolve({ status: this.#status, fields: this.#fields, body, reuse });
     this.#fields = [];
   }
 
   /** More came of an answer that is waited for whole. */
-  #gather(whole: Chunk, bytes: Chunk): boolean {
-    const size = Math.min(bytes.length, whole.length - this.#filled);
-    if (bytes.length > size) this.#seconds = 0;
-    // It may have been read to where it belongs.
-    if (bytes.buffer !== whole.buffer) {
-      whole.set(bytes.subarray(0, size), this.#filled);
-    }
-    this.#filled += size;
-    if (this.#filled === whole.length) {
-      this.#whole = undefined;
-      this.#answer(whole);
+  #gather(gathered: Gathered, bytes: Chunk): boolean {
+    if (!gathered.add(bytes)) this.#seconds = 0;
+    if (gathered.missing === 0) {
+      this.#gathered = undefined;
+      this.#answer(gathered.bytes, () => gathered.reuse());
       this.#over();
     }
     return true;

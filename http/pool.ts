@@ -24,6 +24,8 @@ export interface Shared {
   readonly wholeUpTo: number;
   /** Whether an upload may go on behind the end of its answer. */
   readonly lingers: boolean;
+  /** Whether an answer's body is told when nothing needs its memory any more. */
+  readonly reuses: boolean;
   /** A clock that is cheap to look at; it runs while anything is watched. */
   readonly tick: number;
   /** How fast that runs. */
@@ -62,6 +64,7 @@ const LINGER_TICKS = 2;
 /** The connections to one backend. */
 export class Pool implements ConnectionOwner {
   readonly wholeUpTo: number;
+  readonly reuses: boolean;
   readonly #shared: Shared;
   readonly #connect: Connect;
   readonly #open = new Set<Connection>();
@@ -78,6 +81,7 @@ export class Pool implements ConnectionOwner {
   /** Makes a pool without connections. */
   constructor(shared: Shared, connect: Connect) {
     this.wholeUpTo = shared.wholeUpTo;
+    this.reuses = shared.reuses;
     this.#shared = shared;
     this.#connect = connect;
   }

@@ -12,12 +12,16 @@ const LARGEST = 256 * 1024;
 
 /** More at a time while buffers come back full, and less otherwise. */
 export class ReadSize {
-  #size = FIRST;
+  #size: number;
   #left: number;
 
   /** For a body that has so many bytes to come, or no known end. */
   constructor(left: number) {
     this.#left = left;
+    // A quarter of a large body has usually arrived by the first read.
+    this.#size = left === Infinity
+      ? FIRST
+      : Math.min(Math.max(left / 4 >> 12 << 12, FIRST), LARGEST);
   }
 
   /** Where the next bytes go. */

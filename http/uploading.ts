@@ -30,6 +30,8 @@ export class Uploading {
   #stopped = false;
   #over = false;
   #drained: (() => void) | undefined;
+  /** Pieces that have not left. */
+  #under: Chunk[] = [];
 
   /** Makes one that has not begun. */
   constructor(socket: Socket, payload: Payload, events: UploadingEvents) {
@@ -60,6 +62,8 @@ export class Uploading {
         if (length === undefined) this.#chunk(piece);
         else if (sent > length) throw new TypeError(TOO_LONG);
         else this.#socket.write(piece);
+        this.#under.push(piece);
+        if (this.#socket.queued === 0) this.#reuse();
         if (this.#socket.queued > AHEAD) {
           await new Promise<void>((resolve) => this.#drained = resolve);
           if (this.#stopped) return;
@@ -78,6 +82,7 @@ export class Uploading {
 
   /** The socket has room again. */
   drained(): void {
+    this.#reuse();
     const drained = this.#drained;
     this.#drained = undefined;
     drained?.();
@@ -87,8 +92,15 @@ export class Uploading {
   stop(why: unknown): void {
     if (this.#stopped) return;
     this.#stopped = true;
+    this.#under = [];
     this.drained();
     this.#payload.reading.cancel(why);
+  }
+
+  #reuse(): void {
+    const { reading } = this.#payload;
+    for (const piece of this.#under) reading.reuse?.(piece);
+    this.#under = [];
   }
 
   #end(): void {

@@ -284,3 +284,47 @@ Deno.test("Client does not send a body again that it has begun to read", async (
   await failure(answer);
   assert.equal(rig.connections.length, 1);
 });
+
+Deno.test("Client gives the memory of an upload's piece back when it has left", async () => {
+  const rig = new ClientRig();
+  const { source, answer } = await posted(rig);
+  rig.last.holds = true;
+  source.push("hello").push("there").push();
+  await settle();
+  assert.equal(source.reads, 3);
+  assert.deepEqual(source.reused, []);
+  rig.last.release();
+  assert.deepEqual(source.reused, [bytesOf("hello"), bytesOf("there")]);
+  rig.last.receive(OK);
+  await answer;
+  assert.equal(source.reused.length, 2);
+});
+
+Deno.test("Client keeps the memory of what had not left when its request ended", async () => {
+  const rig = new ClientRig();
+  const { source, controller } = await posted(rig);
+  rig.last.holds = true;
+  source.push("hello");
+  await settle();
+  controller.abort();
+  assert.deepEqual(source.reused, []);
+});
+
+Deno.test("Client reads an upload once its head has left, and sends it elsewhere if that does not", async () => {
+  const rig = new ClientRig();
+  const first = await rig.send();
+  rig.last.receive(OK);
+  await first.answer;
+  rig.last.holds = true;
+  const { source, answer } = await posted(rig);
+  source.push("hello").push();
+  await settle();
+  assert.equal(source.reads, 0);
+  // Ended before it took a byte: nothing was sent, and nothing was read.
+  rig.last.finish();
+  await settle();
+  assert.equal(rig.connections.length, 2);
+  assert.match(rig.last.written, /\r\n5\r\nhello\r\n0\r\n\r\n$/);
+  rig.last.receive(OK);
+  assert.equal(await textOf(await answer), "ok");
+});

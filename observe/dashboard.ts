@@ -1,10 +1,10 @@
 /**
- * The dashboard: one page in one string, with nothing to load from anywhere.
+ * The dashboard: one page in one string, which loads nothing else.
  *
- * The page holds no data when it is sent. Its script reads `/backends` and
- * `/events` and writes what it is told as text, never as HTML, so a backend's
- * name cannot become a script; the Content-Security-Policy, which lets nothing
- * run but what carries this answer's nonce, stands behind that.
+ * The page contains no data when it is sent. Its script reads `/backends` and
+ * `/events` and writes them as text, never as HTML, so a backend's name cannot
+ * become a script. In addition, the Content-Security-Policy allows only what
+ * carries this response's nonce.
  *
  * @module
  */
@@ -20,9 +20,9 @@ export interface DashboardOptions {
   policy: string;
   /** What requests are sent by. */
   transport: string;
-  /** What style and script carry so that the browser takes them. */
+  /** Attribute of style and script that the policy requires. */
   nonce: string;
-  /** Whether changes are possible at all. */
+  /** Whether changes are possible. */
   changes: boolean;
 }
 
@@ -83,7 +83,7 @@ const TOOLS = `  <div class="bar">
   </div>
 `;
 
-/** Asks for the token. */
+/** Requests the token. */
 const DIALOG = `<dialog id="ask" aria-labelledby="asked">
   <form id="form">
     <h2 id="asked">Changes need a token</h2>

@@ -90,7 +90,7 @@ const happened = (event) => {
   if (event.lastEventId !== "" && known.has(event.lastEventId)) return;
   known.add(event.lastEventId);
   const { type, time, reason, backend } = JSON.parse(event.data);
-  // What comes before the list is older than it.
+  // Events before the list are older than it.
   if (backend !== undefined && live) {
     if (type === "removed") {
       const row = rows.get(backend.id);
@@ -121,7 +121,7 @@ const happened = (event) => {
   at("quiet").hidden = true;
   if (live) announce(text.textContent);
 };
-// Said to a screen reader together, and not one over the other.
+// Read to a screen reader together, without interrupting each other.
 let waiting = [], saying;
 const announce = (text) => {
   waiting.push(text);
@@ -250,14 +250,14 @@ const connect = () => {
   }
   source.addEventListener("error", () => {
     lost();
-    // The browser tries again by itself, but not after an answer that says no.
+    // The browser reconnects by itself, but not after a refusal.
     if (source.readyState === EventSource.CLOSED) {
       clearTimeout(again);
       again = setTimeout(connect, 1500);
     }
   });
 };
-// A connection can be dead without a word: figures come every second.
+// A connection can be dead without an event: figures come every second.
 setInterval(() => {
   if (live && performance.now() - heard > 5000) {
     lost();

@@ -1,13 +1,13 @@
 /**
- * The picture of a large pool: a tile for each backend, always in the same place.
- * Text of a script; see `dashboard_script.ts`.
+ * The picture of a large pool: a tile for each backend, always in the same
+ * place. Text of a script; see `dashboard_script.ts`.
  *
  * @module
  */
 
 /** Part of the script: the tiles. */
 export const MAP: string = String.raw`
-// The tiles: colour and shape say what state a backend is in, depth how busy it is.
+// The tiles: colour and shape show the state of a backend, depth its load.
 const sheet = at("map").firstChild, pen = sheet.getContext("2d");
 const LEGEND = [["up", "up, darker with more requests"], ["slow", "slow"],
   ["failing", "failing"], ["down", "down"], ["ejected", "ejected"],
@@ -18,7 +18,7 @@ for (const [name, text] of LEGEND) {
   at("legend").append(item);
 }
 let grid = { columns: 1, size: 20, width: 20, list: [] };
-// Wide enough for a name where all of them fit on a third of a screen.
+// Wide enough for a name if all of them then fit a third of the screen.
 const layOut = (n, width) => {
   const columns = Math.max(1, Math.floor(width / 150));
   if (Math.ceil(n / columns) <= 6) {

@@ -1,6 +1,6 @@
 /**
- * The dashboard's rows: figures, sparklines, filters, and the list they stand in.
- * Text of a script; see `dashboard_script.ts`.
+ * The dashboard's rows: figures, sparklines, filters, and their list. Text of a
+ * script; see `dashboard_script.ts`.
  *
  * @module
  */
@@ -257,7 +257,7 @@ const summarize = () => {
   document.body.classList.toggle("many", rows.size > 40);
 };
 
-// The list, made anew where it differs; many rows take several frames.
+// Rebuilds the list where it differs; many rows take several frames.
 let listing = 0;
 const list = (backends) => {
   const turn = ++listing;

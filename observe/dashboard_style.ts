@@ -1,5 +1,5 @@
 /**
- * How the dashboard looks: light and dark, from a wide screen to a phone.
+ * The dashboard's style: light and dark, from a wide screen to a phone.
  *
  * @module
  */
@@ -216,7 +216,7 @@ dialog input { display: block; width: 100%; margin-top: .3rem; padding: .5rem .7
   .find { flex: 1; }
   .find input { width: 100%; }
   .tools select, .find input, .chips button, .act { min-height: 2.1rem; }
-  /* Each backend is a card of its own; the roles keep it a table. */
+  /* Each backend is a separate card; the roles keep it a table. */
   table, thead, tbody, tr, td { display: block; }
   thead { position: absolute; width: 1px; height: 1px; overflow: hidden; clip-path: inset(50%); }
   tbody tr { display: grid; grid-template-columns: 1fr 1fr; gap: .5rem .8rem; padding: .9rem; border-top: 1px solid var(--line); }

@@ -1,13 +1,13 @@
 /**
- * The picture on the dashboard: as much water runs to each backend as it gets
- * requests. Text of a script; see `dashboard_script.ts`.
+ * The picture on the dashboard: the width of each stream is the backend's
+ * request rate. Text of a script; see `dashboard_script.ts`.
  *
  * @module
  */
 
 /** Part of the script: the canvas. */
 export const WATER: string = String.raw`
-// The water: as much of it runs to each backend as it gets requests.
+// The water: the width of each stream is the backend's request rate.
 const canvas = at("flow").firstChild, ink = canvas.getContext("2d");
 const drops = [];
 let before = 0;

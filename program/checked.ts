@@ -86,7 +86,7 @@ function checkedRate(
   if (rateLimit === undefined || rateLimit === false) return undefined;
   const { requests, perMs, key } = rateLimit;
   if (key !== undefined && typeof key !== "function") {
-    throw new TypeError("Cannot make a proxy: rateLimit.key is no function");
+    throw new TypeError("Cannot make a proxy: rateLimit.key is not a function");
   }
   const bounds = { otherwise: NaN, min: 1 };
   return {

@@ -84,8 +84,6 @@ export class Core {
   readonly admission: Admission;
   /** Handlers for `Bun.serve`. */
   readonly websocket: BunWebSocketHandlers;
-  /** Its name in `Via`, if it sends one. */
-  readonly pseudonym: string | undefined;
   /** Its listeners, which must not be backends; set by the server. */
   readonly listeners: Listener[] = [];
   /** Whether workers answer in its place. */
@@ -96,6 +94,7 @@ export class Core {
   certificate: CertificateFacts | undefined;
   /** In a worker: waits for the other workers during shutdown. */
   barrier: DrainOptions["barrier"];
+  readonly #pseudonym: (() => string) | undefined;
   readonly #transport: Transport;
   readonly #inFlight: InFlight;
   readonly #budget: RetryBudget;
@@ -116,8 +115,8 @@ export class Core {
     readonly callbacks: Callbacks = callbacksOf(options),
   ) {
     const health = checkedHealth(options);
-    this.pseudonym = pseudonymOf(checked, worker);
-    const rules = rulesOf(options, this.pseudonym);
+    this.#pseudonym = pseudonymOf(checked, worker);
+    const rules = rulesOf(options, this.#pseudonym);
     const { clock, random } = callbacks;
     const hooks = hooksOf(options, checked.policy, callbacks.log);
     const policy = typeof options.policy === "function"
@@ -132,7 +131,8 @@ export class Core {
       probed: (backend, passed, report) =>
         this.#probes?.add(backend, passed, report),
     });
-    this.#inFlight = new InFlight(clock, worker?.all);
+    const apart = callbacks.due !== undefined;
+    this.#inFlight = new InFlight(clock, worker?.all, apart);
     this.#budget = new RetryBudget(checked.retryBudget, worker?.of);
     this.websocket = bunWebSocket(checked.maxMessageBytes);
     this.admission = admissionOf(checked, {
@@ -163,6 +163,11 @@ export class Core {
         this.#probes?.stop();
       },
     });
+  }
+
+  /** Its name in `Via`, if it sends one. */
+  get pseudonym(): string | undefined {
+    return this.#pseudonym?.();
   }
 
   /** The workers that answer in its place, if there are any. */
@@ -238,7 +243,9 @@ function poolOf(
   const { backends } = core.options;
   const { random, log } = core.callbacks;
   if (backends.length === 0 && worker === undefined) {
-    throw new TypeError("Cannot make a proxy: backends is empty");
+    throw new TypeError(
+      "Cannot make a proxy: backends is empty: list at least one",
+    );
   }
   const { fixed, named } = splitByResolve(
     backends.map((init, index) => {
@@ -301,19 +308,27 @@ function transportOf(
   return transport;
 }
 
-/** The name in `Via`, if any. */
+/**
+ * The name in `Via`, if any. Drawn at its first use: some platforms have no random
+ * numbers before the first request.
+ */
 function pseudonymOf(
   { via }: Checked,
   worker: AsWorker | undefined,
-): string | undefined {
-  if (worker !== undefined) return worker.pseudonym;
-  return via ? `sluice-${crypto.randomUUID().slice(0, 8)}` : undefined;
+): (() => string) | undefined {
+  if (worker !== undefined) {
+    const { pseudonym } = worker;
+    return pseudonym === undefined ? undefined : () => pseudonym;
+  }
+  if (!via) return undefined;
+  let drawn: string | undefined;
+  return () => drawn ??= `sluice-${crypto.randomUUID().slice(0, 8)}`;
 }
 
 /** The rules for rewriting requests; throws if an address list is invalid. */
 function rulesOf(
   { trustedProxies }: ProxyOptions,
-  pseudonym: string | undefined,
+  pseudonym: (() => string) | undefined,
 ): RequestRules {
   return new RequestRules({
     trusts: matcherOf(trustedProxies),

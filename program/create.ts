@@ -10,6 +10,8 @@ import type { BunWebSocketHandlers } from "../runtime/bun/websocket.ts";
 import { answering } from "./answering.ts";
 import { type AsWorker, Core } from "./core.ts";
 import { PassedConnection } from "./handler.ts";
+import type { Handler } from "../runtime/listener.ts";
+import { withUpkeep } from "./upkeep.ts";
 
 /**
  * The backends of a proxy, in list order. Each change makes a new array
@@ -145,17 +147,15 @@ export function assemble(
 ): { proxy: ReverseProxy; core: Core } {
   const core = new Core(options, worker);
   const { forwarder, pool, callbacks, life } = core;
+  const handle: Handler = (request, connection) =>
+    connection instanceof PassedConnection
+      ? forwarder.handle(request, connection.of(request), connection.served)
+      : forwarder.handle(request, connection);
+  const { due, log } = callbacks;
   const proxy: ReverseProxy = {
     fetch: answering(
-      (request, connection) =>
-        connection instanceof PassedConnection
-          ? forwarder.handle(
-            request,
-            connection.of(request),
-            connection.served,
-          )
-          : forwarder.handle(request, connection),
-      callbacks.log,
+      due === undefined ? handle : withUpkeep(handle, due, core.judges),
+      log,
     ),
     websocket: core.websocket,
     pool,

@@ -15,7 +15,11 @@ import { withoutQuery } from "../config/fault.ts";
 import { defaultOf } from "../config/option.ts";
 import type { BackendInit, BackendOptions } from "../config/options.ts";
 import type { BackendEntry } from "../discovery/membership.ts";
-import { sendsServerName, type SentBy } from "../runtime/runtime.ts";
+import {
+  platformFault,
+  sendsServerName,
+  type SentBy,
+} from "../runtime/runtime.ts";
 
 /** Checks a backend that is added to a pool. */
 export function entryToAdd(given: BackendSpec, index: number): BackendEntry {
@@ -104,6 +108,8 @@ export function resolveFault(
   { url, resolve }: { url: string; resolve?: boolean | undefined },
   by: SentBy = defaultOf("TRANSPORT")!,
 ): string | undefined {
+  const fault = platformFault({ url, resolve });
+  if (fault !== undefined) return fault;
   return resolve === true && url.startsWith("https:") && !sendsServerName(by)
     ? `"${url}" has resolve, but Deno's fetch cannot ask an address for the ` +
       "certificate of a name: leave resolve out, or send by socket"

@@ -114,7 +114,7 @@ function checkCustom(check: HealthCheck, health: HealthOptions): void {
   const ignored = HTTP_PROBE_OPTIONS.find((name) => health[name] !== undefined);
   if (ignored !== undefined) {
     throw new TypeError(
-      `Cannot make a proxy: health.check is set, which would ignore health.${ignored}`,
+      `Cannot make a proxy: health.check is set and would ignore health.${ignored}: remove one`,
     );
   }
 }
@@ -195,11 +195,11 @@ export class Judges {
   constructor(
     pool: Pool,
     { probing, ejection }: CheckedHealth,
-    { clock, random, log }: Callbacks,
+    { clock, lasting, due, random, log }: Callbacks,
     { probe, probed }: Probes,
   ) {
     this.#ejector = ejection &&
-      new Ejector(pool, { ...ejection, clock, random, log });
+      new Ejector(pool, { ...ejection, clock: lasting, random, log });
     if (probing === undefined) return;
     const { asking, check, ...rest } = probing;
     this.#prober = new Prober(pool, {
@@ -208,6 +208,7 @@ export class Judges {
         ? (backend, path, signal) => probe(backend, path, signal, asking)
         : checking(check),
       probed,
+      onDemand: due !== undefined,
       clock,
       random,
       log,
@@ -231,6 +232,11 @@ export class Judges {
   /** What is known from a backend's probes. */
   readonly report = (backend: Backend): ProbeReport | undefined =>
     this.#prober?.report(backend);
+
+  /** Sends the probes that are due, where no timer does it. */
+  askDue(): Promise<void> | undefined {
+    return this.#prober?.askDue();
+  }
 
   /** Starts probing; resolves once each backend was probed or has timed out. */
   start(): Promise<void> {

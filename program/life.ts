@@ -41,7 +41,7 @@ export interface Life {
 export function lifeOf(
   { named, pool, slowStartMs, refuses, judges, callbacks, stopped }: LifeParts,
 ): Life {
-  const { lookup, clock, log } = callbacks;
+  const { lookup, lasting: clock, log } = callbacks;
   const { settled } = judges;
   const resolver = new Resolver(pool, {
     lookup,

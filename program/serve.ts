@@ -150,7 +150,9 @@ function checkedRedirectPort(
 ): number | false {
   const port = checkedOption("REDIRECT_PORT", redirectPort);
   if (port !== false && tls === undefined) {
-    throw new RangeError("Cannot serve: redirectPort is set, and tls is not");
+    throw new RangeError(
+      "Cannot serve: redirectPort is set without tls: set both",
+    );
   }
   return port;
 }

@@ -121,7 +121,7 @@ function guard(
   const { method, url } = request;
   const pasted = server.pastesUrl?.(connection) === true;
   const host = fields.get("host") ?? impliedHost(url, pasted, served);
-  const refusal = refuseMethod(method, transport.sendsMethod) ??
+  const refusal = refuseMethod(method, transport) ??
     refuseHost(host);
   if (refusal !== undefined) return refusal;
   if (server.admitsDelete === true) {

@@ -239,6 +239,8 @@ function send(
     copied,
     payload,
     whole,
+    empty: upload.kind === "none" && x.length !== null &&
+      Number(x.length) === 0,
     once: !isIdempotent(x.method),
     alone: x.alone,
     signal: x.controller.signal,

@@ -80,6 +80,8 @@ export interface Reading {
   read: () => Promise<Chunk | undefined>;
   /** Cancels the rest. */
   cancel: (why: unknown) => void;
+  /** Takes back the memory of a chunk that is no longer used. */
+  reuse?: (chunk: Chunk) => void;
 }
 
 /** Reads the chunks of a stream, one per call. */
@@ -117,12 +119,12 @@ export function readingInto(
     // stream.
     return reading(stream);
   }
-  let size = FIRST_READ;
   let left = length ?? Infinity;
+  let size = firstRead(length);
   return {
     read: async () => {
       const room = left === 0 ? 1 : Math.min(size, Math.max(left, least));
-      const { done, value } = await reader.read(new Uint8Array(room));
+      const { done, value } = await reader.read(roomOf(room));
       if (done) return undefined;
       const bytes = value.byteLength;
       left -= bytes;
@@ -131,11 +133,41 @@ export function readingInto(
       return value;
     },
     cancel: canceller(reader),
+    reuse({ buffer }) {
+      if (buffer.byteLength < MAX_READ || spare.length === MAX_SPARE) {
+        return;
+      }
+      spare.push(buffer);
+    },
   };
 }
 
-/** Size of the first buffer of {@linkcode readingInto}. */
+/**
+ * Buffers of large chunks, for reuse. Allocating, zeroing and collecting them took
+ * a quarter of the time of an upload of 1 MB.
+ */
+const spare: ArrayBuffer[] = [];
+
+/** Number of buffers kept for reuse: 4 MB. */
+const MAX_SPARE = 16;
+
+/** A buffer of so many bytes. */
+function roomOf(bytes: number): Chunk {
+  const buffer = bytes > FIRST_READ ? spare.pop() : undefined;
+  return buffer === undefined
+    ? new Uint8Array(bytes)
+    : new Uint8Array(buffer, 0, bytes);
+}
+
+/** Size of the first buffer of {@linkcode readingInto}, if not larger. */
 const FIRST_READ = 64 * 1024;
+
+/** A quarter of a large body has usually arrived by the time of the first read. */
+function firstRead(length: number | undefined): number {
+  return length === undefined
+    ? FIRST_READ
+    : Math.min(Math.max(length / 4 >> 12 << 12, FIRST_READ), MAX_READ);
+}
 
 /** Size of its smallest buffer: thousands of slow clients may have one each. */
 const MIN_READ = 4 * 1024;

@@ -85,16 +85,16 @@ const COMMON: ReadonlySet<string> = new Set([
 ]);
 
 /**
- * The refusal of a method, if it cannot be forwarded. `sends` tells whether the
- * runtime sends an uncommon method.
+ * The refusal of a method, if it cannot be forwarded. The transport tells whether
+ * it sends an uncommon method.
  */
 export function refuseMethod(
   method: string,
-  sends: (method: string) => boolean,
+  transport: { sendsMethod(method: string): boolean },
 ): Refusal | undefined {
   if (COMMON.has(method)) return undefined;
   if (method === "TRACE") return TRACE;
-  return sends(method) ? undefined : UNKNOWN_METHOD;
+  return transport.sendsMethod(method) ? undefined : UNKNOWN_METHOD;
 }
 
 /**

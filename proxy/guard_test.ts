@@ -15,19 +15,22 @@ Deno.test("refuseMethod() lets common methods pass without asking the runtime", 
   const asked = (): boolean => assert.fail("asked");
   for (
     const method of ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]
-  ) assert.equal(refuseMethod(method, asked), undefined);
+  ) assert.equal(refuseMethod(method, { sendsMethod: asked }), undefined);
 });
 
 Deno.test("refuseMethod() answers TRACE with 405 and Allow", () => {
-  const refusal = refuseMethod("TRACE", () => true);
+  const refusal = refuseMethod("TRACE", { sendsMethod: () => true });
   assert.equal(refusal?.status, 405);
   assert.match(refusal?.fields?.["allow"] ?? "", /^GET, /);
 });
 
 Deno.test("refuseMethod() asks the runtime for any other", () => {
   for (const method of ["QUERY", "FOO", "get", "CONNECT", ""]) {
-    assert.equal(refuseMethod(method, () => true), undefined);
-    assert.equal(refuseMethod(method, () => false)?.status, 501);
+    assert.equal(refuseMethod(method, { sendsMethod: () => true }), undefined);
+    assert.equal(
+      refuseMethod(method, { sendsMethod: () => false })?.status,
+      501,
+    );
   }
 });
 

@@ -140,23 +140,28 @@ export interface RequestRulesOptions {
    * @default {every text is}
    */
   isAddress?: (text: string) => boolean;
-  /** Name in `Via`; `undefined`: no `Via`. */
-  pseudonym: string | undefined;
+  /**
+   * Name in `Via`; `undefined`: no `Via`. A function is called at the first
+   * request.
+   */
+  pseudonym: string | (() => string) | undefined;
 }
 
 /** The rules for requests, with everything precomputed that is constant. */
 export class RequestRules {
   readonly #trusts: AddressMatcher | undefined;
   readonly #isAddress: (text: string) => boolean;
-  readonly #via: string | undefined;
-  readonly #pseudonym: string | undefined;
+  #via: string | undefined;
+  #pseudonym: string | undefined;
+  #draw: (() => string) | undefined;
 
   /** Precomputes what is constant. */
   constructor(options: RequestRulesOptions) {
     this.#trusts = options.trusts;
     this.#isAddress = options.isAddress ?? (() => true);
-    this.#pseudonym = options.pseudonym;
-    this.#via = options.pseudonym && `1.1 ${options.pseudonym}`;
+    const { pseudonym } = options;
+    if (typeof pseudonym === "function") this.#draw = pseudonym;
+    else this.#name(pseudonym);
   }
 
   /**
@@ -164,9 +169,18 @@ export class RequestRules {
    * random per process, so it never matches another proxy (RFC 9110 §7.6.3).
    */
   loops(headers: Read): boolean {
+    if (this.#draw !== undefined) {
+      this.#name(this.#draw());
+      this.#draw = undefined;
+    }
     if (this.#pseudonym === undefined) return false;
     const via = headers.get("via");
     return via !== null && via.includes(this.#pseudonym);
+  }
+
+  #name(pseudonym: string | undefined): void {
+    this.#pseudonym = pseudonym;
+    this.#via = pseudonym && `1.1 ${pseudonym}`;
   }
 
   /**

@@ -35,14 +35,18 @@ export class InFlight {
   #timer: TimerHandle;
   #ticking = false;
   #whenEmpty: (() => void)[] = [];
+  /** A timer for each, where they cannot have one in common. */
+  readonly #own: Map<Swept, TimerHandle> | undefined;
 
   /**
    * Makes an empty list; its timer runs only while needed. `shared`: counts
-   * shared with other workers.
+   * shared with other workers. `apart`: one timer per member, for a platform that
+   * clears a timer together with the request that set it.
    */
-  constructor(clock: Clock, shared?: SharedCounts) {
+  constructor(clock: Clock, shared?: SharedCounts, apart = false) {
     this.#clock = clock;
     this.#shared = shared;
+    if (apart) this.#own = new Map();
   }
 
   /** Number of items. */
@@ -71,7 +75,10 @@ export class InFlight {
     if (first !== undefined) first.previous = item;
     this.#first = item;
     this.#size++;
-    if (!this.#ticking) {
+    if (this.#own !== undefined) {
+      const sweep = () => item.sweep(this.#clock.now());
+      this.#own.set(item, this.#clock.setInterval(sweep, TICK_MS));
+    } else if (!this.#ticking) {
       this.#ticking = true;
       this.#timer = this.#clock.setInterval(() => this.#tick(), TICK_MS);
     }
@@ -84,6 +91,10 @@ export class InFlight {
     else previous.next = next;
     if (next !== undefined) next.previous = previous;
     item.previous = item.next = undefined;
+    if (this.#own !== undefined) {
+      this.#clock.clear(this.#own.get(item));
+      this.#own.delete(item);
+    }
     this.#shared?.leave();
     if (--this.#size === 0 && this.#whenEmpty.length > 0) {
       for (const resolve of this.#whenEmpty.splice(0)) resolve();

@@ -105,3 +105,18 @@ Deno.test("empty() resolves when the last one leaves", async () => {
   list.remove(b);
   await done;
 });
+
+Deno.test("InFlight gives each a timer of its own where one would end with a request", async () => {
+  const clock = new FakeClock();
+  const list = new InFlight(clock, undefined, true);
+  const [a, b] = items(2) as [Item, Item];
+  list.add(a);
+  list.add(b);
+  assert.equal(clock.pending, 2);
+  await clock.advance(TICK_MS);
+  assert.deepEqual([a.seen, b.seen], [[TICK_MS], [TICK_MS]]);
+  list.remove(a);
+  assert.equal(clock.pending, 1);
+  list.remove(b);
+  assert.equal(clock.pending, 0);
+});

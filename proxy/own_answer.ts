@@ -87,7 +87,7 @@ export function giveUp(
 ): Response | Promise<Response> {
   if (failure === undefined) {
     return answerWith(x, 503, "destination_unavailable", c, {
-      reason: "no backend can take the request",
+      reason: "no backend is available",
     });
   }
   const { reason } = failure;

@@ -56,6 +56,9 @@ export function respond(
   if (body instanceof Uint8Array) {
     x.bytes = body.byteLength;
     backend.proven++;
+    if (c.server.copiesBodies === true) {
+      (answer as Partial<Answer>).reuse?.();
+    }
   }
   judge(x, status, c);
   settle(x, c);

@@ -23,6 +23,8 @@ export interface Server {
    * this many bytes.
    */
   readonly wholeUpTo: number;
+  /** Whether {@linkcode respond} copies a body that is given as bytes. */
+  readonly copiesBodies?: boolean;
   /**
    * The header fields of a request, if the runtime has a form that is faster to
    * read than `Headers`.

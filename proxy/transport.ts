@@ -18,8 +18,11 @@ export type Payload = {
    * Its bytes from the start. Call either this or {@linkcode reading}, once.
    */
   stream(): ReadableStream<Chunk>;
-  /** The same, chunk by chunk. */
-  reading(): Reading;
+  /**
+   * The same, chunk by chunk. With `keeps` false, what was read is not kept for
+   * another attempt.
+   */
+  reading(keeps?: boolean): Reading;
   /** The declared length, if there is one. */
   readonly length: number | undefined;
 } | undefined;
@@ -40,6 +43,8 @@ export interface Outgoing {
   payload: Payload;
   /** A small body, completely read, instead of {@linkcode payload}. */
   whole?: Chunk | undefined;
+  /** Whether a length of 0 was declared. */
+  empty?: boolean;
   /** Whether the backend must not receive it twice under any circumstances. */
   once: boolean;
   /** Whether it needs its own connection, which ends with it. */
@@ -77,6 +82,8 @@ export interface Answer {
   readonly headers: Read;
   /** The complete body, or its source, or none. */
   readonly body: Chunk | Reading | null;
+  /** Takes back the memory of a complete body that is no longer used. */
+  readonly reuse?: (() => void) | undefined;
 }
 
 /** What can be done with a response of `fetch` instead of reading its body. */

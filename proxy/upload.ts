@@ -276,6 +276,11 @@ export class ClientBody {
   cancel(why: unknown): void {
     this.#reading.cancel(why);
   }
+
+  /** Takes back the memory of a chunk. */
+  reuse(chunk: Chunk): void {
+    this.#reading.reuse?.(chunk);
+  }
 }
 
 /**
@@ -332,8 +337,12 @@ export class StreamedUpload {
     }, { highWaterMark: 0 });
   }
 
-  /** The same, chunk by chunk. */
-  reading(): Reading {
+  /**
+   * The same, chunk by chunk. With `keeps` false, the body cannot be replayed once
+   * a new chunk was read. For transports that read nothing before they have a
+   * connection.
+   */
+  reading(keeps = true): Reading {
     const attempt = ++this.#attempt;
     // Its own reference: a response may begin, and `forget()` be called, before
     // this attempt has read the kept chunks.
@@ -342,6 +351,7 @@ export class StreamedUpload {
     return {
       read: async () => {
         if (kept !== undefined && at < kept.length) return kept[at++]!;
+        if (!keeps) this.#kept = undefined;
         if (this.#kept === undefined) kept = undefined;
         // At most one read is pending, whichever attempt started it.
         this.#pending ??= this.#next();
@@ -357,6 +367,9 @@ export class StreamedUpload {
         if (attempt === this.#attempt && this.#kept === undefined) {
           this.body.cancel(why);
         }
+      },
+      reuse: (chunk) => {
+        if (this.#kept === undefined) this.body.reuse(chunk);
       },
     };
   }

@@ -311,6 +311,22 @@ export function bunFailure(error: unknown): Failure {
   return unlessOurs(lookUp(BUN, String(code ?? name ?? "")) ?? unknown(error));
 }
 
+/**
+ * Reads an error of a platform's `fetch`, which does not say when it happened:
+ * workerd calls a refused connection lost too. So anything may have been sent.
+ */
+export function webFailure(error: unknown): Failure {
+  const { message } = Object(error) as { message?: unknown };
+  return message === "Network connection lost." ? LOST : unknown(error);
+}
+
+const LOST: Failure = {
+  type: "connection_terminated",
+  sent: true,
+  fault: "backend",
+  reason: "the connection was refused or lost",
+};
+
 /** A failure to connect because this process had no descriptor. */
 const OUT_OF_DESCRIPTORS: Failure = {
   type: "proxy_internal_error",

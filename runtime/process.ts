@@ -103,7 +103,7 @@ export function writeText(to: "out" | "err", text: string): void {
  * not set (https://no-color.org).
  */
 export function showsColours(): boolean {
-  // Deno tells whether the variable is set without a permission for it.
+  // Deno reports whether the variable is set without a permission for it.
   if (deno !== undefined) return deno.stdout.isTerminal() && !deno.noColor;
   const { stdout, env } = builtin("node:process");
   return stdout.isTTY === true && !env.NO_COLOR;
@@ -231,7 +231,8 @@ export function liftBunLimit(log: (line: string) => void): void {
     execve.call(process, process.execPath, [
       process.execPath,
       ...process.execArgv,
-      ...process.argv.slice(1),
+      // A compiled program contains the script.
+      ...process.argv.slice(process.argv[1]?.startsWith("/$bunfs/") ? 2 : 1),
     ], { ...BUN_AT_START, ...process.env });
   } catch (error) {
     log(

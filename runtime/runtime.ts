@@ -21,8 +21,16 @@ import { DenoServer } from "./deno/server.ts";
 import type { Handler, Listener, ListenOptions } from "./listener.ts";
 import { SocketTransport } from "./sockets.ts";
 import type { SocketOptions, TransportOptions } from "./transport_options.ts";
+import { WebFetch } from "./web/fetch.ts";
+import { WebServer } from "./web/server.ts";
 
 const onBun = "Bun" in globalThis;
+
+/**
+ * Whether this is neither Deno nor Bun but a platform that calls a handler and
+ * has a `fetch`: no sockets, no files, and no timers between two requests.
+ */
+export const onWeb: boolean = !onBun && !("Deno" in globalThis);
 
 /** What sends requests: a value of `TRANSPORT`, or a custom `fetch`. */
 export type SentBy = "auto" | "fetch" | "socket" | typeof fetch;
@@ -36,10 +44,28 @@ export function sendsServerName(by: SentBy): boolean {
 }
 
 /** This runtime's server. */
-export const server: Server = onBun ? new BunServer() : new DenoServer();
+export const server: Server = onBun
+  ? new BunServer()
+  : onWeb
+  ? new WebServer()
+  : new DenoServer();
+
+/** What keeps a backend from being asked on a platform without sockets. */
+export function platformFault(
+  { url, resolve }: { url: string; resolve?: boolean | undefined },
+): string | undefined {
+  if (!onWeb) return undefined;
+  if (url.startsWith("unix:")) {
+    return `"${url}" is a Unix domain socket, and this platform has none`;
+  }
+  return resolve === true
+    ? `"${url}" has resolve, and this platform looks up no names`
+    : undefined;
+}
 
 /** Sends requests with this runtime's `fetch`. */
 export function fetchTransport(options: TransportOptions): FetchTransport {
+  if (onWeb) return new WebFetch(options);
   return onBun ? new BunFetch(options) : new DenoFetch(options);
 }
 
@@ -55,6 +81,7 @@ export function socketTransport(options: SocketOptions): Transport {
     wholeUpTo: server.wholeUpTo,
     // Bun reads the rest of a request by itself.
     lingers: !onBun,
+    reuses: server.copiesBodies === true,
     // The result of a read that is over waits for its turn behind new requests.
     lags: !onBun,
   });
@@ -68,7 +95,12 @@ export function transportFor(
   if (typeof by === "function") {
     return customTransport(fetchTransport(options), by);
   }
-  if (by === "fetch") return fetchTransport(options);
+  if (onWeb && by === "socket") {
+    throw new TypeError(
+      'Cannot make a proxy: transport is "socket", and this platform has none',
+    );
+  }
+  if (by === "fetch" || onWeb) return fetchTransport(options);
   const sockets = socketTransport(options);
   // Deno's `fetch` changes nearly every request, for example `Accept-Language`.
   if (by === "socket" || !onBun) return sockets;
@@ -84,5 +116,10 @@ export function transportName(by: SentBy): string {
 
 /** Listens with this runtime's server. */
 export function listen(handler: Handler, options: ListenOptions): Listener {
+  if (onWeb) {
+    throw new Error(
+      "Cannot listen: this platform calls a handler by itself; export one that calls proxy.fetch()",
+    );
+  }
   return onBun ? listenBun(handler, options) : listenDeno(handler, options);
 }

@@ -49,9 +49,11 @@ export function isWorker(): boolean {
  * The program that workers load: the entry module, or the file that it was
  * bundled into.
  */
-export const ENTRY: URL = import.meta.url.endsWith("/runtime/sharing.ts")
-  ? new URL("../mod.ts", import.meta.url)
-  : new URL(import.meta.url);
+export function entryUrl(): URL {
+  return import.meta.url.endsWith("/runtime/sharing.ts")
+    ? new URL("../mod.ts", import.meta.url)
+    : new URL(import.meta.url);
+}
 
 /** Whether Deno was started with its public option for sharing ports. */
 export const denoShares: boolean = deno?.listenDatagram !== undefined;
@@ -97,7 +99,7 @@ export function workersFault(
  * program again; `undefined` if it was loaded from a URL.
  */
 export function programFolder(): string | undefined {
-  const { protocol, pathname } = new URL(".", ENTRY);
+  const { protocol, pathname } = new URL(".", entryUrl());
   return protocol === "file:" ? decodeURIComponent(pathname) : undefined;
 }
 

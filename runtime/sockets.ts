@@ -54,6 +54,8 @@ export interface SocketTransportOptions {
   wholeUpTo: number;
   /** Whether an upload goes on for a moment behind the end of its answer. */
   lingers: boolean;
+  /** Whether answers' bodies are told when nothing needs their memory any more. */
+  reuses: boolean;
   /** Whether what was read may be given later than what came behind it. */
   lags: boolean;
   /** Time and timers. */
@@ -70,7 +72,7 @@ export class SocketTransport implements Transport {
   readonly #pools = new Map<Backend, Pool>();
 
   constructor(options: SocketTransportOptions) {
-    const { clock, wholeUpTo, lingers, lags } = options;
+    const { clock, wholeUpTo, lingers, reuses, lags } = options;
     this.#options = options;
     this.#client = new Client({
       timers: {
@@ -81,6 +83,7 @@ export class SocketTransport implements Transport {
       },
       wholeUpTo,
       lingers,
+      reuses,
       lags,
     });
   }
@@ -97,9 +100,9 @@ export class SocketTransport implements Transport {
       // Both runtimes' handlers get a path that is never empty.
       target: url.slice(backend.origin.length),
       fields,
-      whole,
+      whole: outgoing.empty ? EMPTY : whole,
       payload: payload && {
-        reading: payload.reading(),
+        reading: payload.reading(false),
         length: payload.length,
       },
       repeatable: !outgoing.once,
@@ -189,11 +192,12 @@ export class SocketTransport implements Transport {
   }
 }
 
+const EMPTY = new Uint8Array();
 const NO_CONNECTIONS: Connections = { busy: 0, idle: 0 };
 const CLOSED = new Error("Cannot go on: the proxy was stopped");
 
-function answerOf({ status, fields, body }: Answered): Answer {
-  return { status, headers: new AnswerLines(fields), body };
+function answerOf({ status, fields, body, reuse }: Answered): Answer {
+  return { status, headers: new AnswerLines(fields), body, reuse };
 }
 
 /** What an error of the client's means. */

@@ -13,7 +13,7 @@ import type { ChildProcess } from "node:child_process";
 import { builtin } from "../base/builtin.ts";
 import type { Channel, Worker } from "./channel.ts";
 import { BUN_AT_START } from "./process.ts";
-import { ENTRY, MARK } from "./sharing.ts";
+import { entryUrl, MARK } from "./sharing.ts";
 
 const onBun = "Bun" in globalThis;
 
@@ -70,7 +70,7 @@ function startThread<In, Out>(): Worker<In, Out> {
       options: { type: "module"; name: string },
     ) => Port;
   };
-  const thread = new Worker(ENTRY, { type: "module", name: MARK });
+  const thread = new Worker(entryUrl(), { type: "module", name: MARK });
   const { worker, end } = makeWorker<In, Out>(
     (message) => thread.postMessage(message),
     () => {
@@ -102,9 +102,10 @@ function startProcess<In, Out>(): Worker<In, Out> {
   const process = builtin("node:process");
   const { spawn } = builtin("node:child_process");
   // A compiled program contains the script.
-  const script = ENTRY.pathname.includes("/$bunfs/")
+  const { pathname } = entryUrl();
+  const script = pathname.includes("/$bunfs/")
     ? []
-    : [decodeURIComponent(ENTRY.pathname)];
+    : [decodeURIComponent(pathname)];
   const child: ChildProcess = spawn(
     process.execPath,
     [...process.execArgv, ...script],

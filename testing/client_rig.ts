@@ -26,7 +26,7 @@ export class ClientRig {
 
   constructor(
     delivery: Delivery = "own",
-    { lingers = true, lags = false } = {},
+    { lingers = true, reuses = false, lags = false } = {},
   ) {
     this.client = new Client({
       timers: {
@@ -37,6 +37,7 @@ export class ClientRig {
       },
       wholeUpTo: 64 * 1024,
       lingers,
+      reuses,
       lags,
     });
     this.pool = this.client.pool(() => {
@@ -92,6 +93,8 @@ export class FakePayload implements Reading {
   cancelled: unknown;
   /** Pieces that were read. */
   reads = 0;
+  /** Pieces whose memory was given back. */
+  readonly reused: Chunk[] = [];
   readonly #pieces: (Chunk | Error | undefined)[] = [];
   #wanted: PromiseWithResolvers<Chunk | undefined> | undefined;
 
@@ -116,6 +119,10 @@ export class FakePayload implements Reading {
 
   cancel(why: unknown): void {
     this.cancelled = why;
+  }
+
+  reuse(piece: Chunk): void {
+    this.reused.push(piece);
   }
 
   #give(): void {

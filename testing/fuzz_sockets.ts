@@ -67,6 +67,7 @@ const client = new Client({
   timers: { ...systemClock, later: (callback) => void setImmediate(callback) },
   wholeUpTo: 64 * 1024,
   lingers: false,
+  reuses: false,
 });
 let connections = 0;
 const pool = client.pool((signal) => {

@@ -12,6 +12,7 @@
 import { limits } from "../e2e/wire/exceptions.ts";
 import { metricsTable } from "./metrics_table.ts";
 import { mainSettings, settingsTables } from "./settings_table.ts";
+import { speedTable } from "./speed_table.ts";
 import { ROOT } from "./tools.ts";
 
 /** A generated part of a document. */
@@ -29,6 +30,8 @@ export const SECTIONS: readonly Section[] = [
   { path: "docs/settings.md", name: "settings", make: settingsTables },
   { path: "docs/observability.md", name: "metrics", make: metricsTable },
   { path: "docs/limits.md", name: "limits", make: limits },
+  { path: "README.md", name: "speed", make: speedTable },
+  { path: "docs/performance.md", name: "speed", make: speedTable },
   ...["hosts", "prefixes", "maintenance", "headers", "zones"].map(example),
 ];
 

@@ -1,13 +1,13 @@
 /**
- * A second reading of requests, written from RFC 9112 and RFC 9110 and from
- * nothing else, to hold a proxy against.
+ * A second reader of requests, written only from RFC 9112 and RFC 9110, to
+ * check a proxy.
  *
- * It is as simple as it can be: it takes all bytes of a connection at once, as
+ * It is as simple as possible: it takes all bytes of a connection at once, as
  * latin1 text, and is neither fast nor incremental. It shares no code with what
  * ships. Where the RFC leaves a recipient a choice that cannot be read in two
- * ways (a lone LF as the end of a line of the head, empty lines before a request,
- * two equal lengths), the lenient reading is taken: a proxy may refuse what this
- * reads, but must never act on what this does not read.
+ * ways (a lone LF as the end of a line of the head, empty lines before a
+ * request, two equal lengths), it is lenient: a proxy may refuse what this
+ * accepts, but must never act on what this does not accept.
  *
  * @module
  */
@@ -36,8 +36,8 @@ export interface ReferenceRequests {
   /** Requests that are complete. */
   readonly requests: readonly ReferenceRequest[];
   /**
-   * How it ended: after a request, within one, or with bytes that are none and
-   * that nothing which follows can turn into one.
+   * How it ended: after a request, within one, or with bytes that are not one,
+   * whatever follows.
    */
   readonly end: "clean" | "cut" | "invalid";
   /** What is invalid. */
@@ -247,7 +247,7 @@ function chunksAt(
 const HOST =
   /^(?:[A-Za-z0-9\-._~!$&'()*+,;=]|%[0-9A-Fa-f]{2})*(?::[0-9]*)?$|^\[[0-9A-Fa-f:.]+\](?::[0-9]*)?$/;
 
-/** What RFC 9112 §3.2 and RFC 9110 §7.2 want refused. */
+/** Requests that RFC 9112 §3.2 and RFC 9110 §7.2 require to be refused. */
 function faultsOf(
   method: string,
   target: string,

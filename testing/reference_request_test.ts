@@ -5,7 +5,7 @@ const GET = "GET /a HTTP/1.1\r\nHost: a.test\r\n\r\n";
 const post = (framing: string, body: string) =>
   `POST /p HTTP/1.1\r\nHost: a.test\r\n${framing}\r\n\r\n${body}`;
 
-/** What it makes of a text, in short. */
+/** A short form of the result. */
 function read(text: string): string {
   const { requests, end } = requestsOf(text);
   const each = requests.map(({ method, target, body, faults }) =>

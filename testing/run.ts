@@ -28,6 +28,8 @@ interface Step {
   args: (files: Files) => string[] | undefined;
   /** Past it the step is killed. */
   minutes: number;
+  /** Environment variables in addition. */
+  env?: Record<string, string>;
 }
 
 /** The checkout's files, as paths from its root, sorted. */
@@ -109,7 +111,24 @@ const STEPS: Step[] = [
       e2e.length === 0 ? undefined : ["test", "-A", "--parallel", ...e2e],
     minutes: 40,
   },
+  {
+    // By default requests are sent over sockets on Deno, and mostly by `fetch` on
+    // Bun: this is the other way round.
+    name: "transport",
+    args: ({ e2e }) => {
+      const files = e2e.filter((path) => BY_TRANSPORT.test(path));
+      return files.length === 0
+        ? undefined
+        : ["test", "-A", "--parallel", ...files];
+    },
+    minutes: 10,
+    env: { TRANSPORT: "other" },
+  },
 ];
+
+/** Tests to which it makes a difference how requests are sent. */
+const BY_TRANSPORT =
+  /^e2e\/(wire\/(added|answers|bodies|broken|cancelling|fields|framing|heads|methods|no_http|smuggling|streaming|target|unix)|uploads|retry|failures|hostile|leaks)_test\.ts$/;
 
 const NOT_OURS = new Set(["node_modules", "dist", "coverage"]);
 
@@ -205,6 +224,7 @@ async function run(deno: string, step: Step, args: string[]): Promise<Counts> {
   const child = new Deno.Command(deno, {
     args,
     cwd: ROOT,
+    env: step.env ?? {},
     stdin: "null",
     stdout: "piped",
     stderr: "piped",
@@ -270,7 +290,7 @@ async function main(args: readonly string[]): Promise<number> {
     let counts: Counts;
     try {
       // Fetched before, so that no test's time limit has to cover it.
-      if (step.name === "e2e" || step.name === "io") await bunPath();
+      if (/^(e2e|io|transport)$/.test(step.name)) await bunPath();
       counts = await run(deno, step, stepArgs);
     } catch (error) {
       console.error(error);

@@ -317,7 +317,7 @@ export class Crew {
     this.judged(backend);
   }
 
-  /** Tells the workers whether a backend's last outcome was bad. */
+  /** Notifies the workers whether a backend's last outcome was bad. */
   judged(backend: Backend): void {
     const place = this.#placeOf.get(backend);
     if (place === undefined) return;

@@ -18,6 +18,11 @@ if (import.meta.main) {
   const proxy: ReverseProxy = createProxy({
     backends: process.env["BACKENDS"]!.split(","),
     timeoutMs: 120_000,
+    transport: process.env["TRANSPORT"] as
+      | "auto"
+      | "fetch"
+      | "socket"
+      | undefined,
     health: { intervalMs: 1_000, timeoutMs: 900 },
   });
   await proxy.ready;

@@ -108,6 +108,8 @@ function fields(
 }
 
 function bytes(random: Random): Uint8Array<ArrayBuffer> {
+  // None, and said so, is not the same as nothing said.
+  if (random() < 0.1) return new Uint8Array();
   const size = random() < 0.8
     ? upTo(random, 2_000)
     : upTo(random, pick(random, [20_000, 70_000, 300_000]));

@@ -1,11 +1,12 @@
 /**
- * Answers that were right and then had something happen to them, from a backend
- * on real sockets through the running program to a client that reads strictly.
+ * Mutated responses, from a backend on real sockets through the running program
+ * to a client that reads strictly.
  *
- * What must never be: the process ends; an exchange has no end for 10 s; an
- * answer that is malformed by a strict reading reaches the client as a good one;
- * a cut body looks whole; a body, a status or a field arrives otherwise than the
- * strict reader reads it; an answer reaches another client than its own.
+ * What must never happen: the process ends; an exchange has no end for 10 s; a
+ * malformed response by a strict reading reaches the client as a valid one; a
+ * truncated body looks complete; a body, a status or a field arrives otherwise
+ * than the strict reader reads it; a response reaches another client than its
+ * own.
  *
  * @module
  */
@@ -52,7 +53,7 @@ export class AnswerFuzz {
     this.#server = net.createServer((socket) => this.#serve(socket));
   }
 
-  /** Runs it to the end; the report says what was found. */
+  /** Runs it to the end; the report has the findings. */
   async run(): Promise<Report> {
     const { runtime, transport, count, abreast = 16, from = 0 } = this.options;
     this.#next = from;
@@ -122,7 +123,7 @@ export class AnswerFuzz {
       text: mutate(random, pick(random, seeds), "answer", seeds),
       method: pick(random, ["GET", "GET", "GET", "HEAD", "POST"]),
     };
-    // Whose it is stands in each, so that none can be taken for another's.
+    // Each contains its request's id, so that a mix-up is detected.
     const text = made.text.replace(
       /(HTTP\/1\.\d \d{3}[^\r\n]*\r\n)/g,
       `$1X-Is: ${id}\r\n`,
@@ -193,14 +194,14 @@ export class AnswerFuzz {
   }
 }
 
-/** Whether it is an answer of the proxy's own. */
+/** Whether it is one of the proxy's own responses. */
 function isOwn({ fields }: Answer): boolean {
   return fields.some(([name, value]) =>
     name === "proxy-status" && value.startsWith("sluice")
   );
 }
 
-/** What is not as it was said; nothing if all is. */
+/** The first difference to what was sent; `undefined` if there is none. */
 function difference(wanted: Reference, given: Answer): string | undefined {
   if (wanted.kind !== "answer") return `${wanted.kind} passed`;
   // Deno's server cannot send one.

@@ -1,6 +1,6 @@
 /**
- * One connection of a fuzzing client: bytes in pieces, and the bytes that come
- * back until they are enough.
+ * One connection of a fuzzing client: sends bytes in pieces, and collects the
+ * bytes that come back until they are enough.
  *
  * @module
  */
@@ -13,7 +13,7 @@ import { type Reference, referenceOf } from "../../testing/reference_answer.ts";
 /** A complete answer, or what stood in its place. */
 export type Answer = Extract<Reference, { kind: "answer" }>;
 
-/** What has come back on a connection. */
+/** The bytes that came back on a connection. */
 export interface Heard {
   answers: Answer[];
   /** Of what is no complete answer: cut, or not valid. */
@@ -23,9 +23,9 @@ export interface Heard {
 }
 
 /**
- * The answers in what a server has sent, one for each of these methods.
+ * The responses in the bytes of a server, one for each of these methods.
  *
- * @param over Whether the connection has ended, which ends some answers.
+ * @param over Whether the connection has ended, which ends some responses.
  */
 export function answersIn(
   text: string,
@@ -60,7 +60,7 @@ export function answersIn(
 export interface Ended extends Heard {
   /** The server ended the connection. */
   closed: boolean;
-  /** Nothing that would do came for so long, and the connection stayed open. */
+  /** No complete response for so long, and the connection stayed open. */
   hung: boolean;
 }
 
@@ -69,11 +69,11 @@ export interface Exchange {
   port: number;
   pieces: readonly string[];
   methods: readonly string[];
-  /** So many answers have to come. */
+  /** Number of expected responses. */
   expected: number;
   /**
-   * Milliseconds to wait for more than that. Where nothing has come by then, the
-   * client says that it sends no more, and the server has to end the connection.
+   * Milliseconds to wait for more than that. If nothing has come by then, the
+   * client sends FIN, and the server must end the connection.
    */
   quietMs: number | undefined;
   /** A hang. */

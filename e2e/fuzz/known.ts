@@ -1,7 +1,7 @@
 /**
- * What a runtime's server or `fetch` does that the RFC forbids, and that nothing
- * here can change. Each has its row in `wire/exceptions.ts`, where it is asserted
- * the other way round.
+ * Behaviour of a runtime's server or `fetch` that the RFC forbids, and that
+ * cannot be changed here. Each has its row in `wire/exceptions.ts`, which
+ * asserts it.
  *
  * @module
  */
@@ -19,13 +19,13 @@ export const LIBERTIES: Readonly<Record<Runtime, ReadonlySet<Liberty>>> = {
   bun: new Set<Liberty>(["no empty line behind the last chunk"]),
 };
 
-/** What a runtime's server lets through although it has to be refused. */
+/** What a runtime's server accepts although it must be refused. */
 const FAULTS: Readonly<Record<Runtime, readonly string[]>> = {
   deno: ["no Host field"],
   bun: ["invalid bytes in the target", "a target of no form"],
 };
 
-/** Whether a request with these faults is known to go on. */
+/** Whether a request with these faults is known to be forwarded. */
 export function tolerates(
   runtime: Runtime,
   faults: readonly string[],
@@ -34,16 +34,16 @@ export function tolerates(
 }
 
 /**
- * Whether the server is known to wait for more: Deno's does not see the end of a
- * head whose last lines end in LF and CRLF, if it comes in two packets.
+ * Whether the server is known to wait for more: Deno's does not see the end of
+ * a head whose last lines end in LF and CRLF, if it comes in two packets.
  */
 export function stalls(runtime: Runtime, text: string): boolean {
   return runtime === "deno" && /[^\r]\n\r\n/.test(text);
 }
 
 /**
- * Whether it is known that the answer is followed by another: Bun's server
- * writes a bare 400 into an answer when chunks turn out to be malformed.
+ * Whether it is known that the response is followed by another: Bun's server
+ * writes a bare 400 into a response when chunks turn out to be malformed.
  */
 export function twoAnswers(
   runtime: Runtime,
@@ -55,8 +55,8 @@ export function twoAnswers(
 }
 
 /**
- * Whether the server is known to close the connection without a word: Bun's does
- * where requests are pipelined, and for methods that it does not know.
+ * Whether the server is known to close the connection without a response: Bun's
+ * does where requests are pipelined, and for unknown methods.
  */
 export function dropped(
   runtime: Runtime,

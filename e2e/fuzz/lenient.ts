@@ -1,7 +1,7 @@
 /**
- * Readers of requests that take nearly anything: what the careless servers
- * behind a proxy make of its bytes. If one of them finds another request than a
- * strict reader does, the proxy has sent something that can be read in two ways.
+ * Lenient readers of requests, like the careless servers behind a proxy. If one
+ * of them finds another request than a strict reader does, the proxy has sent
+ * something that can be read in two ways.
  *
  * @module
  */
@@ -16,7 +16,7 @@ export const LENIENCIES: readonly Leniency[] = [
   "last length",
 ];
 
-/** A request as such a reader takes it. */
+/** A request as such a reader parses it. */
 export interface LenientRequest {
   method: string;
   target: string;
@@ -30,7 +30,7 @@ export function lenientRequestAt(
   at: number,
   how: Leniency,
 ): LenientRequest | undefined {
-  // Any end of a line, even a lone CR, and white space where there is none.
+  // Any line ending, even a lone CR, and white space where none is allowed.
   const head = /^(?:[\r\n]*)((?:[^\r\n]+(?:\r\n|\n|\r(?!\n)))*?)(?:\r\n|\n|\r)/
     .exec(text.slice(at));
   if (head === null || head[1] === "") return undefined;

@@ -13,7 +13,7 @@ export function pick<T>(random: Random, list: readonly T[]): T {
   return list[Math.floor(random() * list.length)]!;
 }
 
-/** What is put in, and what bytes are replaced by. */
+/** Bytes to insert, or to replace others by. */
 const SNIPPETS = [
   ...["\r\n", "\r", "\n", "\r\n\r\n", "\n\n", "\0", " ", "\t", ":", ";", ","],
   ...["0", "1", "5", "f", "F", "g", "-", "+", "0x", "\x7f", "\x80", "\xff"],
@@ -90,7 +90,7 @@ export type Side = "request" | "answer";
 /**
  * A text with some faults. `others` are texts to join it with.
  *
- * @param most How many faults at most; there may be none.
+ * @param most Maximum number of faults; there may be none.
  */
 export function mutate(
   random: Random,
@@ -145,7 +145,7 @@ function fault(
     return from < 2 || to <= from ? text : text.slice(0, to) + text.slice(from);
   }
   if (kind < 0.87) {
-    // One byte in another way: case, or one bit.
+    // One byte changed: case, or one bit.
     const code = text.charCodeAt(at) ^ pick(random, [32, 1, 128, 64, 8]);
     return text.slice(0, at) + String.fromCharCode(code & 255) +
       text.slice(at + 1);

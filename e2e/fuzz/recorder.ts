@@ -2,9 +2,9 @@
  * Backends that record what a proxy sends and read it in two ways.
  *
  * A strict one executes the requests that it reads by the RFC, a lenient one
- * whatever it can make of the bytes on its connection, in one of several ways.
- * Both answer with what they have executed, and what each connection has brought
- * is read again in all ways: they must agree.
+ * whatever it can parse on its connection, in one of several ways. Both respond
+ * with what they have executed. The bytes of each connection are then read
+ * again in all ways, which must agree.
  *
  * @module
  */
@@ -24,10 +24,10 @@ export interface Executed {
   by: string;
 }
 
-/** What a backend tells. */
+/** What a backend reports. */
 export interface Listener {
   executed(request: Executed): void;
-  /** What the proxy sent that is malformed, or can be read in two ways. */
+  /** What the proxy sent that is malformed or ambiguous. */
   violated(what: string): void;
 }
 

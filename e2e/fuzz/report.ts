@@ -10,7 +10,7 @@ import type { ProxyProcess } from "../harness/proxy.ts";
 const ODD_LINE =
   /uncaught|unhandled|panicked|internal error|(?:Type|Range|Reference)Error/i;
 
-/** Violations of one kind that are kept; all are counted. */
+/** Number of violations of one kind that are kept; all are counted. */
 const KEPT = 30;
 
 /** Counts, and what must never be. */
@@ -31,14 +31,14 @@ export class Report {
     keep(this.violations, kind, text);
   }
 
-  /** Notes an example of what may be, to be looked at. */
+  /** Records an example of an allowed result, to be looked at. */
   sample(kind: string, text: () => string): void {
     if ((this.samples.get(kind)?.length ?? 0) < KEPT) {
       keep(this.samples, kind, text());
     }
   }
 
-  /** Looks at what became of a process that is still to run. */
+  /** Checks that a process still runs. */
   process(proxy: ProxyProcess): void {
     if (proxy.exited !== undefined) {
       const { code } = proxy.exited;

@@ -1,13 +1,13 @@
 /**
- * Requests that were right and then had something happen to them, over real
- * sockets at the running program, with an oracle of three: a strict reader of
- * what was sent, the proxy, and backends that record and execute.
+ * Mutated requests, over real sockets to the running program, with an oracle of
+ * three: a strict reader of what was sent, the proxy, and backends that record
+ * and execute.
  *
- * What must never be: the process ends; an exchange has no end for 10 s; a
- * backend executes a request that the strict reader does not read in the
- * client's bytes, or executes one twice, or executes a cut one; a backend gets
- * bytes that two readers read differently; a client gets malformed bytes, or the
- * answer to a request of another client.
+ * What must never happen: the process ends; an exchange has no end for 10 s; a
+ * backend executes a request that the strict reader does not find in the
+ * client's bytes, or executes one twice, or executes a truncated one; a backend
+ * gets bytes that two readers read differently; a client gets malformed bytes,
+ * or the response to another client's request.
  *
  * @module
  */
@@ -47,7 +47,7 @@ export interface FuzzOptions {
 /** Milliseconds after which an exchange without an end is a hang. */
 const HANG_MS = 10_000;
 const STALL_MS = 1_000;
-/** What is cut, or no request at all, is waited for so long. */
+/** Time limit for what is truncated or not a request. */
 const QUIET_MS = 40;
 /** Exchanges that requests may still be executed of. */
 const REMEMBERED = 3_000;
@@ -63,7 +63,7 @@ interface Sent {
 
 const TOKEN_DIGITS = 5;
 
-/** A mark of seven bytes that says whose a target is: as long as `/hidden`. */
+/** A mark of seven bytes that identifies a target: as long as `/hidden`. */
 function tokenOf(id: number): string {
   return `/q${id.toString(36).padStart(TOKEN_DIGITS, "0")}`;
 }
@@ -115,13 +115,13 @@ export class RequestFuzz {
       .map((how) => new Recorder(how, listener));
   }
 
-  /** Runs it to the end; the report says what was found. */
+  /** Runs it to the end; the report has the findings. */
   async run(): Promise<Report> {
     const { runtime, transport, count, abreast = 16 } = this.options;
     const { from = 0 } = this.options;
     this.#next = from;
     const urls = await Promise.all(this.#recorders.map((each) => each.start()));
-    // The strict one gets most, since it alone can say what is malformed.
+    // The strict one gets most, since it alone detects what is malformed.
     urls[0] += " weight=3";
     this.#proxy = await startProxy(runtime, {
       env: {
@@ -148,7 +148,7 @@ export class RequestFuzz {
 
   async #one(id: number): Promise<void> {
     const { seeds } = this.options;
-    // Of its own, so that each exchange can be had again by its number.
+    // A separate seed, so that each exchange can be repeated by its number.
     const random = seeded(this.options.seed * 1_000_003 + id);
     const one = () => marked(pick(random, seeds), id);
     const text = mutate(random, one(), "request", [one(), one()]);
@@ -162,7 +162,7 @@ export class RequestFuzz {
       methods: [...read.requests.map(({ method }) => method)],
       expected: read.requests.length,
       quietMs: read.end === "clean" ? undefined : QUIET_MS,
-      // What is known to wait for ever is not waited for so long.
+      // A shorter limit for what is known to wait for ever.
       limitMs: stalls(this.options.runtime, text) ? STALL_MS : HANG_MS,
     }).catch((error) => {
       this.report.violation("crash", `${error}`);
@@ -175,7 +175,7 @@ export class RequestFuzz {
     const mark = /q[0-9a-z]{5}/.exec(done.target)?.[0];
     const own = mark === undefined ? undefined : this.#sent.get(idOf(mark));
     let found = own === undefined ? undefined : this.#best([own], done);
-    // A mark may have been damaged, so then it may be of any of them.
+    // A mark may have been damaged, so then it may be any of them.
     found ??= this.#best(this.#sent.values(), done);
     if (found === undefined) {
       this.report.violation(
@@ -198,7 +198,7 @@ export class RequestFuzz {
     this.report.count("executed");
   }
 
-  /** Of several that it may be, the one that is right and was not executed yet. */
+  /** Of several candidates, the right one that was not executed yet. */
   #best(
     all: Iterable<Sent>,
     done: Executed,
@@ -219,7 +219,7 @@ export class RequestFuzz {
   /** Which of the requests it may be. */
   #matches(sent: Sent, done: Executed): number[] {
     const found: number[] = [];
-    // What is made of a target that is not valid is the runtime's to say.
+    // How an invalid target is changed depends on the runtime.
     const mark = /q[0-9a-z]{5}/.exec(done.target)?.[0];
     const respelt = (request: ReferenceRequest) =>
       (mark === undefined || request.target.includes(mark) ||
@@ -263,7 +263,7 @@ export class RequestFuzz {
     const good = said.answers.filter(({ body }) => body.startsWith("did "))
       .length;
     if (good > read.requests.length) report.violation("too many", show());
-    // A request that is valid and complete is answered somehow.
+    // A valid and complete request gets some response.
     const [first] = read.requests;
     if (first !== undefined && said.answers.length === 0) {
       report.count("valid, and no answer");
@@ -293,7 +293,7 @@ function sameRequest(
     (respelt || plainTarget(request.target) === plainTarget(done.target));
 }
 
-/** What is left of a target whichever parser has spelt it anew. */
+/** The part of a target that no parser spells differently. */
 function plainTarget(target: string): string {
   const path = target.replace(/^[a-z][a-z0-9+.-]*:\/\/[^/?#]*/i, "");
   let url: string;

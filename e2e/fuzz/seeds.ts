@@ -1,9 +1,9 @@
 /**
  * What the cases of `e2e/wire/` write, on both sides: the seeds of the fuzzing.
  *
- * Each case runs once with nothing between its client and its backend, so no
- * proxy is needed. That cases fail this way does not matter: what they wrote
- * before is what is wanted. `deno task fuzz seeds` keeps it in `corpus.json`.
+ * Each case runs once with its client connected directly to its backend, so no
+ * proxy is needed. It does not matter that cases fail this way: what they wrote
+ * before is wanted. `deno task fuzz seeds` saves it in `corpus.json`.
  *
  * @module
  */
@@ -27,7 +27,7 @@ export interface Seeds {
 /** By the name of the group. */
 export type Corpus = Record<string, Seeds>;
 
-/** How long one case may take: what waits for something has written by then. */
+/** Time limit of one case: what waits for something has written by then. */
 const CASE_MS = 300;
 /** Cases at a time. */
 const ABREAST = 48;
@@ -77,7 +77,7 @@ function listen(): () => void {
   };
 }
 
-/** As much of a proxy as a case needs that talks to its backend directly. */
+/** The parts of a proxy that a case needs when it talks to its backend. */
 function noProxy(backend: RawBackend): ProxyProcess {
   const { port } = backend;
   return {
@@ -100,6 +100,7 @@ async function writtenBy(group: Group, each: WireCase): Promise<Written> {
   const ground = new Ground(
     { ...group, together: false },
     "deno",
+    "socket",
     backend,
     noProxy(backend),
     undefined,
@@ -116,7 +117,7 @@ function withoutPorts(text: string): string {
   return text.replace(/(127\.0\.0\.1|localhost):\d{5}\b/g, "$1:24000");
 }
 
-/** Runs all cases, and gives what they wrote. */
+/** Runs all cases, and returns what they wrote. */
 export async function harvest(): Promise<Corpus> {
   const corpus: Corpus = {};
   const cases = GROUPS.flatMap((group) =>
@@ -160,10 +161,10 @@ export async function harvest(): Promise<Corpus> {
   return corpus;
 }
 
-/** Where what {@linkcode harvest} gave is kept. */
+/** The file with the result of {@linkcode harvest}. */
 const FILE = new URL("corpus.json", import.meta.url);
 
-/** What was kept. */
+/** The saved seeds. */
 export async function corpus(): Promise<Corpus> {
   return JSON.parse(await Deno.readTextFile(FILE)) as Corpus;
 }

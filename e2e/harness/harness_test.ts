@@ -519,7 +519,10 @@ forBoth("startProxy() starts a program, and ends it", async (runtime) => {
   const names = response.text.split(",");
   assert.deepEqual(
     names.filter((name) => !/^_|^DENO_|^BUN_/.test(name)),
-    ["EXTRA", "HOME", "HOST", "PATH", "PORT"],
+    [
+      ...["EXTRA", "HOME", "HOST", "PATH", "PORT"],
+      ...(Deno.env.has("TRANSPORT") ? ["TRANSPORT"] : []),
+    ],
   );
   await proxy.waitForLine(/^GET \/x$/);
   assert.ok(proxy.rss() > 1_000_000);

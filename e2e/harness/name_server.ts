@@ -1,5 +1,5 @@
 /**
- * A name server of a test's own: dnsmasq, which knows one name, `pool.test`.
+ * The test's own name server: dnsmasq with one name, `pool.test`.
  *
  * @module
  */
@@ -27,7 +27,7 @@ export class NameServer implements AsyncDisposable {
     readonly folder: string,
   ) {}
 
-  /** Starts one that knows these addresses. */
+  /** Starts one with these addresses. */
   static async start(...addresses: string[]): Promise<NameServer> {
     return await NameServer.at({}, ...addresses);
   }
@@ -81,7 +81,7 @@ export class NameServer implements AsyncDisposable {
     }
   }
 
-  /** Waits until it has said something more. */
+  /** Waits until it has printed another line. */
   async #told(pattern: RegExp): Promise<void> {
     await until(() => pattern.test(this.#lines), {
       what: () => `${pattern} from dnsmasq: ${this.#lines}`,
@@ -103,7 +103,7 @@ export class NameServer implements AsyncDisposable {
     try {
       child?.kill("SIGKILL");
     } catch {
-      // It has ended by itself.
+      // It has exited.
     }
     await child?.status;
     await this.#reading;

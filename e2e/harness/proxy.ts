@@ -19,9 +19,23 @@ export type Runtime = "deno" | "bun";
 /** Both, in the order of the test names. */
 export const RUNTIMES: readonly Runtime[] = ["deno", "bun"];
 
-/** Whether requests are sent by `fetch`, as they are unless the tests are told. */
-export const OVER_FETCH: boolean =
-  (Deno.env.get("TRANSPORT") ?? "fetch") === "fetch";
+/** How requests are sent. `auto` is on Bun only: on Deno it is `socket`. */
+export type SentBy = "auto" | "fetch" | "socket";
+
+/** What a run of the tests is told: one of these, or `other`. */
+const TOLD = Deno.env.get("TRANSPORT");
+
+/** What the program is told, if the run is told: `other` than by default. */
+function transport(runtime: Runtime): string | undefined {
+  if (TOLD !== "other") return TOLD;
+  return runtime === "deno" ? "fetch" : "socket";
+}
+
+/** How requests are sent in this run. */
+export function sentBy(runtime: Runtime): SentBy {
+  const by = (transport(runtime) ?? "auto") as SentBy;
+  return by === "auto" && runtime === "deno" ? "socket" : by;
+}
 
 /**
  * What is started: `mod.ts`, or another file, such as the bundle of
@@ -48,6 +62,8 @@ export interface ProxyOptions {
   bunFlags?: readonly string[];
   /** Another program than {@linkcode PROGRAM}; a path from the checkout's root, or a URL. */
   entry?: string;
+  /** An executable that needs no runtime, in place of runtime and program. */
+  executable?: string;
   /** Working directory. @default {the checkout's root} */
   cwd?: string;
   /**
@@ -94,14 +110,17 @@ async function command(
     PORT: "0",
     HOST: "127.0.0.1",
     // A run with it set has every test over that transport.
-    TRANSPORT: Deno.env.get("TRANSPORT"),
+    TRANSPORT: transport(runtime),
     ...env,
   };
   for (const [name, value] of Object.entries(given)) {
     if (value !== undefined) clean[name] = value;
   }
   const path = runtime === "bun" ? await bunPath() : await denoPath();
-  const [first, ...rest] = [...through, path, ...flags, program, ...args];
+  const started = options.executable === undefined
+    ? [path, ...flags, program]
+    : [options.executable];
+  const [first, ...rest] = [...through, ...started, ...args];
   return new Deno.Command(
     first!,
     {

@@ -1,10 +1,10 @@
 /**
- * A backend of the soak, in a process of its own that can be killed.
+ * A backend of the soak, in its own process, which can be killed.
  *
  * `/large` sends 256 KB, `/events` an event every 100 ms for as long as the
  * client stays, `/slow` takes 50 ms, `/stuck` never ends, `/dribble` sends 10
- * bytes a second, `/ws` echoes messages; anything else says how many bytes it was
- * sent.
+ * bytes a second, `/ws` echoes messages; everything else returns the number of
+ * bytes that it received.
  *
  * @module
  */
@@ -12,7 +12,9 @@
 const LARGE = new Uint8Array(256 * 1024).fill(0x78);
 const encoder = new TextEncoder();
 
-/** A body that gets another piece after each time, for as long as it is read. */
+/**
+ * A body that gets another chunk after each interval, until it is cancelled.
+ */
 function every(ms: number, piece: (count: number) => string) {
   let timer: ReturnType<typeof setInterval>;
   let count = 0;

@@ -1,7 +1,7 @@
 /**
- * Mixed traffic through one proxy for a long time, while backends are killed and
- * started again and `BACKENDS_FILE` changes: what it takes of memory and
- * descriptors, and whether each failure has a reason.
+ * Mixed traffic through one proxy for a long time, while backends are killed
+ * and restarted and `BACKENDS_FILE` changes: how memory and descriptors
+ * develop, and whether each failure has a reason.
  *
  * @module
  */
@@ -35,15 +35,15 @@ export interface SoakOptions {
   /** Seconds between changes of `BACKENDS_FILE`. @default {7} */
   reloadSeconds?: number;
   /**
-   * Seconds between stops of the proxy's process, each of 4 s: what a machine does
-   * that has no time for it. No failure is looked at then. @default {never}
+   * Seconds between stops of the proxy's process, each of 4 s, as on an
+   * overloaded machine. Failures are not checked then. @default {never}
    */
   stallSeconds?: number;
-  /** Told of each sample. */
+  /** Is called with each sample. */
   onSample?: (sample: Sample) => void;
 }
 
-/** What came of it. */
+/** The result. */
 export interface Soaked {
   samples: Sample[];
   /** Visits by kind and outcome: `post 502`. */
@@ -131,7 +131,7 @@ class Disturbed implements AsyncDisposable {
     await backend.kill();
     await delay(500);
     await backend.start();
-    // What was sent on its old connections may be reported a little later.
+    // Requests on its old connections may be reported a little later.
     window.to = performance.now() + 1_000;
   }
 
@@ -148,7 +148,7 @@ class Disturbed implements AsyncDisposable {
   }
 }
 
-/** Does something again and again until it is told to end. */
+/** Repeats something until it is stopped. */
 class Again {
   #ending = Promise.withResolvers<void>();
   readonly #done: Promise<void>;
@@ -159,7 +159,7 @@ class Again {
     })();
   }
 
-  /** False once the end has come. */
+  /** False once it is stopped. */
   async #pause(seconds: number): Promise<boolean> {
     let timer: ReturnType<typeof setTimeout>;
     const over = new Promise<boolean>((resolve) => {
@@ -179,7 +179,7 @@ class Again {
   }
 }
 
-/** Visits at a rate, and what came of them. */
+/** Visits at a rate, and their results. */
 class Traffic {
   readonly outcomes = new Map<string, number>();
   readonly unexplained: string[] = [];
@@ -260,7 +260,7 @@ async function inFlight(admin: string): Promise<number> {
   return Number(/^sluice_requests_in_flight (\d+)$/m.exec(text)?.[1]);
 }
 
-/** Reads events until they end, as a dashboard that is left open does. */
+/** Reads events until they end, like an open dashboard. */
 async function watch(events: EventReader): Promise<void> {
   while (true) {
     try {
@@ -280,7 +280,7 @@ function startSoaked(
       BACKENDS_FILE: file,
       TRANSPORT: transport,
       POLICY: "p2c",
-      // A machine that is busy for a while is no failure of a backend.
+      // A machine that is busy for a while is not a failure of a backend.
       HEALTH_INTERVAL: "5s",
       HEALTH_TIMEOUT: "4500ms",
       HEALTH_RISE: "1",
@@ -331,7 +331,7 @@ export async function soak(options: SoakOptions): Promise<Soaked> {
       unexplained: traffic.failures,
     };
     last = now;
-    // Kept by this process only, and not what is measured.
+    // Kept by this process only, which is not measured.
     proxy.stdout.length = 0;
     samples.push(sample);
     options.onSample?.(sample);
@@ -365,7 +365,7 @@ export async function soak(options: SoakOptions): Promise<Soaked> {
   };
 }
 
-/** Waits until nothing is in flight, and for descriptors to be given back. */
+/** Waits until no request is in flight, and descriptors are released. */
 async function settled(
   proxy: ProxyProcess,
   admin: string,
@@ -383,7 +383,7 @@ async function settled(
   return proxy.fds();
 }
 
-/** What the line says that each has grown by over these samples. */
+/** The growth of each over these samples, by the fitted line. */
 function grown(samples: readonly Sample[]): Soaked["grown"] {
   const over = (samples.at(-1)?.at ?? 0) - (samples[0]?.at ?? 0);
   const of = (name: "rss" | "descriptors" | "inFlight") =>

@@ -1,11 +1,11 @@
 /**
- * The soak in its short form, and what it draws and fits.
+ * The soak in its short form, and its plots and fits.
  *
  * @module
  */
 
 import assert from "node:assert/strict";
-import { OVER_FETCH } from "../harness/proxy.ts";
+import { sentBy } from "../harness/proxy.ts";
 import { forBoth, forOnce } from "../harness/suite.ts";
 import { fitLine } from "./fit.ts";
 import { csv, svg } from "./plot.ts";
@@ -20,7 +20,7 @@ forBoth(
   async (runtime) => {
     const soaked = await soak({
       runtime,
-      transport: OVER_FETCH ? "fetch" : "socket",
+      transport: sentBy(runtime) === "fetch" ? "fetch" : "socket",
       seconds: 10,
       rate: 60,
       warmUp: 2,
@@ -35,7 +35,7 @@ forBoth(
     }
     const { before, after } = soaked.descriptors;
     assert.ok(after <= before + 8, `${before} descriptors, then ${after}`);
-    // As long a run as this says nothing of memory.
+    // A run of this length shows nothing about memory.
     assert.ok(soaked.samples.length >= 5);
   },
 );

@@ -1,5 +1,5 @@
 /**
- * What clients of the soak do: each visit ends with a word about what it saw.
+ * The clients of the soak: each visit ends with a word for its result.
  *
  * @module
  */
@@ -32,9 +32,9 @@ export interface Visit {
 }
 
 /**
- * Outcomes that follow from a backend that was killed: all that may have been
- * carried out is 502, and what has begun is cut. A GET whose answer has not begun
- * is tried elsewhere, so that nothing may happen to it.
+ * Results that follow from a killed backend: a request that may have been
+ * processed is a 502, and a response that has begun is cut. A GET without a
+ * response so far is retried elsewhere, so that it does not fail.
  */
 const WHEN_KILLED: Readonly<Record<Kind, readonly string[]>> = {
   get: [],
@@ -108,7 +108,7 @@ export class Visitors implements Disposable {
     }
   }
 
-  /** Asks on a kept connection; a number is the length of the answer's body. */
+  /** Requests on a kept connection; a number is the length of the body. */
   async #ask(text: string, wanted: string | number): Promise<string> {
     const client = this.#idle.pop() ?? new Client(this.port);
     const result = await client.request(text);
@@ -160,7 +160,7 @@ export class Visitors implements Disposable {
     }
   }
 
-  /** Sends up to 20 messages, each of which comes back, and closes. */
+  /** Sends up to 20 messages, each of which is echoed, and closes. */
   async #webSocket(): Promise<string> {
     await using asked = await ask(this.port, "/ws");
     if (asked.status !== 101) return String(asked.status);
@@ -178,12 +178,12 @@ export class Visitors implements Disposable {
       if (seen !== `text ${text}`) return `message ${seen.slice(0, 40)}`;
       await new Promise((resolve) => setTimeout(resolve, 100));
     }
-    // Half of them say goodbye, the others just leave.
+    // Half of them send a close frame, the others disconnect.
     if (this.random() < 0.5) await frames.close(1000);
     return "ok";
   }
 
-  /** Closes the connections that are kept, and keeps no more. */
+  /** Closes the kept connections, and keeps no more. */
   [Symbol.dispose](): void {
     this.#stopped = true;
     for (const client of this.#idle.splice(0)) client.close();

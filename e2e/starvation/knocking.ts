@@ -1,7 +1,7 @@
 /**
  * Connects so many times a second for so many seconds and sends nothing: each
- * connection is held for a moment, then closed. A process of its own, so that it
- * costs the test no time. Prints how many connections it had.
+ * connection is held for a moment, then closed. A separate process, so that it
+ * does not slow down the test. Prints the number of its connections.
  *
  * ```sh
  * deno run --allow-net e2e/starvation/knocking.ts PORT RATE SECONDS HOLD_MS

@@ -1,6 +1,6 @@
 /**
- * What is done to a proxy while others are served: each attack is a process of
- * its own, for so many seconds.
+ * Attacks on a proxy that serves other clients: each is a separate process, for
+ * so many seconds.
  *
  * @module
  */
@@ -10,10 +10,10 @@ import type { Runtime } from "../harness/proxy.ts";
 
 /** An attack. */
 export interface Attack {
-  /** What it is, in a word; the tests and the task know it by this. */
+  /** Its name for the tests and the task, one word. */
   readonly name: string;
   readonly what: string;
-  /** Over HTTP/2 and TLS, which Deno's server speaks. */
+  /** Over HTTP/2 and TLS, which Deno's server supports. */
   readonly http2?: true;
   /** Programs that it needs. */
   readonly needs?: string;

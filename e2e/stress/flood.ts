@@ -1,7 +1,7 @@
 /**
  * HTTP/2 frames that cost a server more than a client, over TLS, at a bounded
- * rate: a program of its own beside the traffic that is measured. It connects
- * anew whenever the server ends a connection, and prints what it has sent.
+ * rate: a separate program next to the measured traffic. It reconnects whenever
+ * the server ends a connection, and prints what it has sent.
  *
  * ```sh
  * deno run -A e2e/stress/flood.ts MODE PORT SECONDS RATE
@@ -72,7 +72,7 @@ const NO_WINDOW = Buffer.from([0, 4, 0, 0, 0, 0]);
 
 /** What each mode sends, again and again. */
 const MODES: Readonly<Record<string, (n: number) => Buffer>> = {
-  // CVE-2023-44487: a request, and at once its end.
+  // CVE-2023-44487: a request, and at once its reset.
   resets: (n) =>
     Buffer.concat([
       frame("headers", END_HEADERS | END_STREAM, 2 * n + 1, SLOW),
@@ -83,7 +83,7 @@ const MODES: Readonly<Record<string, (n: number) => Buffer>> = {
     n === 0
       ? frame("headers", END_STREAM, 1, SLOW)
       : frame("continuation", 0, 1, FIELDS),
-  // CVE-2019-9512 and CVE-2019-9515: each wants an answer.
+  // CVE-2019-9512 and CVE-2019-9515: each requires a reply.
   pings: () => frame("ping", 0, 0, Buffer.alloc(8)),
   settings: () => frame("settings", 0, 0),
   // CVE-2019-9511: answers that the client leaves no room for.
@@ -103,7 +103,7 @@ const MODES: Readonly<Record<string, (n: number) => Buffer>> = {
       : frame("data", 0, 1),
 };
 
-/** Modes whose client does not take what it is answered. */
+/** Modes whose client does not read the replies. */
 const DEAF = new Set(["pings", "settings", "windows"]);
 
 if (import.meta.main) {
@@ -137,7 +137,7 @@ if (import.meta.main) {
     const start = performance.now();
     for (let n = 0; open && performance.now() < end;) {
       const due = (performance.now() - start) / 1_000 * rate;
-      // A stream's number has 31 bits; a connection is left long before.
+      // A stream's number has 31 bits; a connection ends long before.
       for (; n < due && n < 1_000_000 && socket.writableLength < 1e6; n++) {
         socket.write(make(n));
         sent++;

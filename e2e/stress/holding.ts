@@ -1,6 +1,6 @@
 /**
- * Clients that ask for one thing and wait, each on a connection of its own: a
- * program of its own beside the traffic that is measured.
+ * Clients that send one request and wait, each on its own connection: a
+ * separate program next to the measured traffic.
  *
  * ```sh
  * deno run --allow-net e2e/stress/holding.ts PORT COUNT PATH SECONDS

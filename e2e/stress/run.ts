@@ -39,11 +39,11 @@ export interface Latency {
   p99: number;
 }
 
-/** What came of it. */
+/** The result. */
 export interface Stressed {
   before: Latency;
   during: Latency;
-  /** Good requests in all, each of which was answered with 200. */
+  /** Number of good requests, each of which was answered with 200. */
   asked: number;
   /** Megabytes of memory: before, the most during, and after. */
   rss: [before: number, most: number, after: number];
@@ -87,7 +87,7 @@ async function inFlight(admin: string): Promise<number> {
 
 const MB = 1024 ** 2;
 
-/** Runs it; throws if good traffic is not served, or something stays behind. */
+/** Runs it; throws if good traffic is not served, or something leaks. */
 export async function stress(options: StressOptions): Promise<Stressed> {
   const { attacks, seconds, rampSeconds = 3, rate = 100, scale = 1 } = options;
   const http2 = attacks.some((attack) => attack.http2);
@@ -155,7 +155,7 @@ export async function stress(options: StressOptions): Promise<Stressed> {
   };
 }
 
-/** Runs an attack to its end; gives what it printed. */
+/** Runs an attack to its end; returns its output. */
 async function run(command: readonly string[]): Promise<string> {
   const [program, ...args] = command;
   const { stdout, stderr } = await new Deno.Command(program!, {

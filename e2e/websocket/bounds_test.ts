@@ -73,7 +73,9 @@ forBoth(
         ["close 1013 the backend reads too slowly", "reset"].includes(told),
         told,
       );
-      await proxy.waitForLine(/reads a WebSocket too slowly/);
+      await proxy.waitForLine(
+        /a WebSocket is closed: its backend reads too slowly/,
+      );
       await asked.conn.close();
       await sending;
       // What was received until then arrives, and then a close frame.

@@ -112,6 +112,9 @@ export const bodies: Group = {
     ...SIZES.filter((size) => size !== 100).map((size) =>
       declared("POST", size)
     ),
+    // Over sockets it was left out, and servers that want a length said 411.
+    declared("POST", 0),
+    declared("PUT", 0),
     declared("PUT", 65_537),
     ...METHODS.map((method) => inChunks(method, 100, 7)),
     inChunks("POST", 1, 1),

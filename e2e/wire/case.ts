@@ -25,6 +25,8 @@ import {
 import {
   type ProxyProcess,
   type Runtime,
+  type SentBy,
+  sentBy,
   startProxy,
 } from "../harness/proxy.ts";
 import { PeerGone } from "../harness/wire.ts";
@@ -72,6 +74,8 @@ export class Ground implements AsyncDisposable {
   constructor(
     readonly group: Group,
     readonly runtime: Runtime,
+    /** How requests are sent. */
+    readonly by: SentBy,
     readonly backend: RawBackend,
     readonly proxy: ProxyProcess,
     /** Where the backend's socket is, if it has one. */
@@ -79,7 +83,11 @@ export class Ground implements AsyncDisposable {
   ) {}
 
   /** Starts what a group needs. */
-  static async open(group: Group, runtime: Runtime): Promise<Ground> {
+  static async open(
+    group: Group,
+    runtime: Runtime,
+    by: SentBy = sentBy(runtime),
+  ): Promise<Ground> {
     const folder = group.unix === true
       ? await Deno.makeTempDir({ prefix: "sluice-" })
       : undefined;
@@ -90,12 +98,12 @@ export class Ground implements AsyncDisposable {
     });
     const env = { BACKENDS: backend.url, ...group.env?.(backend) };
     const proxy = await startProxy(runtime, {
-      env: { HEALTH_PATH: "off", ...env },
+      env: { HEALTH_PATH: "off", TRANSPORT: by, ...env },
       permissions: folder === undefined
         ? []
         : [`--allow-read=${folder}`, `--allow-write=${folder}`],
     });
-    return new Ground(group, runtime, backend, proxy, folder);
+    return new Ground(group, runtime, by, backend, proxy, folder);
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

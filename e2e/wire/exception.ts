@@ -12,6 +12,11 @@ export interface Exception {
   runtimes: readonly Runtime[];
   /** With which transport only, if it is one's. */
   over?: "fetch" | "socket";
+  /**
+   * Also with `auto`, on Bun: it cannot be foreseen of a request, or is not worth
+   * another transport.
+   */
+  byAuto?: true;
   /** The group of the cases. */
   group: string;
   /** Begins of the names of the cases. */

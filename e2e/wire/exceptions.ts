@@ -9,7 +9,7 @@
  * @module
  */
 
-import type { Runtime } from "../harness/proxy.ts";
+import type { Runtime, SentBy } from "../harness/proxy.ts";
 import { BOTH, type Exception } from "./exception.ts";
 import { AT_THE_EDGE } from "./exceptions_edge.ts";
 
@@ -191,6 +191,7 @@ export const EXCEPTIONS: readonly Exception[] = [
     runtimes: ["bun"],
     over: "fetch",
     group: "fields",
+    byAuto: true,
     cases: ["field: no Connection is invented"],
     instead: "Requests arrive with `Connection: keep-alive`.",
     reason: "Bun's `fetch` adds the field.",
@@ -358,6 +359,7 @@ export const EXCEPTIONS: readonly Exception[] = [
     runtimes: ["bun"],
     over: "fetch",
     group: "broken",
+    byAuto: true,
     cases: ["broken: a close-delimited body that ends with RST"],
     instead:
       "A response body that neither length nor chunks delimit looks complete when a reset cuts it.",
@@ -381,15 +383,19 @@ export const EXCEPTIONS: readonly Exception[] = [
 /** The exception that a case falls under, if there is one. */
 export function exceptionFor(
   runtime: Runtime,
-  over: "fetch" | "socket",
+  by: SentBy,
   group: string,
   name: string,
 ): Exception | undefined {
-  return EXCEPTIONS.find((row) =>
+  const row = EXCEPTIONS.find((row) =>
     row.runtimes.includes(runtime) && row.group === group &&
-    (row.over === undefined || row.over === over) &&
+    (row.over === undefined || row.over === by || by === "auto") &&
     row.cases.some((begin) => name.startsWith(begin))
   );
+  // With `auto` either transport may have sent the request.
+  return by === "auto" && row?.over !== undefined
+    ? { ...row, sometimes: true }
+    : row;
 }
 
 /** Where an issue is, as Markdown. */
@@ -400,8 +406,10 @@ function link(issue: string): string {
 
 /** The list in `docs/limits.md`: what a runtime does otherwise, and why. */
 export function limits(): string {
-  const line = ({ instead, reason, issue }: Exception) =>
-    `- ${instead} ${reason}${issue === undefined ? "" : ` (${link(issue)})`}\n`;
+  const line = ({ instead, reason, issue, byAuto }: Exception) =>
+    `- ${instead} ${reason}${byAuto ? " Also with `auto` on Bun." : ""}${
+      issue === undefined ? "" : ` (${link(issue)})`
+    }\n`;
   const lists = (rows: readonly Exception[]) => {
     const of = (title: string, ...runtimes: Runtime[]) => {
       const lines = rows.filter((row) => `${row.runtimes}` === `${runtimes}`)

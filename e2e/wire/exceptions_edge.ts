@@ -18,6 +18,7 @@ export const AT_THE_EDGE: readonly Exception[] = [
   {
     runtimes: ["bun"],
     over: "fetch",
+    byAuto: true,
     group: "framing as it is",
     cases: [
       "framing (as it is): no empty line",
@@ -31,6 +32,7 @@ export const AT_THE_EDGE: readonly Exception[] = [
   {
     runtimes: ["bun"],
     over: "fetch",
+    byAuto: true,
     group: "no http",
     cases: [
       "15 letters",
@@ -115,6 +117,7 @@ export const AT_THE_EDGE: readonly Exception[] = [
   {
     runtimes: ["bun"],
     over: "fetch",
+    byAuto: true,
     group: "heads",
     cases: [
       "heads: an answer of 256 fields",
@@ -140,6 +143,7 @@ export const AT_THE_EDGE: readonly Exception[] = [
   {
     runtimes: BOTH,
     over: "fetch",
+    byAuto: true,
     group: "edge",
     cases: ["edge: a backend that drops connection attempts"],
     instead:

@@ -5,7 +5,6 @@
  */
 
 import type { Ground, WireCase } from "./case.ts";
-import { OVER_FETCH } from "../harness/proxy.ts";
 import { Round } from "./case.ts";
 import { exceptionFor } from "./exceptions.ts";
 
@@ -23,7 +22,7 @@ export type Verdict =
 export async function judge(ground: Ground, each: WireCase): Promise<Verdict> {
   const exception = exceptionFor(
     ground.runtime,
-    OVER_FETCH ? "fetch" : "socket",
+    ground.by,
     ground.group.name,
     each.name,
   );

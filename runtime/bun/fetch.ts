@@ -237,7 +237,7 @@ const RESPELLED = /^\/\/|[^!$&(-;=?-Z_a-z~%[\]@]|\?$/;
 
 /** Whether Bun's `fetch` would change a request. */
 export function changedByBun(
-  { backend, url, method, fields }: Outgoing,
+  { backend, url, method, fields, payload, whole, empty }: Outgoing,
 ): boolean {
   let agent = false;
   let accept = false;
@@ -246,7 +246,10 @@ export function changedByBun(
     if (name === "user-agent") agent = true;
     else if (name === "accept") accept = true;
   }
-  return !agent || !accept ||
+  // It says a length of 0 where there is no body, but for GET and HEAD.
+  const saysEmpty = payload === undefined && whole === undefined &&
+    method !== "GET" && method !== "HEAD";
+  return !agent || !accept || saysEmpty !== (empty === true) ||
     RESPELLED.test(url.slice(backend.origin.length)) ||
     !(COMMON.has(method) || METHODS.has(method));
 }

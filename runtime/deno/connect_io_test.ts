@@ -36,6 +36,36 @@ Deno.test("connectDeno() ends the connection of a TLS handshake that takes too l
   await until(() => server.sockets[0]?.readableEnded);
 });
 
+// Deno itself keeps some of them, see connect.ts.
+Deno.test("connectDeno() keeps no connection of an attempt that was given up", async () => {
+  await using server = await silent();
+  let given = 0;
+  for (let round = 0; round < 10; round++) {
+    await Promise.all(Array.from({ length: 50 }, async (_, i) => {
+      const controller = new AbortController();
+      setTimeout(() => controller.abort(), i % 4);
+      try {
+        const connection = await connectDeno(
+          {
+            hostname: "127.0.0.1",
+            port: server.port,
+            certifiedAs: undefined,
+          },
+          { limitMs: 10_000, signal: controller.signal },
+        );
+        connection.destroy();
+      } catch {
+        given++;
+      }
+    }));
+  }
+  assert.ok(given > 0);
+  await until(() =>
+    server.sockets.length === 500 &&
+    server.sockets.every(({ readableEnded }) => readableEnded)
+  );
+});
+
 // Why `node:tls` is used there and not this, which is faster.
 Deno.test("Deno.startTls() keeps the connection of a handshake that was given up", async () => {
   await using server = await silent();

@@ -19,6 +19,7 @@ export class DenoServer implements Server {
   // A reset is not reported if it came before the signal was read.
   readonly losesResets = true;
   readonly wholeUpTo = 64 * 1024;
+  readonly copiesBodies = true;
 
   pastesUrl(connection: unknown): boolean {
     return (connection as Partial<Deno.ServeHandlerInfo> | null | undefined)

@@ -1,0 +1,135 @@
+/**
+ * Sends attempts with the `fetch` of a platform that has nothing else: no
+ * sockets, no options beyond the Web's. Measured on workerd 2026-11-17.
+ *
+ * @module
+ */
+
+import type { Backend } from "../../balancer.ts";
+import type { ProbeResult } from "../../health.ts";
+import type { Chunk } from "../../proxy/body.ts";
+import type { Fields } from "../../proxy/fields.ts";
+import { lengthIn } from "../../proxy/framing.ts";
+import {
+  type Failure,
+  type FetchTransport,
+  type Native,
+  type Outgoing,
+  probeFields,
+  type ProbeOptions,
+} from "../../proxy/transport.ts";
+import { probeFailure, webFailure } from "../failures.ts";
+import type { TransportOptions } from "../transport_options.ts";
+import { sized } from "./sized.ts";
+
+/** Content codings that such a `fetch` decodes, unasked. */
+const DECODED = /^(?:gzip|br|deflate)$/i;
+
+/** Methods that the standard of `fetch` forbids or respells. */
+const UNSENDABLE = /^(?:CONNECT|TRACE|TRACK)$/i;
+
+/** Sends attempts with the platform's `fetch`. */
+export class WebFetch implements FetchTransport {
+  readonly native: Native = {
+    upTo: Infinity,
+    lengthOf: ({ headers }) => lengthIn(headers),
+  };
+  readonly #userAgent: string;
+
+  constructor(options: TransportOptions = {}) {
+    this.#userAgent = options.userAgent ?? "sluice";
+  }
+
+  forFetch(fields: Fields): Fields {
+    // What is encoded would be decoded here, and its length be wrong.
+    const kept = fields.filter(([name]) => name !== "accept-encoding");
+    kept.push(["accept-encoding", "identity"]);
+    return kept;
+  }
+
+  sendsMethod(method: string): boolean {
+    return !UNSENDABLE.test(method) && method === method.toUpperCase();
+  }
+
+  async send(outgoing: Outgoing): Promise<Response> {
+    const { method, fields, payload, whole, signal, url } = outgoing;
+    const init: RequestInit = {
+      method,
+      headers: this.forFetch(fields),
+      redirect: "manual",
+      signal,
+    };
+    if (whole !== undefined) init.body = whole;
+    else if (payload !== undefined) {
+      init.body = sized(payload.stream(), payload.length);
+      // Required by the standard when a body is a stream.
+      (init as { duplex?: string }).duplex = "half";
+    }
+    return plain(await fetch(url, init));
+  }
+
+  classify(error: unknown): Failure {
+    return webFailure(error);
+  }
+
+  async probe(
+    backend: Backend,
+    path: string,
+    signal: AbortSignal,
+    options: ProbeOptions = {},
+  ): Promise<ProbeResult> {
+    const { host = backend.authority, method = "GET" } = options;
+    try {
+      const { status, body } = await fetch(
+        `${backend.origin}${backend.basePath}${path}`,
+        {
+          method,
+          redirect: "manual",
+          signal,
+          headers: probeFields(
+            [["host", host], ["user-agent", this.#userAgent]],
+            options,
+          ),
+        },
+      );
+      body?.cancel().catch(() => {});
+      return { status };
+    } catch (error) {
+      return probeFailure(webFailure(error));
+    }
+  }
+
+  dial(): Promise<never> {
+    return Promise.reject(new Error("there are no sockets"));
+  }
+
+  classifyDial(): Failure {
+    return NO_SOCKETS;
+  }
+
+  close(): void {
+    // It holds nothing.
+  }
+}
+
+/** A WebSocket needs a connection of its own. */
+const NO_SOCKETS: Failure = {
+  type: "proxy_internal_error",
+  sent: false,
+  fault: "none",
+  reason: "this platform has no sockets for a WebSocket",
+  status: 501,
+};
+
+/** A response as it is read: without the coding that `fetch` has taken off. */
+function plain(response: Response): Response {
+  const coding = response.headers.get("content-encoding");
+  if (coding === null || !DECODED.test(coding)) return response;
+  const headers = new Headers(response.headers);
+  headers.delete("content-encoding");
+  headers.delete("content-length");
+  return new Response(response.body as ReadableStream<Chunk> | null, {
+    status: response.status,
+    headers,
+  });
+}
