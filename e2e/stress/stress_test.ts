@@ -6,7 +6,7 @@
  */
 
 import assert from "node:assert/strict";
-import { OVER_FETCH } from "../harness/proxy.ts";
+import { sentBy } from "../harness/proxy.ts";
 import { type CaseOptions, forBoth, skippedWithout } from "../harness/suite.ts";
 import { type Attack, ATTACKS } from "./attacks.ts";
 import { stress } from "./run.ts";
@@ -28,7 +28,7 @@ function beside(
     async (runtime) => {
       const { asked, output, descriptors } = await stress({
         runtime,
-        transport: OVER_FETCH ? "fetch" : "socket",
+        transport: sentBy(runtime) === "fetch" ? "fetch" : "socket",
         attacks,
         seconds: 2,
         rampSeconds: 1,
