@@ -1,9 +1,9 @@
 /**
- * One answer, read from a connection that is closed behind it.
+ * Reads one response from a connection that is closed afterwards.
  *
- * The reader is the connection's one owner, from the first byte to the last: it
- * closes it when the answer has ended, is malformed, is cancelled or is given
- * up, and otherwise hands it on, once, to whatever goes on with it after a 101.
+ * The reader owns the connection from start to end: it closes it when the
+ * response has ended, is malformed or is cancelled. The exception is a 101:
+ * then it hands the connection over.
  *
  * @module
  */
@@ -15,12 +15,12 @@ import { type AnswerHead, HeadReader } from "./head.ts";
 import type { Socket, SocketEvents } from "./socket.ts";
 
 /**
- * Bytes of a body that are read before they are asked for. An answer that fits
- * is read whole and its connection closed, also when its body is never read.
+ * Bytes of a body that are read before they are requested. A response that fits
+ * is read completely and its connection closed, even if its body is never read.
  */
-const AHEAD = 64 * 1024;
+const READ_AHEAD = 64 * 1024;
 
-/** Reads one answer. */
+/** Reads one response. */
 export class AnswerReader implements SocketEvents {
   readonly #socket: Socket;
   readonly #method: string;
@@ -28,34 +28,34 @@ export class AnswerReader implements SocketEvents {
   readonly #head = Promise.withResolvers<AnswerHead>();
   #headCame = false;
   #begun = false;
-  /** Bytes behind the head, or of the body, that were not taken yet. */
+  /** Bytes after the head, or of the body, that were not consumed yet. */
   #waiting: Chunk[] = [];
   #waits = 0;
   #paused = true;
   #body: BodyReader | undefined;
   #stream: ReadableStreamDefaultController<Chunk> | undefined;
   #wanted = false;
-  /** How the connection has ended: `true` for properly. */
+  /** How the connection has ended; `true`: properly. */
   #ended: true | Error | undefined;
 
-  /** Takes over a connection; `method` is what the answer is an answer to. */
+  /** Takes over a connection; `method` is that of the request. */
   constructor(socket: Socket, method: string) {
     this.#socket = socket;
     this.#method = method;
-    // An answer that is given up before its head is awaited rejects unheard.
+    // Avoids an unhandled rejection if the reader is closed before `head()`.
     this.#head.promise.catch(() => {});
     socket.listen(this);
   }
 
-  /** Whether a byte of the answer has come. */
+  /** Whether any byte of the response has arrived. */
   get begun(): boolean {
     return this.#begun;
   }
 
   /**
-   * Reads the head of the final answer.
+   * Reads the head of the final response.
    *
-   * @throws {Malformed | Ended} And the connection is closed.
+   * @throws {Malformed | Ended} The connection is then closed.
    */
   head(): Promise<AnswerHead> {
     if (!this.#headCame && this.#ended === undefined) this.#pause(false);
@@ -63,27 +63,27 @@ export class AnswerReader implements SocketEvents {
   }
 
   /**
-   * Hands the connection on, paused, with what came behind the head. What comes
-   * before it has another listener is added to that.
+   * Hands over the connection, paused, with the bytes after the head. Further
+   * bytes are added to them until it has another listener.
    */
   detach(): readonly Chunk[] {
     return this.#waiting;
   }
 
   /**
-   * Reads the body: all of it if it is here already, or a stream. The fields of
-   * the head are put right by that, see {@linkcode framingOf}.
+   * Reads the body: complete if it has arrived already, otherwise a stream.
+   * Also corrects the fields of the head, see {@linkcode framingOf}.
    *
-   * @throws {Malformed} If it is not framed as it may be.
+   * @throws {Malformed} If its framing is invalid.
    */
   body(head: AnswerHead): Chunk | ReadableStream<Chunk> {
-    const pieces = this.#waiting;
+    const chunks = this.#waiting;
     const ended = this.#ended;
     this.#waiting = [];
     this.#waits = 0;
     try {
       this.#body = new BodyReader(framingOf(head, this.#method));
-      for (const piece of pieces) this.#take(piece);
+      for (const chunk of chunks) this.#take(chunk);
       if (ended !== undefined) this.#bodyEnds(ended);
     } catch (error) {
       this.close(error as Error);
@@ -108,7 +108,7 @@ export class AnswerReader implements SocketEvents {
     return stream;
   }
 
-  /** Closes the connection, and breaks off what is being read, with `why`. */
+  /** Closes the connection and fails pending reads with `why`. */
   close(why: Error): void {
     this.#fail(why);
     this.#waiting = [];
@@ -117,14 +117,14 @@ export class AnswerReader implements SocketEvents {
   }
 
   data(bytes: Chunk): void {
-    // A connection that was destroyed may still have something to say.
+    // A destroyed connection may still deliver data.
     if (this.#ended !== undefined) return;
     this.#begun = true;
     try {
       if (this.#body !== undefined) {
         this.#take(bytes);
         if (this.#body.over) this.#bodyEnds(true);
-        else if (this.#waits >= AHEAD) this.#pause(true);
+        else if (this.#waits >= READ_AHEAD) this.#pause(true);
         this.#give();
       } else if (this.#headCame) {
         this.#waiting.push(bytes);
@@ -148,7 +148,7 @@ export class AnswerReader implements SocketEvents {
       this.#bodyEnds(error ?? true);
       this.#give();
     } else if (this.#headCame) {
-      // What goes on with the connection, or with the body, is told of it then.
+      // Reported when the body is read or the connection handed over.
       this.#ended = error ?? true;
     } else {
       this.#fail(error ?? new Ended("Cannot read: no whole head"));
@@ -166,13 +166,13 @@ export class AnswerReader implements SocketEvents {
   }
 
   #take(bytes: Chunk): void {
-    const piece = this.#body!.push(bytes);
-    if (piece.length === 0) return;
-    this.#waiting.push(piece);
-    this.#waits += piece.length;
+    const chunk = this.#body!.push(bytes);
+    if (chunk.length === 0) return;
+    this.#waiting.push(chunk);
+    this.#waits += chunk.length;
   }
 
-  /** The body has come to its end, or the connection has. */
+  /** The body or the connection has ended. */
   #bodyEnds(how: true | Error): void {
     try {
       if (how === true) this.#body!.end();
@@ -190,7 +190,7 @@ export class AnswerReader implements SocketEvents {
     this.#stream = undefined;
   }
 
-  /** Gives what is here to a reader that waits for it. */
+  /** Passes available bytes to a pending read. */
   #give(): void {
     const stream = this.#stream;
     if (stream === undefined || !this.#wanted) return;
@@ -204,7 +204,7 @@ export class AnswerReader implements SocketEvents {
     }
     if (this.#ended === undefined) return;
     this.#stream = undefined;
-    // What came before it broke was given, and then that it broke.
+    // Data that came before an error is delivered before the error.
     if (this.#ended === true) stream.close();
     else stream.error(this.#ended);
   }

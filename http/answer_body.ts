@@ -1,8 +1,8 @@
 /**
- * An answer's body between the connection that it comes from and its reader.
+ * A response body between its connection and its reader.
  *
- * It outlives its connection's part in it: once the last byte has come the
- * connection may serve the next request, while what came is still being read.
+ * It outlives the connection's part in it: after the last byte has arrived, the
+ * connection may serve the next request while the body is still being read.
  *
  * @module
  */
@@ -10,45 +10,45 @@
 import { type Chunk, joined } from "./bytes.ts";
 import type { Reading } from "./call.ts";
 
-/** Where the pieces of an {@linkcode AnswerBody} come from. */
+/** The source of an {@linkcode AnswerBody}. */
 export interface AnswerBodySource {
-  /** The next piece is waited for. */
+  /** A read waits for the next chunk. */
   wanted(): void;
-  /** All that came was read. */
+  /** Everything that has arrived was read. */
   emptied(): void;
-  /** No more is wanted. */
+  /** The rest is not needed. */
   cancelled(why: unknown): void;
 }
 
-/** One body. */
+/** One response body. */
 export class AnswerBody implements Reading {
   #source: AnswerBodySource | undefined;
-  #pieces: Chunk[] = [];
+  #chunks: Chunk[] = [];
   #bytes = 0;
   #pending: PromiseWithResolvers<Chunk | undefined> | undefined;
   #error: unknown;
 
-  /** Makes one that nothing has come of. */
+  /** Makes a body that has received nothing. */
   constructor(source: AnswerBodySource) {
     this.#source = source;
   }
 
-  /** Bytes that came and were not read. */
+  /** Bytes received but not read. */
   get waiting(): number {
     return this.#bytes;
   }
 
-  /** Whether the next piece is being waited for. */
+  /** Whether a read is pending. */
   get awaited(): boolean {
     return this.#pending !== undefined;
   }
 
-  /** The next piece; none at the end. */
+  /** The next chunk; `undefined` at the end. */
   read(): Promise<Chunk | undefined> {
     if (this.#bytes > 0) {
-      const piece = this.#take();
+      const chunk = this.#take();
       this.#source?.emptied();
-      return Promise.resolve(piece);
+      return Promise.resolve(chunk);
     }
     if (this.#error !== undefined) return Promise.reject(this.#error);
     if (this.#source === undefined) return Promise.resolve(undefined);
@@ -58,29 +58,29 @@ export class AnswerBody implements Reading {
     return promise;
   }
 
-  /** Gives the rest up. */
+  /** Cancels the rest. */
   cancel(why: unknown): void {
     const source = this.#source;
-    this.#pieces = [];
+    this.#chunks = [];
     this.#bytes = 0;
     this.#end();
     source?.cancelled(why);
   }
 
-  /** Takes a piece that came. */
-  give(piece: Chunk): void {
-    if (piece.length === 0 || this.#source === undefined) return;
+  /** Adds a received chunk. */
+  give(chunk: Chunk): void {
+    if (chunk.length === 0 || this.#source === undefined) return;
     const pending = this.#pending;
     if (pending !== undefined) {
       this.#pending = undefined;
-      pending.resolve(piece);
+      pending.resolve(chunk);
     } else {
-      this.#pieces.push(piece);
-      this.#bytes += piece.length;
+      this.#chunks.push(chunk);
+      this.#bytes += chunk.length;
     }
   }
 
-  /** All of it has come; or, with an error, no more will. */
+  /** The body is complete, or has failed with an error. */
   end(error?: unknown): void {
     if (this.#source === undefined) return;
     this.#error = error;
@@ -96,11 +96,10 @@ export class AnswerBody implements Reading {
   }
 
   #take(): Chunk {
-    const pieces = this.#pieces;
-    this.#pieces = [];
+    const chunks = this.#chunks;
+    this.#chunks = [];
     this.#bytes = 0;
-    // One piece for the many that a peer may have made of it: each costs more
-    // than its bytes further on.
-    return joined(pieces);
+    // Joins them: further on, each chunk costs more than its bytes.
+    return joined(chunks);
   }
 }

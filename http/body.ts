@@ -1,9 +1,9 @@
 /**
- * Bodies of answers: framed bytes in, the body's own bytes out.
+ * Decodes response bodies: framed bytes in, the body's bytes out.
  *
- * Pure: no socket, no promise. What comes in one piece goes out in one piece, so
- * a peer that writes a body in many small chunks does not make many pieces of
- * it, each of which would cost more than its bytes.
+ * Pure: no socket, no promise. One input gives at most one output, so a peer
+ * that sends a body in many small chunks does not cause many outputs, each of
+ * which would cost more than its bytes.
  *
  * @module
  */
@@ -11,22 +11,22 @@
 import { type Chunk, Ended, isToken, Malformed } from "./bytes.ts";
 import type { Framing } from "./framing.ts";
 
-/** Hexadecimal digits of a chunk's size, zeros in front included. */
+/** Hexadecimal digits of a chunk size, leading zeros included. */
 const MAX_DIGITS = 16;
-/** Bytes of a chunk's size line behind its size. */
+/** Bytes of a chunk-size line after the size. */
 const MAX_EXTENSION = 4 * 1024;
 /**
- * Bytes by which the lines of sizes may be ahead of the body: a peer could
- * otherwise write for ever and bring no byte of the body. Each chunk is given a
- * few, since chunks of a byte are allowed.
+ * Excess of framing bytes over body bytes: otherwise a peer could send framing
+ * forever without any byte of the body. Each chunk allows a few, since chunks
+ * of one byte are valid.
  */
 const MAX_EXCESS = 16 * 1024;
-const FREE_A_CHUNK = 16;
-/** Bytes of trailers, and lines of them. */
+const FREE_PER_CHUNK = 16;
+/** Bytes and lines of trailers. */
 const MAX_TRAILERS = 16 * 1024;
 const MAX_TRAILER_LINES = 100;
 
-/** What comes next. */
+/** The states of the parser: what comes next. */
 const SIZE = 0;
 const EXTENSION = 1;
 const SIZE_LF = 2;
@@ -48,7 +48,7 @@ const SPACE = 32;
 const SEMICOLON = 59;
 const COLON = 58;
 
-/** The value of each hexadecimal digit; 255 for all else. */
+/** The value of each hexadecimal digit; 255 for any other byte. */
 const HEX = new Uint8Array(256).fill(255);
 for (let i = 0; i < 16; i++) {
   HEX[i.toString(16).charCodeAt(0)] = i;
@@ -59,16 +59,16 @@ for (let i = 0; i < 16; i++) {
 export class BodyReader {
   #next: number;
   readonly #chunked: boolean;
-  /** Bytes of the body, or of its chunk, that are still to come. */
+  /** Bytes of the body, or of its current chunk, still to come. */
   #left = 0;
   #digits = 0;
-  /** Bytes of the line or of the trailers that are being read. */
+  /** Bytes of the current line, or of the trailers. */
   #line = 0;
   #lines = 0;
   #ahead = 0;
   #excess = 0;
 
-  /** Makes a reader for a body that is framed like this. */
+  /** Makes a reader for a body with this framing. */
   constructor(framing: Framing) {
     this.#chunked = framing === "chunked";
     if (framing === "chunked") {
@@ -81,20 +81,20 @@ export class BodyReader {
     }
   }
 
-  /** Whether its end has come, as it should. */
+  /** Whether its end was reached properly. */
   get over(): boolean {
     return this.#next === OVER;
   }
 
-  /** Bytes that came behind the end. */
+  /** Bytes received after the end. */
   get excess(): number {
     return this.#excess;
   }
 
   /**
-   * Takes bytes, and gives those of the body in them, which may be none. They are
-   * given where they lie, so what was taken is the reader's to change: the parts
-   * of several chunks are moved together.
+   * Takes bytes and returns the body bytes in them, possibly none. The result
+   * is a view of the input, which is modified: the data of several chunks is
+   * moved together.
    *
    * @throws {Malformed}
    */
@@ -110,8 +110,8 @@ export class BodyReader {
   }
 
   /**
-   * The connection has ended. That is the proper end of a body which says no
-   * other.
+   * The connection has ended. That is the proper end of a body without another
+   * one.
    *
    * @throws {Ended} If there should have been more.
    */
@@ -124,7 +124,7 @@ export class BodyReader {
   #chunks(bytes: Chunk): Chunk {
     const end = bytes.length;
     let at = 0;
-    /** Where the body's part lies. */
+    /** The range of the body bytes. */
     let from = 0;
     let to = 0;
     while (at < end) {
@@ -146,7 +146,7 @@ export class BodyReader {
     return bytes.subarray(from, to);
   }
 
-  /** Takes a byte of what is around the chunks. */
+  /** Takes a byte of the framing. */
   #framing(byte: number): void {
     switch (this.#next) {
       case SIZE:
@@ -188,7 +188,7 @@ export class BodyReader {
     }
     if (this.#digits === 0) throw new Malformed("Cannot read: no chunk size");
     // Space before an extension is allowed (RFC 9112 §7.1.1), and some servers
-    // fill their sizes up with it.
+    // pad their sizes with it.
     if (byte === SEMICOLON || byte === SPACE || byte === TAB) {
       this.#next = EXTENSION;
       this.#line = byte === SEMICOLON ? 1 : 0;
@@ -204,7 +204,7 @@ export class BodyReader {
       this.#next = SIZE_LF;
       return;
     }
-    // Nothing but space before the semicolon.
+    // Only space is allowed before the semicolon.
     if (this.#line === 0 && byte !== SPACE && byte !== TAB) {
       expect(byte, SEMICOLON);
     }
@@ -215,17 +215,17 @@ export class BodyReader {
     if (this.#ahead > MAX_EXCESS) throw tooMuch();
   }
 
-  /** The line of a chunk's size has ended. */
+  /** A chunk-size line has ended. */
   #chunkBegins(): void {
     this.#line = this.#digits = 0;
-    this.#ahead = Math.max(0, this.#ahead - this.#left - FREE_A_CHUNK);
+    this.#ahead = Math.max(0, this.#ahead - this.#left - FREE_PER_CHUNK);
     this.#next = this.#left === 0 ? TRAILER : DATA;
   }
 
   #trailed(byte: number): void {
     if (++this.#line > MAX_TRAILERS) throw tooMuch();
     if (byte === CR) {
-      // No line without a colon but the last, which is empty.
+      // Only the last line, which is empty, has no colon.
       if (this.#next === TRAILER_NAME) {
         throw new Malformed("Cannot read: no trailer");
       }
@@ -256,7 +256,7 @@ function tooMuch(): Malformed {
   return new Malformed("Cannot read: too much around the body");
 }
 
-/** Moves bytes down; of a few, a call costs more than the bytes. */
+/** Moves bytes down; for a few, a call is slower than the loop. */
 function move(bytes: Chunk, from: number, size: number, to: number): void {
   if (size > 32) {
     bytes.copyWithin(to, from, from + size);

@@ -1,5 +1,5 @@
 /**
- * A request on its way through the client, and what comes of it.
+ * A request to the client, and its result.
  *
  * @module
  */
@@ -8,73 +8,73 @@ import type { Chunk } from "./bytes.ts";
 import type { FieldLines } from "./head.ts";
 import type { RequestFraming, RequestHead } from "./request.ts";
 
-/** Reads a body piece by piece. */
+/** Reads a body chunk by chunk. */
 export interface Reading {
-  /** The next piece; none at the end. One read at a time. */
+  /** The next chunk; `undefined` at the end. One read at a time. */
   read(): Promise<Chunk | undefined>;
-  /** Gives the rest up. */
+  /** Cancels the rest. */
   cancel(why: unknown): void;
   /** Takes the memory of a piece back whose bytes are not needed any more. */
   reuse?(piece: Chunk): void;
 }
 
-/** A request to be sent. */
+/** A request to send. */
 export interface ClientRequest extends RequestHead {
-  /** Its body, if that is here. Not changed until there is an answer. */
+  /** Its complete body. Must not change until there is a response. */
   readonly whole?: Chunk | undefined;
-  /** Its body, if it is read as it is sent. */
+  /** Its body, if it is read while it is sent. */
   readonly payload?: Payload | undefined;
-  /** Whether a backend may get it twice (RFC 9110 §9.2.2). */
+  /** Whether a backend may receive it twice (RFC 9110 §9.2.2). */
   readonly repeatable: boolean;
-  /** Whether it must have a connection of its own, which ends with it. */
+  /** Whether it needs its own connection, which ends with it. */
   readonly alone?: boolean | undefined;
-  /** Ends it at any time, its answer's body included. */
+  /** Aborts it at any time, also while the response body is read. */
   readonly signal: AbortSignal;
 }
 
-/** A body that is read as it is sent. */
+/** A body that is read while it is sent. */
 export interface Payload {
-  /** Where it comes from. */
+  /** Its source. */
   readonly reading: Reading;
-  /** Its length, if it is known; it is sent in chunks otherwise. */
+  /** Its length if known; otherwise it is sent chunked. */
   readonly length: number | undefined;
 }
 
-/** An answer: its head, and its body as far as it is here. */
+/** A response: its head, and its body as far as it was read. */
 export interface Answer {
   /** Its status, from 200 to 599. */
   readonly status: number;
-  /** Its fields, names in lower case. */
+  /** Its header fields, names in lower case. */
   readonly fields: FieldLines;
-  /** All of it, where the rest of it comes from, or `null` if it has none. */
+  /** Complete, or its source, or `null` if there is none. */
   readonly body: Chunk | Reading | null;
   /** Takes the memory of a whole body back, once nothing needs its bytes. */
   readonly reuse?: (() => void) | undefined;
 }
 
-/** Why there is no answer, or no whole one. */
+/** Why there is no response, or no complete one. */
 export type Reason =
-  /** No connection was made; the cause says why. */
+  /** No connection was opened; see the cause. */
   | "unconnected"
-  /** The connection was ended before the answer's head. */
+  /** The connection was closed before the response head. */
   | "ended"
-  /** The connection broke; the cause says how. */
+  /** The connection failed; see the cause. */
   | "broken"
-  /** The answer is not valid HTTP/1.1. */
+  /** The response is not valid HTTP/1.1. */
   | "malformed"
-  /** The answer's body was cut. */
+  /** The response body was truncated. */
   | "cut"
-  /** The request's own body failed, or has another length than was said. */
+  /** The request's body failed, or has another length than declared. */
   | "payload"
-  /** The request cannot be said in HTTP/1.1. */
+  /** The request cannot be expressed in HTTP/1.1. */
   | "unsendable";
 
-/** There is no answer, or no whole one. */
+/** There is no response, or no complete one. */
 export class Unanswered extends Error {
   override readonly name = "Unanswered";
-  /** Why. */
+  /** The reason. */
   readonly reason: Reason;
-  /** Whether anything of the request may have been received. */
+  /** Whether any part of the request may have been received. */
   readonly sent: boolean;
 
   constructor(reason: Reason, sent: boolean, cause: unknown) {
@@ -85,17 +85,17 @@ export class Unanswered extends Error {
   }
 }
 
-/** A request on its way. */
+/** A request in progress. */
 export class Call {
   /** The request. */
   readonly request: ClientRequest;
-  /** Takes the answer. */
+  /** Takes the response. */
   readonly resolve: (answer: Answer) => void;
   /** Takes the reason why there is none. */
   readonly reject: (error: unknown) => void;
-  /** Whether anything was read of its payload. */
+  /** Whether any of its payload was read. */
   begun = false;
-  /** Whether anything of it may have been received. */
+  /** Whether any of it may have been received. */
   sent = false;
 
   constructor(

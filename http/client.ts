@@ -1,9 +1,9 @@
 /**
- * An HTTP/1.1 client: requests in, answers out, and the connections in between.
+ * An HTTP/1.1 client: requests in, responses out, with connections in between.
  *
- * It speaks HTTP/1.1 and nothing else, strictly (RFC 9112), and is handed its
- * connections as bytes, so that it is tested without a socket. What it knows of
- * a failed request is exact: whether anything of it was sent.
+ * It implements only HTTP/1.1, strictly (RFC 9112). Its connections are passed
+ * in as byte streams, so it is tested without sockets. For a failed request it
+ * knows exactly whether any of it was sent.
  *
  * @module
  */
@@ -12,15 +12,15 @@ import type { Chunk } from "./bytes.ts";
 import type { Connection } from "./connection.ts";
 import { type Connect, Pool, type Shared } from "./pool.ts";
 
-/** Time and timers, as far as the client needs them. */
+/** The timers that the client needs. */
 export interface Timers {
-  /** Calls back when this turn of the event loop, and what came in it, is over. */
+  /** Calls back after this turn of the event loop and its events. */
   later(callback: () => void): void;
   /** Calls back once. */
   setTimeout(callback: () => void, ms: number): unknown;
-  /** Calls back again and again. */
+  /** Calls back repeatedly. */
   setInterval(callback: () => void, ms: number): unknown;
-  /** Ends either. */
+  /** Clears either. */
   clear(handle: unknown): void;
 }
 
@@ -28,41 +28,41 @@ export interface Timers {
 export interface ClientOptions {
   /** Time and timers. */
   timers: Timers;
-  /** Bytes up to which an answer of declared length is waited for whole. */
+  /** Responses up to this declared length are buffered. */
   wholeUpTo: number;
   /**
-   * Whether an upload goes on for a moment behind the end of its answer: for a
-   * server that closes a client's connection whose request was not read, and the
-   * answer may be lost with it.
+   * Whether an upload continues briefly after the end of its response: for a
+   * server that closes a client's connection if the request was not read, so
+   * that the response may be lost.
    */
   lingers: boolean;
-  /** Whether the memory of a response's body is given back by `Answer.reuse`. */
+  /** Whether the memory of response bodies is returned by `Answer.reuse`. */
   reuses: boolean;
   /**
-   * Whether what a socket has read may be given a turn of the event loop later
-   * than what came behind it, such as the next request. A connection that has
-   * just become idle is used a turn later then: bytes that came before the
-   * request would be read as its answer otherwise (CWE-444).
+   * Whether a socket may deliver bytes a turn of the event loop later than they
+   * were received. A connection that has just become idle is then used a turn
+   * later: bytes from before the request would otherwise be read as its
+   * response (CWE-444).
    *
    * @default {false}
    */
   lags?: boolean;
 }
 
-/** Milliseconds between two looks at what is kept. */
+/** Milliseconds between two sweeps of idle connections. */
 const TICK_MS = 500;
 
-/** Milliseconds that an answer may take before its head goes ahead of its body. */
-const PATIENCE_MS = 10;
+/** Milliseconds to buffer a response before its head is passed on alone. */
+const BUFFER_MS = 10;
 
-/** Bytes of a room: a usual head, and a body that is kept to be sent again. */
-const ROOM = (16 + 64) * 1024;
+/** Size of a buffer: a usual head, and a body that is kept for a retry. */
+const BUFFER_BYTES = (16 + 64) * 1024;
 
 /**
- * Rooms that are kept: each is in use from a write until that has left, or from
- * a small answer's head until its body was copied.
+ * Buffers kept for reuse: each is in use from a write until it was sent, or
+ * from the head of a small response until its body was copied.
  */
-const MOST_ROOMS = 64;
+const MAX_BUFFERS = 64;
 
 /** The connections to all backends, and what they share. */
 export class Client implements Shared {
@@ -74,18 +74,18 @@ export class Client implements Shared {
   readonly #timers: Timers;
   readonly #pools = new Set<Pool>();
   readonly #watched = new Set<Pool>();
-  readonly #rooms: Chunk[] = [];
-  /** Connections that rest for a turn, and whose they are. */
+  readonly #buffers: Chunk[] = [];
+  /** Connections that rest until the end of the turn. */
   #resting: Connection[] = [];
   #turn = 0;
-  /** What waits for this turn to be over. */
+  /** Callbacks for the end of this turn. */
   #settling: (() => void)[] = [];
   #tick = 0;
   #ticker: unknown;
-  /** Answers that are waited for whole, since the last look and before it. */
+  /** Buffered responses: since the last check, and from before it. */
   #gathering: Connection[] = [];
   #gatheringLonger: Connection[] = [];
-  #patience: unknown;
+  #bufferTimer: unknown;
 
   /** Makes a client without connections. */
   constructor(
@@ -98,26 +98,28 @@ export class Client implements Shared {
     this.settles = lags ? (callback) => this.#settles(callback) : undefined;
   }
 
-  /** The connections to one backend, none so far. */
+  /** The connections to one backend, initially none. */
   pool(connect: Connect): Pool {
     const pool = new Pool(this, connect);
     this.#pools.add(pool);
     return pool;
   }
 
-  /** Closes what is idle to a backend, and the rest when it has been used. */
+  /**
+   * Closes the idle connections to a backend, and the others after their use.
+   */
   retire(pool: Pool): void {
     this.#pools.delete(pool);
     pool.retire();
   }
 
-  /** Ends every connection at once, with what it carries. */
+  /** Closes every connection at once. */
   close(why: Error): void {
     for (const pool of this.#pools) pool.close(why);
     this.#pools.clear();
     this.#timers.clear(this.#ticker);
-    this.#timers.clear(this.#patience);
-    this.#ticker = this.#patience = undefined;
+    this.#timers.clear(this.#bufferTimer);
+    this.#ticker = this.#bufferTimer = undefined;
     this.#watched.clear();
     this.#gathering = this.#gatheringLonger = this.#resting = [];
   }
@@ -156,21 +158,23 @@ export class Client implements Shared {
     });
   }
 
-  takeRoom(bytes: number): Chunk {
-    if (bytes > ROOM) return new Uint8Array(bytes);
-    return this.#rooms.pop() ?? new Uint8Array(ROOM);
+  takeBuffer(bytes: number): Chunk {
+    if (bytes > BUFFER_BYTES) return new Uint8Array(bytes);
+    return this.#buffers.pop() ?? new Uint8Array(BUFFER_BYTES);
   }
 
-  giveRoom(room: Chunk): void {
-    if (room.length !== ROOM || this.#rooms.length === MOST_ROOMS) return;
-    this.#rooms.push(room);
+  returnBuffer(room: Chunk): void {
+    if (room.length !== BUFFER_BYTES || this.#buffers.length === MAX_BUFFERS) {
+      return;
+    }
+    this.#buffers.push(room);
   }
 
   gathers(connection: Connection): void {
     this.#gathering.push(connection);
-    this.#patience ??= this.#timers.setTimeout(
-      () => this.#impatient(),
-      PATIENCE_MS,
+    this.#bufferTimer ??= this.#timers.setTimeout(
+      () => this.#flushBuffered(),
+      BUFFER_MS,
     );
   }
 
@@ -184,13 +188,13 @@ export class Client implements Shared {
     this.#ticker = undefined;
   }
 
-  #impatient(): void {
+  #flushBuffered(): void {
     const longer = this.#gatheringLonger;
     this.#gatheringLonger = this.#gathering;
     this.#gathering = [];
-    this.#patience = this.#gatheringLonger.length === 0
+    this.#bufferTimer = this.#gatheringLonger.length === 0
       ? undefined
-      : this.#timers.setTimeout(() => this.#impatient(), PATIENCE_MS);
+      : this.#timers.setTimeout(() => this.#flushBuffered(), BUFFER_MS);
     for (const connection of longer) connection.gatheredLongEnough();
   }
 }

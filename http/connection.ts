@@ -1,9 +1,9 @@
 /**
- * One connection to a backend, and the requests that it carries, one at a time.
+ * One connection to a backend, which carries one request at a time.
  *
- * It is the socket's one owner. Between requests it watches it: a connection
- * that ends is known to have ended before it is used, and bytes that nothing was
- * asked for end it and are never read as an answer.
+ * It owns the socket. Between requests it keeps listening: a connection that
+ * has ended is not used again, and unexpected bytes close it and are never read
+ * as a response.
  *
  * @module
  */
@@ -13,7 +13,7 @@ import { BodyReader } from "./body.ts";
 import { type Chunk, Ended, Malformed } from "./bytes.ts";
 import { type Answer, type Call, type Reason, Unanswered } from "./call.ts";
 import { framingOf } from "./framing.ts";
-import { Gathered, type Rooms } from "./gathered.ts";
+import { BufferedBody, type Buffers } from "./buffered_body.ts";
 import { type FieldLines, HeadReader } from "./head.ts";
 import { secondsOf } from "./persistence.ts";
 import { ReadSize } from "./read_size.ts";
@@ -21,36 +21,36 @@ import { roomFor, writeHead } from "./request.ts";
 import type { Socket, SocketEvents } from "./socket.ts";
 import { Uploading, type UploadingEvents } from "./uploading.ts";
 
-/** A socket that says how much of what was written has left. */
+/** A socket that counts the bytes that were sent. */
 export interface CountingSocket extends Socket {
   /**
-   * Bytes that have left or may have: what the kernel has taken, and what it is
-   * being handed.
+   * Bytes that were sent or may have been: taken by the kernel, or passed to it
+   * right now.
    */
   readonly left: number;
-  /** Bytes up to which reading on is cheaper than to pause and to resume. */
+  /** Unread bytes up to which reading on is cheaper than pausing. */
   readonly ahead: number;
 }
 
-/** What a {@linkcode Connection} belongs to. */
-export interface ConnectionOwner extends Rooms {
-  /** Bytes up to which an answer of declared length is waited for whole. */
+/** The owner of a {@linkcode Connection}. */
+export interface ConnectionOwner extends Buffers {
+  /** Responses up to this declared length are buffered. */
   readonly wholeUpTo: number;
-  /** A connection is ready for the next request, for as many seconds. */
+  /** The connection is ready for a request for this many seconds. */
   parked(connection: Connection, seconds: number): void;
   /** It has rested since it was parked. */
   rested(connection: Connection): void;
-  /** A connection is no more. */
+  /** The connection is closed. */
   gone(connection: Connection): void;
-  /** An answer is gathered that may take its time. */
+  /** A response is being buffered, which may take time. */
   gathers(connection: Connection): void;
-  /** An upload would go on behind the end of its answer; says whether it may. */
+  /** Whether an upload may continue after the end of its response. */
   lingers(connection: Connection): boolean;
-  /** Sends a request again, if it may be; says whether it does. */
+  /** Repeats a request if that is allowed; returns whether it does. */
   again(call: Call, sent: boolean): boolean;
 }
 
-/** Bytes of a body that are copied out of what they came with. */
+/** Bodies up to this size are copied out of the read buffer. */
 const COPIED = 4 * 1024;
 
 const NONE: Chunk = new Uint8Array(0);
@@ -58,43 +58,43 @@ const NONE: Chunk = new Uint8Array(0);
 /** One connection. */
 export class Connection
   implements SocketEvents, AnswerBodySource, UploadingEvents {
-  /** Its owner's tick from which on it is too old to be used. */
+  /** The owner's tick after which it is too old to use. */
   until = 0;
-  /** Its owner's turn in which it came to rest. */
+  /** The owner's turn in which it was parked. */
   since = 0;
   /** Whether it was parked in this turn of the event loop. */
   resting = false;
   readonly #socket: CountingSocket;
   readonly #owner: ConnectionOwner;
   readonly #heads = new HeadReader();
-  /** The request whose answer has not been given. */
+  /** The request without a response so far. */
   #call: Call | undefined;
-  /** What ends the request; `undefined` when there is none. */
+  /** The request's signal; `undefined` without a request. */
   #signal: AbortSignal | undefined;
-  /** What of it goes out. */
+  /** Its upload. */
   #upload: Uploading | undefined;
-  #room: Chunk | undefined;
-  /** What had left before it. */
+  #buffer: Chunk | undefined;
+  /** Bytes sent before it. */
   #mark = 0;
-  /** Whether a byte of its answer has come. */
+  /** Whether any byte of its response has arrived. */
   #begun = false;
-  /** How its answer is framed, and where it goes. */
+  /** The decoder of its response body, and its destination. */
   #framed: BodyReader | undefined;
   #body: AnswerBody | undefined;
-  /** Its answer's head, and its body while that is waited for whole. */
+  /** The response's head, and its body while it is buffered. */
   #status = 0;
   #fields: FieldLines = [];
-  #gathered: Gathered | undefined;
-  /** Seconds for which the connection is kept behind it. */
+  #buffered: BufferedBody | undefined;
+  /** Seconds for which the connection is kept afterwards. */
   #seconds = 0;
-  /** Whether an upload may go on behind the end of its answer. */
+  /** Whether the upload may continue after the end of the response. */
   #lingers = false;
   #used = false;
   #paused = false;
   #closed = false;
   #reads = new ReadSize(Infinity);
 
-  /** Whether the request's body is still on its way out. */
+  /** Whether the request body is still being sent. */
   get #uploads(): boolean {
     return this.#upload?.over === false;
   }
@@ -108,14 +108,14 @@ export class Connection
   }
 
   /**
-   * Sends a request. Its head and a small body leave in one write.
+   * Sends a request. Its head and a small body are sent in one write.
    *
-   * @throws {TypeError} If it cannot be said; nothing has changed then.
+   * @throws {TypeError} If it is invalid; nothing has changed then.
    */
   begin(call: Call): void {
     const { request } = call;
     const { payload, signal } = request;
-    const room = this.#owner.takeRoom(roomFor(request));
+    const room = this.#owner.takeBuffer(roomFor(request));
     const size = writeHead(room, request, call.framing, request.alone === true);
     this.#call = call;
     this.#signal = signal;
@@ -125,8 +125,8 @@ export class Connection
     this.#send(call, room, size);
     if (payload === undefined) return;
     this.#upload = new Uploading(this.#socket, payload, this);
-    // Nothing of it is read before the head has left, so that it can be sent on
-    // another connection if this one takes nothing any more.
+    // The body is read only after the head was sent, so that the request can be
+    // sent on another connection if writing to this one fails.
     if (this.#socket.queued === 0) this.#startUpload(call);
   }
 
@@ -135,35 +135,35 @@ export class Connection
     this.#upload!.start();
   }
 
-  /** Ends it at once, with whatever it carries. */
+  /** Closes it at once, with the request that it carries. */
   close(why: unknown): void {
     this.#fail("ended", why, false);
   }
 
-  /** This turn of the event loop is over. */
+  /** This turn of the event loop has ended. */
   rested(): void {
     if (this.#closed) return;
     this.resting = false;
     this.#owner.rested(this);
   }
 
-  /** An answer that was waited for is given as far as it has come. */
+  /** Passes on a buffered response that takes too long. */
   gatheredLongEnough(): void {
-    const gathered = this.#gathered;
-    if (gathered === undefined || this.#closed) return;
-    this.#gathered = undefined;
-    this.#framed = new BodyReader(gathered.length);
-    this.#reads = new ReadSize(gathered.missing);
-    this.#stream(this.#framed.push(gathered.bytes));
+    const buffered = this.#buffered;
+    if (buffered === undefined || this.#closed) return;
+    this.#buffered = undefined;
+    this.#framed = new BodyReader(buffered.length);
+    this.#reads = new ReadSize(buffered.missing);
+    this.#stream(this.#framed.push(buffered.bytes));
   }
 
-  /** The signal's event. */
+  /** Handles the signal's event. */
   handleEvent(): void {
     this.#fail("ended", this.#signal?.reason, true);
   }
 
   room(): Chunk | undefined {
-    if (this.#gathered !== undefined) return this.#gathered.room;
+    if (this.#buffered !== undefined) return this.#buffered.room;
     if (this.#framed === undefined) return undefined;
     return this.#reads.room();
   }
@@ -172,8 +172,8 @@ export class Connection
     if (this.#closed) return true;
     try {
       if (this.#framed !== undefined) return this.#bodyCame(bytes);
-      if (this.#gathered !== undefined) {
-        return this.#gather(this.#gathered, bytes);
+      if (this.#buffered !== undefined) {
+        return this.#addBuffered(this.#buffered, bytes);
       }
       if (this.#call === undefined) {
         this.#drop();
@@ -192,7 +192,7 @@ export class Connection
     if (this.#closed) return;
     const framed = this.#framed;
     if (framed === undefined) {
-      if (this.#gathered !== undefined) {
+      if (this.#buffered !== undefined) {
         return this.#fail("cut", error, false);
       }
       return this.#fail(error === undefined ? "ended" : "broken", error, false);
@@ -209,9 +209,9 @@ export class Connection
 
   drained(): void {
     if (this.#closed) return;
-    if (this.#room !== undefined) {
-      this.#owner.giveRoom(this.#room);
-      this.#room = undefined;
+    if (this.#buffer !== undefined) {
+      this.#owner.returnBuffer(this.#buffer);
+      this.#buffer = undefined;
     }
     if (this.#call?.begun === false && this.#upload !== undefined) {
       this.#startUpload(this.#call);
@@ -226,7 +226,7 @@ export class Connection
   }
 
   emptied(): void {
-    // Where pausing is dear, what comes next is under way while this is used.
+    // If pausing is expensive, the next read starts while this chunk is used.
     if (this.#socket.ahead > 1) this.#pause(false);
   }
 
@@ -235,7 +235,7 @@ export class Connection
   }
 
   uploaded(): void {
-    // Its answer has come to its end, and only it was waited for.
+    // The response has ended; only the upload was still running.
     if (this.#signal === undefined) this.#drop();
   }
 
@@ -253,11 +253,11 @@ export class Connection
       room.set(whole, size);
       socket.write(room.subarray(0, bytes));
     }
-    if (socket.queued === 0) this.#owner.giveRoom(room);
-    else this.#room = room;
+    if (socket.queued === 0) this.#owner.returnBuffer(room);
+    else this.#buffer = room;
   }
 
-  /** The head has come, and ends at `at`. */
+  /** Handles the head, which ends at `at`. */
   #headCame(call: Call, bytes: Chunk, at: number): boolean {
     const head = this.#heads.take();
     const { status } = head;
@@ -268,8 +268,9 @@ export class Connection
       ? 0
       : secondsOf(head.minor, head.fields);
     if (this.#uploads) {
-      // What is not yet sent may be read as the next request: the connection is
-      // not used again. The upload goes on, unless the backend says it hangs up.
+      // The rest of the upload could be read as the next request, so the
+      // connection is not reused. The upload continues unless the backend
+      // closes.
       this.#lingers = this.#seconds > 0;
       this.#seconds = 0;
     }
@@ -283,8 +284,8 @@ export class Connection
         return this.#given(hasNone(method, status) ? null : NONE);
       }
       if (framing <= this.#owner.wholeUpTo) {
-        this.#gathered = new Gathered(this.#owner, framing);
-        this.#gathered.add(bytes.subarray(at));
+        this.#buffered = new BufferedBody(this.#owner, framing);
+        this.#buffered.add(bytes.subarray(at));
         this.#owner.gathers(this);
         return true;
       }
@@ -303,7 +304,9 @@ export class Connection
     return small;
   }
 
-  /** Gives an answer whose body is here; says whether nothing of it is kept. */
+  /**
+   * Resolves a response with a complete body; true if its bytes were copied.
+   */
   #given(body: Uint8Array | null): boolean {
     const copies = body === null || body.length <= COPIED;
     const given = body === null || !copies || body.length === 0
@@ -314,7 +317,7 @@ export class Connection
     return copies;
   }
 
-  /** Gives an answer whose body goes on. */
+  /** Resolves a response whose body continues. */
   #stream(first: Chunk): void {
     const body = this.#body = new AnswerBody(this);
     body.give(first);
@@ -329,31 +332,31 @@ export class Connection
     this.#fields = [];
   }
 
-  /** More came of an answer that is waited for whole. */
-  #gather(gathered: Gathered, bytes: Chunk): boolean {
-    if (!gathered.add(bytes)) this.#seconds = 0;
-    if (gathered.missing === 0) {
-      this.#gathered = undefined;
-      this.#answer(gathered.bytes, () => gathered.reuse());
+  /** Adds bytes to a buffered response. */
+  #addBuffered(buffered: BufferedBody, bytes: Chunk): boolean {
+    if (!buffered.add(bytes)) this.#seconds = 0;
+    if (buffered.missing === 0) {
+      this.#buffered = undefined;
+      this.#answer(buffered.bytes, () => buffered.reuse());
       this.#over();
     }
     return true;
   }
 
-  /** More came of a body. */
+  /** Handles bytes of a body. */
   #bodyCame(bytes: Chunk): boolean {
     const framed = this.#framed!;
     const body = this.#body!;
     this.#reads.came(bytes.length);
-    const piece = framed.push(bytes);
-    body.give(piece);
+    const chunk = framed.push(bytes);
+    body.give(chunk);
     if (framed.over) {
       if (framed.excess > 0) this.#seconds = 0;
       this.#over();
     } else {
       this.#pauseIfAhead(body);
     }
-    return piece.length === 0;
+    return chunk.length === 0;
   }
 
   #pauseIfAhead(body: AnswerBody): void {
@@ -367,7 +370,7 @@ export class Connection
     else this.#socket.resume();
   }
 
-  /** The answer has come to its end. */
+  /** The response has ended. */
   #over(): void {
     this.#signal?.removeEventListener("abort", this);
     this.#signal = undefined;
@@ -380,7 +383,7 @@ export class Connection
     }
     this.#upload = undefined;
     if (this.#seconds === 0) this.#drop();
-    // What was answered before it has left is followed by `drained`.
+    // If the request is still being sent, `drained` follows.
     else if (this.#socket.queued === 0) this.#park();
   }
 
@@ -391,7 +394,7 @@ export class Connection
     this.#owner.parked(this, seconds);
   }
 
-  /** Ends the connection between two requests. */
+  /** Closes the connection between two requests. */
   #drop(): void {
     if (this.#closed) return;
     this.#closed = true;
@@ -400,7 +403,9 @@ export class Connection
     this.#owner.gone(this);
   }
 
-  /** Ends the connection, and what it carries with it; raw, or as no answer. */
+  /**
+   * Closes the connection and fails its request, with the raw cause if `raw`.
+   */
   #fail(reason: Reason, cause: unknown, raw: boolean): void {
     if (this.#closed) return;
     const call = this.#call;
@@ -409,7 +414,7 @@ export class Connection
     this.#signal = this.#call = undefined;
     this.#drop();
     if (call !== undefined) {
-      // A kept connection may end just when it is used.
+      // A kept connection may be closed by the peer just when it is used.
       const stale = this.#used && !this.#begun && !raw &&
         (reason === "ended" || reason === "broken");
       if (stale && this.#owner.again(call, sent)) return;
@@ -419,7 +424,7 @@ export class Connection
   }
 }
 
-/** Whether an answer has no body by its nature (RFC 9112 §6.3). */
+/** Whether a response never has a body (RFC 9112 §6.3). */
 function hasNone(method: string, status: number): boolean {
   return method === "HEAD" || status === 204 || status === 304;
 }

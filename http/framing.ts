@@ -1,5 +1,5 @@
 /**
- * How long the body of an answer is, by its head (RFC 9112 §6.3).
+ * The framing of a response body, from its head (RFC 9112 §6.3).
  *
  * @module
  */
@@ -7,20 +7,22 @@
 import { Malformed } from "./bytes.ts";
 import type { AnswerHead, FieldLines } from "./head.ts";
 
-/** How a body ends: after so many bytes, with its last chunk, or by the close. */
+/**
+ * How a body ends: after this many bytes, by its last chunk, or by the close.
+ */
 export type Framing = number | "chunked" | "close";
 
-/** Digits of a length: more is no length that a body could have. */
+/** Digits of a length; longer ones are invalid. */
 const MAX_DIGITS = 15;
 
 /**
- * How the body of an answer is framed. The fields are put right by that: a
- * length that is said twice and alike is said once, and one that does not count
- * (beside chunks, or where there can be no body) is taken away, since whatever
- * gets the fields next could believe it.
+ * The framing of a response body. Corrects the fields accordingly: a length
+ * that is repeated with the same value is kept once, and a length without
+ * meaning (next to chunks, or where there is no body) is removed, since a later
+ * reader could trust it.
  *
- * @throws {Malformed} If the fields are at odds with each other, or ask for more
- * than chunks.
+ * @throws {Malformed} If the fields contradict each other, or have a coding
+ * other than `chunked`.
  */
 export function framingOf(head: AnswerHead, method: string): Framing {
   const { status, fields } = head;
@@ -30,7 +32,7 @@ export function framingOf(head: AnswerHead, method: string): Framing {
   for (const [name, value] of fields) {
     if (name === "content-length") {
       length = lengthIn(value, length);
-      // Said in another way than the plain one counts as said twice.
+      // A length in an unusual form counts as repeated.
       lengths += value === String(length) ? 1 : 2;
     } else if (name === "transfer-encoding") {
       coding = coding === undefined ? value : `${coding},${value}`;
@@ -43,8 +45,8 @@ export function framingOf(head: AnswerHead, method: string): Framing {
   }
   if (bodiless || status === 304 || method === "HEAD") return 0;
   if (coding !== undefined) {
-    // Of HTTP/1.0 it cannot be meant (RFC 9112 §6.1). Other codings before it
-    // would have to be decoded, and none was asked for.
+    // Not trusted in HTTP/1.0 (RFC 9112 §6.1). Other codings would have to be
+    // decoded, and none was requested.
     if (coding.toLowerCase() !== "chunked" || head.minor === 0) {
       throw new Malformed("Cannot read: a transfer coding other than chunked");
     }
@@ -54,8 +56,8 @@ export function framingOf(head: AnswerHead, method: string): Framing {
 }
 
 /**
- * The length that a value says; it may be a list of equal ones (RFC 9110 §8.6),
- * and has to be the `known` one if that is not -1.
+ * Parses a length, which may be a list of equal ones (RFC 9110 §8.6). It must
+ * equal `known`, unless that is -1.
  */
 function lengthIn(value: string, known: number): number {
   let at = 0;
@@ -84,7 +86,7 @@ function isBlank(code: number): boolean {
   return code === 32 || code === 9;
 }
 
-/** The fields with this length alone, or with none if it is -1. */
+/** Replaces all lengths of the fields by this one, or by none if it is -1. */
 function withLength(fields: FieldLines, length: number): FieldLines {
   const others = fields.filter(([name]) => name !== "content-length");
   if (length >= 0) others.push(["content-length", String(length)]);

@@ -1,32 +1,32 @@
 /**
- * Heads of answers, read from bytes where they lie.
+ * Parses response heads from bytes, in place.
  *
- * Strict where a lenient reader could be made to see another answer than the
- * backend has sent (RFC 9112 §11): what is not plainly right is refused. Every
- * byte is looked at a fixed number of times, whatever pieces it comes in: a head
- * is the first thing that a backend which means harm can write.
+ * Strict, since a lenient parser could be made to see another response than the
+ * backend has sent (RFC 9112 §11): anything doubtful is refused. Each byte is
+ * processed a fixed number of times, however the input is split: a head is the
+ * first thing that a hostile backend can send.
  *
  * @module
  */
 
 import { type Chunk, latin1, Malformed } from "./bytes.ts";
 
-/** Field lines: names in lower case, in the order in which they came. */
+/** Field lines: names in lower case, in order. */
 export type FieldLines = [name: string, value: string][];
 
-/** Bytes of a head, and fields in it. */
+/** Limits of a head: bytes and fields. */
 export const MAX_HEAD = 64 * 1024;
 export const MAX_FIELDS = 1_000;
-/** Interim answers that are passed over for one request. */
+/** Interim responses that are skipped per request. */
 const MAX_INTERIM = 8;
 
-/** The head of an answer. */
+/** The head of a response. */
 export interface AnswerHead {
   /** Its status, 101 or from 200 to 599. */
   status: number;
-  /** The second digit of its version: 0 or 1. */
+  /** The minor version: 0 or 1. */
   minor: number;
-  /** Its fields. */
+  /** Its header fields. */
   fields: FieldLines;
 }
 
@@ -36,7 +36,7 @@ const CR = 13;
 const SPACE = 32;
 const COLON = 58;
 
-/** What a byte may be part of. */
+/** Classes of bytes. */
 const TOKEN = 1;
 const UPPER = 2;
 const TEXT = 4;
@@ -52,52 +52,52 @@ for (let code = 0; code < 256; code++) {
   if (code > 127) KIND[code]! |= BEYOND_ASCII;
 }
 
-/** What a status line begins with, but for the version's last digit. */
+/** The start of a status line, without the minor version. */
 const BEGIN = [72, 84, 84, 80, 47, 49, 46]; // HTTP/1.
 
 /**
- * Where the fields lie that were found in one piece: begin and end of the name,
- * begin and end of the value. One for all, since it is used and read in one call.
+ * Positions of the fields found by a scan: start and end of the name, start and
+ * end of the value. Shared by all readers, since it is used within one call.
  */
 const marks = new Int32Array(4 * MAX_FIELDS);
 
 /**
- * Reads a head, piece by piece. One reader serves one answer after the other;
- * interim ones (RFC 9110 §15.2) are passed over.
+ * Parses heads incrementally. One reader serves several responses in sequence;
+ * interim ones (RFC 9110 §15.2) are skipped.
  */
 export class HeadReader {
   #status = 0;
   #minor = 0;
   #fields: FieldLines = [];
   #interim = 0;
-  /** Bytes of this head so far. */
+  /** Bytes of the current head. */
   #size = 0;
-  /** A line that has not come to its end yet. */
+  /** The start of an incomplete line. */
   #line: Chunk | undefined;
   #lineSize = 0;
 
-  // What the last scan came to.
+  // The results of the last scan.
   #found = 0;
   #kinds = 0;
   #over = false;
 
   /**
-   * Takes bytes from `at` on. Gives where the head has ended, which is behind it,
-   * or -1 if all bytes belong to it and more are to come.
+   * Takes bytes from `at` on. Returns the position after the head, or -1 if
+   * more bytes are needed.
    *
    * @throws {Malformed}
    */
   push(bytes: Chunk, at = 0): number {
     while (at < bytes.length) {
       if (this.#line !== undefined) {
-        at = this.#goOn(bytes, at);
+        at = this.#continueLine(bytes, at);
         if (this.#line !== undefined) return -1;
       } else {
         const from = at;
         at = this.#scan(bytes, at, bytes.length);
         this.#keep(bytes, from, at);
         if (!this.#over) {
-          this.#putBy(bytes, at, bytes.length);
+          this.#store(bytes, at, bytes.length);
           return -1;
         }
       }
@@ -111,7 +111,7 @@ export class HeadReader {
     return -1;
   }
 
-  /** The head that has ended; the reader is then ready for the next one. */
+  /** Returns the complete head, and resets the reader for the next one. */
   take(): AnswerHead {
     const head = {
       status: this.#status,
@@ -129,11 +129,11 @@ export class HeadReader {
     this.#over = false;
   }
 
-  /** Goes on with a line whose begin was put by; says how far it came. */
-  #goOn(bytes: Chunk, at: number): number {
+  /** Continues an incomplete line; returns the new position. */
+  #continueLine(bytes: Chunk, at: number): number {
     const end = bytes.indexOf(LF, at);
     const to = end < 0 ? bytes.length : end + 1;
-    this.#putBy(bytes, at, to);
+    this.#store(bytes, at, to);
     if (end < 0) return to;
     const line = this.#line!;
     const size = this.#lineSize;
@@ -147,8 +147,8 @@ export class HeadReader {
     return to;
   }
 
-  /** Keeps the begin of a line until the rest of it comes. */
-  #putBy(bytes: Chunk, from: number, to: number): void {
+  /** Stores the start of a line until its rest arrives. */
+  #store(bytes: Chunk, from: number, to: number): void {
     if (from === to) return;
     this.#grew(to - from);
     const wanted = this.#lineSize + to - from;
@@ -159,9 +159,9 @@ export class HeadReader {
     }
     this.#line.set(bytes.subarray(from, to), this.#lineSize);
     this.#lineSize = wanted;
-    // What is no answer at all is found out by its first bytes, and not when a
-    // line ends that perhaps never does.
-    if (this.#status === 0) startsWell(this.#line, 0, wanted);
+    // Refuse anything but a response by its first bytes: its first line may
+    // never end.
+    if (this.#status === 0) checkStart(this.#line, 0, wanted);
   }
 
   #grew(by: number): void {
@@ -170,8 +170,8 @@ export class HeadReader {
   }
 
   /**
-   * Finds the lines that are whole, up to the end of the head. Gives where the
-   * first line begins that is not whole, or what is behind the head.
+   * Finds complete lines, up to the end of the head. Returns the start of the
+   * first incomplete line, or the position after the head.
    */
   #scan(bytes: Chunk, from: number, end: number): number {
     this.#found = this.#kinds = 0;
@@ -192,8 +192,8 @@ export class HeadReader {
       }
       if (at === end) return name;
       if (at === name) {
-        // Only the empty line begins with no name: no folded line, no space
-        // before the colon (RFC 9112 §5.1, §5.2).
+        // Only the empty line has no name: folded lines and space before the
+        // colon are invalid (RFC 9112 §5.1, §5.2).
         if (code !== CR) throw new Malformed("Cannot read: no field line");
         if (at + 1 === end) return name;
         if (bytes[at + 1] !== LF) throw new Malformed("Cannot read: a bare CR");
@@ -211,7 +211,7 @@ export class HeadReader {
         if (code !== SPACE && code !== TAB) last = at;
       }
       if (at + 1 >= end) {
-        // The line's end is still to come, unless it cannot come any more.
+        // The end of the line is missing; unless it is invalid already, wait.
         if (at === end || code === CR) return name;
       }
       if (code !== CR || bytes[at + 1] !== LF) {
@@ -235,9 +235,9 @@ export class HeadReader {
     marks[at + 3] = last;
   }
 
-  /** Reads a status line; gives where the next begins, or -1 if it is not whole. */
+  /** Parses a status line; returns the next position, or -1 if incomplete. */
   #statusLine(bytes: Chunk, from: number, end: number): number {
-    startsWell(bytes, from, end);
+    checkStart(bytes, from, end);
     let at = from + BEGIN.length + 5;
     while (at < end && (KIND[bytes[at]!]! & TEXT) !== 0) at++;
     if (at >= end || (at + 1 === end && bytes[at] === CR)) return -1;
@@ -257,7 +257,7 @@ export class HeadReader {
     return at + 2;
   }
 
-  /** Turns what a scan has found into fields. */
+  /** Converts the result of a scan into fields. */
   #keep(bytes: Chunk, from: number, to: number): void {
     if (from === to) return;
     this.#grew(to - from);
@@ -268,20 +268,20 @@ export class HeadReader {
       bytes.subarray(begin, to),
       (this.#kinds & BEYOND_ASCII) === 0,
     );
-    const shouted = (this.#kinds & UPPER) !== 0;
+    const hasUpper = (this.#kinds & UPPER) !== 0;
     for (let i = 0; i < found; i++) {
       const at = 4 * i;
       const name = text.slice(marks[at]! - begin, marks[at + 1]! - begin);
       this.#fields.push([
-        shouted ? name.toLowerCase() : name,
+        hasUpper ? name.toLowerCase() : name,
         text.slice(marks[at + 2]! - begin, marks[at + 3]! - begin),
       ]);
     }
   }
 }
 
-/** Refuses what cannot become a status line any more (RFC 9112 §4). */
-function startsWell(bytes: Chunk, from: number, end: number): void {
+/** Refuses bytes that cannot start a status line (RFC 9112 §4). */
+function checkStart(bytes: Chunk, from: number, end: number): void {
   const length = Math.min(end - from, BEGIN.length);
   for (let i = 0; i < length; i++) {
     if (bytes[from + i] !== BEGIN[i]) {

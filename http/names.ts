@@ -1,14 +1,14 @@
 /**
- * Names of fields as they are usually written.
+ * Field names in their usual spelling.
  *
- * A name means the same in any case (RFC 9110 §5.1), but both runtimes give names
- * in lower case only, and there are servers that know `Content-Type` and not
+ * Names are case-insensitive (RFC 9110 §5.1), but both runtimes provide them in
+ * lower case only, and some servers recognize `Content-Type` but not
  * `content-type`.
  *
  * @module
  */
 
-/** Names with more capitals than the first of each word. */
+/** Names with other capitals than the first letter of each word. */
 const UNUSUAL = [
   "Content-MD5",
   "DASL",
@@ -30,7 +30,7 @@ const UNUSUAL = [
   "X-XSS-Protection",
 ];
 
-/** Names that are seen so often that they are not made anew. */
+/** Frequent names, which are precomputed. */
 const USUAL = [
   "Accept",
   "Accept-Charset",
@@ -71,18 +71,18 @@ const USUAL = [
   "X-Requested-With",
 ];
 
-/** Each of them by its lower-case form, ready to be followed by a value. */
+/** The names above by lower-case form, followed by colon and space. */
 const KNOWN: ReadonlyMap<string, string> = new Map(
   [...UNUSUAL, ...USUAL].map((name) => [name.toLowerCase(), `${name}: `]),
 );
 
-// In lower case, since framing and connection fields are known by that.
+// Lower case only: fields for framing and connections are recognized by that.
 const TOKEN = /^[!#$%&'*+.^_`|~0-9a-z-]+$/;
 
 /**
- * A lower-case name as it is usually written, with colon and space behind it.
+ * The usual spelling of a lower-case name, followed by colon and space.
  *
- * @throws {TypeError} If it is no name in lower case.
+ * @throws {TypeError} If it is not a lower-case name.
  */
 export function labelOf(name: string): string {
   const known = KNOWN.get(name);
@@ -93,7 +93,7 @@ export function labelOf(name: string): string {
   let label = "";
   let from = 0;
   for (;;) {
-    // Never kept: a client could fill any table of names that it has made up.
+    // Not cached: a client could fill a cache with made-up names.
     const dash = name.indexOf("-", from) + 1;
     const to = dash === 0 ? name.length : dash;
     label += name.charAt(from).toUpperCase() + name.slice(from + 1, to);

@@ -1,5 +1,5 @@
 /**
- * How long a connection may be kept behind an answer (RFC 9112 §9.3).
+ * How long a connection may be kept after a response (RFC 9112 §9.3).
  *
  * @module
  */
@@ -7,32 +7,32 @@
 import type { FieldLines } from "./head.ts";
 
 /**
- * Seconds that connections are kept for at most: fewer than any usual server keeps
- * them (Node ends them after 5 s), since a request that meets the end of its
- * connection may have been received, and a POST is lost then.
+ * Maximum seconds that idle connections are kept: less than any usual server
+ * keeps them (Node: 5 s). A request may be received on a connection that is
+ * being closed, and a POST is then lost.
  */
-const MOST_SECONDS = 4;
+const MAX_SECONDS = 4;
 
 /**
- * For how many seconds a connection may be kept behind an answer, or 0. HTTP/1.0
- * is not believed when it says that it keeps one: there were proxies that passed
- * the field on and knew nothing of it.
+ * Seconds for which a connection may be kept after a response, or 0. HTTP/1.0
+ * is never kept, even with `keep-alive`: some proxies passed the field on
+ * without supporting it.
  */
 export function secondsOf(minor: number, fields: FieldLines): number {
   if (minor === 0) return 0;
-  let seconds = MOST_SECONDS;
+  let seconds = MAX_SECONDS;
   for (let i = 0; i < fields.length; i++) {
     const [name, value] = fields[i]!;
     if (name === "connection") {
-      // Nearly all say this or nothing.
+      // The usual value is checked without the regular expression.
       if (
         value !== "keep-alive" && /(?:^|,)[ \t]*close[ \t]*(?:$|,)/i.test(value)
       ) {
         return 0;
       }
     } else if (name === "keep-alive") {
-      const said = /(?:^|[,; \t])timeout=(\d{1,9})/i.exec(value);
-      if (said !== null) seconds = Math.min(seconds, Number(said[1]));
+      const match = /(?:^|[,; \t])timeout=(\d{1,9})/i.exec(value);
+      if (match !== null) seconds = Math.min(seconds, Number(match[1]));
     }
   }
   return seconds;

@@ -1,8 +1,8 @@
 /**
- * The connections to one backend: which request goes on which.
+ * The connections to one backend, and which request uses which.
  *
- * The one that was used last is used first, so that those a burst has left over
- * become old and are given back.
+ * The most recently used connection is used first, so that those left over from
+ * a burst grow old and are closed.
  *
  * @module
  */
@@ -15,50 +15,50 @@ import {
   type CountingSocket,
 } from "./connection.ts";
 
-/** Opens a connection; the signal ends the attempt. */
+/** Opens a connection; the signal aborts the attempt. */
 export type Connect = (signal: AbortSignal) => Promise<CountingSocket>;
 
 /** What the connections to all backends share. */
 export interface Shared {
-  /** Bytes up to which an answer of declared length is waited for whole. */
+  /** Responses up to this declared length are buffered. */
   readonly wholeUpTo: number;
-  /** Whether an upload may go on behind the end of its answer. */
+  /** Whether an upload may continue after the end of its response. */
   readonly lingers: boolean;
-  /** Whether an answer's body is told when nothing needs its memory any more. */
+  /** Whether the memory of response bodies is returned for reuse. */
   readonly reuses: boolean;
-  /** A clock that is cheap to look at; it runs while anything is watched. */
+  /** A clock that is cheap to read; it runs while anything is watched. */
   readonly tick: number;
-  /** How fast that runs. */
+  /** The speed of that clock. */
   readonly ticksASecond: number;
-  /** Turns of the event loop in which a connection has come to rest. */
+  /** Number of turns of the event loop in which connections were parked. */
   readonly turn: number;
   /**
-   * Calls back a turn later, if what a socket has read may be given later than
-   * what came behind it, such as the next request.
+   * Calls back a turn later, if a socket may deliver bytes later than they were
+   * received.
    */
   readonly settles: ((callback: () => void) => void) | undefined;
-  /** Tells a connection when this turn of the event loop is over. */
+  /** Calls back a connection at the end of this turn of the event loop. */
   rest(connection: Connection): void;
-  /** Has a pool swept at each tick until it has nothing left to sweep. */
+  /** Sweeps a pool at each tick until it has nothing left to sweep. */
   watch(pool: Pool): void;
   /** Room for so many bytes at least, and a small body behind them. */
-  takeRoom(bytes: number): Chunk;
+  takeBuffer(bytes: number): Chunk;
   /** Takes room back. */
-  giveRoom(room: Chunk): void;
-  /** Tells a connection in a moment that it has gathered long enough. */
+  returnBuffer(room: Chunk): void;
+  /** Calls back a connection when it has buffered long enough. */
   gathers(connection: Connection): void;
 }
 
-/** Idle connections that are kept to one backend. */
-const MOST_IDLE = 1024;
+/** Maximum idle connections per backend. */
+const MAX_IDLE = 1024;
 
 /**
- * Turns of the event loop after which an idle connection is sure to have given
- * what came right behind its last answer.
+ * Turns of the event loop after which an idle connection has certainly
+ * delivered the bytes after its last response.
  */
 const AGED = 1;
 
-/** Ticks for which an upload goes on behind the end of its answer. */
+/** Ticks for which an upload continues after the end of its response. */
 const LINGER_TICKS = 2;
 
 /** The connections to one backend. */
@@ -68,11 +68,11 @@ export class Pool implements ConnectionOwner {
   readonly #shared: Shared;
   readonly #connect: Connect;
   readonly #open = new Set<Connection>();
-  /** The one used last is last. */
+  /** Ordered by last use; the latest is last. */
   #idle: Connection[] = [];
-  /** How many have just been used. */
+  /** Connections that were parked in this turn. */
   #resting = 0;
-  /** Those whose upload goes on, by the tick at which that is enough. */
+  /** Connections whose upload continues, with the tick of its end. */
   readonly #lingering = new Map<Connection, number>();
   #watched = false;
   #retired = false;
@@ -86,12 +86,12 @@ export class Pool implements ConnectionOwner {
     this.#connect = connect;
   }
 
-  /** Connections that are open. */
+  /** Number of open connections. */
   get size(): number {
     return this.#open.size;
   }
 
-  /** Connections that are open and carry no request. */
+  /** Number of open connections without a request. */
   get idle(): number {
     return this.#idle.length + this.#resting;
   }
@@ -99,7 +99,7 @@ export class Pool implements ConnectionOwner {
   /**
    * Sends a request.
    *
-   * @returns Its answer. Rejects with {@linkcode Unanswered}, or with the
+   * @returns Its response. Rejects with {@linkcode Unanswered}, or with the
    * reason of its signal.
    */
   send(request: ClientRequest): Promise<Answer> {
@@ -116,7 +116,7 @@ export class Pool implements ConnectionOwner {
     });
   }
 
-  /** Sends it on an idle connection, if there still is one. */
+  /** Sends it on an idle connection, if there is one. */
   #send(call: Call): void {
     const { signal, alone } = call.request;
     if (signal.aborted) return call.reject(signal.reason);
@@ -125,7 +125,7 @@ export class Pool implements ConnectionOwner {
     else this.#begin(idle, call);
   }
 
-  /** Closes what is idle, and keeps no connection from now on. */
+  /** Closes idle connections, and keeps none from now on. */
   retire(): void {
     this.#retired = true;
     const idle = this.#idle;
@@ -133,13 +133,13 @@ export class Pool implements ConnectionOwner {
     for (const connection of idle) connection.close(RETIRED);
   }
 
-  /** Ends every connection at once, with what it carries. */
+  /** Closes every connection at once, with the request that it carries. */
   close(why: Error): void {
     this.#closed = why;
     for (const connection of this.#open) connection.close(why);
   }
 
-  /** Ends what is too old. Says whether anything is left to look at. */
+  /** Closes connections that are too old; returns whether any are left. */
   sweep(): boolean {
     const { tick } = this.#shared;
     const old = this.#idle.filter(({ until }) => tick >= until);
@@ -153,12 +153,12 @@ export class Pool implements ConnectionOwner {
     return this.#watched = this.#idle.length > 0 || this.#lingering.size > 0;
   }
 
-  takeRoom(bytes: number): Chunk {
-    return this.#shared.takeRoom(bytes);
+  takeBuffer(bytes: number): Chunk {
+    return this.#shared.takeBuffer(bytes);
   }
 
-  giveRoom(room: Chunk): void {
-    this.#shared.giveRoom(room);
+  returnBuffer(room: Chunk): void {
+    this.#shared.returnBuffer(room);
   }
 
   gathers(connection: Connection): void {
@@ -166,14 +166,14 @@ export class Pool implements ConnectionOwner {
   }
 
   parked(connection: Connection, seconds: number): void {
-    if (this.#retired || this.idle >= MOST_IDLE) {
+    if (this.#retired || this.idle >= MAX_IDLE) {
       connection.close(RETIRED);
       return;
     }
     const { tick, ticksASecond } = this.#shared;
     connection.until = tick + seconds * ticksASecond;
-    // Not used in the same turn: bytes that came behind the end of an answer are
-    // seen first, and would be read as the next answer otherwise.
+    // Not used in the same turn: bytes after the end of the response must be
+    // seen first, or they would be read as the next response.
     connection.resting = true;
     this.#resting++;
     this.#shared.rest(connection);
@@ -220,7 +220,7 @@ export class Pool implements ConnectionOwner {
     }
   }
 
-  /** Where the one is that has been idle for {@linkcode AGED} turns, or -1. */
+  /** Index of a connection that was idle for {@linkcode AGED} turns, or -1. */
   #lastAged(): number {
     const { turn } = this.#shared;
     let at = this.#idle.length - 1;
@@ -228,7 +228,7 @@ export class Pool implements ConnectionOwner {
     return at;
   }
 
-  /** Sends a request on a connection that is opened for it. */
+  /** Sends a request on a new connection. */
   async #fresh(call: Call): Promise<void> {
     const { signal } = call.request;
     let socket: CountingSocket;

@@ -1,9 +1,9 @@
 /**
- * Heads of requests as they are written.
+ * Writes request heads.
  *
- * Each is put into bytes once, and looked at while that is done: callers' hooks
- * may have put any text into fields, and a backend must not find a line's end in
- * one. To make a text first and encode it would take three times as long.
+ * The head is encoded and checked in one pass: hooks may have put any text into
+ * fields, and a backend must not see a line break in one. Building a string and
+ * encoding it would take three times as long.
  *
  * @module
  */
@@ -12,20 +12,20 @@ import { type Chunk, isToken } from "./bytes.ts";
 import type { FieldLines } from "./head.ts";
 import { labelOf } from "./names.ts";
 
-/** What a request's head says. */
+/** The head of a request. */
 export interface RequestHead {
-  /** Method, letter by letter. */
+  /** The method, case-sensitive. */
   readonly method: string;
-  /** What stands behind it: path and query, as they are. */
+  /** Path and query, unchanged. */
   readonly target: string;
   /**
-   * Its fields, names in lower case, `host` among them. What is said of the
-   * body's framing and of the connection is left out: that is the writer's.
+   * Its header fields, names in lower case, including `host`. Fields for
+   * framing and for the connection are ignored: the writer sets them.
    */
   readonly fields: FieldLines;
 }
 
-/** How a request's body is framed: by its length, in chunks, or there is none. */
+/** The framing of a request body: its length, chunked, or none. */
 export type RequestFraming = number | "chunked" | undefined;
 
 const TAB = 9;
@@ -34,12 +34,12 @@ const CR = 13;
 const SPACE = 32;
 const DELETE = 127;
 
-/** What stands around the lines: the method's line, `Host`, the framing, the end. */
-const MOST_AROUND = 100;
+/** Bytes in addition to the fields: request line, `Host`, framing, end. */
+const MAX_OVERHEAD = 100;
 
-/** Bytes that a head takes at most. */
+/** The maximum bytes of a head. */
 export function roomFor({ method, target, fields }: RequestHead): number {
-  let size = method.length + target.length + MOST_AROUND;
+  let size = method.length + target.length + MAX_OVERHEAD;
   for (let i = 0; i < fields.length; i++) {
     const field = fields[i]!;
     size += field[0].length + field[1].length + 4;
@@ -48,10 +48,10 @@ export function roomFor({ method, target, fields }: RequestHead): number {
 }
 
 /**
- * Writes a request's head, one byte a character, to the beginning of `room`, and
- * gives its size. `Host` comes first (RFC 9110 §7.2).
+ * Writes a request's head to the start of `room`, one byte per character, and
+ * returns its size. `Host` comes first (RFC 9110 §7.2).
  *
- * @throws {TypeError} If it would not be read as it is said.
+ * @throws {TypeError} If it is invalid.
  */
 export function writeHead(
   room: Chunk,
@@ -83,7 +83,7 @@ export function writeHead(
   return write(room, at, closes ? "Connection: close\r\n\r\n" : "\r\n");
 }
 
-/** The one host. */
+/** The value of `Host`, which must be unique. */
 function hostIn(fields: FieldLines): string {
   let host: string | undefined;
   for (let i = 0; i < fields.length; i++) {
@@ -96,7 +96,7 @@ function hostIn(fields: FieldLines): string {
   return host;
 }
 
-/** Writes what is known to be in order. */
+/** Writes text that needs no check. */
 function write(room: Chunk, from: number, text: string): number {
   const { length } = text;
   for (let i = 0; i < length; i++) room[from + i] = text.charCodeAt(i);

@@ -1,47 +1,47 @@
 /**
- * A connection as bytes, as a type alone: what reads and writes HTTP is handed
- * one, and knows neither the runtime nor what carries it.
+ * The interface to a byte connection. The HTTP code knows neither the runtime
+ * nor the transport below it.
  *
  * @module
  */
 
 import type { Chunk } from "./bytes.ts";
 
-/** Takes what happens on a {@linkcode Socket}. */
+/** Receives the events of a {@linkcode Socket}. */
 export interface SocketEvents {
   /**
-   * Bytes came. Gives `true` if nothing of them is kept, so that they may be
-   * overwritten; otherwise they are the listener's.
+   * Bytes have arrived. Returns `true` if they were consumed, so that their
+   * memory can be reused; otherwise the listener keeps them.
    */
   data(bytes: Chunk): boolean | void;
   /**
-   * Where the next bytes should be put, for a socket that is asked for them; it
-   * has room of its own for a few.
+   * Where the next bytes should be written, for a socket that asks; otherwise
+   * it uses a small buffer of its own.
    */
   room?(): Chunk | undefined;
   /**
-   * The peer has ended it, or, with an error, it broke. Once; nothing comes
-   * after it.
+   * The peer has ended the connection; with an error, it has failed. The last
+   * event.
    */
   ended(error?: Error): void;
-  /** All that was written has left. */
+  /** All written bytes were sent. */
   drained(): void;
 }
 
-/** A connection to a backend. It is paused until it has a listener and resumes. */
+/** A connection to a backend. Paused until it has a listener and is resumed. */
 export interface Socket {
-  /** Bytes that were written and have not left. */
+  /** Bytes written but not sent. */
   readonly queued: number;
-  /** Sets what takes its events from now on. */
+  /** Sets the receiver of its events. */
   listen(events: SocketEvents): void;
-  /** Sends bytes, after those that were written before. */
+  /** Sends bytes, in order. */
   write(bytes: Chunk): void;
-  /** Reads no more until {@linkcode resume}, so that the peer has to wait. */
+  /** Stops reading until {@linkcode resume}: backpressure for the peer. */
   pause(): void;
-  /** Goes on reading. */
+  /** Resumes reading. */
   resume(): void;
-  /** Ends it after what was written; what still comes is read. */
+  /** Closes the writing side after all written bytes; reading continues. */
   end(): void;
-  /** Ends it at once. */
+  /** Closes it at once. */
   destroy(): void;
 }

@@ -1,5 +1,5 @@
 /**
- * A request's body on its way to a socket.
+ * Sends a request's body to a socket.
  *
  * @module
  */
@@ -8,21 +8,21 @@ import { type Chunk, joined } from "./bytes.ts";
 import type { Payload } from "./call.ts";
 import type { Socket } from "./socket.ts";
 
-/** Bytes that may wait for the socket before the next piece is read. */
-const AHEAD = 256 * 1024;
+/** Unsent bytes above which the next chunk is not read. */
+const READ_AHEAD = 256 * 1024;
 
-/** Bytes of a piece that is copied to leave in one write with its framing. */
+/** Chunks up to this size are copied to be sent with their framing. */
 const COPIED = 64 * 1024;
 
-/** Takes how an {@linkcode Uploading} ends. */
+/** Is notified of the end of an {@linkcode Uploading}. */
 export interface UploadingEvents {
   /** All of it was written. */
   uploaded(): void;
-  /** It failed by itself: its source broke, or its length was not as declared. */
+  /** Its source failed, or its length differs from the declared one. */
   failed(error: Error, uploading: Uploading): void;
 }
 
-/** Sends one body, no faster than the socket takes it. */
+/** Sends one body, with backpressure from the socket. */
 export class Uploading {
   readonly #socket: Socket;
   readonly #payload: Payload;
@@ -30,10 +30,10 @@ export class Uploading {
   #stopped = false;
   #over = false;
   #drained: (() => void) | undefined;
-  /** Pieces that have not left. */
-  #under: Chunk[] = [];
+  /** Chunks that were not sent. */
+  #unsent: Chunk[] = [];
 
-  /** Makes one that has not begun. */
+  /** Makes an upload that has not started. */
   constructor(socket: Socket, payload: Payload, events: UploadingEvents) {
     this.#socket = socket;
     this.#payload = payload;
@@ -45,26 +45,26 @@ export class Uploading {
     return this.#over;
   }
 
-  /** Sends it. Never rejects. */
+  /** Sends the body. Never rejects. */
   async start(): Promise<void> {
     const { reading, length } = this.#payload;
     let sent = 0;
     try {
       for (;;) {
         if (sent === length && !this.#over) this.#end();
-        // The end of a declared body is read too: one that goes on is a fault,
+        // Also reads past the end of a declared body: more data is an error,
         // and Deno closes a client's connection that was not read to its end.
-        const piece = await reading.read();
+        const chunk = await reading.read();
         if (this.#stopped) return;
-        if (piece === undefined) break;
-        if (piece.length === 0) continue;
-        sent += piece.length;
-        if (length === undefined) this.#chunk(piece);
+        if (chunk === undefined) break;
+        if (chunk.length === 0) continue;
+        sent += chunk.length;
+        if (length === undefined) this.#chunk(chunk);
         else if (sent > length) throw new TypeError(TOO_LONG);
-        else this.#socket.write(piece);
-        this.#under.push(piece);
+        else this.#socket.write(chunk);
+        this.#unsent.push(chunk);
         if (this.#socket.queued === 0) this.#reuse();
-        if (this.#socket.queued > AHEAD) {
+        if (this.#socket.queued > READ_AHEAD) {
           await new Promise<void>((resolve) => this.#drained = resolve);
           if (this.#stopped) return;
         }
@@ -88,19 +88,19 @@ export class Uploading {
     drained?.();
   }
 
-  /** Reads no more of it, and gives up what was not read. */
+  /** Stops reading, and cancels the rest. */
   stop(why: unknown): void {
     if (this.#stopped) return;
     this.#stopped = true;
-    this.#under = [];
+    this.#unsent = [];
     this.drained();
     this.#payload.reading.cancel(why);
   }
 
   #reuse(): void {
     const { reading } = this.#payload;
-    for (const piece of this.#under) reading.reuse?.(piece);
-    this.#under = [];
+    for (const chunk of this.#unsent) reading.reuse?.(chunk);
+    this.#unsent = [];
   }
 
   #end(): void {
@@ -109,15 +109,15 @@ export class Uploading {
   }
 
   /** Writes a chunk (RFC 9112 §7.1). */
-  #chunk(piece: Chunk): void {
-    const size = `${piece.length.toString(16)}\r\n`;
+  #chunk(chunk: Chunk): void {
+    const size = `${chunk.length.toString(16)}\r\n`;
     const framing = new Uint8Array(size.length);
     for (let at = 0; at < size.length; at++) framing[at] = size.charCodeAt(at);
-    if (piece.length <= COPIED) {
-      this.#socket.write(joined([framing, piece, CRLF]));
+    if (chunk.length <= COPIED) {
+      this.#socket.write(joined([framing, chunk, CRLF]));
     } else {
       this.#socket.write(framing);
-      this.#socket.write(piece);
+      this.#socket.write(chunk);
       this.#socket.write(CRLF);
     }
   }

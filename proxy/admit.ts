@@ -9,6 +9,7 @@ import type { Arrival } from "./arrival.ts";
 import type { Context } from "./context.ts";
 import { Exchange, type Owner } from "./exchange.ts";
 import {
+  ALLOW,
   destinationClimbs,
   impliedHost,
   isRefusal,
@@ -53,9 +54,6 @@ const LEFT: Refusal = {
 };
 const FULL: Refusal = { status: 503, type: "connection_limit_reached" };
 const LOOP: Refusal = { status: 508, type: "proxy_loop_detected" };
-
-/** Value of `Allow` in answers of our own. */
-const ALLOW = "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS";
 
 /** The answer to an OPTIONS that must not be forwarded (RFC 9110 §7.6.2). */
 const NO_FURTHER: Refusal = {

@@ -17,7 +17,7 @@ import {
   UNFRAMED,
 } from "./failure.ts";
 import type { Fields } from "./fields.ts";
-import { lengthIn } from "./framing.ts";
+import { BODILESS, lengthIn } from "./framing.ts";
 import { requestFacts } from "./headers.ts";
 import { checkAnswer } from "./hooks.ts";
 import { type Edited, editRequest } from "./on_request.ts";
@@ -47,9 +47,6 @@ export type AnswerBody = Chunk | Reading | Response | null;
 
 /** Milliseconds to wait for a small body before the header is sent alone. */
 const BODY_WAIT_MS = 10;
-
-/** Statuses that never have a body (RFC 9110 §6.4.1). */
-const NO_BODY: ReadonlySet<number> = new Set([204, 205, 304]);
 
 /** For requests whose fields are copied instead. */
 const NO_FIELDS: Fields = [];
@@ -347,7 +344,7 @@ function startBody(
   c: Context,
 ): AnswerBody | Failure | Promise<AnswerBody | Failure> {
   if (answer instanceof Response) return startNativeBody(x, backend, answer, c);
-  if (x.method !== "HEAD" && !NO_BODY.has(answer.status)) return answer.body;
+  if (x.method !== "HEAD" && !BODILESS.has(answer.status)) return answer.body;
   discard(answer);
   return null;
 }
@@ -377,7 +374,7 @@ function startNativeBody(
     c.sampling.skips(backend, x.attemptAt)
   ) return answer;
   const stream = answer.body as ReadableStream<Chunk> | null;
-  if (stream === null || x.method === "HEAD" || NO_BODY.has(answer.status)) {
+  if (stream === null || x.method === "HEAD" || BODILESS.has(answer.status)) {
     return null;
   }
   const source = native?.reading?.(

@@ -5,6 +5,9 @@
  * @module
  */
 
+/** Statuses without a body (RFC 9110 §6.4.1); `Response` refuses one. */
+export const BODILESS: ReadonlySet<number> = new Set([204, 205, 304]);
+
 /**
  * The declared length of a response. `NaN` if the end is marked by the last
  * chunk or by the close of the connection. `undefined` if the end cannot be

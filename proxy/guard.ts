@@ -54,14 +54,15 @@ const CLIMBS = bad(
   "Bad request: the path has dot segments with encoded separators.",
 );
 
+/** `Allow` in the proxy's own responses. */
+export const ALLOW = "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS";
+
 /** TRACE would show a client the fields added here (RFC 9110 §9.3.8). */
 const TRACE: Refusal = {
   status: 405,
   type: "http_request_denied",
   sentence: "Method not allowed: TRACE is not forwarded.",
-  fields: {
-    allow: "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS",
-  },
+  fields: { allow: ALLOW },
 };
 
 const UNKNOWN_METHOD: Refusal = {

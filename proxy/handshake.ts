@@ -18,6 +18,7 @@ import {
 } from "../http/bytes.ts";
 import type { AnswerHead } from "../http/head.ts";
 import type { Socket } from "../http/socket.ts";
+import { BODILESS } from "./framing.ts";
 import type { Refusal } from "./guard.ts";
 import type { Fields, Read } from "./headers.ts";
 import type { Failure } from "./transport.ts";
@@ -234,9 +235,6 @@ async function acceptOf(key: string): Promise<string> {
     new Uint8Array(await crypto.subtle.digest("SHA-1", bytesOf(text))),
   );
 }
-
-/** Statuses for which `Response` allows no body. */
-const BODILESS: ReadonlySet<number> = new Set([204, 205, 304]);
 
 /** The response of a backend that refuses. */
 function refusal(head: AnswerHead, reader: AnswerReader): Response {

@@ -15,6 +15,7 @@ import type { Exchange } from "./exchange.ts";
 import { TIMED_OUT } from "./reasons.ts";
 import { failureOf, HOOK_FAILED } from "./failure.ts";
 import { type Fields, isResponseDropped } from "./fields.ts";
+import { BODILESS } from "./framing.ts";
 import type { AttemptContext, RequestContext } from "./hook_types.ts";
 import { leave } from "./settle.ts";
 import type { Failure } from "./transport.ts";
@@ -116,9 +117,6 @@ export function checkAnswer(answer: Response): void {
     throw new TypeError("it gave a Response whose body is in use");
   }
 }
-
-/** Statuses without a body (RFC 9110 §6.4.1). */
-const BODILESS: ReadonlySet<number> = new Set([204, 205, 304]);
 
 /** Whether a response can have a body. */
 export function hasBody(method: string, status: number): boolean {

@@ -34,8 +34,7 @@ export class InFlight {
   #size = 0;
   #timer: TimerHandle;
   #ticking = false;
-  #whenEmpty: (() => void)[] = [];
-  /** A timer for each, where they cannot have one in common. */
+  /** A timer for each item, if the runtime cannot share one. */
   readonly #own: Map<Swept, TimerHandle> | undefined;
 
   /**
@@ -96,9 +95,7 @@ export class InFlight {
       this.#own.delete(item);
     }
     this.#shared?.leave();
-    if (--this.#size === 0 && this.#whenEmpty.length > 0) {
-      for (const resolve of this.#whenEmpty.splice(0)) resolve();
-    }
+    this.#size--;
   }
 
   /** Stops the timer at once if the list is empty. */
@@ -106,12 +103,6 @@ export class InFlight {
     if (this.#size > 0) return;
     this.#clock.clear(this.#timer);
     this.#ticking = false;
-  }
-
-  /** Resolves when the list is empty. */
-  empty(): Promise<void> {
-    if (this.#size === 0) return Promise.resolve();
-    return new Promise((resolve) => this.#whenEmpty.push(resolve));
   }
 
   /** Iterates over the items, also if the current one is removed. */

@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { FakeClock, settle } from "../testing/clock.ts";
+import { FakeClock } from "../testing/clock.ts";
 import { InFlight, Swept, TICK_MS } from "./in_flight.ts";
 
 class Item extends Swept {
@@ -91,22 +91,7 @@ Deno.test("stopIfIdle() stops the timer at once, but only without items", () => 
   assert.equal(clock.pending, 1);
 });
 
-Deno.test("empty() resolves when the last one leaves", async () => {
-  const list = new InFlight(new FakeClock());
-  await list.empty();
-  const [a, b] = items(2) as [Item, Item];
-  list.add(a);
-  list.add(b);
-  let empty = false;
-  const done = list.empty().then(() => empty = true);
-  list.remove(a);
-  await settle();
-  assert.equal(empty, false);
-  list.remove(b);
-  await done;
-});
-
-Deno.test("InFlight gives each a timer of its own where one would end with a request", async () => {
+Deno.test("InFlight has a timer per item if a shared one would end with a request", async () => {
   const clock = new FakeClock();
   const list = new InFlight(clock, undefined, true);
   const [a, b] = items(2) as [Item, Item];

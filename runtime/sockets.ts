@@ -1,9 +1,9 @@
 /**
  * Requests over sockets: Sluice's own HTTP/1.1 client as a transport.
  *
- * It says what it is told and adds nothing, knows whether anything was sent, and
- * follows every body to its end, so all that is here is what the proxy calls a
- * failure, and where connections come from.
+ * The client sends messages unchanged, knows whether anything was sent, and
+ * checks the framing of every body. This module only maps its errors to the
+ * proxy's failures, and opens connections.
  *
  * @module
  */
@@ -34,7 +34,7 @@ import {
 } from "./destination.ts";
 import { probeFailure, socketFailure } from "./failures.ts";
 
-/** Opens a connection, in a runtime's way. */
+/** Opens a connection; specific to the runtime. */
 export type Open = (
   destination: Destination,
   options: ConnectOptions,
@@ -48,21 +48,21 @@ export interface SocketTransportOptions {
   tls?: ConnectOptions["tls"];
   /** Milliseconds to connect, TLS handshake included. */
   connectTimeoutMs: number;
-  /** What probes say they are. */
+  /** The `User-Agent` of probes. */
   userAgent: string;
-  /** Bytes up to which an answer of declared length is waited for whole. */
+  /** Responses up to this declared length are buffered. */
   wholeUpTo: number;
-  /** Whether an upload goes on for a moment behind the end of its answer. */
+  /** Whether an upload continues briefly after the end of its response. */
   lingers: boolean;
-  /** Whether answers' bodies are told when nothing needs their memory any more. */
+  /** Whether the memory of response bodies is returned for reuse. */
   reuses: boolean;
-  /** Whether what was read may be given later than what came behind it. */
+  /** Whether a socket may deliver bytes later than they were received. */
   lags: boolean;
   /** Time and timers. */
   clock: Clock;
 }
 
-/** A global of both runtimes, and none of the Web's. */
+/** A global of both runtimes, which is not a Web API. */
 declare const setImmediate: (callback: () => void) => unknown;
 
 /** Sends attempts over sockets. */
@@ -89,7 +89,7 @@ export class SocketTransport implements Transport {
   }
 
   sendsMethod(method: string): boolean {
-    // After a CONNECT that is granted there would be no HTTP any more.
+    // After a successful CONNECT the connection is no longer HTTP.
     return method !== "CONNECT";
   }
 
@@ -134,7 +134,7 @@ export class SocketTransport implements Transport {
           options,
         ),
         repeatable: true,
-        // A probe asks whether new connections are taken.
+        // A probe tests whether new connections are accepted.
         alone: true,
         signal,
       });
@@ -200,7 +200,7 @@ function answerOf({ status, fields, body, reuse }: Answered): Answer {
   return { status, headers: new AnswerLines(fields), body, reuse };
 }
 
-/** What an error of the client's means. */
+/** Classifies an error of the client. */
 function failureOf({ reason, sent, cause }: Unanswered): Failure {
   switch (reason) {
     case "unconnected": {
@@ -221,7 +221,7 @@ function failureOf({ reason, sent, cause }: Unanswered): Failure {
   }
 }
 
-/** A server that wants a certificate says so behind the handshake in TLS 1.3. */
+/** In TLS 1.3 a server requests a certificate after the client's handshake. */
 function closedEarly(cause: unknown): Omit<Failure, "sent"> {
   if (cause === undefined) return CLOSED_EARLY;
   const failure = socketFailure(cause);

@@ -1,10 +1,11 @@
 /**
- * How connections are opened on Bun: TCP, TLS and Unix domain sockets.
+ * Opens connections on Bun: TCP, TLS and Unix domain sockets.
  *
- * `Bun.connect` cannot be ended before it has connected: each attempt at a host
- * that drops SYNs would hold a descriptor for two minutes. `node:net` can. Once
- * it has connected, its streams are left out and Bun's own socket below them is
- * used, which says of each write what was taken of it. Measured on 1.4.5.
+ * `Bun.connect` cannot be aborted before it has connected: each attempt at a
+ * host that drops SYNs would hold a descriptor for two minutes. `node:net` can.
+ * After it has connected, its streams are bypassed and Bun's own socket below
+ * them is used, which returns how much of each write was sent. Measured on
+ * 1.4.5.
  *
  * @module
  */
@@ -21,7 +22,7 @@ import {
 } from "../destination.ts";
 import { BunSocket, handlers, type RawSocket } from "./socket.ts";
 
-/** What is below a connected `node:net` socket. */
+/** The socket below a connected `node:net` socket. */
 interface Handle extends RawSocket {
   reload(options: { socket: typeof handlers }): void;
 }
@@ -29,7 +30,7 @@ interface Handle extends RawSocket {
 /**
  * Opens a connection.
  *
- * @throws What `node:net` and `node:tls` fail with, the signal's reason, or an
+ * @throws The error of `node:net` or `node:tls`, the signal's reason, or an
  * `ETIMEDOUT`.
  */
 export function connectBun(
@@ -46,7 +47,7 @@ export function connectBun(
       reject(ends.reason);
     };
     ends.addEventListener("abort", end, { once: true });
-    // Stays, since an error without a listener would end the process.
+    // Stays: an error without a listener would end the process.
     socket.on("error", reject);
     socket.once("close", () => reject(new Error("Cannot connect: closed")));
     socket.once(secure ? "secureConnect" : "connect", () => {
@@ -78,8 +79,8 @@ function open(
     noDelay: true,
     keepAlive: true,
     keepAliveInitialDelay: KEEP_ALIVE_MS,
-    // `localhost` may be `::1` first, with a backend that has only 127.0.0.1;
-    // and of several addresses one may be dead.
+    // `localhost` may be `::1` first while the backend has only 127.0.0.1, and
+    // of several addresses one may be down.
     autoSelectFamily: true,
     autoSelectFamilyAttemptTimeout: NEXT_ADDRESS_MS,
   };
@@ -87,17 +88,17 @@ function open(
   const { ca, cert, key } = own ?? {};
   return builtin("node:tls").connect({
     ...to,
-    // An address is no server name (RFC 6066 §3).
+    // An address is not a server name (RFC 6066 §3).
     ...(isIP(certifiedAs) === 0 ? { servername: certifiedAs } : {}),
     ALPNProtocols: [PROTOCOL],
-    // Whatever NODE_TLS_REJECT_UNAUTHORIZED says.
+    // Overrides NODE_TLS_REJECT_UNAUTHORIZED.
     rejectUnauthorized: true,
     ...(ca === undefined ? {} : { ca }),
     ...(cert === undefined || key === undefined ? {} : { cert, key }),
   });
 }
 
-/** Takes the socket below a `node:net` socket that has just connected. */
+/** Takes the socket below a connected `node:net` socket. */
 function taken(socket: net.Socket): BunSocket {
   const { _handle: handle } = socket as unknown as { _handle?: Handle };
   if (

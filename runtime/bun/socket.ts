@@ -1,8 +1,8 @@
 /**
- * Bun's connections as the client and the bridge see them.
+ * Bun's connections, for the client and the bridge.
  *
- * Bun hands over each piece in memory of its own, reads up to 512 KB at a time,
- * and says at once how much of what is written has left. Measured on 1.4.5.
+ * Bun delivers each chunk in its own memory, reads up to 512 KB at a time, and
+ * returns at once how much of a write was sent. Measured on 1.4.5.
  *
  * @module
  */
@@ -11,10 +11,10 @@ import type { Chunk } from "../../http/bytes.ts";
 import type { CountingSocket } from "../../http/connection.ts";
 import type { SocketEvents } from "../../http/socket.ts";
 
-/** What is used of a socket of `Bun.connect`. */
+/** The part of Bun's socket that is used. */
 export interface RawSocket {
   data: BunSocket;
-  /** Bytes that it has taken; negative once it is closed. */
+  /** Number of bytes sent; negative once it is closed. */
   write(bytes: Chunk): number;
   pause(): void;
   resume(): void;
@@ -24,7 +24,7 @@ export interface RawSocket {
 
 /** One connection. */
 export class BunSocket implements CountingSocket {
-  // To pause and to resume are a system call each.
+  // Pausing and resuming is a system call each.
   readonly ahead = 256 * 1024;
   readonly #raw: RawSocket;
   #events: SocketEvents | undefined;
@@ -34,14 +34,14 @@ export class BunSocket implements CountingSocket {
   #paused = false;
   #closed = false;
   #ends = false;
-  /** Why nothing is written any more. */
+  /** The error after which nothing is written. */
   #unwritable: Error | undefined;
   #ended: { error: Error | undefined } | undefined;
 
-  /** What came before there was a listener. */
+  /** Bytes that came before there was a listener. */
   #early: Chunk[] = [];
 
-  /** Takes over a connection that has just been made. */
+  /** Takes over a new connection. */
   constructor(raw: RawSocket) {
     this.#raw = raw;
   }
@@ -94,7 +94,7 @@ export class BunSocket implements CountingSocket {
     this.#raw.terminate();
   }
 
-  /** Bytes came. */
+  /** Bytes have arrived. */
   came(bytes: Chunk): void {
     if (this.#events !== undefined && this.#early.length === 0) {
       this.#events.data(bytes);
@@ -104,7 +104,7 @@ export class BunSocket implements CountingSocket {
     }
   }
 
-  /** It takes more. */
+  /** It accepts more bytes. */
   drained(): void {
     while (this.#waiting.length > 0) {
       if (!this.#send(this.#waiting.shift()!, true)) return;
@@ -114,11 +114,11 @@ export class BunSocket implements CountingSocket {
     this.#events?.drained();
   }
 
-  /** It is over. */
+  /** It has ended. */
   over(error: Error | undefined): void {
     if (this.#ended !== undefined) return;
-    // The kernel says once that a connection was reset: having told a write, it
-    // shows a read a proper end, which would make a cut body look whole.
+    // The kernel reports a reset once: after a failed write, a read sees a
+    // regular end, which would make a truncated body look complete.
     this.#ended = { error: error ?? this.#unwritable };
     if (this.#closed || this.#early.length > 0) return;
     this.#events?.ended(this.#ended.error);
@@ -131,11 +131,11 @@ export class BunSocket implements CountingSocket {
     if (this.#ended !== undefined) this.#events?.ended(this.#ended.error);
   }
 
-  /** Writes what it takes, and keeps the rest; says whether all has left. */
+  /** Writes what is accepted, and queues the rest; true if all was sent. */
   #send(bytes: Chunk, first = false): boolean {
     const size = this.#raw.write(bytes);
     if (size < 0) {
-      // An answer may be here that says why; if there is none, to read tells.
+      // A response may explain it; if there is none, the next read fails.
       this.#unwritable = new Error("Cannot write: the connection was closed");
       this.#waiting = [];
       return false;
@@ -150,7 +150,7 @@ export class BunSocket implements CountingSocket {
   }
 }
 
-/** What `Bun.connect` tells, handed to the socket that it is about. */
+/** Passes the events of `Bun.connect` to the socket that they are for. */
 export const handlers = {
   data(raw: RawSocket, bytes: Chunk): void {
     raw.data.came(bytes);

@@ -1,8 +1,8 @@
 /**
- * How connections are opened on Deno: TCP, TLS and Unix domain sockets.
+ * Opens connections on Deno: TCP, TLS and Unix domain sockets.
  *
- * Of the addresses of a name one more is tried every 250 ms until one answers (RFC
- * 8305).
+ * If a name has several addresses, another one is tried every 250 ms until one
+ * connects (RFC 8305).
  *
  * @module
  */
@@ -21,7 +21,7 @@ import { connectTls } from "./tls.ts";
 /**
  * Opens a connection.
  *
- * @throws What Deno fails with, the signal's reason, or an `ETIMEDOUT`.
+ * @throws The error of Deno, the signal's reason, or an `ETIMEDOUT`.
  */
 export function connectDeno(
   destination: Destination,
@@ -41,9 +41,9 @@ async function openTcp(
   { hostname, port }: HostAndPort,
   signal: AbortSignal,
 ): Promise<Deno.TcpConn> {
-  // Deno asks this when it has connected, too, and what throws there loses a
-  // connection that nothing can close any more: one for each client that left at
-  // that moment. An attempt that is ended fails without it.
+  // Deno calls this after connecting, too, and an exception would leak the
+  // connection: one for each client that aborted at that moment. An aborted
+  // attempt fails without it.
   signal.throwIfAborted = () => {};
   let connection: Deno.TcpConn;
   try {
@@ -65,12 +65,12 @@ async function openTcp(
   return connection;
 }
 
-/** A path leads to a server on this machine: it answers at once, or is too busy. */
+/** A path is on this machine: its server accepts at once, or is too busy. */
 async function openUnix(path: string, signal: AbortSignal): Promise<Deno.Conn> {
   return await orEnded(Deno.connect({ transport: "unix", path }), signal);
 }
 
-/** What cannot be ended is closed when it comes too late. */
+/** Closes a connection that is opened after the attempt was aborted. */
 function orEnded<T extends Deno.Conn>(
   opening: Promise<T>,
   signal: AbortSignal,

@@ -1,9 +1,9 @@
 /**
- * Deno's connections as the client and the bridge see them.
+ * Deno's connections, for the client and the bridge.
  *
- * Read and written with one call each that completes at once as often as it can:
- * 5.9 µs a small request and its answer (of which 1.4 are not the kernel's),
- * measured on 2.9.6 beside `node:net`, which takes twice as long.
+ * Each read and write is one call, which mostly completes at once: 5.9 µs for a
+ * small request and its response (1.4 of them outside the kernel), measured on
+ * 2.9.6; `node:net` takes twice as long.
  *
  * @module
  */
@@ -13,14 +13,14 @@ import type { CountingSocket } from "../../http/connection.ts";
 import type { SocketEvents } from "../../http/socket.ts";
 
 /**
- * Bytes of the buffer that a connection keeps for heads and small answers. A new
- * one for each read would cost 3 µs.
+ * Size of the buffer that a connection keeps for heads and small responses. A
+ * new one for each read would cost 3 µs.
  */
 const OWN_ROOM = 4 * 1024;
 
 /** One connection. */
 export class DenoSocket implements CountingSocket {
-  // To pause costs nothing, so nothing is read that was not asked for.
+  // Pausing costs nothing, so nothing is read ahead.
   readonly ahead = 1;
   readonly #connection: Deno.Conn;
   #events: SocketEvents | undefined;
@@ -28,12 +28,12 @@ export class DenoSocket implements CountingSocket {
   #paused = true;
   #reading = false;
   #closed = false;
-  /** What is being written, and what comes after it. */
+  /** The current write, and the next ones. */
   #writing: Chunk | undefined;
   readonly #waiting: Chunk[] = [];
   #queued = 0;
   #left = 0;
-  /** Why nothing is written any more. */
+  /** The error after which nothing is written. */
   #unwritable: Error | undefined;
   #ends = false;
   #ended: { error: Error | undefined } | undefined;
@@ -87,7 +87,7 @@ export class DenoSocket implements CountingSocket {
     try {
       this.#connection.close();
     } catch {
-      // It was closed by the runtime.
+      // The runtime has closed it.
     }
   }
 
@@ -103,14 +103,14 @@ export class DenoSocket implements CountingSocket {
 
   #came(room: Chunk, size: number | null): void {
     if (this.#closed) return;
-    // The kernel says once that a connection was reset: having told a write, it
-    // shows a read a proper end, which would make a cut body look whole.
+    // The kernel reports a reset once: after a failed write, a read sees a
+    // regular end, which would make a truncated body look complete.
     if (size === null) return this.#over(this.#unwritable);
     const bytes = size === room.length ? room : room.subarray(0, size) as Chunk;
     const free = this.#events?.data(bytes) === true;
     if (!free && room === this.#room) this.#room = undefined;
-    // Only now: who is told of these bytes may pause and resume at once, and two
-    // reads at a time would bring what follows out of order.
+    // Not earlier: the listener may pause and resume at once, and two
+    // concurrent reads would return bytes out of order.
     this.#reading = false;
     if (!this.#paused && !this.#closed) this.#read();
   }
@@ -146,8 +146,8 @@ export class DenoSocket implements CountingSocket {
   };
 
   /**
-   * What cannot be written does not end it: an answer may be here that says why,
-   * and if there is none, to read tells of it.
+   * A failed write does not end the connection: a response may explain it, and
+   * if there is none, the next read fails.
    */
   readonly #unwritten = (error: Error): void => {
     this.#unwritable = error;
