@@ -203,7 +203,7 @@ export class Prober {
   probeDue(): Promise<void> | undefined {
     const { clock, intervalMs, timeoutMs } = this.#options;
     const now = clock.now();
-    const asked: Promise<void>[] = [];
+    const probes: Promise<void>[] = [];
     for (const watch of this.#watches.values()) {
       // A probe whose request was ended earlier never has a result.
       const lost = watch.probing && now - watch.dueAt > timeoutMs;
@@ -212,9 +212,9 @@ export class Prober {
         watch.report.health = UNKNOWN;
         watch.backend.up = true;
       }
-      asked.push(this.#probe(watch));
+      probes.push(this.#probe(watch));
     }
-    return asked.length === 0 ? undefined : Promise.all(asked).then(() => {});
+    return probes.length === 0 ? undefined : Promise.all(probes).then(() => {});
   }
 
   /** Resolves once each present backend was probed or has timed out. */

@@ -138,7 +138,7 @@ async function arrived(
   return undefined;
 }
 
-/** Bytes of a body that surely leave in one write with their head. */
+/** Maximum size of a body that is always sent in one write with its head. */
 const CORKED = 8 * 1024;
 
 /**
