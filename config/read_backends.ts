@@ -59,7 +59,9 @@ export function readBackends(
     const { line, entry, wanted } = fault;
     if (entry === "") return `${label}: ${wanted}`;
     const where = hasLines ? `line ${line}, ` : "";
-    if (!isFile) return `${label}: ${where}${quote(entry)} ${wanted}`;
+    if (!isFile) {
+      return `${label}: ${where}${quote(withoutQuery(entry))} ${wanted}`;
+    }
     const piece = pieceOf(entry);
     return piece === undefined
       ? `${label}: line ${line} is not a backend: write http://127.0.0.1:3000`

@@ -42,6 +42,11 @@ Deno.test("readSettings() does not quote a token that is misplaced", () => {
   }
 });
 
+Deno.test("readSettings() does not quote the query of a backend", () => {
+  const [fault] = faults({ BACKENDS: "http://a/x?key=hunter2 weight=3" });
+  assert.match(fault!, /"http:\/\/a\/x\?\*\*\*" has a query/);
+});
+
 Deno.test("readSettings() takes a token that begins like a flag", () => {
   const token = "--0123456789abcdef";
   const { serve } = usable({ BACKENDS: A, ADMIN_PORT: "9000" }, [

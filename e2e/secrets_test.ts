@@ -171,3 +171,162 @@ forBoth(
     }
   },
 );
+
+/** Where clients put what is theirs alone; the first line is the request's. */
+function asked(
+  method: string,
+  target: string,
+  more: Record<string, string> = {},
+): Uint8Array {
+  const { body, host, ...fields } = more;
+  return requestText(method, target, {
+    ...host === undefined ? {} : { host },
+    headers: {
+      Authorization: `Basic ${CANARY}`,
+      Cookie: `session=${CANARY}; other=${CANARY}`,
+      "Proxy-Authorization": `Basic ${CANARY}`,
+      "X-Api-Key": CANARY,
+      Referer: `https://app.test/reset?token=${CANARY}`,
+      ...fields,
+    },
+    ...body === undefined ? {} : { body },
+  });
+}
+
+forBoth(
+  "each answer of the proxy's own, its log line and its metrics are without secrets",
+  { timeoutMs: 60_000 },
+  async (runtime) => {
+    const secrets = new RegExp(CANARY);
+    const garbage = [
+      `HTTP/1.1 200 OK\r\nSet-Cookie: s=${CANARY}\r\n ${CANARY}\r\n\r\n`,
+      `HTTP/1.1 2x0 ${CANARY}\r\n\r\n`,
+      `${CANARY} is no HTTP at all, and long enough to be looked at\r\n\r\n`,
+      `HTTP/1.1 200 OK\r\nContent-Length: ${CANARY}\r\n\r\n`,
+    ];
+    await using backend = await rawBackend(async (conn, request) => {
+      const { path } = request;
+      if (path === "/hang") await conn.closed;
+      else if (path === "/reset") await conn.reset();
+      else if (path.startsWith("/garbage/")) {
+        await conn.send(garbage[Number(path.slice(9))]!);
+        await conn.close();
+      } else {
+        await request.body();
+        await conn.reply({ headers: { "Set-Cookie": `s=${CANARY}` } });
+      }
+    }, { allowProblems: true });
+    const folder = await Deno.makeTempDir({ prefix: "sluice-" });
+    try {
+      const file = `${folder}/backends`;
+      await Deno.writeTextFile(file, `${backend.url} name=web\n`);
+      const options: ProxyOptions = {
+        env: {
+          BACKENDS_FILE: file,
+          ACCESS_LOG: "combined",
+          LOG_QUERY: "off",
+          POLICY: "sticky:srv",
+          EJECT_AFTER: "off",
+          RETRIES: "0",
+          MAX_BODY: "1KB",
+          TIMEOUT: "300ms",
+          RATE_LIMIT: "50/m",
+          ADMIN_PORT: "0",
+          ADMIN_TOKEN: TOKEN,
+        },
+        permissions: [`--allow-read=${folder}`],
+      };
+      await using proxy = await startProxy(runtime, options);
+      const admin = await adminUrl(proxy);
+      const seen: string[] = [];
+      const statuses = new Set<number>();
+      const send = async (bytes: Uint8Array) => {
+        const answer = await rawRequest(proxy.port, bytes);
+        statuses.add(answer.status);
+        if (answer.status === 200) return;
+        seen.push(new TextDecoder().decode(answer.raw));
+      };
+      const query = `?key=${CANARY}`;
+      await send(asked("GET", `/good${query}`));
+      await send(asked("GET", `/x${query}`, { host: "x:y" }));
+      await send(asked("TRACE", `/${query}`));
+      await send(asked("GET", `/hang${query}`));
+      await send(asked("GET", `/reset${query}`));
+      await send(asked("POST", `/${query}`, { body: CANARY.repeat(200) }));
+      for (const i of garbage.keys()) {
+        await send(asked("GET", `/garbage/${i}${query}`));
+      }
+      await using socket = await ask(proxy.port, `/good${query}`, [
+        ["Sec-WebSocket-Protocol", `bearer, ${CANARY}`],
+        ["Cookie", CANARY],
+      ]);
+      assert.equal(socket.status, 200);
+      for (let i = 0; i < 60; i++) await send(asked("GET", `/good${query}`));
+
+      const call = async (method: string, path: string, body: string) => {
+        const response = await fetch(admin + path, {
+          method,
+          headers: { authorization: `Bearer ${TOKEN}` },
+          body,
+        });
+        seen.push(`${response.status} ${await response.text()}`);
+      };
+      const refused = [
+        `{"url":"http://me:${CANARY}@127.0.0.1:3000"}`,
+        `{"url":"http://127.0.0.1:3000/?key=${CANARY}"}`,
+        `{"url":"http://127.0.0.1:3000","name":"${CANARY} ${CANARY}"}`,
+        `{"url":"http://127.0.0.1:3000","token":"${CANARY}"}`,
+        `{"token":"${CANARY}`,
+      ];
+      for (const body of refused) await call("POST", "/backends", body);
+      // What is refused of a file is as secret as what is taken.
+      await Deno.writeTextFile(file, `http://me:${CANARY}@127.0.0.1:3000\n`);
+      proxy.signal("SIGHUP");
+      await proxy.waitForLine(/BACKENDS_FILE.*credentials/);
+      for (const path of ["/", "/backends", "/metrics", "/readyz"]) {
+        seen.push(await (await fetch(admin + path)).text());
+      }
+      const events = await EventReader.open(
+        `${admin}/events?history=on&token=${TOKEN}`,
+      );
+      seen.push(JSON.stringify((await events.next("history")).data));
+      await events[Symbol.asyncDispose]();
+
+      // And the end of one that cannot begin.
+      const crashed = await runProgram(runtime, {
+        ...options,
+        env: {
+          ...options.env,
+          BACKENDS_FILE: undefined,
+          BACKENDS: backend.url,
+          HEALTH_PATH: `/up?key=${CANARY}`,
+          PORT: String(proxy.port),
+        },
+      });
+      assert.equal(crashed.code, 1);
+      assert.match(crashed.stderr, /cannot listen/);
+      proxy.signal("SIGTERM");
+      await proxy.waitForExit();
+
+      const said = [...proxy.stderr, ...proxy.stdout].join("\n");
+      assert.deepEqual(
+        [200, 400, 405, 413, 429, 502, 504].filter((status) =>
+          !statuses.has(status)
+        ),
+        [],
+        said,
+      );
+      assert.match(said, /"GET \/good HTTP\/1\.1" 200/);
+      assert.match(seen.join("\n"), /Proxy-Status: sluice/i);
+      for (
+        const text of [
+          said,
+          ...seen,
+          crashed.stdout + crashed.stderr,
+        ]
+      ) assert.doesNotMatch(text, secrets);
+    } finally {
+      await Deno.remove(folder, { recursive: true });
+    }
+  },
+);

@@ -11,6 +11,7 @@ import {
   parseBackendUrl,
 } from "../config/backends.ts";
 import { checkedNumber, checkedText } from "../config/check.ts";
+import { withoutQuery } from "../config/fault.ts";
 import { defaultOf } from "../config/option.ts";
 import type { BackendInit, BackendOptions } from "../config/options.ts";
 import type { BackendEntry } from "../discovery/membership.ts";
@@ -53,7 +54,7 @@ export function entryOf(
   index: number,
 ): BackendEntry {
   const backend = typeof init === "string"
-    ? checkedText(name, init, parseBackend)
+    ? checkedText(name, init, parseBackend, { shown: withoutQuery })
     : typeof init === "function"
     ? { answer: init }
     : init;
@@ -90,7 +91,9 @@ function placeOf(
   { url: written, resolve: again }: BackendOptions,
   name: string,
 ): { url: string; resolve: boolean } {
-  const url = checkedText(name, written, parseBackendUrl);
+  const url = checkedText(name, written, parseBackendUrl, {
+    shown: withoutQuery,
+  });
   const resolve = again === true;
   if (resolve && !("value" in parseBackend(`${url} resolve`))) {
     throw new TypeError(

@@ -50,6 +50,11 @@ export interface Soaked {
   outcomes: Map<string, number>;
   /** Failures without a reason; the first fifty. */
   unexplained: string[];
+  /**
+   * Moments in which this process was more than a second late, and the failures
+   * around them: the machine had no time then, for the proxy neither.
+   */
+  stalls: { count: number; longestMs: number; failures: number };
   kills: number;
   reloads: number;
   /** By the line through the samples behind the warm-up. */
@@ -65,6 +70,12 @@ const BACKENDS = 3;
 
 /** A visit that lasts longer than this has hung. */
 const HUNG_MS = 20_000;
+
+/** A timer that is later than this says that the machine has no time. */
+const STALL_MS = 1_000;
+
+/** What such a moment explains around it: what waits then comes late. */
+const AROUND_STALL_MS = 5_000;
 
 /** The backends, and what is done to them. */
 class Disturbed implements AsyncDisposable {
@@ -172,15 +183,17 @@ class Again {
 class Traffic {
   readonly outcomes = new Map<string, number>();
   readonly unexplained: string[] = [];
+  readonly stalls = { count: 0, longestMs: 0, failures: 0 };
   ended = 0;
   failures = 0;
+  readonly #stalled: { from: number; to: number }[] = [];
   readonly #underWay = new Set<Promise<void>>();
 
   constructor(
     readonly visitors: Visitors,
     readonly disturbed: Disturbed,
     readonly startedAt: number,
-    readonly stalled: boolean,
+    readonly stopped: boolean,
   ) {}
 
   async run(rate: number, seconds: number): Promise<void> {
@@ -195,8 +208,20 @@ class Traffic {
         visit.then(() => this.#underWay.delete(visit));
       }
       await delay(5);
+      const late = performance.now() - now - 5;
+      if (late > STALL_MS) this.#stall(now, late);
     }
     await Promise.all(this.#underWay);
+  }
+
+  #stall(from: number, ms: number): void {
+    const { stalls } = this;
+    stalls.count++;
+    stalls.longestMs = Math.max(stalls.longestMs, ms);
+    this.#stalled.push({
+      from: from - AROUND_STALL_MS,
+      to: from + ms + AROUND_STALL_MS,
+    });
   }
 
   async #visit(kind: Visit["kind"]): Promise<void> {
@@ -212,7 +237,14 @@ class Traffic {
     const name = `${kind} ${visit.outcome}`;
     this.outcomes.set(name, (this.outcomes.get(name) ?? 0) + 1);
     if (visit.outcome === "ok" || this.disturbed.explains(visit)) return;
-    if (this.stalled) return;
+    // A late timer of this process has fired by then.
+    await delay(100);
+    const stalled = ({ from, to }: { from: number; to: number }) =>
+      visit.startedAt <= to && visit.endedAt >= from;
+    if (this.stopped || this.#stalled.some(stalled)) {
+      this.stalls.failures++;
+      return;
+    }
     this.failures++;
     if (this.unexplained.length >= 50) return;
     const seconds = (visit.endedAt - this.startedAt) / 1_000;
@@ -323,6 +355,7 @@ export async function soak(options: SoakOptions): Promise<Soaked> {
     samples,
     outcomes: traffic.outcomes,
     unexplained: traffic.unexplained,
+    stalls: traffic.stalls,
     kills: disturbed.away.length,
     reloads: disturbed.reloads,
     grown: grown(samples.filter(({ at }) => at >= warmUp)),

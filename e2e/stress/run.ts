@@ -21,9 +21,12 @@ import type { Attack } from "./attacks.ts";
 export interface StressOptions {
   runtime: Runtime;
   transport: "fetch" | "socket";
-  attack: Attack;
-  /** Seconds before the attack, and during it. */
+  /** Made all at once; either all of HTTP/2 or none. */
+  attacks: readonly Attack[];
+  /** Seconds before the attacks, and during them. */
   seconds: number;
+  /** Seconds that attacks get until the measuring begins. @default {3} */
+  rampSeconds?: number;
   /** Good requests a second. @default {100} */
   rate?: number;
   /** Share of the attack's size. @default {1} */
@@ -46,12 +49,9 @@ export interface Stressed {
   rss: [before: number, most: number, after: number];
   /** Descriptors: before, the most during, and after. */
   descriptors: [before: number, most: number, after: number];
-  /** What the attack has printed. */
-  output: string;
+  /** What the attacks have printed. */
+  output: string[];
 }
-
-/** Time between the start of an attack and that of the measurement. */
-const RAMP_SECONDS = 3;
 
 function latency(asked: readonly Asked[]): Latency {
   const times = asked.map(({ at, endedAt }) => endedAt - at)
@@ -61,7 +61,7 @@ function latency(asked: readonly Asked[]): Latency {
 }
 
 async function start(
-  { runtime, transport, attack }: StressOptions,
+  { runtime, transport }: StressOptions,
   backend: string,
   ca: Authority | undefined,
 ): Promise<ProxyProcess> {
@@ -76,7 +76,7 @@ async function start(
         TLS_KEY: await ca.write("front.key", pair.key),
       },
     },
-    permissions: attack.http2 ? ["--allow-read"] : [],
+    permissions: ca === undefined ? [] : ["--allow-read"],
   });
 }
 
@@ -89,9 +89,10 @@ const MB = 1024 ** 2;
 
 /** Runs it; throws if good traffic is not served, or something leaks. */
 export async function stress(options: StressOptions): Promise<Stressed> {
-  const { attack, seconds, rate = 100, scale = 1 } = options;
+  const { attacks, seconds, rampSeconds = 3, rate = 100, scale = 1 } = options;
+  const http2 = attacks.some((attack) => attack.http2);
   const folder = await Deno.makeTempDir({ prefix: "sluice-" });
-  await using ca = attack.http2 ? await Authority.make() : undefined;
+  await using ca = http2 ? await Authority.make() : undefined;
   await using backend = await BackendProcess.start(
     folder,
     "",
@@ -99,9 +100,11 @@ export async function stress(options: StressOptions): Promise<Stressed> {
   );
   await using proxy = await start(options, backend.url, ca);
   const admin = await adminUrl(proxy);
+  await inFlight(admin);
+  const first = proxy.fds();
   await using load = new OpenLoop(proxy.port, {
     even: true,
-    ...attack.http2 ? { connect: { tls: {} } } : {},
+    ...http2 ? { connect: { tls: {} } } : {},
   });
   // A runtime is slow until it has compiled what is hot.
   await load.run(rate, Math.min(5, seconds));
@@ -114,10 +117,14 @@ export async function stress(options: StressOptions): Promise<Stressed> {
     most.rss = Math.max(most.rss, proxy.rss());
   }, 100);
   let during: Asked[] = [];
-  let output = "";
+  let output: string[] = [];
   try {
-    const attacking = attackOn(attack, proxy.port, seconds, scale);
-    await load.run(rate, RAMP_SECONDS);
+    const attacking = Promise.all(
+      attacks.map((attack) =>
+        run(attack.command(proxy.port, seconds + rampSeconds, scale))
+      ),
+    );
+    await load.run(rate, rampSeconds);
     during = await load.run(rate, seconds);
     output = await attacking;
     await load.settle();
@@ -126,16 +133,17 @@ export async function stress(options: StressOptions): Promise<Stressed> {
   }
   const failed = load.asked.filter(({ status }) => status !== 200);
   assert.equal(failed.length, 0, `${failed.length} failed; ${proxy.log}`);
-  await until(
-    async () => await inFlight(admin) === 0 && proxy.fds() <= idle.fds + 5,
-    {
-      timeoutMs: 20_000,
-      everyMs: 100,
-      what: () => `${idle.fds} descriptors, not ${proxy.fds()}`,
-    },
-  );
   assert.equal(proxy.exited, undefined);
   assert.doesNotMatch(proxy.log, /is down|is ejected|not handled/);
+  // Good clients and the backend go too, with the connections that are kept.
+  await load[Symbol.asyncDispose]();
+  await until(async () => await inFlight(admin) === 0, { timeoutMs: 20_000 });
+  await backend.kill();
+  await until(() => proxy.fds() <= first + 5, {
+    timeoutMs: 20_000,
+    everyMs: 100,
+    what: () => `${first} descriptors, not ${proxy.fds()}`,
+  });
   await Deno.remove(folder, { recursive: true });
   return {
     before: latency(before),
@@ -147,18 +155,9 @@ export async function stress(options: StressOptions): Promise<Stressed> {
   };
 }
 
-/** Runs an attack to its end; returns its last line. */
-async function attackOn(
-  attack: Attack,
-  port: number,
-  seconds: number,
-  scale: number,
-): Promise<string> {
-  const [program, ...args] = attack.command(
-    port,
-    seconds + RAMP_SECONDS,
-    scale,
-  );
+/** Runs an attack to its end; returns its output. */
+async function run(command: readonly string[]): Promise<string> {
+  const [program, ...args] = command;
   const { stdout, stderr } = await new Deno.Command(program!, {
     args,
     stdin: "null",
