@@ -8,6 +8,8 @@
 // page cache either way. The five-liner shows how much of the time is the
 // runtime's. A run without `--runs` is saved as START.md.
 
+import { bundleProgram, sizeOf } from "../testing/bundle.ts";
+import { compile } from "../testing/compile.ts";
 import { bunPath, denoPath, ROOT } from "../testing/tools.ts";
 import {
   freePort,
@@ -47,10 +49,11 @@ async function first(
 ): Promise<number> {
   const port = freePort();
   const began = performance.now();
+  const alone = file === executable;
   const child = new Deno.Command(
-    runtime === "deno" ? await denoPath() : await bunPath(),
+    alone ? file : runtime === "deno" ? await denoPath() : await bunPath(),
     {
-      args: [
+      args: alone ? args(port) : [
         "run",
         ...(runtime === "deno" ? ["--allow-net", "--allow-env"] : []),
         file,
@@ -91,33 +94,10 @@ const sluiceEnv = (port: number) => ({
   HOST: "127.0.0.1",
 });
 
-/** Makes one file of `mod.ts`. */
-async function bundled(command: string, args: string[]): Promise<void> {
-  const { success, stderr } = await new Deno.Command(command, {
-    args,
-    cwd: ROOT,
-    stdin: "null",
-  }).output();
-  if (!success) throw new Error(new TextDecoder().decode(stderr));
-}
-
-const files = {
-  "deno bundle": `${folder}/deno.js`,
-  "bun build": `${folder}/bun.js`,
-};
-await bundled(await denoPath(), [
-  "bundle",
-  "-q",
-  "-o",
-  files["deno bundle"],
-  "mod.ts",
-]);
-await bundled(await bunPath(), [
-  "build",
-  "--target=bun",
-  `--outfile=${files["bun build"]}`,
-  "mod.ts",
-]);
+await bundleProgram(folder);
+const file = `${folder}/sluice.js`;
+const executable = `${folder}/sluice`;
+await compile(executable);
 const programs: Program[] = [
   {
     name: "five-liner",
@@ -131,20 +111,21 @@ const programs: Program[] = [
     args: () => [],
     env: sluiceEnv,
   },
-  ...Object.entries(files).map(([name, file]) => ({
-    name: `one file by ${name}`,
-    file,
+  { name: "dist/sluice.js", file, args: () => [], env: sluiceEnv },
+  {
+    name: "dist/sluice, the executable",
+    file: executable,
     args: () => [],
     env: sluiceEnv,
-  })),
+  },
 ];
 page.print(
   `${where()}; medians of ${runs} runs, of ${COLD_RUNS} with an empty cache.`,
 );
 const rows: string[][] = [];
 for (const runtime of RUNTIMES) {
-  const own = programs.filter(({ name }) =>
-    runtime === "bun" || !name.endsWith("bun build")
+  const own = programs.filter(({ file }) =>
+    runtime === "bun" || file !== executable
   );
   const cold = new Map<Program, number[]>();
   const warm = new Map<Program, number[]>();
@@ -172,16 +153,12 @@ for (const runtime of RUNTIMES) {
   }
 }
 page.table(["", "empty cache, ms", "ms", "from–to"], rows);
-for (const [name, file] of Object.entries(files)) {
-  const bytes = await Deno.readFile(file);
-  const packed = await new Response(
-    new Blob([bytes]).stream().pipeThrough(new CompressionStream("gzip")),
-  ).bytes();
-  page.print(
-    `The file by \`${name}\` has ${shown(bytes.byteLength / 1024, 0)} KB, ` +
-      `${shown(packed.byteLength / 1024, 0)} KB with gzip.`,
-  );
-}
+const { bytes, gzipped } = await sizeOf(file);
+const { size } = await Deno.stat(executable);
+page.print(
+  `The file has ${shown(bytes / 1024, 0)} KB, ${shown(gzipped / 1024, 0)} KB ` +
+    `with gzip; the executable has ${shown(size / 1024 / 1024, 0)} MB.`,
+);
 await Deno.remove(folder, { recursive: true });
 if (option("runs") === undefined) {
   await page.keep("START.md", "The last full run of `deno task bench:start`");

@@ -172,7 +172,7 @@ export interface ProxyOptions {
    * for WebSockets (101) or for Sluice's own responses (see `onError`).
    *
    * The response is a 500 if it throws, rejects or takes longer than
-   * `timeoutMs`; the backend is not blamed. While it is set, each body is
+   * `timeoutMs`; this is no failure of the backend. While it is set, each body is
    * relayed chunk by chunk, which costs throughput. Default: none.
    *
    * @example

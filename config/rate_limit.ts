@@ -45,7 +45,7 @@ export interface RateLimitOptions {
   readonly perMs: number;
   /**
    * Groups requests that share one limit. `undefined`: the request is not
-   * limited. A throw costs the request a 500. Default: the client's address as
+   * limited. If it throws, the response is a 500. Default: the client's address as
    * reported by trusted proxies, for IPv6 its first 64 bits. Requests made in
    * code have no address and are not limited.
    */

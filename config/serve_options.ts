@@ -39,10 +39,9 @@ export interface Connection {
    */
   readonly clientAddress: string | null | undefined;
   /**
-   * Keeps a platform such as Cloudflare's from ending what goes on after the
-   * response: `(promise) => ctx.waitUntil(promise)`. Backends are probed there
-   * while requests come, and a probe may take longer than its request. Not needed
-   * on Deno and Bun.
+   * Lets work continue after the response on a platform such as Cloudflare's:
+   * `(promise) => ctx.waitUntil(promise)`. Probes run there during requests, and
+   * may take longer than a request. Not needed on Deno and Bun.
    */
   readonly waitUntil?: ((promise: Promise<unknown>) => void) | undefined;
 }

@@ -29,19 +29,28 @@ export function nearestFlag(written: string): string | undefined {
 export function nearMiss(written: string): SettingName | undefined {
   if (Object.hasOwn(SETTINGS, written)) return undefined;
   const singular = (name: string) => name.replace(/IES$/, "Y");
+  const varies = /(?:IES|Y)$/.test(written);
   return SETTING_NAMES.find((name) =>
     // Shorter names are one letter away from others' names: `POST`, `HOSTS`.
     name.length >= 6 &&
-    (isOneEdit(written, name) || singular(written) === singular(name))
+    (isOneEdit(written, name) ||
+      (varies && singular(written) === singular(name)))
   );
 }
 
 /**
- * Whether two different words are one edit apart. Each start compares every
- * variable with every setting: the lengths exclude nearly all pairs.
+ * Whether two different words are one letter to add, drop, change or swap apart.
+ * Each start compares every variable with every setting, so this takes no matrix.
  */
 function isOneEdit(a: string, b: string): boolean {
-  return Math.abs(a.length - b.length) <= 1 && editDistance(a, b) === 1;
+  if (a.length < b.length) [a, b] = [b, a];
+  if (a.length - b.length > 1) return false;
+  let at = 0;
+  while (at < b.length && a[at] === b[at]) at++;
+  if (a.length > b.length) return a.slice(at + 1) === b.slice(at);
+  return a.slice(at + 1) === b.slice(at + 1) ||
+    (a[at] === b[at + 1] && a[at + 1] === b[at] &&
+      a.slice(at + 2) === b.slice(at + 2));
 }
 
 /** Letters to add, drop, change or swap to turn one word into another. */

@@ -92,8 +92,8 @@ export interface ProberOptions extends Thresholds {
   /** Called after each probe. */
   probed?: (backend: Backend, passed: boolean, report: ProbeReport) => void;
   /**
-   * Whether it asks only when {@linkcode Prober.askDue} is called: for a platform
-   * without timers between requests. @default {false}
+   * Whether it probes only when {@linkcode Prober.probeDue} is called: for a
+   * platform without timers between requests. @default {false}
    */
   onDemand?: boolean;
   /** Time and timers. */
@@ -186,7 +186,7 @@ export class Prober {
         this.#watches.delete(event.backend);
       }
     });
-    // Nothing is asked before the first request, and nobody can wait for that.
+    // No probe is sent before the first request, so nothing can wait for it.
     if (onDemand) return Promise.resolve();
     // One timer for all: one per backend would have to be made anew after each
     // probe because of the jitter.
@@ -195,26 +195,26 @@ export class Prober {
   }
 
   /**
-   * Probes what is due, at the time of a request. Resolves once that has ended;
-   * `undefined` if nothing is due. A verdict that was not renewed for
-   * {@linkcode STALE} intervals counts no more: as at the start, the backend is up
-   * until its probe says otherwise.
+   * Sends the probes that are due, during a request. Resolves when they have
+   * ended; `undefined` if none is due. A verdict that was not renewed for
+   * {@linkcode STALE} intervals expires: as at the start, the backend is up until
+   * a probe fails.
    */
-  askDue(): Promise<void> | undefined {
+  probeDue(): Promise<void> | undefined {
     const { clock, intervalMs, timeoutMs } = this.#options;
     const now = clock.now();
-    const asked: Promise<void>[] = [];
+    const probes: Promise<void>[] = [];
     for (const watch of this.#watches.values()) {
-      // One whose request was ended before it has no result, ever.
+      // A probe whose request was ended earlier never has a result.
       const lost = watch.probing && now - watch.dueAt > timeoutMs;
       if (watch.dueAt > now || (watch.probing && !lost)) continue;
       if (now - watch.dueAt > STALE * intervalMs && !watch.backend.up) {
         watch.report.health = UNKNOWN;
         watch.backend.up = true;
       }
-      asked.push(this.#probe(watch));
+      probes.push(this.#probe(watch));
     }
-    return asked.length === 0 ? undefined : Promise.all(asked).then(() => {});
+    return probes.length === 0 ? undefined : Promise.all(probes).then(() => {});
   }
 
   /** Resolves once each present backend was probed or has timed out. */

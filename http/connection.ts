@@ -41,7 +41,7 @@ export interface ConnectionOwner extends Buffers {
   /** It has rested since it was parked. */
   rested(connection: Connection): void;
   /** The connection is closed. */
-  gone(connection: Connection): void;
+  closed(connection: Connection): void;
   /** A response is being buffered, which may take time. */
   gathers(connection: Connection): void;
   /** Whether an upload may continue after the end of its response. */
@@ -347,7 +347,7 @@ export class Connection
   #bodyCame(bytes: Chunk): boolean {
     const framed = this.#framed!;
     const body = this.#body!;
-    this.#reads.came(bytes.length);
+    this.#reads.received(bytes.length);
     const chunk = framed.push(bytes);
     body.give(chunk);
     if (framed.over) {
@@ -400,7 +400,7 @@ export class Connection
     this.#closed = true;
     this.#upload?.stop(new Ended("Cannot send: the answer has come"));
     this.#socket.destroy();
-    this.#owner.gone(this);
+    this.#owner.closed(this);
   }
 
   /**

@@ -194,7 +194,7 @@ export class Pool implements ConnectionOwner {
     return true;
   }
 
-  gone(connection: Connection): void {
+  closed(connection: Connection): void {
     this.#open.delete(connection);
     this.#lingering.delete(connection);
     if (connection.resting) this.#resting--;

@@ -31,7 +31,7 @@ export class ReadSize {
   }
 
   /** Counts received bytes. */
-  came(bytes: number): void {
+  received(bytes: number): void {
     const size = this.#size;
     this.#left = Math.max(1, this.#left - bytes);
     if (bytes * 4 > size * 3) {

@@ -70,7 +70,8 @@ export interface ReverseProxy extends AsyncDisposable {
    * server on a Unix domain socket, no `X-Forwarded-For` is sent. Bun knows the
    * addresses of its own requests only: pass `{ clientAddress }` for a request
    * that you made in a handler, or it is taken for one whose client has
-   * disconnected.
+   * disconnected. On a platform that only calls a handler, such as Cloudflare's,
+   * pass `waitUntil` too, see `docs/platforms.md`.
    */
   readonly fetch: (
     request: Request,

@@ -234,8 +234,8 @@ export class Judges {
     this.#prober?.report(backend);
 
   /** Sends the probes that are due, where no timer does it. */
-  askDue(): Promise<void> | undefined {
-    return this.#prober?.askDue();
+  probeDue(): Promise<void> | undefined {
+    return this.#prober?.probeDue();
   }
 
   /** Starts probing; resolves once each backend was probed or has timed out. */

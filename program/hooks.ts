@@ -90,9 +90,9 @@ export function settledBy(
 ): ((settled: Settled) => void) | undefined {
   const { onSettled, logQuery = true } = options;
   if (onSettled === undefined) return line;
-  const tell = guarded<RequestRecord>(onSettled, logOnce("onSettled", log));
+  const record = guarded<RequestRecord>(onSettled, logOnce("onSettled", log));
   return (settled) => {
     line?.(settled);
-    tell(recordOf(settled, Date.now(), logQuery));
+    record(recordOf(settled, Date.now(), logQuery));
   };
 }

@@ -1,5 +1,5 @@
 /**
- * onError and onSettled: answers in place of our own, and what is told of each request.
+ * onError and onSettled: replaced responses, and the record of each request.
  */
 
 import assert from "node:assert/strict";

@@ -1,5 +1,5 @@
 /**
- * A policy, a key and a health check of one's own, and what is refused.
+ * A user's policy, key and health check, and what is refused.
  */
 
 import assert from "node:assert/strict";

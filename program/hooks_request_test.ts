@@ -1,5 +1,5 @@
 /**
- * onRequest: what it may do to a request, and what it costs when it fails.
+ * onRequest: what it may do to a request, and the effect of its errors.
  */
 
 import assert from "node:assert/strict";

@@ -1,5 +1,5 @@
 /**
- * onResponse: what it may do to an answer and its body, and who is blamed for what.
+ * onResponse: what it may do to a response and its body, and which failures count.
  */
 
 import assert from "node:assert/strict";

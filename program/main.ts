@@ -89,7 +89,7 @@ async function usableConfig(): Promise<
   });
   if (config.kind === "faults") return refuse(config.faults);
   if (!("proxy" in config)) {
-    writeText("out", await askedText(config.kind));
+    writeText("out", await requestedText(config.kind));
     return exit(0);
   }
   const { proxy, serve, backendsFile } = config;
@@ -114,7 +114,7 @@ async function usableConfig(): Promise<
 }
 
 /** What `--help` and `--version` print. */
-async function askedText(kind: "help" | "version"): Promise<string> {
+async function requestedText(kind: "help" | "version"): Promise<string> {
   if (kind === "version") return `sluice ${VERSION}\n`;
   const { helpText } = await import("../config/help.ts");
   const { painted, unpainted } = await import("./colours.ts");

@@ -1,6 +1,6 @@
 /**
- * What a platform that runs nothing between two requests is given to do at each
- * of them: timers that are due, and probes of verdicts that are out of date.
+ * Work that a platform without background tasks does at each request: timers
+ * that are due, and probes whose verdicts are out of date.
  *
  * @module
  */
@@ -9,10 +9,10 @@ import type { DueTimers } from "../base/due_timers.ts";
 import type { Handler } from "../runtime/listener.ts";
 import type { Judges } from "./health.ts";
 
-/** Keeps the platform from ending what a promise stands for. */
+/** Keeps the platform from ending the work of a promise. */
 type WaitUntil = (promise: Promise<unknown>) => void;
 
-/** The caller's `waitUntil`; workerd's context has one, which needs its owner. */
+/** The caller's `waitUntil`; on workerd a method of the context. */
 function waitUntilOf(connection: unknown): WaitUntil | undefined {
   const owner = connection as { waitUntil?: unknown } | null | undefined;
   return typeof owner?.waitUntil === "function"
@@ -20,7 +20,7 @@ function waitUntilOf(connection: unknown): WaitUntil | undefined {
     : undefined;
 }
 
-/** Wraps a handler so that each request drives the timers and the probes. */
+/** Wraps a handler so that each request runs due timers and probes. */
 export function withUpkeep(
   handle: Handler,
   timers: DueTimers,
@@ -29,10 +29,10 @@ export function withUpkeep(
   return (request, connection) => {
     const waitUntil = waitUntilOf(connection);
     timers.run();
-    const probes = judges.askDue();
+    const probes = judges.probeDue();
     if (probes !== undefined) waitUntil?.(probes);
     const answered = handle(request, connection);
-    // A client that leaves would end the request here before it is counted out.
+    // An aborting client would end the request here before it is counted.
     if (answered instanceof Promise) waitUntil?.(answered);
     return answered;
   };

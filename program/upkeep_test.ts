@@ -20,7 +20,7 @@ Deno.test("each request runs what is due, and keeps its probes and itself alive"
   const timers = new DueTimers(() => now);
   timers.setTimeout(() => ran.push("timer"), 10);
   const probes = Promise.resolve();
-  const judges = { askDue: () => (ran.push("probes"), probes) };
+  const judges = { probeDue: () => (ran.push("probes"), probes) };
   const answered = Promise.resolve(new Response("ok"));
   const handle = withUpkeep(
     () => (ran.push("request"), answered),

@@ -25,7 +25,7 @@ import { isIdempotent } from "./retry.ts";
 import { SMALL_BODY } from "./sampling.ts";
 import { newSpanId, setSpan } from "./trace.ts";
 import type { Answer, Failure, Native, Payload } from "./transport.ts";
-import { askBackend } from "./upgrade.ts";
+import { openBackend } from "./upgrade.ts";
 import type { Opened } from "./handshake.ts";
 
 /** The result of an attempt. */
@@ -69,11 +69,11 @@ export async function attempt(
   x.awaiting = true;
   try {
     if (x.upgrades && backend.answer === undefined) {
-      const asked = await upgrade(x, backend, c, edited);
-      if (!(asked instanceof Response)) {
-        return { kind: "opened", opened: asked };
+      const result = await upgrade(x, backend, c, edited);
+      if (!(result instanceof Response)) {
+        return { kind: "opened", opened: result };
       }
-      answer = asked;
+      answer = result;
     } else {
       answer = await x.interruptible(
         () => send(x, backend, c, edited),
@@ -195,7 +195,7 @@ async function upgrade(
   c: Context,
   edited: Fields | undefined,
 ): Promise<Opened | Response> {
-  const asked = await askBackend({
+  const result = await openBackend({
     transport: c.transport,
     backend,
     target: x.target.text,
@@ -203,9 +203,9 @@ async function upgrade(
     signal: x.controller.signal,
     connectTimeoutMs: c.connectTimeoutMs,
   });
-  if (x.cause === undefined) return asked;
-  if (asked instanceof Response) discard(asked);
-  else asked.socket.destroy();
+  if (x.cause === undefined) return result;
+  if (result instanceof Response) discard(result);
+  else result.socket.destroy();
   throw x.cause;
 }
 

@@ -31,18 +31,21 @@ export function declaredLength(
   return contentLength === null ? NaN : lengthOf(contentLength);
 }
 
-/** No body is longer. */
-const MOST = 1e15 - 1;
+/** Maximum length of a body. */
+const MAX_LENGTH = 1e15 - 1;
 
 /**
- * The length that a value says as {@linkcode declaredLength} gives it. `fetch` refuses what
- * cannot be read, except where it does not go by it, as in an answer to HEAD.
+ * The length in a value, like {@linkcode declaredLength}. `fetch` refuses
+ * values that it cannot parse, except where it ignores them, as in a response
+ * to HEAD.
  */
 function lengthOf(value: string): number | undefined {
   const length = Number(value);
-  if (length >= 0 && length <= MOST && String(length) === value) return length;
-  // Said otherwise or several times, which is harmless if it is said alike (RFC
-  // 9110 §8.6): `fetch` has gone by it, and the end shows itself.
+  if (length >= 0 && length <= MAX_LENGTH && String(length) === value) {
+    return length;
+  }
+  // In another form or repeated, which is harmless if all are equal (RFC 9110
+  // §8.6): `fetch` has used it, and detects the end.
   const [first = "", ...more] = value.split(",").map((each) => each.trim());
   return /^\d{1,15}$/.test(first) && more.every((each) => each === first)
     ? NaN

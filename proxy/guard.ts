@@ -86,8 +86,8 @@ const COMMON: ReadonlySet<string> = new Set([
 ]);
 
 /**
- * The refusal of a method, if it cannot be forwarded. The transport tells whether
- * it sends an uncommon method.
+ * The refusal of a method that cannot be forwarded: the transport may not send
+ * every uncommon method.
  */
 export function refuseMethod(
   method: string,

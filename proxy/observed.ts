@@ -62,8 +62,8 @@ export interface Meter {
 
 /** Explains to an authorized client how its request was answered. */
 export interface Explainer {
-  /** Whether the client is authorized; `asked` is its `Sluice-Debug`. */
-  allows(asked: string): boolean;
+  /** Whether the client is authorized; `value` is its `Sluice-Debug`. */
+  allows(value: string): boolean;
   /** The value of `Server-Timing`. */
   text(attempts: readonly Attempt[], ms: number): string;
 }

@@ -58,11 +58,10 @@ export function resumedBody(
 }
 
 /**
- * Finds a backend that goes on where one has broken off. Each attempt is a
- * retry like any other. All are asked, also more than once while the time limit
- * lasts: a backend that restarts is back within seconds, and the client has
- * only this one chance. One that has headerReceived with something else is not asked
- * again.
+ * Finds a backend that continues the body. Each attempt is a retry like any
+ * other. All backends are tried, also repeatedly within the time limit: a
+ * backend that restarts is back within seconds, and the client has only this
+ * one chance. A backend that responds with something else is not tried again.
  */
 async function resumeElsewhere(
   x: Exchange,

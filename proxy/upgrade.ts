@@ -12,7 +12,7 @@ import { HandshakeFailed, type Opened, openWebSocket } from "./handshake.ts";
 import type { Server } from "./server.ts";
 import type { Transport } from "./transport.ts";
 
-/** What {@linkcode askBackend} needs. */
+/** What {@linkcode openBackend} needs. */
 export interface UpgradeAttempt {
   /** Opens the connection. */
   transport: Transport;
@@ -34,7 +34,7 @@ export interface UpgradeAttempt {
  *
  * @throws {HandshakeFailed} If there is neither.
  */
-export async function askBackend(
+export async function openBackend(
   { transport, backend, target, fields, signal, connectTimeoutMs }:
     UpgradeAttempt,
 ): Promise<Opened | Response> {

@@ -50,7 +50,7 @@ export const server: Server = onBun
   ? new WebServer()
   : new DenoServer();
 
-/** What keeps a backend from being asked on a platform without sockets. */
+/** Why a backend cannot be used on a platform without sockets. */
 export function platformFault(
   { url, resolve }: { url: string; resolve?: boolean | undefined },
 ): string | undefined {

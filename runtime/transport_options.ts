@@ -12,7 +12,7 @@ export interface SocketOptions extends TransportOptions {
   connectTimeoutMs: number;
   /** Time and timers. */
   clock: Clock;
-  /** Whether some backend of now is asked over TLS. @default {false} */
+  /** Whether any initial backend uses TLS. @default {false} */
   secure?: boolean;
 }
 

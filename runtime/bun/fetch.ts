@@ -247,9 +247,9 @@ export function changedByBun(
     else if (name === "accept") accept = true;
   }
   // It says a length of 0 where there is no body, but for GET and HEAD.
-  const saysEmpty = payload === undefined && whole === undefined &&
+  const declaresEmpty = payload === undefined && whole === undefined &&
     method !== "GET" && method !== "HEAD";
-  return !agent || !accept || saysEmpty !== (empty === true) ||
+  return !agent || !accept || declaresEmpty !== (empty === true) ||
     RESPELLED.test(url.slice(backend.origin.length)) ||
     !(COMMON.has(method) || METHODS.has(method));
 }

@@ -5,6 +5,7 @@
  */
 
 import { builtin } from "../../base/builtin.ts";
+import { BUN_HEAD_FLAG, HEAD_BYTES } from "../process.ts";
 import { answer } from "../../proxy/errors.ts";
 import type { Handler, Listener, ListenOptions } from "../listener.ts";
 import { listenTlsBun, type MakeServer } from "./listen_tls.ts";
@@ -30,15 +31,12 @@ interface BunGlobal {
  */
 const IDLE_S = 255;
 
-/** Maximum bytes of a request's head, as on Deno. */
-const HEAD_BYTES = 64 * 1024;
-
 /**
  * Raises Bun's limit of 16 KB for heads, for all servers of this process. A
  * higher limit from the command line stays.
  */
 function liftHeadLimit(): void {
-  // Not imported: Deno loads this file too.
+  if (builtin("node:process").execArgv.includes(BUN_HEAD_FLAG)) return;
   const http = builtin("node:http") as unknown as {
     maxHeaderSize: number;
   };

@@ -116,12 +116,12 @@ export class BunServer implements Server {
 }
 
 /**
- * The body, if all of it has arrived by the next turn: a handler is called before
- * the bytes behind the head are looked at.
+ * The body, if all of it has arrived by the next turn: Bun calls a handler before
+ * it reads the bytes after the head.
  *
- * A body that is read through its stream costs 1.7 times a request, and one that
- * is taken whole says nothing of its pieces. So a copy is taken whole: its bytes
- * are there at once, or the pieces are waited for, one after the other.
+ * Reading a body through its stream costs 1.7 times a request, and reading it as a
+ * whole does not report its chunks. So a clone is read as a whole: its bytes are
+ * there at once, or the chunks are awaited, one after the other.
  */
 async function arrived(
   request: Request,
@@ -138,7 +138,7 @@ async function arrived(
   return undefined;
 }
 
-/** Bytes of a body that surely leave in one write with their head. */
+/** Maximum size of a body that is always sent in one write with its head. */
 const CORKED = 8 * 1024;
 
 /**

@@ -95,7 +95,7 @@ export class BunSocket implements CountingSocket {
   }
 
   /** Bytes have arrived. */
-  came(bytes: Chunk): void {
+  received(bytes: Chunk): void {
     if (this.#events !== undefined && this.#early.length === 0) {
       this.#events.data(bytes);
     } else if (!this.#closed) {
@@ -153,7 +153,7 @@ export class BunSocket implements CountingSocket {
 /** Passes the events of `Bun.connect` to the socket that they are for. */
 export const handlers = {
   data(raw: RawSocket, bytes: Chunk): void {
-    raw.data.came(bytes);
+    raw.data.received(bytes);
   },
   drain(raw: RawSocket): void {
     raw.data.drained();

@@ -185,7 +185,7 @@ class TlsServer {
         this.#failed = false;
         // It may have been accepted just when all was closed.
         if (this.#closing !== undefined) connection.close();
-        else this.#shake(connection);
+        else this.#handshake(connection);
       } catch (error) {
         if (this.#listener !== listener) return;
         // Usually out of descriptors, which become free again.
@@ -198,7 +198,7 @@ class TlsServer {
     }
   }
 
-  async #shake(connection: Deno.TlsConn): Promise<void> {
+  async #handshake(connection: Deno.TlsConn): Promise<void> {
     this.#shaking.add(connection);
     try {
       await connection.handshake();

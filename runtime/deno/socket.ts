@@ -96,12 +96,12 @@ export class DenoSocket implements CountingSocket {
       (this.#room ??= new Uint8Array(OWN_ROOM));
     this.#reading = true;
     this.#connection.read(room).then(
-      (size) => this.#came(room, size),
+      (size) => this.#received(room, size),
       this.#failed,
     );
   }
 
-  #came(room: Chunk, size: number | null): void {
+  #received(room: Chunk, size: number | null): void {
     if (this.#closed) return;
     // The kernel reports a reset once: after a failed write, a read sees a
     // regular end, which would make a truncated body look complete.

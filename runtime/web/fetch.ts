@@ -1,6 +1,6 @@
 /**
- * Sends attempts with the `fetch` of a platform that has nothing else: no
- * sockets, no options beyond the Web's. Measured on workerd 2026-11-17.
+ * Sends attempts with the `fetch` of a platform without sockets and without
+ * options beyond the Web's. Measured on workerd 2026-11-17.
  *
  * @module
  */
@@ -22,7 +22,7 @@ import { probeFailure, webFailure } from "../failures.ts";
 import type { TransportOptions } from "../transport_options.ts";
 import { sized } from "./sized.ts";
 
-/** Content codings that such a `fetch` decodes, unasked. */
+/** Content codings that such a `fetch` decodes by itself. */
 const DECODED = /^(?:gzip|br|deflate)$/i;
 
 /** Methods that the standard of `fetch` forbids or respells. */
@@ -41,7 +41,7 @@ export class WebFetch implements FetchTransport {
   }
 
   forFetch(fields: Fields): Fields {
-    // What is encoded would be decoded here, and its length be wrong.
+    // A coded body would be decoded here, and its length would be wrong.
     const kept = fields.filter(([name]) => name !== "accept-encoding");
     kept.push(["accept-encoding", "identity"]);
     return kept;
@@ -108,11 +108,11 @@ export class WebFetch implements FetchTransport {
   }
 
   close(): void {
-    // It holds nothing.
+    // There is nothing to release.
   }
 }
 
-/** A WebSocket needs a connection of its own. */
+/** A WebSocket needs its own connection. */
 const NO_SOCKETS: Failure = {
   type: "proxy_internal_error",
   sent: false,
@@ -121,7 +121,7 @@ const NO_SOCKETS: Failure = {
   status: 501,
 };
 
-/** A response as it is read: without the coding that `fetch` has taken off. */
+/** A response without the content coding that `fetch` has decoded. */
 function plain(response: Response): Response {
   const coding = response.headers.get("content-encoding");
   if (coding === null || !DECODED.test(coding)) return response;

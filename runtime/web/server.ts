@@ -1,6 +1,5 @@
 /**
- * What a platform that only calls a handler gives of a request, and what it
- * wants of an answer.
+ * Requests and responses on a platform that only calls a handler.
  *
  * @module
  */
@@ -15,7 +14,7 @@ export class WebServer implements Server {
   readonly wholeUpTo = 64 * 1024;
 
   peerOf(): undefined {
-    // Each platform says it in a field of its own, which anyone can send to
+    // Each platform has its own field for the address, which anyone can send to
     // another one: the caller of `fetch` passes `clientAddress`.
     return undefined;
   }

@@ -1,19 +1,19 @@
 /**
- * Bodies of a known length, where a platform can be told it.
+ * Bodies of a known length, on platforms that support declaring it.
  *
  * @module
  */
 
 import type { Chunk } from "../../proxy/body.ts";
 
-/** Cloudflare's way to say the length of a stream. */
+/** Cloudflare's way to declare the length of a stream. */
 type FixedLength = new (
   length: number,
 ) => ReadableWritablePair<Chunk, Chunk>;
 
 /**
- * A stream that goes out with its length and not chunked, where the platform has
- * a way to say so.
+ * A stream that is sent with its length and not chunked, if the platform
+ * supports it.
  */
 export function sized(
   stream: ReadableStream<Chunk>,
