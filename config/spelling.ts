@@ -15,6 +15,8 @@ import type { SettingName } from "./settings.ts";
 export function nearestFlag(written: string): string | undefined {
   const flag = written.toLowerCase().replaceAll("_", "-").replace(/^-*/, "--");
   const [best] = [...SETTING_NAMES.map(flagOf), ...Object.keys(COMMANDS)]
+    // What is that much longer is too far away in any case.
+    .filter((known) => flag.length <= known.length * 1.5)
     .map((known) => ({ known, distance: editDistance(flag, known) }))
     .sort((a, b) => a.distance - b.distance);
   return best && best.distance <= best.known.length / 2

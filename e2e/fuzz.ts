@@ -10,12 +10,15 @@
 
 import { closeAll } from "./harness/cleanup.ts";
 import { type Runtime, RUNTIMES } from "./harness/proxy.ts";
+import { AdminFuzz } from "./fuzz/admin.ts";
 import { AnswerFuzz } from "./fuzz/answers.ts";
 import { RequestFuzz } from "./fuzz/requests.ts";
+import { WebSocketFuzz } from "./fuzz/websocket.ts";
 import { corpus, renew } from "./fuzz/seeds.ts";
 import type { Report } from "./fuzz/report.ts";
 
-const USAGE = `Usage: deno task fuzz requests|answers [COUNT] [OPTION…]
+const USAGE =
+  `Usage: deno task fuzz requests|answers|websocket|admin [COUNT] [OPTION…]
        deno task fuzz seeds
 
 --seed=N                    the same N gives the same bytes
@@ -43,7 +46,10 @@ async function main(args: readonly string[]): Promise<number> {
   const seed = Number(flag(args, "seed") ?? Date.now() % 1e9);
   const from = Number(flag(args, "from") ?? 0);
   const samples = args.includes("--samples");
-  if (!["requests", "answers"].includes(what) || !(count > 0)) {
+  if (
+    !["requests", "answers", "websocket", "admin"].includes(what) ||
+    !(count > 0)
+  ) {
     console.error(USAGE);
     return 2;
   }
@@ -52,7 +58,11 @@ async function main(args: readonly string[]): Promise<number> {
   const run = async (runtime: Runtime, transport: "fetch" | "socket") => {
     const began = performance.now();
     const options = { runtime, transport, count, seed, from };
-    const machine = what === "answers"
+    const machine = what === "admin"
+      ? new AdminFuzz(options)
+      : what === "websocket"
+      ? new WebSocketFuzz(options)
+      : what === "answers"
       ? new AnswerFuzz({
         ...options,
         seeds: seeds.flatMap(({ answers }) => answers),
@@ -70,6 +80,8 @@ async function main(args: readonly string[]): Promise<number> {
     if (runtime !== (flag(args, "runtime") ?? runtime)) continue;
     for (const transport of TRANSPORTS) {
       if (transport !== (flag(args, "transport") ?? transport)) continue;
+      // What sends requests makes no difference to them.
+      if (/websocket|admin/.test(what) && transport === "fetch") continue;
       await run(runtime, transport);
     }
   }

@@ -4,8 +4,10 @@
  */
 
 import assert from "node:assert/strict";
+import { AdminFuzz } from "./fuzz/admin.ts";
 import { AnswerFuzz } from "./fuzz/answers.ts";
 import { RequestFuzz } from "./fuzz/requests.ts";
+import { WebSocketFuzz } from "./fuzz/websocket.ts";
 import { corpus } from "./fuzz/seeds.ts";
 import { forBoth, forOnce } from "./harness/suite.ts";
 import { GROUPS } from "./wire/groups.ts";
@@ -65,3 +67,23 @@ for (const transport of TRANSPORTS) {
     },
   );
 }
+
+forBoth(
+  "100 WebSockets with frames at random, from either end, carry what a strict reader reads",
+  { timeoutMs: 60_000 },
+  async (runtime) => {
+    const report = await new WebSocketFuzz({ runtime, count: 100, seed: 1 })
+      .run();
+    assert.equal(report.bad, 0, report.text());
+  },
+);
+
+forBoth(
+  "300 requests at random on the admin port change what they say, or nothing",
+  { timeoutMs: 60_000 },
+  async (runtime) => {
+    const report = await new AdminFuzz({ runtime, count: 300, seed: 1 }).run();
+    assert.equal(report.bad, 0, report.text());
+    assert.ok((report.counts.get("status 201") ?? 0) > 5, report.text());
+  },
+);

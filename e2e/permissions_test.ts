@@ -235,3 +235,29 @@ forBoth(
     }
   },
 );
+
+forBoth("the printed permissions suffice for many features at once", {
+  ...DENO,
+  ...skippedWithout("openssl"),
+}, async () => {
+  await using ca = await Authority.make();
+  const { cert, key } = await ca.sign(HERE);
+  await using backend = await backendAt();
+  const env = {
+    BACKENDS: backend.url,
+    TLS_CERT: await ca.write("front.pem", cert),
+    TLS_KEY: await ca.write("front.key", key),
+    REDIRECT_PORT: "0",
+    POLICY: "sticky:srv",
+    RESUME: "on",
+    REQUEST_ID: "on",
+    TRACE: "on",
+    RATE_LIMIT: "100/s",
+    MAX_IN_FLIGHT: "auto",
+    ACCESS_LOG: "combined",
+    ...ADMIN_ENV,
+  };
+  const permissions = [`--allow-read=${ca.folder}`];
+  await runs({ env, permissions, tls: ca.cert });
+  await runs({ env: { ...env, WORKERS: "2" }, permissions, tls: ca.cert });
+});

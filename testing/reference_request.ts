@@ -50,7 +50,7 @@ const TOKEN = "[!#$%&'*+\\-.^_`|~0-9A-Za-z]+";
 const REQUEST_LINE = new RegExp(`^(${TOKEN}) ([^ \\t]+) HTTP/1\\.([01])$`);
 const FIELD_LINE = new RegExp(`^(${TOKEN}):([\\t \\x21-\\x7e\\x80-\\xff]*)$`);
 const CHUNK_LINE =
-  /^([0-9A-Fa-f]{1,16})(?:[ \t]*;[\t \x21-\x7e\x80-\xff]*|[ \t]*)$/;
+  /^(0*[0-9A-Fa-f]{1,16})(?:[ \t]*;[\t \x21-\x7e\x80-\xff]*|[ \t]*)$/;
 /** What can still become a request line; a token is at most so long here. */
 const REQUEST_BEGIN = new RegExp(
   `^(?:${TOKEN})?(?: (?:[^ \\t\\r]+(?: (?:H(?:T(?:T(?:P(?:/(?:1(?:\\.[01]?)?)?)?)?)?)?)?\\r?)?)?)?$`,
@@ -181,7 +181,9 @@ function bodyAt(
     value.split(",").map(trimmed)
   );
   for (const length of lengths) {
-    if (!/^[0-9]{1,18}$/.test(length)) throw new Invalid(`length "${length}"`);
+    if (!/^0*[0-9]{1,15}$/.test(length)) {
+      throw new Invalid(`length "${length}"`);
+    }
     if (Number(length) !== Number(lengths[0])) throw new Invalid("two lengths");
   }
   if (codings.length > 0) {
@@ -212,7 +214,7 @@ function chunksAt(
     const found = lineAt(text, at, false);
     if (found === undefined) {
       if (
-        !/^[0-9A-Fa-f]{0,16}(?:[ \t]*;[\t -~\x80-\xff]*|[ \t]*)\r?$/.test(
+        !/^0*[0-9A-Fa-f]{0,16}(?:[ \t]*;[\t -~\x80-\xff]*|[ \t]*)\r?$/.test(
           text.slice(at),
         )
       ) throw new Invalid("a chunk's size");

@@ -43,6 +43,8 @@ export class AnswerFuzz {
   readonly report: Report;
   readonly #prepared = new Map<number, Prepared>();
   readonly #sockets = new Set<net.Socket>();
+  /** Requests that were sent on a connection that was about to be ended. */
+  readonly #raced = new Set<number>();
   readonly #server: net.Server;
   #proxy: ProxyProcess | undefined;
   #next = 0;
@@ -93,14 +95,18 @@ export class AnswerFuzz {
     socket.on("error", () => {});
     socket.on("close", () => this.#sockets.delete(socket));
     let head = "";
+    let last = false;
     socket.on("data", async (bytes) => {
       head += bytes.toString("latin1");
       if (!head.includes("\r\n\r\n")) return;
       const id = Number(/^\S+ \/(\d+) /.exec(head)?.[1]);
       head = "";
       const prepared = this.#prepared.get(id);
+      if (last) this.#raced.add(id);
       if (prepared === undefined) return void socket.destroy();
       const { text, wanted, open } = prepared;
+      const ends = wanted.kind !== "answer" || !wanted.persists;
+      last ||= ends;
       const random = seeded(this.options.seed + id);
       const answer = new Uint8Array(Buffer.from(text, "latin1"));
       const pieces = random() < 0.5 ? [answer] : cutAtRandom(answer, random);
@@ -111,7 +117,6 @@ export class AnswerFuzz {
           await new Promise((resolve) => setImmediate(resolve));
         }
       }
-      const ends = wanted.kind !== "answer" || !wanted.persists;
       if (ends && !open) socket.end();
     });
   }
@@ -184,6 +189,12 @@ export class AnswerFuzz {
     }
     const differs = difference(wanted, given);
     if (differs === undefined) return report.count("passed");
+    // What a backend sends behind an answer may meet the next request, which no
+    // client can tell from its answer, if it was on its way by then.
+    const whose = given.fields.find(([name]) => name === "x-is")?.[1];
+    if (this.#raced.has(prepared.id) && whose !== String(prepared.id)) {
+      return report.count("met by bytes behind another answer");
+    }
     const { runtime, transport } = this.options;
     const liberal = transport === "socket"
       ? wanted
@@ -209,12 +220,15 @@ function difference(wanted: Reference, given: Answer): string | undefined {
     ? 205
     : given.status;
   if (status !== wanted.status) return "another status";
-  if (given.body !== wanted.body) return "another body";
+  // Neither runtime's server sends content in one.
+  if (status !== 205 && given.body !== wanted.body) return "another body";
   const plain = ({ fields }: Pick<Answer, "fields">) =>
     fields.filter(([name]) => name.startsWith("x-"))
       // Of several empty lines one may be left.
       .filter(([, value]) => !/^[, ]*$/.test(value))
-      .map(([name, value]) => `${name}: ${value}`).sort().join("\n");
+      .map(([name, value]) =>
+        `${name}: ${value.replace(/^(?:,[ \t]*)+|(?:,[ \t]*)+$/g, "")}`
+      ).sort().join("\n");
   // What `Connection` names is not for the client, and lines may be joined.
   const named = wanted.fields.filter(([name]) => name === "connection")
     .flatMap(([, value]) => value.toLowerCase().split(/[ \t]*,[ \t]*/));

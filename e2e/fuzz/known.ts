@@ -34,11 +34,12 @@ export function tolerates(
 }
 
 /**
- * Whether the server is known to wait for more: Deno's does not see the end of
- * a head whose last lines end in LF and CRLF, if it comes in two packets.
+ * Whether the server may wait for more where a strict reader sees a request:
+ * Deno's does not see the end of a head whose last lines end in LF and CRLF, if
+ * it comes in two packets, and Bun's takes no LF alone for the end of a line.
  */
 export function stalls(runtime: Runtime, text: string): boolean {
-  return runtime === "deno" && /[^\r]\n\r\n/.test(text);
+  return (runtime === "deno" ? /[^\r]\n\r\n/ : /(?:^|[^\r])\n/).test(text);
 }
 
 /**

@@ -96,6 +96,9 @@ function marked(text: string, id: number): string {
   );
 }
 
+/** RFC 9110 §9.2.2. */
+const REPEATABLE = new Set(["GET", "HEAD", "OPTIONS", "PUT", "DELETE"]);
+
 /** One run against one proxy. */
 export class RequestFuzz {
   readonly report: Report;
@@ -176,7 +179,10 @@ export class RequestFuzz {
     const own = mark === undefined ? undefined : this.#sent.get(idOf(mark));
     let found = own === undefined ? undefined : this.#best([own], done);
     // A mark may have been damaged, so then it may be any of them.
-    found ??= this.#best(this.#sent.values(), done);
+    if (found === undefined || !this.#isFine(found)) {
+      const other = this.#best(this.#sent.values(), done);
+      if (found === undefined || (other && this.#isFine(other))) found = other;
+    }
     if (found === undefined) {
       this.report.violation(
         "unseen",
@@ -189,13 +195,21 @@ export class RequestFuzz {
     const { sent, at } = found;
     const times = ++sent.executed[at]!;
     const { faults } = sent.read.requests[at]!;
-    if (!tolerates(this.options.runtime, faults)) {
+    // Without a mark it may be of one that is forgotten.
+    if (!this.#isFine(found) && mark !== undefined) {
       this.report.violation("fault", `${faults}: ${show(sent, done)}`);
     } else if (faults.length > 0) this.report.count("known fault");
     if (times > 1 && own === sent && faults.length === 0) {
-      this.report.violation("twice", show(sent, done));
+      // What may be repeated may be sent again where a connection has died.
+      if (REPEATABLE.has(done.method)) this.report.count("sent again");
+      else this.report.violation("twice", show(sent, done));
     }
     this.report.count("executed");
+  }
+
+  #isFine({ sent, at }: { sent: Sent; at: number }): boolean {
+    const { faults } = sent.read.requests[at]!;
+    return tolerates(this.options.runtime, faults);
   }
 
   /** Of several candidates, the right one that was not executed yet. */
@@ -208,7 +222,9 @@ export class RequestFuzz {
     for (const sent of all) {
       for (const at of this.#matches(sent, done)) {
         const { faults } = sent.read.requests[at]!;
-        const cost = faults.length * 100 + sent.executed[at]! * 10;
+        const refused = !tolerates(this.options.runtime, faults);
+        const cost = (refused ? 1_000 : 0) + sent.executed[at]! * 10 +
+          faults.length;
         if (cost < least) [least, best] = [cost, { sent, at }];
       }
       if (least === 0) break;
