@@ -43,6 +43,12 @@ interface Files {
   modules: string[];
 }
 
+/**
+ * Files at once. Those tests wait for most of their time: with two at once, two
+ * processors were busy for a third of it.
+ */
+const JOBS = { DENO_JOBS: "3" };
+
 // The order is that of cost, so that a slip shows early.
 const STEPS: Step[] = [
   {
@@ -110,6 +116,7 @@ const STEPS: Step[] = [
     args: ({ e2e }) =>
       e2e.length === 0 ? undefined : ["test", "-A", "--parallel", ...e2e],
     minutes: 40,
+    env: JOBS,
   },
   {
     // By default requests are sent over sockets on Deno, and mostly by `fetch` on
@@ -122,7 +129,7 @@ const STEPS: Step[] = [
         : ["test", "-A", "--parallel", "--filter", SHORT, ...files];
     },
     minutes: 10,
-    env: { TRANSPORT: "other" },
+    env: { ...JOBS, TRANSPORT: "other" },
   },
 ];
 
