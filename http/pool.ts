@@ -58,6 +58,9 @@ const MAX_IDLE = 1024;
  */
 const AGED = 1;
 
+/** Ticks for which kept connections of a backend that has closed one are risky. */
+const RISKY_TICKS = 20;
+
 /** Ticks for which an upload continues after the end of its response. */
 const LINGER_TICKS = 2;
 
@@ -75,6 +78,8 @@ export class Pool implements ConnectionOwner {
   /** Connections whose upload continues, with the tick of its end. */
   readonly #lingering = new Map<Connection, number>();
   #watched = false;
+  /** The tick until which kept connections are risky. */
+  #riskyUntil = -1;
   #retired = false;
   #closed: Error | undefined;
 
@@ -120,7 +125,9 @@ export class Pool implements ConnectionOwner {
   #send(call: Call): void {
     const { signal, alone } = call.request;
     if (signal.aborted) return call.reject(signal.reason);
-    const idle = alone === true ? undefined : this.#take();
+    const idle = alone === true || this.#isRisky(call)
+      ? undefined
+      : this.#take();
     if (idle === undefined) this.#fresh(call);
     else this.#begin(idle, call);
   }
@@ -200,14 +207,32 @@ export class Pool implements ConnectionOwner {
     if (connection.resting) this.#resting--;
     const at = this.#idle.lastIndexOf(connection);
     if (at >= 0) this.#idle.splice(at, 1);
+    // What this side closes is not among the idle ones any more.
+    if (connection.resting || at >= 0) this.#closedByPeer();
   }
 
   again(call: Call, sent: boolean): boolean {
     call.sent ||= sent;
+    this.#closedByPeer();
     if (this.#closed !== undefined || call.begun) return false;
     if (call.sent && !call.request.repeatable) return false;
     this.#fresh(call);
     return true;
+  }
+
+  /**
+   * A backend may close a kept connection just as a request is sent on it. What
+   * can be repeated is; anything else is lost then. So once a backend has closed
+   * a kept connection, such requests are sent on new ones for 10 s: of those that
+   * close each connection without announcing it, a third of all POSTs failed.
+   */
+  #isRisky({ request }: Call): boolean {
+    return this.#shared.tick < this.#riskyUntil &&
+      !(request.repeatable && request.payload === undefined);
+  }
+
+  #closedByPeer(): void {
+    this.#riskyUntil = this.#shared.tick + RISKY_TICKS;
   }
 
   #take(): Connection | undefined {
