@@ -6,6 +6,11 @@
 
 /** What each runtime says, and what to do then. */
 const ADVICE: readonly (readonly [reason: RegExp, advice: string])[] = [
+  // Bun says this of a host that is not this machine's, too.
+  [
+    /in use\?/i,
+    "choose another port, or stop what uses this one; the host must be an address of this machine",
+  ],
   [/in use/i, "choose another port, or stop what uses this one"],
   [
     /permission|EACCES/i,

@@ -71,6 +71,12 @@ const LEFT: Failure = {
   fault: "client",
   reason: "the client left",
 };
+const OVERSIZED: Failure = {
+  type: "http_request_denied",
+  sent: true,
+  fault: "client",
+  reason: "the body is larger than MAX_BODY",
+};
 const THREW: Failure = {
   type: "connection_terminated",
   sent: true,
@@ -88,8 +94,9 @@ export function failureOf(
     case undefined:
       break;
     case CLIENT_LEFT:
-    case TOO_LARGE:
       return LEFT;
+    case TOO_LARGE:
+      return OVERSIZED;
     case CLIENT_SLOW:
       return SLOW_CLIENT;
     case STOPPED:

@@ -307,7 +307,8 @@ export const EXCEPTIONS: readonly Exception[] = [
     over: "socket",
     group: "answers",
     cases: ["answer: lines that end in LF alone"],
-    instead: "An answer whose lines end in LF alone is refused with 502.",
+    instead:
+      "Over sockets, an answer whose lines end in LF alone is refused with 502.",
     reason:
       "To take it would be allowed (RFC 9112 §2.2), but readers that differ in that can be made to see different answers.",
     seen: /502 !== 200/,
