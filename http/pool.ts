@@ -208,12 +208,13 @@ export class Pool implements ConnectionOwner {
     const at = this.#idle.lastIndexOf(connection);
     if (at >= 0) this.#idle.splice(at, 1);
     // What this side closes is not among the idle ones any more.
-    if (connection.resting || at >= 0) this.#closedByPeer();
+    if (connection.resting || at >= 0) {
+      this.#riskyUntil = this.#shared.tick + RISKY_TICKS;
+    }
   }
 
   again(call: Call, sent: boolean): boolean {
     call.sent ||= sent;
-    this.#closedByPeer();
     if (this.#closed !== undefined || call.begun) return false;
     if (call.sent && !call.request.repeatable) return false;
     this.#fresh(call);
@@ -229,10 +230,6 @@ export class Pool implements ConnectionOwner {
   #isRisky({ request }: Call): boolean {
     return this.#shared.tick < this.#riskyUntil &&
       !(request.repeatable && request.payload === undefined);
-  }
-
-  #closedByPeer(): void {
-    this.#riskyUntil = this.#shared.tick + RISKY_TICKS;
   }
 
   #take(): Connection | undefined {
