@@ -126,7 +126,7 @@ const STEPS: Step[] = [
       const files = e2e.filter((path) => BY_TRANSPORT.test(path));
       return files.length === 0
         ? undefined
-        : ["test", "-A", "--parallel", "--filter", SHORT, ...files];
+        : ["test", "-A", "--parallel", ...files];
     },
     minutes: 10,
     env: { ...JOBS, TRANSPORT: "other" },
@@ -136,9 +136,6 @@ const STEPS: Step[] = [
 /** Tests to which it makes a difference how requests are sent. */
 const BY_TRANSPORT =
   /^e2e\/(wire\/(added|answers|bodies|broken|cancelling|fields|framing|heads|methods|no_http|smuggling|streaming|target|unix)|uploads|retry|failures|hostile|leaks)_test\.ts$/;
-
-/** All but two tests that take 45 s each, and are about time limits. */
-const SHORT = "/^(?!an upload of 45 s)/";
 
 const NOT_OURS = new Set(["node_modules", "dist", "coverage"]);
 

@@ -47,6 +47,14 @@ Deno.test("judge() counts a check as one, and a crash as a failure", () => {
   });
 });
 
+Deno.test("judge() counts a step in which no test ran as a failure", () => {
+  const output = "ok | 0 passed | 0 failed | 115 filtered out (1s)\n";
+  assert.deepEqual(judge({ check: false, code: 0, output }), {
+    ...NONE,
+    failed: 1,
+  });
+});
+
 Deno.test("sum() names skipped tests only where there are any", () => {
   assert.equal(sum({ passed: 3, failed: 0, skipped: 0 }), "3 passed, 0 failed");
   assert.equal(
