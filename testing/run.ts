@@ -201,6 +201,9 @@ export function judge(
     // any example, which is not a failure.
     return { passed: 0, failed: code === 0 ? 0 : 1, skipped: 0 };
   }
+  // A step that ran no test at all shows nothing.
+  const { passed, failed, skipped } = counts;
+  if (passed + failed + skipped === 0) counts.failed = 1;
   // Something other than a test failed, such as a file that did not load.
   if (code !== 0 && counts.failed === 0) counts.failed = 1;
   return counts;
