@@ -17,12 +17,11 @@ import {
   type FetchTransport,
   type Native,
   type Outgoing,
-  probeFields,
   type ProbeOptions,
 } from "../../proxy/transport.ts";
-import { Batched } from "../batched.ts";
-import { destinationOf } from "../destination.ts";
-import { denoFailure, probeFailure, socketFailure } from "../failures.ts";
+import { dial } from "../batched.ts";
+import { denoFailure, socketFailure } from "../failures.ts";
+import { probeByFetch } from "../fetch_probe.ts";
 import type { TransportOptions } from "../transport_options.ts";
 import { connectDeno } from "./connect.ts";
 import { answerLines, Draft } from "./inside.ts";
@@ -129,49 +128,43 @@ export class DenoFetch implements FetchTransport {
     return denoFailure(error);
   }
 
-  async probe(
+  probe(
     backend: Backend,
     path: string,
     signal: AbortSignal,
-    options: ProbeOptions = {},
+    options?: ProbeOptions,
   ): Promise<ProbeResult> {
-    const fields = probeFields([
-      ["host", options.host ?? backend.authority],
-      ["accept-encoding", "identity"],
-      ["user-agent", this.#options.userAgent ?? "sluice"],
-    ], options);
-    const url = `${backend.origin}${backend.basePath}${path}`;
-    const init: DenoInit = {
-      method: options.method ?? "GET",
-      redirect: "manual",
+    return probeByFetch({
+      backend,
+      path,
       signal,
-      // Its own connection: a probe tests whether new ones are accepted.
-      client: this.#clientOnce(backend),
-      headers: fields,
-    };
-    try {
-      const response = await fetch(
-        backend.socketPath === undefined
-          ? url
-          : named({ url, backend, fields }),
-        init,
-      );
-      response.body?.cancel().catch(() => {});
-      return { status: response.status };
-    } catch (error) {
-      return probeFailure(denoFailure(error));
-    }
+      options,
+      own: [
+        ["accept-encoding", "identity"],
+        ["user-agent", this.#options.userAgent ?? "sluice"],
+      ],
+      send: (url, init) => {
+        const fields = init.headers;
+        // Its own connection: a probe tests whether new ones are accepted.
+        const client = this.#clientOnce(backend);
+        return fetch(
+          backend.socketPath === undefined
+            ? url
+            : named({ url, backend, fields }),
+          { ...init, client },
+        );
+      },
+      classify: denoFailure,
+    });
   }
 
-  async dial(
+  dial(
     backend: Backend,
     signal: AbortSignal,
     limitMs: number,
   ): Promise<Socket> {
     const { tls } = this.#options;
-    return new Batched(
-      await connectDeno(destinationOf(backend), { signal, limitMs, tls }),
-    );
+    return dial(connectDeno, backend, { signal, limitMs, tls });
   }
 
   classifyDial(error: unknown): Failure {
