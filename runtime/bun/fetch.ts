@@ -8,6 +8,7 @@ import type { Backend } from "../../balancer.ts";
 import type { ProbeResult } from "../../health.ts";
 import { type Fields, RESPONSE_DROPPED } from "../../proxy/fields.ts";
 import { lengthIn } from "../../proxy/framing.ts";
+import { COMMON_METHODS } from "../../proxy/guard.ts";
 import type { Socket } from "../../proxy/socket.ts";
 import {
   type Failure,
@@ -34,7 +35,9 @@ interface BunInit extends RequestInit {
   tls?: BunTls;
 }
 
-/** Methods that Bun's `fetch` sends unchanged; it turns others into GET. */
+/**
+ * Uncommon methods that Bun's `fetch` sends unchanged; it turns others into GET.
+ */
 const METHODS: ReadonlySet<string> = new Set([
   "ACL",
   "BIND",
@@ -239,19 +242,8 @@ export function changedByBun(
     method !== "GET" && method !== "HEAD";
   return !agent || !accept || declaresEmpty !== (empty === true) ||
     RESPELLED.test(url.slice(backend.origin.length)) ||
-    !(COMMON.has(method) || METHODS.has(method));
+    !(COMMON_METHODS.has(method) || METHODS.has(method));
 }
-
-/** The methods of the `fetch` standard. */
-const COMMON: ReadonlySet<string> = new Set([
-  "DELETE",
-  "GET",
-  "HEAD",
-  "OPTIONS",
-  "PATCH",
-  "POST",
-  "PUT",
-]);
 
 /** Whether a response can be passed through without reading its body. */
 function canPassThrough(response: Response): boolean {

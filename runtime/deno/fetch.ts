@@ -7,6 +7,7 @@
 
 import type { Backend } from "../../balancer.ts";
 import type { ProbeResult } from "../../health.ts";
+import { MAX_SECONDS } from "../../http/persistence.ts";
 import { readingInto, streamOf } from "../../proxy/body.ts";
 import { type Fields, isResponseDropped } from "../../proxy/fields.ts";
 import { declaredLength, lengthIn } from "../../proxy/framing.ts";
@@ -33,12 +34,11 @@ interface DenoInit extends RequestInit {
 }
 
 /**
- * Milliseconds to keep an idle connection: less than any usual server keeps it
- * (Node: 5 s). A request may be received on a connection that is being closed,
- * and a POST is then lost. It also closes the connections of a burst; the
- * default is 90 s.
+ * Milliseconds to keep an idle connection, as over sockets. It also closes the
+ * connections of a burst, and those to a Unix domain socket, where each `Host`
+ * that clients invent has its own; the default is 90 s.
  */
-const IDLE_MS = 4_000;
+const IDLE_MS = MAX_SECONDS * 1_000;
 
 /** Sends attempts with Deno's `fetch`. */
 export class DenoFetch implements FetchTransport {
@@ -209,8 +209,6 @@ export class DenoFetch implements FetchTransport {
     if (client === undefined) {
       client = this.#make({
         proxy: { transport: "unix", path },
-        // There is a kept connection for each `Host` that clients invent.
-        poolIdleTimeout: SOCKET_IDLE_MS,
         ...(idle === undefined ? {} : { poolMaxIdlePerHost: idle }),
       });
       this.#sockets.set(key, client);
@@ -250,9 +248,6 @@ function named(
   const wanted = `http://${host}${url.slice(backend.origin.length)}`;
   return URL.canParse(wanted) ? wanted : url;
 }
-
-/** Milliseconds to keep an idle connection to a Unix domain socket. */
-const SOCKET_IDLE_MS = 5_000;
 
 /** The declared length of a response. */
 function lengthOf(response: Response): number | undefined {
