@@ -328,6 +328,7 @@ export class Crew {
   #ended(slot: Slot, reason: string): void {
     const { clock, log } = this.#options;
     slot.worker = undefined;
+    slot.listens = false;
     // At once: its requests in flight must not count against a limit.
     this.#table.forget(slot.number);
     if (!this.#stopping) this.#repair();
