@@ -382,6 +382,13 @@ Deno.test("Client ends a connection at once when its answer's body is cancelled"
     assert.equal(await pending, undefined);
     assert.equal(rig.last.destroyed, true);
     assert.equal(rig.pool.size, 0);
+    // What has arrived and was not read is dropped too.
+    const unread = await rig.send();
+    rig.last.receive("HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\nhello");
+    const { body: dropped } = await unread.answer;
+    assert.ok(dropped !== null && "read" in dropped);
+    dropped.cancel(new Error("not wanted"));
+    assert.equal(await dropped.read(), undefined);
     // Twice does no harm, nor does a read.
     body.cancel(undefined);
     assert.equal(await body.read(), undefined);

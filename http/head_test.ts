@@ -136,6 +136,12 @@ Deno.test("HeadReader skips interim responses, up to eight", () => {
     assert.deepEqual(heads, [{ status: 200, minor: 1, fields: [["a", "b"]] }]);
   }
   assert.throws(() => read(early.repeat(9) + last), Malformed);
+  // Eight for each response, not for each connection.
+  const reader = new HeadReader();
+  for (let i = 0; i < 2; i++) {
+    reader.push(bytesOf(early.repeat(8) + last));
+    assert.equal(reader.take().status, 200);
+  }
 });
 
 Deno.test("HeadReader takes heads of 64 KB and 1,000 fields, and no more", () => {

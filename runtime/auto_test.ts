@@ -70,3 +70,21 @@ Deno.test("AutoTransport sends over sockets what Bun's fetch would change, or ho
     ]
   ) assert.equal(await sender(more), "sockets", JSON.stringify(more));
 });
+
+Deno.test("AutoTransport releases what both transports keep", () => {
+  const released: string[] = [];
+  const of = (name: string) =>
+    ({
+      close: () => released.push(`${name} closed`),
+      forget: ({ name: backend }: Backend) =>
+        released.push(`${name} forgets ${backend}`),
+    }) as unknown as FetchTransport;
+  const auto = new AutoTransport(of("fetch"), of("sockets"), changedByBun);
+  auto.forget(backend);
+  auto.close();
+  assert.deepEqual(released, [
+    `sockets forgets ${backend.name}`,
+    "fetch closed",
+    "sockets closed",
+  ]);
+});

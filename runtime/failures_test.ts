@@ -153,6 +153,20 @@ Deno.test("a failure to connect is the backend's while there are descriptors", (
   }
 });
 
+Deno.test("socketFailure() says that nothing was sent, and whose fault it is", () => {
+  // A connection that is reset while it is made has carried nothing, so any
+  // request may be sent elsewhere.
+  for (const code of ["ECONNRESET", "ECONNREFUSED", "SomethingNew"]) {
+    assert.equal(socketFailure(bun(code)).sent, false, code);
+  }
+  const denied = Object.assign(
+    new Error('Requires net access to "10.0.0.1:80", run again with …'),
+    { name: "NotCapable" },
+  );
+  const { fault, type } = socketFailure(denied);
+  assert.deepEqual([fault, type], ["proxy", "destination_unavailable"]);
+});
+
 Deno.test("probeFailure() tells only what this process lacks from a failure", () => {
   assert.deepEqual(probeFailure(bunFailure(bun("EMFILE"))), {
     error: "this process is out of file descriptors",

@@ -169,6 +169,43 @@ Deno.test("drain() closes WebSockets on both sides before it closes", async () =
   assert.deepEqual(order(w), ["drain", "goAway", "close", "stop"]);
 });
 
+Deno.test("drain() closes a WebSocket that was opened while it closed", async () => {
+  const w = world();
+  const draining = w.run({
+    barrier: (stage) => {
+      if (stage === "release") w.bridged = 1;
+      return Promise.resolve();
+    },
+  });
+  await w.clock.advance(1_000);
+  assert.deepEqual(order(w), ["drain", "close", "goAway"]);
+  w.release();
+  await draining;
+});
+
+Deno.test("drain() closes and releases only when all workers have come so far", async () => {
+  const w = world();
+  const reached = {
+    close: Promise.withResolvers<void>(),
+    release: Promise.withResolvers<void>(),
+  };
+  const draining = w.run({ barrier: (stage) => reached[stage].promise });
+  let released = false;
+  await w.clock.advance(500);
+  assert.deepEqual(order(w), ["drain"]);
+  const held = Promise.resolve(
+    w.gate.handle(new Request("http://sluice.test/")),
+  ).then(() => released = true);
+  reached.close.resolve();
+  await settle();
+  assert.deepEqual(order(w), ["drain", "close"]);
+  assert.equal(released, false);
+  reached.release.resolve();
+  await held;
+  w.release();
+  await draining;
+});
+
 Deno.test("drain() cuts what is left after the timeout", async () => {
   const w = world();
   const draining = w.run({ timeoutMs: 2_000 });

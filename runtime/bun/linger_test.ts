@@ -27,6 +27,8 @@ Deno.test("lingering() sends the complete response before it waits", async () =>
   const answer = lingering(request, refusal());
   assert.equal(answer.status, 413);
   assert.equal(answer.headers.get("connection"), "close");
+  // With a length, its client would have the end before it stops sending.
+  assert.equal(answer.headers.get("content-length"), null);
   const reader = answer.body!.getReader();
   const { value } = await reader.read();
   assert.equal(new TextDecoder().decode(value), "too much\n");

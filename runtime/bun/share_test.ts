@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { Backend } from "../../balancer.ts";
-import { FakeClock } from "../../testing/clock.ts";
+import { FakeClock, settle } from "../../testing/clock.ts";
 import { Share } from "./share.ts";
 
 /** A backend, and a way to have a request of it enter. */
@@ -53,7 +53,7 @@ Deno.test("Share.enter() queues requests of a full backend, and no other", async
   hung.backend.inFlight -= 2;
   await clock.advance(5);
   assert.equal(hung.running, 5);
-  // Nobody waits any more.
+  // No request waits any more.
   assert.equal(clock.pending, 0);
 });
 
@@ -75,6 +75,39 @@ Deno.test("Share.enter() is first in, first out", async () => {
   backend.inFlight--;
   await clock.advance(5);
   assert.deepEqual(order, [1, 2]);
+});
+
+Deno.test("Share.full() holds while a request is queued, even if there is room", async () => {
+  const clock = new FakeClock();
+  const share = new Share(3, clock);
+  share.join(() => 1);
+  const one = backendOf(share, "http://10.0.0.1");
+  for (let i = 0; i < 3; i++) one.enter();
+  // Both that were running have ended, and no check was made yet.
+  one.backend.inFlight -= 2;
+  assert.equal(share.full(one.backend), true);
+  await clock.advance(5);
+  assert.equal(one.running, 3);
+  assert.equal(share.full(one.backend), false);
+});
+
+Deno.test("Share.enter() keeps no queue whose only request has left", async () => {
+  const clock = new FakeClock();
+  const share = new Share(2, clock);
+  share.join(() => 1);
+  const one = backendOf(share, "http://10.0.0.1");
+  one.enter();
+  const controller = new AbortController();
+  one.enter(controller.signal);
+  controller.abort(new Error("left"));
+  await settle();
+  one.backend.inFlight--;
+  // The next request does not wait behind an empty queue.
+  assert.equal(share.full(one.backend), false);
+  one.enter();
+  assert.equal(one.running, 2);
+  await clock.advance(5);
+  assert.equal(clock.pending, 0);
 });
 
 Deno.test("Share.enter() rejects with the signal's reason, and leaves the queue", async () => {
