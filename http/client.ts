@@ -115,7 +115,8 @@ export class Client implements Shared {
 
   /** Closes every connection at once. */
   close(why: Error): void {
-    for (const pool of this.#pools) pool.close(why);
+    // Those that were retired are watched until they are empty.
+    for (const pool of [...this.#pools, ...this.#watched]) pool.close(why);
     this.#pools.clear();
     this.#timers.clear(this.#ticker);
     this.#timers.clear(this.#bufferTimer);

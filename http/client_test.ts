@@ -437,6 +437,18 @@ Deno.test("Client.close() ends what is under way", async () => {
   assert.equal(rig.clock.pending, 0);
 });
 
+Deno.test("Client.close() ends requests to a retired backend too", async () => {
+  const rig = new ClientRig();
+  const { answer } = await rig.send();
+  rig.client.retire(rig.pool);
+  await rig.clock.advance(2_000);
+  assert.equal(rig.last.destroyed, false);
+  rig.client.close(new Ended("stopped"));
+  assert.equal((await unanswered(answer)).reason, "ended");
+  assert.equal(rig.pool.size, 0);
+  assert.equal(rig.clock.pending, 0);
+});
+
 Deno.test("Client.close() ends a response that is being buffered, and leaves no timer", async () => {
   const rig = new ClientRig();
   const { answer } = await rig.send();

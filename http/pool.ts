@@ -133,6 +133,7 @@ export class Pool implements ConnectionOwner {
     const idle = this.#idle;
     this.#idle = [];
     for (const connection of idle) connection.close(RETIRED);
+    if (this.#open.size > 0) this.#watch();
   }
 
   /** Closes every connection at once, with the request that it carries. */
@@ -141,7 +142,7 @@ export class Pool implements ConnectionOwner {
     for (const connection of this.#open) connection.close(why);
   }
 
-  /** Closes connections that are too old; returns whether any are left. */
+  /** Closes connections that are too old; returns whether to sweep again. */
   sweep(): boolean {
     const { tick } = this.#shared;
     const old = this.#idle.filter(({ until }) => tick >= until);
@@ -152,7 +153,8 @@ export class Pool implements ConnectionOwner {
     for (const [connection, until] of this.#lingering) {
       if (tick >= until) connection.close(TOO_OLD);
     }
-    return this.#watched = this.#idle.length > 0 || this.#lingering.size > 0;
+    return this.#watched = this.#idle.length > 0 || this.#lingering.size > 0 ||
+      (this.#retired && this.#open.size > 0);
   }
 
   takeBuffer(bytes: number): Chunk {

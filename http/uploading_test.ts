@@ -230,6 +230,21 @@ Deno.test("Client gives an upload up a second after its answer, or at once if it
   }
 });
 
+Deno.test("Client.close() ends an upload that lingers on the connection of a retired backend", async () => {
+  const rig = new ClientRig();
+  const { source, answer } = await posted(rig);
+  source.push("hello");
+  await settle();
+  rig.client.retire(rig.pool);
+  rig.last.receive("HTTP/1.1 413 No\r\nContent-Length: 0\r\n\r\n");
+  await answer;
+  assert.equal(rig.last.destroyed, false);
+  rig.client.close(new Error("stopped"));
+  assert.equal(rig.last.destroyed, true);
+  assert.notEqual(source.cancelled, undefined);
+  assert.equal(rig.clock.pending, 0);
+});
+
 Deno.test("Client carries an upload and its answer at the same time", async () => {
   const rig = new ClientRig();
   const { source, answer } = await posted(rig);
