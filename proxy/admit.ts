@@ -38,7 +38,7 @@ interface Guarded {
   readonly upgrades: boolean;
 }
 
-export const TOO_LARGE_BODY: Refusal = {
+const TOO_LARGE_BODY: Refusal = {
   status: 413,
   type: "http_request_denied",
 };
