@@ -7,7 +7,7 @@
 
 import type { Arrival } from "./arrival.ts";
 import type { Context } from "./context.ts";
-import { Exchange, type Owner } from "./exchange.ts";
+import { Exchange, type Guarded, type Owner } from "./exchange.ts";
 import {
   ALLOW,
   destinationClimbs,
@@ -21,22 +21,13 @@ import {
   refuseHost,
   refuseMethod,
   schemeOf,
-  type Target,
   targetOf,
 } from "./guard.ts";
-import type { Read } from "./headers.ts";
+import type { Read } from "./fields.ts";
 import { requestContext } from "./hooks.ts";
 import { traceOf } from "./trace.ts";
 import { watchClient } from "./watch.ts";
 import { handshakeOf } from "./handshake.ts";
-
-/** What step 1 has read from a request. */
-interface Guarded {
-  readonly host: string | undefined;
-  readonly target: Target;
-  readonly length: string | null;
-  readonly upgrades: boolean;
-}
 
 const TOO_LARGE_BODY: Refusal = {
   status: 413,
@@ -74,24 +65,12 @@ export function admit(
   // 2. Admit.
   const { length } = guarded;
   if (length !== null && Number(length) > c.maxBodyBytes) return TOO_LARGE_BODY;
-  const { request, fields, connection, peer, at } = arrival;
+  const { request, connection, served, at } = arrival;
   const tooMany = c.rates?.refusal(arrival);
   if (tooMany !== undefined) return tooMany;
   if (!hasRoom(at, c)) return FULL;
-  const x = new Exchange(
-    owner,
-    request,
-    fields,
-    connection,
-    request.method,
-    guarded.target,
-    guarded.host,
-    schemeOf(request.url, arrival.served, c.server, connection),
-    peer ?? undefined,
-    at,
-  );
-  x.length = length;
-  x.upgrades = guarded.upgrades;
+  const scheme = schemeOf(request.url, served, c.server, connection);
+  const x = new Exchange(owner, arrival, guarded, scheme);
   // With an `onRequest` hook, the wait for a backend begins after the hook.
   if (c.hooks.onRequest === undefined) x.room = c.room;
   c.inFlight.add(x);
