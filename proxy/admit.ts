@@ -1,5 +1,5 @@
 /**
- * Steps 1 and 2: checks whether a request can be forwarded and whether the
+ * Steps 2 and 3: checks whether a request can be forwarded and whether the
  * limits allow it. The result is an {@linkcode Exchange}.
  *
  * @module
@@ -59,10 +59,10 @@ export function admit(
   owner: Owner,
   c: Context,
 ): Exchange | Refusal {
-  // 1. Guard.
+  // 2. Guard.
   const guarded = guard(arrival, c);
   if (isRefusal(guarded)) return guarded;
-  // 2. Admit.
+  // 3. Admit.
   const { length } = guarded;
   if (length !== null && Number(length) > c.maxBodyBytes) return TOO_LARGE_BODY;
   const { request, connection, served, at } = arrival;
@@ -92,7 +92,7 @@ function hasRoom(now: number, c: Context): boolean {
   return false;
 }
 
-/** Step 1: checks a request. */
+/** Step 2: checks a request. */
 function guard(
   { request, fields, connection, served, peer }: Arrival,
   { server, transport, rules }: Context,

@@ -1,6 +1,6 @@
 /**
- * One attempt at a backend: steps 4 and 5 of a request, and the start of step
- * 6. It returns one tagged result.
+ * One attempt at a backend: steps 6 and 7 of a request, and the start of step
+ * 8. It returns one tagged result.
  *
  * @module
  */
@@ -209,7 +209,7 @@ async function upgrade(
   throw x.cause;
 }
 
-/** Step 5, with the given header fields or those of step 4. */
+/** Step 7, with the given header fields or those of step 6. */
 function send(
   x: Exchange,
   backend: Backend,
@@ -281,7 +281,7 @@ async function call(
   return given;
 }
 
-/** Step 4. */
+/** Step 6. */
 function fieldsOf(
   x: Exchange,
   backend: Backend,
@@ -294,7 +294,7 @@ function fieldsOf(
   return fields;
 }
 
-/** Step 4, followed by a hook. */
+/** Step 6, followed by a hook. */
 function fieldsByHook(
   x: Exchange,
   backend: Backend,
@@ -305,7 +305,7 @@ function fieldsByHook(
   return editRequest(x, backend, fieldsOf(x, backend, c), c);
 }
 
-/** Step 4 as a copy of the client's `Headers`, where that suffices. */
+/** Step 6 as a copy of the client's `Headers`, where that suffices. */
 function copyOf(
   x: Exchange,
   backend: Backend,

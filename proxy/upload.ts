@@ -1,5 +1,5 @@
 /**
- * A request's body, as one tagged value:
+ * Step 4: a request's body, as one tagged value:
  *
  * - `none`: there is none;
  * - `whole`: it is completely read, and can be sent any number of times;
