@@ -151,7 +151,7 @@ export class AnsweredByHook extends Error {
 }
 
 /** Cancels a response that is not needed. */
-export function discard(answer: Response | Answer): void {
+function discard(answer: Response | Answer): void {
   const { body } = answer;
   if (body instanceof ReadableStream) body.cancel().catch(() => {});
   else if (isReading(body)) body.cancel(undefined);
