@@ -6,7 +6,13 @@
  */
 
 import type { Backend } from "../balancer.ts";
-import { type Chunk, gather, type Reading, reading } from "./body.ts";
+import {
+  type Chunk,
+  gather,
+  type Reading,
+  reading,
+  readingWhole,
+} from "./body.ts";
 import type { Context } from "./context.ts";
 import type { Exchange } from "./exchange.ts";
 import {
@@ -17,7 +23,7 @@ import {
   UNFRAMED,
 } from "./failure.ts";
 import type { Fields } from "./fields.ts";
-import { BODILESS, lengthIn } from "./framing.ts";
+import { hasBody, lengthIn } from "./framing.ts";
 import { requestFacts } from "./headers.ts";
 import { checkAnswer } from "./hooks.ts";
 import { type Edited, editRequest } from "./on_request.ts";
@@ -167,16 +173,7 @@ export function sourceOf(
     const stream = body as ReadableStream<Chunk>;
     return native?.reading?.(stream, undefined) ?? reading(stream);
   }
-  if (isReading(body)) return body;
-  let whole: Chunk | undefined = body;
-  return {
-    read() {
-      const chunk = whole;
-      whole = undefined;
-      return Promise.resolve(chunk);
-    },
-    cancel() {},
-  };
+  return isReading(body) ? body : readingWhole(body);
 }
 
 function isFailure(body: AnswerBody | Failure): body is Failure {
@@ -344,7 +341,7 @@ function startBody(
   c: Context,
 ): AnswerBody | Failure | Promise<AnswerBody | Failure> {
   if (answer instanceof Response) return startNativeBody(x, backend, answer, c);
-  if (x.method !== "HEAD" && !BODILESS.has(answer.status)) return answer.body;
+  if (hasBody(x.method, answer.status)) return answer.body;
   discard(answer);
   return null;
 }
@@ -374,9 +371,7 @@ function startNativeBody(
     c.sampling.skips(backend, x.attemptAt)
   ) return answer;
   const stream = answer.body as ReadableStream<Chunk> | null;
-  if (stream === null || x.method === "HEAD" || BODILESS.has(answer.status)) {
-    return null;
-  }
+  if (stream === null || !hasBody(x.method, answer.status)) return null;
   const source = native?.reading?.(
     stream,
     Number.isNaN(length) ? undefined : length,
