@@ -1,5 +1,5 @@
 /**
- * Step 1: checks method, `Host` and target before anything parses them. A
+ * Step 2: checks method, `Host` and target before anything parses them. A
  * request that passes means the same to every parser behind.
  *
  * @module
