@@ -334,7 +334,7 @@ Deno.test("requestId keeps a valid id and makes one if there is none", async () 
   );
 });
 
-// ── Who gets it ─────────────────────────────────────────────────────────────
+// ── Balancing ────────────────────────────────────────────────────────────────
 
 Deno.test("3,000 requests over 3 backends are 1000 each", async () => {
   await using w = world({ backends: [A, B, C] });
@@ -1148,7 +1148,7 @@ Deno.test("a large body is always followed, and one of unknown length", async ()
   assert.equal(await looks(1, 64 * 1024 + 1, 80), 80);
 });
 
-// ── Who is waited for, and for how long ─────────────────────────────────────
+// ── Time limits ──────────────────────────────────────────────────────────────
 
 /** An upload whose pieces a test gives when it wants to. */
 function dribble(): {

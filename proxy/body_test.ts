@@ -79,7 +79,7 @@ Deno.test("gather() leaves no rejection behind when a late body breaks", async (
   assert.ok(gathered.kind === "rest");
   source.fail(new Error("reset"));
   await settle();
-  // Nobody has read on yet; who does hears of it.
+  // Nothing has read the rest yet; the next read rejects.
   await assert.rejects(gathered.read(), /reset/);
 });
 
