@@ -83,8 +83,8 @@ export class Client implements Shared {
   #tick = 0;
   #ticker: unknown;
   /** Buffered responses: since the last check, and from before it. */
-  #gathering: Connection[] = [];
-  #gatheringLonger: Connection[] = [];
+  #buffering: Connection[] = [];
+  #bufferingLonger: Connection[] = [];
   #bufferTimer: unknown;
 
   /** Makes a client without connections. */
@@ -121,7 +121,7 @@ export class Client implements Shared {
     this.#timers.clear(this.#bufferTimer);
     this.#ticker = this.#bufferTimer = undefined;
     this.#watched.clear();
-    this.#gathering = this.#gatheringLonger = this.#resting = [];
+    this.#buffering = this.#bufferingLonger = this.#resting = [];
   }
 
   get turn(): number {
@@ -170,8 +170,8 @@ export class Client implements Shared {
     this.#buffers.push(room);
   }
 
-  gathers(connection: Connection): void {
-    this.#gathering.push(connection);
+  buffering(connection: Connection): void {
+    this.#buffering.push(connection);
     this.#bufferTimer ??= this.#timers.setTimeout(
       () => this.#flushBuffered(),
       BUFFER_MS,
@@ -189,12 +189,12 @@ export class Client implements Shared {
   }
 
   #flushBuffered(): void {
-    const longer = this.#gatheringLonger;
-    this.#gatheringLonger = this.#gathering;
-    this.#gathering = [];
-    this.#bufferTimer = this.#gatheringLonger.length === 0
+    const longer = this.#bufferingLonger;
+    this.#bufferingLonger = this.#buffering;
+    this.#buffering = [];
+    this.#bufferTimer = this.#bufferingLonger.length === 0
       ? undefined
       : this.#timers.setTimeout(() => this.#flushBuffered(), BUFFER_MS);
-    for (const connection of longer) connection.gatheredLongEnough();
+    for (const connection of longer) connection.bufferedLongEnough();
   }
 }

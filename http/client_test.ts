@@ -169,6 +169,17 @@ Deno.test("Client reuses the memory of a complete body only once it was given ba
   }
 });
 
+Deno.test("Client keeps a bounded number of buffers", () => {
+  const { client } = new ClientRig();
+  const taken = () => Array.from({ length: 100 }, () => client.takeBuffer(1));
+  const buffers = taken();
+  // One of another size is not kept at all.
+  client.returnBuffer(new Uint8Array(1_000_000));
+  for (const buffer of buffers) client.returnBuffer(buffer);
+  const again = taken().filter((buffer) => buffers.includes(buffer));
+  assert.equal(again.length, 64);
+});
+
 Deno.test("Client buffers a small response for a moment, and then passes it on", async () => {
   for (const delivery of DELIVERIES) {
     const rig = new ClientRig(delivery);
@@ -416,5 +427,15 @@ Deno.test("Client.close() ends what is under way", async () => {
   const error = await unanswered(answer);
   assert.equal((error.cause as Error).message, "stopped");
   assert.equal(rig.last.destroyed, true);
+  assert.equal(rig.clock.pending, 0);
+});
+
+Deno.test("Client.close() ends a response that is being buffered, and leaves no timer", async () => {
+  const rig = new ClientRig();
+  const { answer } = await rig.send();
+  rig.last.receive("HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nhello");
+  assert.equal(rig.clock.pending, 1);
+  rig.client.close(new Ended("stopped"));
+  assert.equal((await unanswered(answer)).reason, "ended");
   assert.equal(rig.clock.pending, 0);
 });

@@ -43,7 +43,7 @@ export interface ConnectionOwner extends Buffers {
   /** The connection is closed. */
   closed(connection: Connection): void;
   /** A response is being buffered, which may take time. */
-  gathers(connection: Connection): void;
+  buffering(connection: Connection): void;
   /** Whether an upload may continue after the end of its response. */
   lingers(connection: Connection): boolean;
   /** Repeats a request if that is allowed; returns whether it does. */
@@ -148,7 +148,7 @@ export class Connection
   }
 
   /** Passes on a buffered response that takes too long. */
-  gatheredLongEnough(): void {
+  bufferedLongEnough(): void {
     const buffered = this.#buffered;
     if (buffered === undefined || this.#closed) return;
     this.#buffered = undefined;
@@ -286,7 +286,7 @@ export class Connection
       if (framing <= this.#owner.wholeUpTo) {
         this.#buffered = new BufferedBody(this.#owner, framing);
         this.#buffered.add(bytes.subarray(at));
-        this.#owner.gathers(this);
+        this.#owner.buffering(this);
         return true;
       }
     }

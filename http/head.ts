@@ -9,7 +9,7 @@
  * @module
  */
 
-import { type Chunk, latin1, Malformed } from "./bytes.ts";
+import { type Chunk, isToken, latin1, Malformed } from "./bytes.ts";
 
 /** Field lines: names in lower case, in order. */
 export type FieldLines = [name: string, value: string][];
@@ -42,12 +42,11 @@ const UPPER = 2;
 const TEXT = 4;
 const BEYOND_ASCII = 8;
 
-/** RFC 9110 §5.6.2 for tokens; §5.5 for text, and RFC 9112 §4 for a reason. */
+/** RFC 9110 §5.5 for text, and RFC 9112 §4 for a reason. */
 const KIND = new Uint8Array(256);
 for (let code = 0; code < 256; code++) {
-  const character = String.fromCharCode(code);
-  if (/[!#$%&'*+.^_`|~0-9A-Za-z-]/.test(character)) KIND[code]! |= TOKEN;
-  if (/[A-Z]/.test(character)) KIND[code]! |= UPPER;
+  if (isToken(code)) KIND[code]! |= TOKEN;
+  if (code >= 65 && code <= 90) KIND[code]! |= UPPER;
   if (code === TAB || (code >= SPACE && code !== 127)) KIND[code]! |= TEXT;
   if (code > 127) KIND[code]! |= BEYOND_ASCII;
 }

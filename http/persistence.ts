@@ -11,7 +11,7 @@ import type { FieldLines } from "./head.ts";
  * keeps them (Node: 5 s). A request may be received on a connection that is
  * being closed, and a POST is then lost.
  */
-const MAX_SECONDS = 4;
+export const MAX_SECONDS = 4;
 
 /**
  * Seconds for which a connection may be kept after a response, or 0. HTTP/1.0

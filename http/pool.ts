@@ -7,6 +7,7 @@
  * @module
  */
 
+import type { Buffers } from "./buffered_body.ts";
 import type { Chunk } from "./bytes.ts";
 import { type Answer, Call, type ClientRequest, Unanswered } from "./call.ts";
 import {
@@ -19,13 +20,11 @@ import {
 export type Connect = (signal: AbortSignal) => Promise<CountingSocket>;
 
 /** What the connections to all backends share. */
-export interface Shared {
+export interface Shared extends Buffers {
   /** Responses up to this declared length are buffered. */
   readonly wholeUpTo: number;
   /** Whether an upload may continue after the end of its response. */
   readonly lingers: boolean;
-  /** Whether the memory of response bodies is returned for reuse. */
-  readonly reuses: boolean;
   /** A clock that is cheap to read; it runs while anything is watched. */
   readonly tick: number;
   /** The speed of that clock. */
@@ -41,12 +40,8 @@ export interface Shared {
   rest(connection: Connection): void;
   /** Sweeps a pool at each tick until it has nothing left to sweep. */
   watch(pool: Pool): void;
-  /** Room for so many bytes at least, and a small body behind them. */
-  takeBuffer(bytes: number): Chunk;
-  /** Takes room back. */
-  returnBuffer(room: Chunk): void;
   /** Calls back a connection when it has buffered long enough. */
-  gathers(connection: Connection): void;
+  buffering(connection: Connection): void;
 }
 
 /** Maximum idle connections per backend. */
@@ -168,8 +163,8 @@ export class Pool implements ConnectionOwner {
     this.#shared.returnBuffer(room);
   }
 
-  gathers(connection: Connection): void {
-    this.#shared.gathers(connection);
+  buffering(connection: Connection): void {
+    this.#shared.buffering(connection);
   }
 
   parked(connection: Connection, seconds: number): void {

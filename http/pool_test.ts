@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { ClientRig, textOf } from "../testing/client_rig.ts";
+import { ClientRig, FakePayload, textOf } from "../testing/client_rig.ts";
 import { settle } from "../testing/clock.ts";
 import { type Answer, type ClientRequest, Unanswered } from "./call.ts";
 
@@ -10,7 +10,7 @@ async function answered(
   rig: ClientRig,
   { text = OK, ...request }:
     & { text?: string }
-    & Pick<Partial<ClientRequest>, "alone" | "method"> = {},
+    & Partial<ClientRequest> = {},
 ): Promise<number> {
   const before = rig.connections.map(({ written }) => written);
   const { answer } = await rig.send(request);
@@ -116,14 +116,31 @@ Deno.test("Pool risks no kept connection for a POST once the backend has closed 
   rig.connections[0]!.finish();
   const post = { method: "POST" };
   assert.equal(await answered(rig, post), 3);
+  // A body that is read while it is sent cannot be repeated either.
+  const put = { method: "PUT", repeatable: true };
+  const payload = () => new FakePayload().push().of(0);
+  assert.equal(await answered(rig, { ...put, payload: payload() }), 4);
   // What can be repeated is sent on kept ones as before.
-  assert.ok(await answered(rig) < 4);
-  for (let second = 0; second < 11; second++) {
+  assert.ok(await answered(rig, put) < 5);
+  for (let second = 1; second <= 11; second++) {
     await rig.clock.advance(1_000);
     await answered(rig);
+    const count = rig.connections.length;
+    const kept = await answered(rig, post) < count;
+    assert.equal(kept, second >= 10, `after ${second} s`);
   }
-  const count = rig.connections.length;
-  assert.ok(await answered(rig, post) < count);
+});
+
+Deno.test("Pool risks no kept connection either if the backend closes one right after its response", async () => {
+  const rig = new ClientRig();
+  const calls = [await rig.send(), await rig.send()];
+  for (const connection of rig.connections) connection.receive(OK);
+  // In the turn of its response, before it counts as idle.
+  rig.connections[0]!.finish();
+  for (const { answer } of calls) {
+    assert.equal(await textOf(await answer), "ok");
+  }
+  assert.equal(await answered(rig, { method: "POST" }), 2);
 });
 
 Deno.test("Pool never reads unexpected bytes as a response", async () => {
@@ -193,6 +210,28 @@ Deno.test("Pool uses a connection that has just become idle a turn later where r
   assert.equal(rig.connections.length, 2);
   rig.last.receive(OK);
   assert.equal(await textOf(await next), "ok");
+});
+
+Deno.test("Pool sends nothing of a request that is aborted while it waits for a turn", async () => {
+  const rig = new ClientRig("own", { lags: true });
+  const { answer } = await rig.send();
+  const [first] = rig.connections;
+  first!.receive(OK);
+  await answer;
+  await settle();
+  const controller = new AbortController();
+  const next = rig.pool.send({
+    method: "GET",
+    target: "/",
+    fields: [["host", "backend"]],
+    repeatable: true,
+    signal: controller.signal,
+  });
+  const why = new Error("given up");
+  controller.abort(why);
+  await assert.rejects(next, (error) => error === why);
+  assert.equal(first!.writes, 1);
+  assert.equal(rig.pool.idle, 1);
 });
 
 Deno.test("Pool uses at once a connection that has been idle for a turn, also where reads lag", async () => {

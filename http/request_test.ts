@@ -120,7 +120,17 @@ Deno.test("writeHead() refuses what a backend would read differently", () => {
   for (const name of ["", "a b", "a:", "a\r\nb", "Content-Length", "é"]) {
     assert.throws(() => textOf([[name, "1"]]), TypeError);
   }
-  for (const target of ["", "/ HTTP/1.1\r\nX: ", "/a b", "/\n", "/\0", "/ā"]) {
+  for (
+    const target of [
+      "",
+      "/ HTTP/1.1\r\nX: ",
+      "/a b",
+      "/\n",
+      "/\0",
+      "/\x7f",
+      "/ā",
+    ]
+  ) {
     assert.throws(() => textOf([], { target }), TypeError);
   }
   for (const method of ["", "GET ", "G\r\nX", "É"]) {

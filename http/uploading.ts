@@ -4,7 +4,7 @@
  * @module
  */
 
-import { type Chunk, joined } from "./bytes.ts";
+import { bytesOf, type Chunk, joined } from "./bytes.ts";
 import type { Payload } from "./call.ts";
 import type { Socket } from "./socket.ts";
 
@@ -110,9 +110,7 @@ export class Uploading {
 
   /** Writes a chunk (RFC 9112 §7.1). */
   #chunk(chunk: Chunk): void {
-    const size = `${chunk.length.toString(16)}\r\n`;
-    const framing = new Uint8Array(size.length);
-    for (let at = 0; at < size.length; at++) framing[at] = size.charCodeAt(at);
+    const framing = bytesOf(`${chunk.length.toString(16)}\r\n`);
     if (chunk.length <= COPIED) {
       this.#socket.write(joined([framing, chunk, CRLF]));
     } else {
@@ -123,7 +121,7 @@ export class Uploading {
   }
 }
 
-const CRLF = new Uint8Array([13, 10]);
-const LAST_CHUNK = new Uint8Array([48, 13, 10, 13, 10]); // "0", and no trailers
+const CRLF = bytesOf("\r\n");
+const LAST_CHUNK = bytesOf("0\r\n\r\n"); // no trailers
 const TOO_LONG = "Cannot send: the body is longer than was declared";
 const TOO_SHORT = "Cannot send: the body is shorter than was declared";

@@ -107,6 +107,21 @@ Deno.test("Client reads an upload no faster than its backend takes it", async ()
   await answer;
 });
 
+Deno.test("Client reads no more of an upload whose request ended while it waited for room", async () => {
+  const rig = new ClientRig();
+  rig.opened = (connection) => connection.holds = true;
+  const { source, controller } = await posted(rig);
+  for (let i = 0; i < 10; i++) source.push("x".repeat(64 * 1024));
+  rig.last.release();
+  rig.last.holds = true;
+  await settle();
+  const { reads } = source;
+  assert.ok(reads < 10, `${reads} pieces of 64 KB`);
+  controller.abort();
+  await settle();
+  assert.equal(source.reads, reads);
+});
+
 Deno.test("Client parks a connection only when all of its request has left", async () => {
   const rig = new ClientRig();
   const { source, answer } = await posted(rig);
@@ -204,8 +219,11 @@ Deno.test("Client gives an upload up a second after its answer, or at once if it
         (close ? "Connection: close\r\n\r\n" : "\r\n"),
     );
     await answer;
-    assert.equal(rig.last.destroyed, close || !lingers);
-    await rig.clock.advance(2_000);
+    const ends = close || !lingers;
+    assert.equal(rig.last.destroyed, ends);
+    await rig.clock.advance(999);
+    assert.equal(rig.last.destroyed, ends);
+    await rig.clock.advance(1);
     assert.equal(rig.last.destroyed, true);
     assert.notEqual(source.cancelled, undefined);
     assert.equal(rig.clock.pending, 0);

@@ -158,12 +158,14 @@ Deno.test("onSettled() has the fields of the access log, with or without the log
   }
 });
 
-Deno.test("onSettled() names the limit that an upload of unknown length exceeds", async () => {
+Deno.test("onSettled() and onError() name the limit that an upload of unknown length exceeds", async () => {
   // It was said that the client left, which was still there to get the 413.
   const records: RequestRecord[] = [];
+  const failures: ProxyFailure[] = [];
   const used = proxyOf({
     maxBodyBytes: 4,
     onSettled: (record) => records.push(record),
+    onError: (failure) => void failures.push(failure),
   });
   const { status } = await used.ask({
     method: "POST",
@@ -176,6 +178,11 @@ Deno.test("onSettled() names the limit that an upload of unknown length exceeds"
     attempts.map(({ outcome }) => outcome),
     ["the body is larger than MAX_BODY"],
   );
+  assert.deepEqual(failures, [{
+    status: 413,
+    type: "http_request_denied",
+    reason: "the body is larger than MAX_BODY",
+  }]);
   unharmed(used, 1);
   await used.proxy.stop();
 });

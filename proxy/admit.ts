@@ -1,5 +1,5 @@
 /**
- * Steps 1 and 2: checks whether a request can be forwarded and whether the
+ * Steps 2 and 3: checks whether a request can be forwarded and whether the
  * limits allow it. The result is an {@linkcode Exchange}.
  *
  * @module
@@ -7,7 +7,7 @@
 
 import type { Arrival } from "./arrival.ts";
 import type { Context } from "./context.ts";
-import { Exchange, type Owner } from "./exchange.ts";
+import { Exchange, type Guarded, type Owner } from "./exchange.ts";
 import {
   ALLOW,
   destinationClimbs,
@@ -21,24 +21,15 @@ import {
   refuseHost,
   refuseMethod,
   schemeOf,
-  type Target,
   targetOf,
 } from "./guard.ts";
-import type { Read } from "./headers.ts";
+import type { Read } from "./fields.ts";
 import { requestContext } from "./hooks.ts";
 import { traceOf } from "./trace.ts";
 import { watchClient } from "./watch.ts";
 import { handshakeOf } from "./handshake.ts";
 
-/** What step 1 has read from a request. */
-interface Guarded {
-  readonly host: string | undefined;
-  readonly target: Target;
-  readonly length: string | null;
-  readonly upgrades: boolean;
-}
-
-export const TOO_LARGE_BODY: Refusal = {
+const TOO_LARGE_BODY: Refusal = {
   status: 413,
   type: "http_request_denied",
 };
@@ -68,30 +59,18 @@ export function admit(
   owner: Owner,
   c: Context,
 ): Exchange | Refusal {
-  // 1. Guard.
+  // 2. Guard.
   const guarded = guard(arrival, c);
   if (isRefusal(guarded)) return guarded;
-  // 2. Admit.
+  // 3. Admit.
   const { length } = guarded;
   if (length !== null && Number(length) > c.maxBodyBytes) return TOO_LARGE_BODY;
-  const { request, fields, connection, peer, at } = arrival;
+  const { request, connection, served, at } = arrival;
   const tooMany = c.rates?.refusal(arrival);
   if (tooMany !== undefined) return tooMany;
   if (!hasRoom(at, c)) return FULL;
-  const x = new Exchange(
-    owner,
-    request,
-    fields,
-    connection,
-    request.method,
-    guarded.target,
-    guarded.host,
-    schemeOf(request.url, arrival.served, c.server, connection),
-    peer ?? undefined,
-    at,
-  );
-  x.length = length;
-  x.upgrades = guarded.upgrades;
+  const scheme = schemeOf(request.url, served, c.server, connection);
+  const x = new Exchange(owner, arrival, guarded, scheme);
   // With an `onRequest` hook, the wait for a backend begins after the hook.
   if (c.hooks.onRequest === undefined) x.room = c.room;
   c.inFlight.add(x);
@@ -113,7 +92,7 @@ function hasRoom(now: number, c: Context): boolean {
   return false;
 }
 
-/** Step 1: checks a request. */
+/** Step 2: checks a request. */
 function guard(
   { request, fields, connection, served, peer }: Arrival,
   { server, transport, rules }: Context,

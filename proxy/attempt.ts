@@ -1,12 +1,18 @@
 /**
- * One attempt at a backend: steps 4 and 5 of a request, and the start of step
- * 6. It returns one tagged result.
+ * One attempt at a backend: steps 6 and 7 of a request, and the start of step
+ * 8. It returns one tagged result.
  *
  * @module
  */
 
 import type { Backend } from "../balancer.ts";
-import { type Chunk, gather, type Reading, reading } from "./body.ts";
+import {
+  type Chunk,
+  gather,
+  type Reading,
+  reading,
+  readingWhole,
+} from "./body.ts";
 import type { Context } from "./context.ts";
 import type { Exchange } from "./exchange.ts";
 import {
@@ -17,7 +23,7 @@ import {
   UNFRAMED,
 } from "./failure.ts";
 import type { Fields } from "./fields.ts";
-import { BODILESS, lengthIn } from "./framing.ts";
+import { hasBody, lengthIn } from "./framing.ts";
 import { requestFacts } from "./headers.ts";
 import { checkAnswer } from "./hooks.ts";
 import { type Edited, editRequest } from "./on_request.ts";
@@ -151,7 +157,7 @@ export class AnsweredByHook extends Error {
 }
 
 /** Cancels a response that is not needed. */
-export function discard(answer: Response | Answer): void {
+function discard(answer: Response | Answer): void {
   const { body } = answer;
   if (body instanceof ReadableStream) body.cancel().catch(() => {});
   else if (isReading(body)) body.cancel(undefined);
@@ -167,16 +173,7 @@ export function sourceOf(
     const stream = body as ReadableStream<Chunk>;
     return native?.reading?.(stream, undefined) ?? reading(stream);
   }
-  if (isReading(body)) return body;
-  let whole: Chunk | undefined = body;
-  return {
-    read() {
-      const chunk = whole;
-      whole = undefined;
-      return Promise.resolve(chunk);
-    },
-    cancel() {},
-  };
+  return isReading(body) ? body : readingWhole(body);
 }
 
 function isFailure(body: AnswerBody | Failure): body is Failure {
@@ -209,7 +206,7 @@ async function upgrade(
   throw x.cause;
 }
 
-/** Step 5, with the given header fields or those of step 4. */
+/** Step 7, with the given header fields or those of step 6. */
 function send(
   x: Exchange,
   backend: Backend,
@@ -281,7 +278,7 @@ async function call(
   return given;
 }
 
-/** Step 4. */
+/** Step 6. */
 function fieldsOf(
   x: Exchange,
   backend: Backend,
@@ -294,7 +291,7 @@ function fieldsOf(
   return fields;
 }
 
-/** Step 4, followed by a hook. */
+/** Step 6, followed by a hook. */
 function fieldsByHook(
   x: Exchange,
   backend: Backend,
@@ -305,7 +302,7 @@ function fieldsByHook(
   return editRequest(x, backend, fieldsOf(x, backend, c), c);
 }
 
-/** Step 4 as a copy of the client's `Headers`, where that suffices. */
+/** Step 6 as a copy of the client's `Headers`, where that suffices. */
 function copyOf(
   x: Exchange,
   backend: Backend,
@@ -344,7 +341,7 @@ function startBody(
   c: Context,
 ): AnswerBody | Failure | Promise<AnswerBody | Failure> {
   if (answer instanceof Response) return startNativeBody(x, backend, answer, c);
-  if (x.method !== "HEAD" && !BODILESS.has(answer.status)) return answer.body;
+  if (hasBody(x.method, answer.status)) return answer.body;
   discard(answer);
   return null;
 }
@@ -374,9 +371,7 @@ function startNativeBody(
     c.sampling.skips(backend, x.attemptAt)
   ) return answer;
   const stream = answer.body as ReadableStream<Chunk> | null;
-  if (stream === null || x.method === "HEAD" || BODILESS.has(answer.status)) {
-    return null;
-  }
+  if (stream === null || !hasBody(x.method, answer.status)) return null;
   const source = native?.reading?.(
     stream,
     Number.isNaN(length) ? undefined : length,

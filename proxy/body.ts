@@ -75,6 +75,19 @@ export class TruncatedBody extends Error {
   }
 }
 
+/** Reads a complete body. */
+export function readingWhole(bytes: Chunk): Reading {
+  let rest: Chunk | undefined = bytes;
+  return {
+    read() {
+      const chunk = rest;
+      rest = undefined;
+      return Promise.resolve(chunk);
+    },
+    cancel() {},
+  };
+}
+
 /** Reads the chunks of a stream, one per call. */
 export function reading(stream: ReadableStream<Chunk>): Reading {
   const reader = stream.getReader();

@@ -47,25 +47,6 @@ export const STATUS: Readonly<Record<ErrorType, number>> = {
   proxy_internal_error: 500,
 };
 
-/** Why a request could not be answered by a backend. */
-export class ProxyError extends Error {
-  override readonly name = "ProxyError";
-  /** The type, for code to branch on. */
-  readonly type: ErrorType;
-  /** The status for the client. */
-  readonly status: number;
-
-  constructor(
-    type: ErrorType,
-    message: string,
-    options: ErrorOptions & { status?: number } = {},
-  ) {
-    super(message, options);
-    this.type = type;
-    this.status = options.status ?? STATUS[type];
-  }
-}
-
 /**
  * Sentences for the statuses that Sluice answers with. They reveal no backend,
  * no file and no state, which would help an attacker.

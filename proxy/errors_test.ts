@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { answer, type ErrorType, ProxyError, STATUS } from "./errors.ts";
+import { answer, type ErrorType, STATUS } from "./errors.ts";
 
 // RFC 9209 §2.3, "Recommended HTTP status code". Some are the nearest there is.
 const RECOMMENDED: Partial<Record<ErrorType, number>> = {
@@ -69,16 +69,4 @@ Deno.test("answer() has a sentence for every status of its own", async () => {
     const text = await answer(status, "http_request_error").text();
     assert.notEqual(text, "Error.\n", String(status));
   }
-});
-
-Deno.test("ProxyError knows its status by its type", () => {
-  const cause = new Error("inside");
-  const error = new ProxyError("dns_error", 'Cannot reach "a": unknown', {
-    cause,
-  });
-  assert.equal(error.status, 502);
-  assert.equal(error.type, "dns_error");
-  assert.equal(error.name, "ProxyError");
-  assert.equal(error.cause, cause);
-  assert.equal(new ProxyError("dns_error", "x", { status: 599 }).status, 599);
 });

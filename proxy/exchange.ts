@@ -6,9 +6,10 @@
  */
 
 import type { Backend } from "../balancer.ts";
+import type { Arrival } from "./arrival.ts";
 import type { Bridge } from "./bridge.ts";
 import type { Target } from "./guard.ts";
-import type { Read } from "./headers.ts";
+import type { Read } from "./fields.ts";
 import { Swept, TICK_MS } from "./in_flight.ts";
 import type { Attempt } from "./observed.ts";
 import type { Ending, Relay, RelayOwner } from "./relay.ts";
@@ -48,8 +49,34 @@ export interface Owner {
   now(): number;
 }
 
+/** What the guard has read from a request. */
+export interface Guarded {
+  /** The `Host` that the client sent, if it sent one. */
+  readonly host: string | undefined;
+  readonly target: Target;
+  /** The request's `Content-Length`, if it has one. */
+  readonly length: string | null;
+  /** Whether it requests a WebSocket. */
+  readonly upgrades: boolean;
+}
+
 /** The state of one request. */
 export class Exchange extends Swept implements RelayOwner {
+  readonly request: Request;
+  /** The request's header fields. */
+  readonly fields: Read;
+  readonly connection: unknown;
+  readonly method: string;
+  /** The peer's address, if there is one. */
+  readonly peer: string | undefined;
+  /** The `Host` that the client sent, if it sent one. */
+  readonly host: string | undefined;
+  readonly target: Target;
+  /** The request's `Content-Length`, if it has one. */
+  readonly length: string | null;
+  /** Whether it requests a WebSocket. */
+  readonly upgrades: boolean;
+  readonly startedAt: number;
   /** Aborts the current attempt. */
   readonly controller = new AbortController();
   /** Why it was ended from this side, if it was. */
@@ -93,16 +120,12 @@ export class Exchange extends Swept implements RelayOwner {
   explained = false;
   /** The key that hash policies use. */
   key: string | undefined;
-  /** The request's `Content-Length`, if it has one. */
-  length: string | null = null;
   /** The request body, by how it can be sent. */
   upload: Upload = NO_UPLOAD;
   /** The request body as read from the client, if it is read here. */
   clientBody: ClientBody | undefined;
   /** The response body, if it is relayed here. */
   relay: Relay | undefined;
-  /** Whether it requests a WebSocket. */
-  upgrades = false;
   /** Connects the two sides of a WebSocket, once the client has its 101. */
   bridge: Bridge | undefined;
   /** Whether no other request may use its connection to the backend. */
@@ -119,20 +142,23 @@ export class Exchange extends Swept implements RelayOwner {
 
   constructor(
     owner: Owner,
-    readonly request: Request,
-    /** The request's header fields. */
-    readonly fields: Read,
-    readonly connection: unknown,
-    readonly method: string,
-    readonly target: Target,
-    readonly host: string | undefined,
+    { request, fields, connection, peer, at }: Arrival,
+    { host, target, length, upgrades }: Guarded,
+    /** Scheme of the client's connection. */
     readonly scheme: string,
-    readonly peer: string | undefined,
-    readonly startedAt: number,
   ) {
     super();
     this.#owner = owner;
-    this.attemptAt = this.waitsSince = startedAt;
+    this.request = request;
+    this.fields = fields;
+    this.connection = connection;
+    this.method = request.method;
+    this.peer = peer ?? undefined;
+    this.host = host;
+    this.target = target;
+    this.length = length;
+    this.upgrades = upgrades;
+    this.startedAt = this.attemptAt = this.waitsSince = at;
   }
 
   /** Whether the request body may still be arriving. */

@@ -32,11 +32,12 @@ export const TRUNCATED: Failure = {
   reason: "a truncated body",
 };
 /** The request body did not arrive in time. */
-export const SLOW_CLIENT: Failure = {
+const SLOW_CLIENT: Failure = {
   type: "http_request_error",
   sent: true,
   fault: "client",
   reason: "the client did not send its body in time",
+  status: 408,
 };
 /** A hook has failed; no backend is blamed. */
 export const HOOK_FAILED: Failure = {
@@ -76,6 +77,7 @@ const OVERSIZED: Failure = {
   sent: true,
   fault: "client",
   reason: "the body is larger than MAX_BODY",
+  status: 413,
 };
 const THREW: Failure = {
   type: "connection_terminated",

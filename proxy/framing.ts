@@ -6,7 +6,12 @@
  */
 
 /** Statuses without a body (RFC 9110 §6.4.1); `Response` refuses one. */
-export const BODILESS: ReadonlySet<number> = new Set([204, 205, 304]);
+const BODILESS: ReadonlySet<number> = new Set([204, 205, 304]);
+
+/** Whether a response can have a body. */
+export function hasBody(method: string, status: number): boolean {
+  return method !== "HEAD" && !BODILESS.has(status);
+}
 
 /**
  * The declared length of a response. `NaN` if the end is marked by the last

@@ -1,5 +1,5 @@
 /**
- * Step 1: checks method, `Host` and target before anything parses them. A
+ * Step 2: checks method, `Host` and target before anything parses them. A
  * request that passes means the same to every parser behind.
  *
  * @module
@@ -75,7 +75,7 @@ const UNKNOWN_METHOD: Refusal = {
  * Methods that `fetch` sends unchanged on both runtimes. Others are checked by
  * {@linkcode refuseMethod}: Bun's `fetch` turns unknown ones into GET.
  */
-const COMMON: ReadonlySet<string> = new Set([
+export const COMMON_METHODS: ReadonlySet<string> = new Set([
   "GET",
   "HEAD",
   "POST",
@@ -93,7 +93,7 @@ export function refuseMethod(
   method: string,
   transport: { sendsMethod(method: string): boolean },
 ): Refusal | undefined {
-  if (COMMON.has(method)) return undefined;
+  if (COMMON_METHODS.has(method)) return undefined;
   if (method === "TRACE") return TRACE;
   return transport.sendsMethod(method) ? undefined : UNKNOWN_METHOD;
 }

@@ -18,7 +18,7 @@ import {
 } from "../http/bytes.ts";
 import type { AnswerHead } from "../http/head.ts";
 import type { Socket } from "../http/socket.ts";
-import { BODILESS } from "./framing.ts";
+import { hasBody } from "./framing.ts";
 import type { Refusal } from "./guard.ts";
 import type { Fields, Read } from "./headers.ts";
 import type { Failure } from "./transport.ts";
@@ -240,7 +240,7 @@ async function acceptOf(key: string): Promise<string> {
 function refusal(head: AnswerHead, reader: AnswerReader): Response {
   const body = reader.body(head);
   const { status, fields } = head;
-  if (BODILESS.has(status)) {
+  if (!hasBody("GET", status)) {
     // A 205 may be framed as if it had a body (RFC 9110 §15.3.6).
     if (body instanceof ReadableStream) body.cancel().catch(() => {});
     return new Response(null, { status, headers: fields });

@@ -15,7 +15,6 @@ import type { Exchange } from "./exchange.ts";
 import { TIMED_OUT } from "./reasons.ts";
 import { failureOf, HOOK_FAILED } from "./failure.ts";
 import { type Fields, isResponseDropped } from "./fields.ts";
-import { BODILESS } from "./framing.ts";
 import type { AttemptContext, RequestContext } from "./hook_types.ts";
 import { leave } from "./settle.ts";
 import type { Failure } from "./transport.ts";
@@ -116,11 +115,6 @@ export function checkAnswer(answer: Response): void {
   if (answer.bodyUsed || answer.body?.locked === true) {
     throw new TypeError("it gave a Response whose body is in use");
   }
-}
-
-/** Whether a response can have a body. */
-export function hasBody(method: string, status: number): boolean {
-  return method !== "HEAD" && !BODILESS.has(status);
 }
 
 /**

@@ -1,5 +1,5 @@
 /**
- * Step 6: the outcome of an attempt for its backend, and whether to retry.
+ * Step 8: the outcome of an attempt for its backend, and whether to retry.
  *
  * @module
  */

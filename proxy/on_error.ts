@@ -12,13 +12,8 @@
 import type { Chunk } from "./body.ts";
 import type { Context } from "./context.ts";
 import type { Fields } from "./fields.ts";
-import {
-  answerFields,
-  checkAnswer,
-  discardLate,
-  hasBody,
-  setFields,
-} from "./hooks.ts";
+import { hasBody } from "./framing.ts";
+import { answerFields, checkAnswer, discardLate, setFields } from "./hooks.ts";
 import type { ProxyFailure, RequestContext } from "./hook_types.ts";
 
 /** Maximum bytes of the body of a hook's response. */

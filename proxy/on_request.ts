@@ -9,13 +9,13 @@ import { type Chunk, reading } from "./body.ts";
 import type { Context } from "./context.ts";
 import type { Exchange } from "./exchange.ts";
 import { type Fields, isRequestDropped } from "./fields.ts";
+import { hasBody } from "./framing.ts";
 import { logsConnectionIn, refuseHost } from "./guard.ts";
 import {
   answerFields,
   attemptContext,
   callHook,
   checkAnswer,
-  hasBody,
   hookFailure,
   setFields,
   withdraw,

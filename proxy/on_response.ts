@@ -12,19 +12,19 @@
 
 import type { Backend } from "../balancer.ts";
 import { isReading } from "./attempt.ts";
-import { type Chunk, type Reading, reading } from "./body.ts";
+import { type Chunk, type Reading, reading, readingWhole } from "./body.ts";
 import type { Context } from "./context.ts";
 import type { Exchange } from "./exchange.ts";
 import { CLIENT_LEFT, IDLE } from "./reasons.ts";
 import { TRUNCATED } from "./failure.ts";
 import type { Fields } from "./fields.ts";
+import { hasBody } from "./framing.ts";
 import { responseFields } from "./headers.ts";
 import {
   answerFields,
   attemptContext,
   callHook,
   checkAnswer,
-  hasBody,
   hookFailure,
   setFields,
 } from "./hooks.ts";
@@ -157,16 +157,7 @@ function bodyOf(
   if (isReading(body)) {
     return new BackendBody(sourceFor(x, answer, body, c), undefined);
   }
-  let rest: Chunk | undefined = body;
-  const source: Reading = {
-    read() {
-      const chunk = rest;
-      rest = undefined;
-      return Promise.resolve(chunk);
-    },
-    cancel() {},
-  };
-  return new BackendBody(source, body);
+  return new BackendBody(readingWhole(body), body);
 }
 
 /** Whether a response's body is the backend's, and completely unread. */

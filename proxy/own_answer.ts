@@ -5,13 +5,10 @@
  * @module
  */
 
-import { TOO_LARGE_BODY } from "./admit.ts";
 import type { Arrival } from "./arrival.ts";
 import type { Context } from "./context.ts";
 import { answer, type ErrorType, sentenceOf, STATUS } from "./errors.ts";
 import type { Exchange } from "./exchange.ts";
-import { TOO_LARGE } from "./reasons.ts";
-import { SLOW_CLIENT } from "./failure.ts";
 import type { Refusal } from "./guard.ts";
 import type { ProxyFailure, RequestContext } from "./hook_types.ts";
 import { addressOf, requestContext } from "./hooks.ts";
@@ -90,24 +87,17 @@ export function giveUp(
       reason: "no backend is available",
     });
   }
-  const { reason } = failure;
-  if (x.cause === TOO_LARGE) {
-    const { status, type } = TOO_LARGE_BODY;
-    return answerWith(x, status, type, c);
-  }
-  if (failure === SLOW_CLIENT) {
-    return answerWith(x, 408, failure.type, c, { reason });
-  }
-  if (failure.fault === "client") {
-    // The client never sees it; nginx logs this number in this case.
-    return answerWith(x, 499, "http_request_error", c);
-  }
-  const status = failure.status ??
-    (failure.fault === "proxy" ? 503 : STATUS[failure.type]);
-  return answerWith(x, status, failure.type, c, {
-    reason,
-    last: isStarved(failure),
-  });
+  const { type, reason } = failure;
+  const last = isStarved(failure);
+  return answerWith(x, statusFor(failure), type, c, { reason, last });
+}
+
+/** The status for the client after a failure. */
+function statusFor({ status, fault, type }: Failure): number {
+  if (status !== undefined) return status;
+  // The client never sees it; nginx logs this number in this case.
+  if (fault === "client") return 499;
+  return fault === "proxy" ? 503 : STATUS[type];
 }
 
 /**

@@ -1,5 +1,5 @@
 /**
- * Step 3: picks a backend for a request.
+ * Step 5: picks a backend for a request.
  *
  * @module
  */

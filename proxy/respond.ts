@@ -1,5 +1,5 @@
 /**
- * Step 7: the response to the client.
+ * Step 9: the response to the client.
  *
  * @module
  */
@@ -51,7 +51,7 @@ export function respond(
         : body as Chunk | null),
     x.method === "HEAD",
   );
-  // 8. Settle: now, unless the body is relayed.
+  // 10. Settle: now, unless the body is relayed.
   if (x.relay !== undefined) return out;
   if (body instanceof Uint8Array) {
     x.bytes = body.byteLength;

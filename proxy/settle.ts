@@ -1,5 +1,5 @@
 /**
- * Step 8: ends a request, and reports it to the log and the metrics.
+ * Step 10: ends a request, and reports it to the log and the metrics.
  *
  * @module
  */

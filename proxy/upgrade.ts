@@ -91,5 +91,5 @@ function acceptedFields(opened: Opened, facts: ResponseFacts): Fields {
   const kept = added.some(([name]) => name === "x-request-id")
     ? opened.fields.filter(([name]) => name !== "x-request-id")
     : opened.fields;
-  return responseFields(new Headers(kept), { ...facts, added }) ?? kept;
+  return responseFields(new Headers(kept), { ...facts, added });
 }

@@ -1,5 +1,5 @@
 /**
- * A request's body, as one tagged value:
+ * Step 4: a request's body, as one tagged value:
  *
  * - `none`: there is none;
  * - `whole`: it is completely read, and can be sent any number of times;
@@ -25,7 +25,7 @@ import { watchClient, type Watched } from "./watch.ts";
 /**
  * Bytes of a declared body that is read completely, so that it can be resent.
  */
-export const KEPT_BODY = 64 * 1024;
+const KEPT_BODY = 64 * 1024;
 
 /** Bytes of a streamed body that are kept until a response begins. */
 const MAX_KEPT = 512 * 1024;

@@ -7,14 +7,29 @@
  * @module
  */
 
+import type { Backend } from "../balancer.ts";
 import { type Chunk, joined } from "../http/bytes.ts";
 import type { Socket, SocketEvents } from "../http/socket.ts";
+import {
+  type ConnectOptions,
+  destinationOf,
+  type Open,
+} from "./destination.ts";
 
 /** Writes up to this size are joined. */
 const SMALL = 4 * 1024;
 
+/** Opens a connection to a backend that joins small writes. */
+export async function dial(
+  open: Open,
+  backend: Backend,
+  options: ConnectOptions,
+): Promise<Socket> {
+  return new Batched(await open(destinationOf(backend), options));
+}
+
 /** A socket that joins small writes. */
-export class Batched implements Socket {
+class Batched implements Socket {
   readonly #socket: Socket;
   #small: Chunk[] = [];
   #bytes = 0;

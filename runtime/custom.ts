@@ -4,12 +4,8 @@
  * @module
  */
 
-import {
-  type FetchTransport,
-  probeFields,
-  type Transport,
-} from "../proxy/transport.ts";
-import { probeFailure } from "./failures.ts";
+import type { FetchTransport, Transport } from "../proxy/transport.ts";
+import { probeByFetch } from "./fetch_probe.ts";
 
 /**
  * Makes attempts and probes with `send`, a custom `fetch`, and everything else
@@ -40,22 +36,16 @@ export function customTransport(
       return await send(url, init);
     },
     classify: (error) => own.classify(error),
-    async probe(backend, path, signal, options = {}) {
-      const { host = backend.authority, method = "GET" } = options;
-      try {
-        const url = `${backend.origin}${backend.basePath}${path}`;
-        const response = await send(url, {
-          redirect: "manual",
-          signal,
-          method,
-          headers: probeFields([["host", host]], options),
-        });
-        response.body?.cancel().catch(() => {});
-        return { status: response.status };
-      } catch (error) {
-        return probeFailure(own.classify(error));
-      }
-    },
+    probe: (backend, path, signal, options) =>
+      probeByFetch({
+        backend,
+        path,
+        signal,
+        options,
+        own: [],
+        send,
+        classify: (error) => own.classify(error),
+      }),
     dial: (backend, signal, limitMs) => own.dial(backend, signal, limitMs),
     classifyDial: (error) => own.classifyDial(error),
     close: () => own.close(),

@@ -5,6 +5,8 @@
  */
 
 import type { Backend } from "../balancer.ts";
+import type { BackendTlsOptions } from "../config/options.ts";
+import type { CountingSocket } from "../http/connection.ts";
 
 /** An address to connect to. */
 export type Destination = SocketPath | HostAndPort;
@@ -51,12 +53,14 @@ export interface ConnectOptions {
   /** Timeout in milliseconds, TLS handshake included. */
   limitMs: number;
   /** TLS towards `https:` backends, as PEM text. */
-  tls?: {
-    ca?: string | undefined;
-    cert?: string | undefined;
-    key?: string | undefined;
-  } | undefined;
+  tls?: BackendTlsOptions | undefined;
 }
+
+/** Opens a connection; specific to the runtime. */
+export type Open = (
+  destination: Destination,
+  options: ConnectOptions,
+) => Promise<CountingSocket>;
 
 /**
  * Milliseconds between attempts at several addresses of a name, as RFC 8305 §5
@@ -66,9 +70,6 @@ export const NEXT_ADDRESS_MS = 250;
 
 /** Milliseconds of silence before the kernel probes the peer. */
 export const KEEP_ALIVE_MS = 30_000;
-
-/** The protocol offered by ALPN; this client knows no other. */
-export const PROTOCOL = "http/1.1";
 
 /** An error with the code of the kernel's own timeout. */
 export function timedOut(): Error {

@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import type { Fields } from "../proxy/headers.ts";
+import type { Fields } from "../proxy/fields.ts";
 import { BunFetch } from "./bun/fetch.ts";
 import { DenoFetch } from "./deno/fetch.ts";
 import { DenoServer } from "./deno/server.ts";
@@ -37,7 +37,7 @@ for (const [promise, sent, leaves] of ON_DENO) {
   });
 }
 
-Deno.test("forFetch() on Bun empties a user agent that nobody sent, and no more", () => {
+Deno.test("forFetch() on Bun empties a user agent that no client sent, and no more", () => {
   const transport = new BunFetch();
   assert.deepEqual(transport.forFetch([["accept-encoding", "gzip"]]), [
     ["accept-encoding", "gzip"],

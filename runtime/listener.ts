@@ -22,8 +22,6 @@ export interface ListenOptions {
   tls?: { cert: string; key: string } | undefined;
   /** Whether other workers listen on the same port. */
   shared?: boolean | undefined;
-  /** Whether a refusal of connections may come later than at once. */
-  refusesLate?: boolean | undefined;
   /** WebSocket handlers for Bun; without them, no upgrades there. */
   websocket?: BunWebSocketHandlers | undefined;
   /** Takes a line for the log. */

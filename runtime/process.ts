@@ -40,6 +40,9 @@ const { Deno: deno } = globalThis as unknown as { Deno?: DenoGlobal };
 /** Whether this is Deno. */
 export const onDeno: boolean = deno !== undefined;
 
+/** Whether this is Bun. */
+export const onBun: boolean = "Bun" in globalThis;
+
 /** Whether a variable, or without one all variables, may be read. */
 export function mayRead(variable?: string): boolean {
   if (deno === undefined) return true;
@@ -126,7 +129,7 @@ export function processFacts(): {
   cpuSeconds: number;
   startedSeconds: number;
 } {
-  const runtime = "Bun" in globalThis ? "bun" : "deno";
+  const runtime = onBun ? "bun" : "deno";
   const process = builtin("node:process");
   const versions: Record<string, string | undefined> = process.versions;
   const { user, system } = process.cpuUsage();
@@ -227,10 +230,9 @@ function programArgs(
  * at start are set too.
  */
 export function liftBunLimit(log: (line: string) => void): void {
-  if (!("Bun" in globalThis)) return;
+  if (!onBun) return;
   const process = builtin("node:process");
-  const variable = BUN_LIMIT;
-  if (process.env[variable] !== undefined) return;
+  if (process.env[BUN_LIMIT] !== undefined) return;
   const { execve } = process as {
     execve?: (
       file: string,
@@ -238,11 +240,11 @@ export function liftBunLimit(log: (line: string) => void): void {
       env: Record<string, string | undefined>,
     ) => void;
   };
-  const advice = `start it with ${variable}=${
-    BUN_AT_START[variable]
+  const advice = `start it with ${BUN_LIMIT}=${
+    BUN_AT_START[BUN_LIMIT]
   } so that a backend that hangs cannot take them all`;
   if (execve === undefined) {
-    log(`Bun limits fetch to 256 concurrent requests: ${advice}`);
+    log(`Bun limits fetch to ${BUN_DEFAULT} concurrent requests: ${advice}`);
     return;
   }
   try {
@@ -253,7 +255,7 @@ export function liftBunLimit(log: (line: string) => void): void {
     ], { ...BUN_AT_START, ...process.env });
   } catch (error) {
     log(
-      `Bun limits fetch to 256 concurrent requests (${
+      `Bun limits fetch to ${BUN_DEFAULT} concurrent requests (${
         String(error)
       }): ${advice}`,
     );

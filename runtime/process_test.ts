@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { env, envNames, suppressSignalWarning } from "./process.ts";
 
 // Unit tests have no permissions, which is what these two are about: reading
-// without one would throw, or ask a person who is not there.
+// without one would throw, or prompt where no terminal is.
 
 Deno.test("env() takes a variable that may not be read to be unset", () => {
   assert.equal(env("HOME"), undefined);

@@ -19,18 +19,17 @@ import { DenoFetch } from "./deno/fetch.ts";
 import { listenDeno } from "./deno/listen.ts";
 import { DenoServer } from "./deno/server.ts";
 import type { Handler, Listener, ListenOptions } from "./listener.ts";
+import { onBun, onDeno } from "./process.ts";
 import { SocketTransport } from "./sockets.ts";
 import type { SocketOptions, TransportOptions } from "./transport_options.ts";
 import { WebFetch } from "./web/fetch.ts";
 import { WebServer } from "./web/server.ts";
 
-const onBun = "Bun" in globalThis;
-
 /**
  * Whether this is neither Deno nor Bun but a platform that calls a handler and
  * has a `fetch`: no sockets, no files, and no timers between two requests.
  */
-export const onWeb: boolean = !onBun && !("Deno" in globalThis);
+export const onWeb: boolean = !onBun && !onDeno;
 
 /** What sends requests: a value of `TRANSPORT`, or a custom `fetch`. */
 export type SentBy = "auto" | "fetch" | "socket" | typeof fetch;

@@ -11,6 +11,7 @@
 
 import { builtin } from "../base/builtin.ts";
 import { tlsInside } from "./deno/inside_tls.ts";
+import { onBun } from "./process.ts";
 
 /** Marks a worker: an environment variable on Bun, a thread's name on Deno. */
 export const MARK = "SLUICE_WORKER";
@@ -32,8 +33,6 @@ const { Deno: deno, WorkerGlobalScope, name } = globalThis as unknown as {
   WorkerGlobalScope?: new () => object;
   name?: string;
 };
-
-const onBun = "Bun" in globalThis;
 
 /** Whether this is a worker. */
 export function isWorker(): boolean {

@@ -9,10 +9,10 @@
  */
 
 import type { Backend } from "../balancer.ts";
+import type { BackendTlsOptions } from "../config/options.ts";
 import type { ProbeResult } from "../health.ts";
 import { type Answer as Answered, Unanswered } from "../http/call.ts";
 import { Client } from "../http/client.ts";
-import type { CountingSocket } from "../http/connection.ts";
 import type { Pool } from "../http/pool.ts";
 import type { Socket } from "../http/socket.ts";
 import { AnswerLines } from "../proxy/fields.ts";
@@ -25,27 +25,17 @@ import {
   type ProbeOptions,
   type Transport,
 } from "../proxy/transport.ts";
-import { Batched } from "./batched.ts";
 import type { Clock } from "../base/clock.ts";
-import {
-  type ConnectOptions,
-  type Destination,
-  destinationOf,
-} from "./destination.ts";
+import { dial } from "./batched.ts";
+import { destinationOf, type Open } from "./destination.ts";
 import { probeFailure, socketFailure } from "./failures.ts";
-
-/** Opens a connection; specific to the runtime. */
-export type Open = (
-  destination: Destination,
-  options: ConnectOptions,
-) => Promise<CountingSocket>;
 
 /** Options for {@linkcode SocketTransport}. */
 export interface SocketTransportOptions {
   /** Opens connections. */
   open: Open;
   /** TLS towards `https:` backends, as PEM text. */
-  tls?: ConnectOptions["tls"];
+  tls?: BackendTlsOptions | undefined;
   /** Milliseconds to connect, TLS handshake included. */
   connectTimeoutMs: number;
   /** The `User-Agent` of probes. */
@@ -145,14 +135,13 @@ export class SocketTransport implements Transport {
     }
   }
 
-  async dial(
+  dial(
     backend: Backend,
     signal: AbortSignal,
     limitMs: number,
   ): Promise<Socket> {
     const { open, tls } = this.#options;
-    const destination = destinationOf(backend);
-    return new Batched(await open(destination, { signal, limitMs, tls }));
+    return dial(open, backend, { signal, limitMs, tls });
   }
 
   classifyDial(error: unknown): Failure {

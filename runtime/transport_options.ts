@@ -5,6 +5,7 @@
  */
 
 import type { Clock } from "../base/clock.ts";
+import type { BackendTlsOptions } from "../config/options.ts";
 
 /** Options of a transport over sockets. */
 export interface SocketOptions extends TransportOptions {
@@ -19,11 +20,7 @@ export interface SocketOptions extends TransportOptions {
 /** Options of a transport. */
 export interface TransportOptions {
   /** TLS towards `https:` backends, as PEM text. */
-  tls?: {
-    ca?: string | undefined;
-    cert?: string | undefined;
-    key?: string | undefined;
-  } | undefined;
+  tls?: BackendTlsOptions | undefined;
   /** `User-Agent` of probes. */
   userAgent?: string;
   /** Number of backends, if they share its capacity. */

@@ -12,10 +12,8 @@
 import type { ChildProcess } from "node:child_process";
 import { builtin } from "../base/builtin.ts";
 import type { Channel, Worker } from "./channel.ts";
-import { BUN_AT_START } from "./process.ts";
+import { BUN_AT_START, onBun } from "./process.ts";
 import { entryUrl, MARK } from "./sharing.ts";
-
-const onBun = "Bun" in globalThis;
 
 /** Starts a worker. */
 export function startWorker<In, Out>(): Worker<In, Out> {

@@ -111,6 +111,7 @@ const TABLE: Record<string, Row> = {
       },
       lengthIn: (text) => lengths.lengthIn(inField("content-length", text)),
     },
+    others: ["hasBody"],
   },
   "proxy/guard.ts": {
     module: guard,

@@ -6,7 +6,7 @@
  */
 
 import { builtin } from "../../base/builtin.ts";
-import type { TransportOptions } from "../transport_options.ts";
+import type { BackendTlsOptions } from "../../config/options.ts";
 
 /** TLS options of Bun towards backends. */
 export interface BunTls {
@@ -20,7 +20,7 @@ export interface BunTls {
  * The same options with the default authorities; `undefined` if there are none.
  */
 export function withUsualAuthorities(
-  options: TransportOptions["tls"],
+  options: BackendTlsOptions | undefined,
 ): BunTls | undefined {
   const { ca, cert, key } = options ?? {};
   if (ca === undefined && cert === undefined) return undefined;

@@ -17,9 +17,8 @@ import {
   type Destination,
   KEEP_ALIVE_MS,
   limited,
-  NEXT_ADDRESS_MS,
-  PROTOCOL,
 } from "../destination.ts";
+import { addressOptions, connected, tlsOptions } from "../node_connect.ts";
 import { BunSocket, handlers, type RawSocket } from "./socket.ts";
 
 /** The socket below a connected `node:net` socket. */
@@ -38,64 +37,30 @@ export function connectBun(
   options: ConnectOptions,
 ): Promise<BunSocket> {
   return limited(options, (ends) => {
-    const { promise, resolve, reject } = Promise.withResolvers<BunSocket>();
+    const socket = open(destination, options);
     const secure = destination.path === undefined &&
       destination.certifiedAs !== undefined;
-    const socket = open(destination, options);
-    const end = () => {
-      socket.destroy();
-      reject(ends.reason);
-    };
-    ends.addEventListener("abort", end, { once: true });
-    // Stays: an error without a listener would end the process.
-    socket.on("error", reject);
-    socket.once("close", () => reject(new Error("Cannot connect: closed")));
-    socket.once(secure ? "secureConnect" : "connect", () => {
-      if (ends.aborted) return;
-      try {
-        resolve(taken(socket));
-      } catch (error) {
-        socket.destroy();
-        reject(error);
-      }
-    });
-    return promise.finally(() => ends.removeEventListener("abort", end));
+    const event = secure ? "secureConnect" : "connect";
+    return connected(socket, event, ends, () => taken(socket));
   });
 }
 
-function open(
-  destination: Destination,
-  { tls: own }: ConnectOptions,
-): net.Socket {
-  const { connect, isIP } = builtin("node:net");
+function open(destination: Destination, { tls }: ConnectOptions): net.Socket {
+  const { connect } = builtin("node:net");
   if (destination.path !== undefined) {
     return connect({ path: destination.path, allowHalfOpen: true });
   }
-  const { hostname, port, certifiedAs } = destination;
   const to = {
-    host: hostname,
-    port,
+    ...addressOptions(destination),
     allowHalfOpen: true,
     noDelay: true,
     keepAlive: true,
     keepAliveInitialDelay: KEEP_ALIVE_MS,
-    // `localhost` may be `::1` first while the backend has only 127.0.0.1, and
-    // of several addresses one may be down.
-    autoSelectFamily: true,
-    autoSelectFamilyAttemptTimeout: NEXT_ADDRESS_MS,
   };
-  if (certifiedAs === undefined) return connect(to);
-  const { ca, cert, key } = own ?? {};
-  return builtin("node:tls").connect({
-    ...to,
-    // An address is not a server name (RFC 6066 §3).
-    ...(isIP(certifiedAs) === 0 ? { servername: certifiedAs } : {}),
-    ALPNProtocols: [PROTOCOL],
-    // Overrides NODE_TLS_REJECT_UNAUTHORIZED.
-    rejectUnauthorized: true,
-    ...(ca === undefined ? {} : { ca }),
-    ...(cert === undefined || key === undefined ? {} : { cert, key }),
-  });
+  const { certifiedAs } = destination;
+  return certifiedAs === undefined
+    ? connect(to)
+    : builtin("node:tls").connect({ ...to, ...tlsOptions(certifiedAs, tls) });
 }
 
 /** Takes the socket below a connected `node:net` socket. */

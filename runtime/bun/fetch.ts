@@ -8,21 +8,21 @@ import type { Backend } from "../../balancer.ts";
 import type { ProbeResult } from "../../health.ts";
 import { type Fields, RESPONSE_DROPPED } from "../../proxy/fields.ts";
 import { lengthIn } from "../../proxy/framing.ts";
+import { COMMON_METHODS } from "../../proxy/guard.ts";
 import type { Socket } from "../../proxy/socket.ts";
 import {
   type Failure,
   type FetchTransport,
   type Native,
   type Outgoing,
-  probeFields,
   type ProbeOptions,
 } from "../../proxy/transport.ts";
-import { Batched } from "../batched.ts";
-import { destinationOf } from "../destination.ts";
-import { bunFailure, probeFailure, socketFailure } from "../failures.ts";
+import { dial } from "../batched.ts";
+import { bunFailure, socketFailure } from "../failures.ts";
+import { probeByFetch } from "../fetch_probe.ts";
 import { BUN_DEFAULT, BUN_LIMIT, env } from "../process.ts";
 import type { TransportOptions } from "../transport_options.ts";
-import { withUsualAuthorities } from "./authorities.ts";
+import { type BunTls, withUsualAuthorities } from "./authorities.ts";
 import { connectBun } from "./connect.ts";
 import { Share } from "./share.ts";
 
@@ -32,10 +32,12 @@ interface BunInit extends RequestInit {
   timeout: false;
   unix?: string;
   keepalive?: boolean;
-  tls?: { ca?: string; cert?: string; key?: string; servername?: string };
+  tls?: BunTls;
 }
 
-/** Methods that Bun's `fetch` sends unchanged; it turns others into GET. */
+/**
+ * Uncommon methods that Bun's `fetch` sends unchanged; it turns others into GET.
+ */
 const METHODS: ReadonlySet<string> = new Set([
   "ACL",
   "BIND",
@@ -87,7 +89,7 @@ export class BunFetch implements FetchTransport {
     strip,
   };
   readonly copiesFields = true;
-  readonly #tls: BunInit["tls"];
+  readonly #tls: BunTls | undefined;
   readonly #userAgent: string;
   readonly #leave: (() => void) | undefined;
 
@@ -155,31 +157,23 @@ export class BunFetch implements FetchTransport {
     return bunFailure(error);
   }
 
-  async probe(
+  probe(
     backend: Backend,
     path: string,
     signal: AbortSignal,
-    options: ProbeOptions = {},
+    options?: ProbeOptions,
   ): Promise<ProbeResult> {
-    const init = this.#init(backend);
-    init.signal = signal;
-    // Its own connection: a probe tests whether new ones are accepted.
-    init.keepalive = false;
-    init.method = options.method ?? "GET";
-    init.headers = probeFields([
-      ["host", options.host ?? backend.authority],
-      ["user-agent", this.#userAgent],
-    ], options);
-    try {
-      const response = await fetch(
-        `${backend.origin}${backend.basePath}${path}`,
-        init,
-      );
-      response.body?.cancel().catch(() => {});
-      return { status: response.status };
-    } catch (error) {
-      return probeFailure(bunFailure(error));
-    }
+    return probeByFetch({
+      backend,
+      path,
+      signal,
+      options,
+      own: [["user-agent", this.#userAgent]],
+      // Its own connection: a probe tests whether new ones are accepted.
+      send: (url, init) =>
+        fetch(url, { ...this.#init(backend), ...init, keepalive: false }),
+      classify: bunFailure,
+    });
   }
 
   warm(): void {
@@ -192,15 +186,12 @@ export class BunFetch implements FetchTransport {
     fetch("http://localhost/", nowhere as RequestInit).catch(() => {});
   }
 
-  async dial(
+  dial(
     backend: Backend,
     signal: AbortSignal,
     limitMs: number,
   ): Promise<Socket> {
-    const tls = this.#tls;
-    return new Batched(
-      await connectBun(destinationOf(backend), { signal, limitMs, tls }),
-    );
+    return dial(connectBun, backend, { signal, limitMs, tls: this.#tls });
   }
 
   classifyDial(error: unknown): Failure {
@@ -251,19 +242,8 @@ export function changedByBun(
     method !== "GET" && method !== "HEAD";
   return !agent || !accept || declaresEmpty !== (empty === true) ||
     RESPELLED.test(url.slice(backend.origin.length)) ||
-    !(COMMON.has(method) || METHODS.has(method));
+    !(COMMON_METHODS.has(method) || METHODS.has(method));
 }
-
-/** The methods of the `fetch` standard. */
-const COMMON: ReadonlySet<string> = new Set([
-  "DELETE",
-  "GET",
-  "HEAD",
-  "OPTIONS",
-  "PATCH",
-  "POST",
-  "PUT",
-]);
 
 /** Whether a response can be passed through without reading its body. */
 function canPassThrough(response: Response): boolean {

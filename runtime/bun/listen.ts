@@ -8,26 +8,17 @@ import { builtin } from "../../base/builtin.ts";
 import { BUN_HEAD_FLAG, HEAD_BYTES } from "../process.ts";
 import { answer } from "../../proxy/errors.ts";
 import type { Handler, Listener, ListenOptions } from "../listener.ts";
-import { listenTlsBun, type MakeServer } from "./listen_tls.ts";
-import type { BunServerLike } from "./server.ts";
-
-/** The part of Bun's server that is used. */
-interface BunServer extends BunServerLike {
-  readonly port: number;
-  readonly pendingRequests: number;
-  readonly pendingWebSockets: number;
-  stop(closeActive?: boolean): Promise<void>;
-}
+import { listenTlsBun, type MakeServer, type Server } from "./listen_tls.ts";
 
 /** The part of Bun's global that is used. */
 interface BunGlobal {
-  serve(options: Record<string, unknown>): BunServer;
+  serve(options: Record<string, unknown>): Server;
 }
 
 /**
  * Seconds that a connection may be idle between requests, or take to send a
  * request's head: Bun's maximum. Connections of long-running requests are
- * exempt, see {@linkcode BunServer.keepOpen}.
+ * exempt, see `BunServer.keepOpen()`.
  */
 const IDLE_S = 255;
 

@@ -12,9 +12,6 @@ import type { Acceptance, ClientEvents } from "../../proxy/socket.ts";
 import { lingering } from "./linger.ts";
 import { acceptBun } from "./websocket.ts";
 
-/** A global of Bun; not part of the Web's API. */
-declare const setImmediate: (callback: () => void) => unknown;
-
 /** The part of Bun's server that is used, the second argument of a handler. */
 export interface BunServerLike {
   /** Address of a request's peer; `null` once the request has ended. */
@@ -116,12 +113,12 @@ export class BunServer implements Server {
 }
 
 /**
- * The body, if all of it has arrived by the next turn: Bun calls a handler before
- * it reads the bytes after the head.
+ * The body, if all of it has arrived by the next turn: Bun calls a handler
+ * before it reads the bytes after the head.
  *
- * Reading a body through its stream costs 1.7 times a request, and reading it as a
- * whole does not report its chunks. So a clone is read as a whole: its bytes are
- * there at once, or the chunks are awaited, one after the other.
+ * Reading a body through its stream costs 1.7 times a request, and reading it
+ * as a whole does not report its chunks. So a clone is read as a whole: its
+ * bytes are there at once, or the chunks are awaited, one after the other.
  */
 async function arrived(
   request: Request,

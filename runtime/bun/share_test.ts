@@ -67,7 +67,7 @@ Deno.test("Share.enter() is first in, first out", async () => {
   const { signal } = new AbortController();
   backend.inFlight++;
   share.enter(backend, signal)!.then(() => order.push(1));
-  backend.inFlight--; // the first has ended, and nobody has looked yet
+  backend.inFlight--; // the first has ended, and no check was made yet
   backend.inFlight++;
   share.enter(backend, signal)!.then(() => order.push(2));
   await clock.advance(5);

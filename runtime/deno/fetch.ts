@@ -7,6 +7,7 @@
 
 import type { Backend } from "../../balancer.ts";
 import type { ProbeResult } from "../../health.ts";
+import { MAX_SECONDS } from "../../http/persistence.ts";
 import { readingInto, streamOf } from "../../proxy/body.ts";
 import { type Fields, isResponseDropped } from "../../proxy/fields.ts";
 import { declaredLength, lengthIn } from "../../proxy/framing.ts";
@@ -17,12 +18,11 @@ import {
   type FetchTransport,
   type Native,
   type Outgoing,
-  probeFields,
   type ProbeOptions,
 } from "../../proxy/transport.ts";
-import { Batched } from "../batched.ts";
-import { destinationOf } from "../destination.ts";
-import { denoFailure, probeFailure, socketFailure } from "../failures.ts";
+import { dial } from "../batched.ts";
+import { denoFailure, socketFailure } from "../failures.ts";
+import { probeByFetch } from "../fetch_probe.ts";
 import type { TransportOptions } from "../transport_options.ts";
 import { connectDeno } from "./connect.ts";
 import { answerLines, Draft } from "./inside.ts";
@@ -34,12 +34,11 @@ interface DenoInit extends RequestInit {
 }
 
 /**
- * Milliseconds to keep an idle connection: less than any usual server keeps it
- * (Node: 5 s). A request may be received on a connection that is being closed,
- * and a POST is then lost. It also closes the connections of a burst; the
- * default is 90 s.
+ * Milliseconds to keep an idle connection, as over sockets. It also closes the
+ * connections of a burst, and those to a Unix domain socket, where each `Host`
+ * that clients invent has its own; the default is 90 s.
  */
-const IDLE_MS = 4_000;
+const IDLE_MS = MAX_SECONDS * 1_000;
 
 /** Sends attempts with Deno's `fetch`. */
 export class DenoFetch implements FetchTransport {
@@ -129,49 +128,43 @@ export class DenoFetch implements FetchTransport {
     return denoFailure(error);
   }
 
-  async probe(
+  probe(
     backend: Backend,
     path: string,
     signal: AbortSignal,
-    options: ProbeOptions = {},
+    options?: ProbeOptions,
   ): Promise<ProbeResult> {
-    const fields = probeFields([
-      ["host", options.host ?? backend.authority],
-      ["accept-encoding", "identity"],
-      ["user-agent", this.#options.userAgent ?? "sluice"],
-    ], options);
-    const url = `${backend.origin}${backend.basePath}${path}`;
-    const init: DenoInit = {
-      method: options.method ?? "GET",
-      redirect: "manual",
+    return probeByFetch({
+      backend,
+      path,
       signal,
-      // Its own connection: a probe tests whether new ones are accepted.
-      client: this.#clientOnce(backend),
-      headers: fields,
-    };
-    try {
-      const response = await fetch(
-        backend.socketPath === undefined
-          ? url
-          : named({ url, backend, fields }),
-        init,
-      );
-      response.body?.cancel().catch(() => {});
-      return { status: response.status };
-    } catch (error) {
-      return probeFailure(denoFailure(error));
-    }
+      options,
+      own: [
+        ["accept-encoding", "identity"],
+        ["user-agent", this.#options.userAgent ?? "sluice"],
+      ],
+      send: (url, init) => {
+        const fields = init.headers;
+        // Its own connection: a probe tests whether new ones are accepted.
+        const client = this.#clientOnce(backend);
+        return fetch(
+          backend.socketPath === undefined
+            ? url
+            : named({ url, backend, fields }),
+          { ...init, client },
+        );
+      },
+      classify: denoFailure,
+    });
   }
 
-  async dial(
+  dial(
     backend: Backend,
     signal: AbortSignal,
     limitMs: number,
   ): Promise<Socket> {
     const { tls } = this.#options;
-    return new Batched(
-      await connectDeno(destinationOf(backend), { signal, limitMs, tls }),
-    );
+    return dial(connectDeno, backend, { signal, limitMs, tls });
   }
 
   classifyDial(error: unknown): Failure {
@@ -216,8 +209,6 @@ export class DenoFetch implements FetchTransport {
     if (client === undefined) {
       client = this.#make({
         proxy: { transport: "unix", path },
-        // There is a kept connection for each `Host` that clients invent.
-        poolIdleTimeout: SOCKET_IDLE_MS,
         ...(idle === undefined ? {} : { poolMaxIdlePerHost: idle }),
       });
       this.#sockets.set(key, client);
@@ -257,9 +248,6 @@ function named(
   const wanted = `http://${host}${url.slice(backend.origin.length)}`;
   return URL.canParse(wanted) ? wanted : url;
 }
-
-/** Milliseconds to keep an idle connection to a Unix domain socket. */
-const SOCKET_IDLE_MS = 5_000;
 
 /** The declared length of a response. */
 function lengthOf(response: Response): number | undefined {

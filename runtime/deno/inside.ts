@@ -11,7 +11,7 @@
  */
 
 import type { Chunk } from "../../proxy/body.ts";
-import type { Fields } from "../../proxy/headers.ts";
+import type { Fields } from "../../proxy/fields.ts";
 
 /** An object with the symbols under which Deno keeps internals. */
 type Inside<T> = Record<symbol, T | undefined>;

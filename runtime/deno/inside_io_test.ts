@@ -1,9 +1,9 @@
 // What Sluice reaches for inside of Deno has to be there, or a request costs a
-// third more without anybody noticing; and it has to mean what it is taken for.
+// third more unnoticed; and it has to mean what it is taken for.
 
 import assert from "node:assert/strict";
 import type { Chunk } from "../../proxy/body.ts";
-import type { Fields } from "../../proxy/headers.ts";
+import type { Fields } from "../../proxy/fields.ts";
 import { answerLines, Draft, requestLines, wholeBody } from "./inside.ts";
 
 /** Answers one raw request, sent as it stands, by `handle`; its answer's text. */

@@ -6,7 +6,7 @@
 
 import type { Handler, Listener, ListenOptions } from "../listener.ts";
 import { sharing } from "../sharing.ts";
-import { listenTlsDeno } from "./listen_tls.ts";
+import { failed, listenTlsDeno } from "./listen_tls.ts";
 
 /** Milliseconds before listening again. */
 const RELISTEN_MS = 50;
@@ -17,7 +17,7 @@ const FIXED = {
   onListen() {},
   // The variable DENO_SERVE_AUTOMATIC_COMPRESSION would enable it.
   automaticCompression: false,
-  onError: () => new Response("Internal error.\n", { status: 500 }),
+  onError: failed,
 };
 
 /** Listens with `Deno.serve`. */

@@ -25,6 +25,7 @@ import {
   type TlsInside,
   tlsInside,
 } from "./inside_tls.ts";
+import { answer } from "../../proxy/errors.ts";
 import type { Handler, Listener, ListenOptions } from "../listener.ts";
 import { tryPort } from "../sharing.ts";
 
@@ -55,6 +56,11 @@ const LIVE = Symbol("live");
 /** A request of a connection that is served here. */
 interface Served extends Request {
   [LIVE]?: Live;
+}
+
+/** The answer when the handler throws, which it never does. */
+export function failed(): Response {
+  return answer(500, "proxy_internal_error");
 }
 
 /** Listens with TLS; `undefined` if this Deno lacks the internals. */
@@ -232,7 +238,7 @@ class TlsServer {
         (request as Served)[LIVE] = live;
         return handler(request, info);
       },
-      () => new Response("Internal error.\n", { status: 500 }),
+      failed,
       () => {},
     );
     // Resource numbers are sequential; this one follows the server's.

@@ -1,5 +1,5 @@
 // What certificates are replaced with on Deno is not public: it has to be there,
-// or a renewed certificate waits for a new start without anybody noticing.
+// or a renewed certificate waits unnoticed for a new start.
 
 import assert from "node:assert/strict";
 import { once } from "node:events";
@@ -72,7 +72,7 @@ async function shaken(port: number): Promise<tls.TLSSocket> {
 }
 
 // A client that connects and says nothing would have held up the end.
-Deno.test("listenTlsDeno() waits for nobody who asks nothing when it is closed", async () => {
+Deno.test("listenTlsDeno() does not wait for idle clients when it is closed", async () => {
   const listener = listening();
   using _silent = await Deno.connect({ port: listener.port });
   const idle = await shaken(listener.port);

@@ -12,6 +12,7 @@
 
 import type net from "node:net";
 import { builtin } from "../../base/builtin.ts";
+import type { BackendTlsOptions } from "../../config/options.ts";
 import type { Chunk } from "../../http/bytes.ts";
 import type { CountingSocket } from "../../http/connection.ts";
 import type { SocketEvents } from "../../http/socket.ts";
@@ -19,9 +20,8 @@ import {
   type ConnectOptions,
   type HostAndPort,
   KEEP_ALIVE_MS,
-  NEXT_ADDRESS_MS,
-  PROTOCOL,
 } from "../destination.ts";
+import { addressOptions, connected, tlsOptions } from "../node_connect.ts";
 
 /** Codes for a certificate of an unknown authority. */
 const UNKNOWN_AUTHORITY = /ISSUER|SELF_SIGNED|UNABLE_TO_VERIFY/;
@@ -54,47 +54,25 @@ export async function connectTls(
 }
 
 function connectOnce(
-  { hostname, port, certifiedAs = hostname }: HostAndPort,
-  { ca, cert, key }: NonNullable<ConnectOptions["tls"]> = {},
+  destination: HostAndPort,
+  tls: BackendTlsOptions | undefined,
   ends: AbortSignal,
 ): Promise<CountingSocket> {
   ends.throwIfAborted();
-  const to = {
-    host: hostname,
-    port,
-    autoSelectFamily: true,
-    autoSelectFamilyAttemptTimeout: NEXT_ADDRESS_MS,
-  };
-  const { isIP } = builtin("node:net");
+  const { certifiedAs = destination.hostname } = destination;
   const socket = builtin("node:tls").connect({
-    ...to,
-    // An address is not a server name (RFC 6066 §3).
-    ...(isIP(certifiedAs) === 0 ? { servername: certifiedAs } : {}),
-    ALPNProtocols: [PROTOCOL],
-    // Overrides NODE_TLS_REJECT_UNAUTHORIZED.
-    rejectUnauthorized: true,
-    ...(ca === undefined ? {} : { ca }),
-    ...(cert === undefined || key === undefined ? {} : { cert, key }),
+    ...addressOptions(destination),
+    ...tlsOptions(certifiedAs, tls),
   });
-  const { promise, resolve, reject } = Promise.withResolvers<CountingSocket>();
-  const end = () => {
-    socket.destroy();
-    reject(ends.reason);
-  };
-  ends.addEventListener("abort", end, { once: true });
-  // Stays: an error without a listener would end the process.
-  socket.on("error", reject);
-  socket.once("close", () => reject(new Error("Cannot connect: closed")));
-  socket.once("secureConnect", () => {
+  return connected(socket, "secureConnect", ends, () => {
     socket.setNoDelay(true);
     socket.setKeepAlive(true, KEEP_ALIVE_MS);
-    resolve(new NodeSocket(socket));
+    return new NodeSocket(socket);
   });
-  return promise.finally(() => ends.removeEventListener("abort", end));
 }
 
 /** Adapts a `node:tls` socket. */
-export class NodeSocket implements CountingSocket {
+class NodeSocket implements CountingSocket {
   // Pausing and resuming a stream is expensive.
   readonly ahead = 64 * 1024;
   readonly #socket: net.Socket;

@@ -15,10 +15,10 @@ import {
   type FetchTransport,
   type Native,
   type Outgoing,
-  probeFields,
   type ProbeOptions,
 } from "../../proxy/transport.ts";
-import { probeFailure, webFailure } from "../failures.ts";
+import { webFailure } from "../failures.ts";
+import { probeByFetch } from "../fetch_probe.ts";
 import type { TransportOptions } from "../transport_options.ts";
 import { sized } from "./sized.ts";
 
@@ -72,31 +72,21 @@ export class WebFetch implements FetchTransport {
     return webFailure(error);
   }
 
-  async probe(
+  probe(
     backend: Backend,
     path: string,
     signal: AbortSignal,
-    options: ProbeOptions = {},
+    options?: ProbeOptions,
   ): Promise<ProbeResult> {
-    const { host = backend.authority, method = "GET" } = options;
-    try {
-      const { status, body } = await fetch(
-        `${backend.origin}${backend.basePath}${path}`,
-        {
-          method,
-          redirect: "manual",
-          signal,
-          headers: probeFields(
-            [["host", host], ["user-agent", this.#userAgent]],
-            options,
-          ),
-        },
-      );
-      body?.cancel().catch(() => {});
-      return { status };
-    } catch (error) {
-      return probeFailure(webFailure(error));
-    }
+    return probeByFetch({
+      backend,
+      path,
+      signal,
+      options,
+      own: [["user-agent", this.#userAgent]],
+      send: (url, init) => fetch(url, init),
+      classify: webFailure,
+    });
   }
 
   dial(): Promise<never> {
