@@ -182,7 +182,7 @@ Deno.test("policies pick an accepted backend, if there is one", () => {
     const policy = policyOf(name, { random, now: () => 0 });
     const backends = backendsOf(...Array<number>(20).fill(0).map((_, i) => i));
     for (let round = 0; round < 3_000; round++) {
-      // From nobody to everybody, and often just one.
+      // From none to all, and often just one.
       const share = [0, 0.05, 0.5, 1][round % 4]!;
       const accepted = new Set(
         backends.filter((b) => b.weight > 0 && random() < share),
@@ -201,8 +201,8 @@ Deno.test("policies pick an accepted backend, if there is one", () => {
 });
 
 Deno.test("policies follow the weights, slow start included", () => {
-  // Nothing is in flight and nobody is slow, so that weights alone decide. What
-  // goes by load is held to its weights under load below.
+  // Nothing is in flight and no backend is slow, so that weights alone decide.
+  // Policies that go by load are held to their weights under load below.
   const rounds = 60_000;
   for (const name of ["round_robin", "least_conn", "random", "ip_hash"]) {
     const policy = policyOf(name, { random: seeded(7), now: () => 0 });
@@ -282,7 +282,7 @@ Deno.test("p2c stays within log log n of even (Azar et al. 1999)", () => {
   const policy = policyOf("p2c", { random: seeded(2) });
   for (let i = 0; i < size; i++) policy(backends, yes)!.inFlight++;
   const most = Math.max(...backends.map(({ inFlight }) => inFlight));
-  // ln ln 1000 / ln 2 is 2.8, and Θ(1) besides; chance alone gives 5 to 6.
+  // ln ln 1000 / ln 2 is 2.8, plus Θ(1); chance alone gives 5 to 6.
   assert.ok(most <= 4, `${most}`);
 });
 

@@ -44,6 +44,29 @@ Deno.test("FileWatch waits until no file changes any more", async () => {
   watch.stop();
 });
 
+Deno.test("FileWatch does not read again while a file system hangs", async () => {
+  const clock = new FakeClock();
+  let reads = 0;
+  const { promise, resolve } = Promise.withResolvers<string>();
+  const watch = new FileWatch({
+    paths: ["a"],
+    texts: ["one"],
+    clock,
+    changed: () => {},
+    failed: () => {},
+    read: () => {
+      reads++;
+      return promise;
+    },
+  });
+  await clock.advance(5_000);
+  assert.equal(reads, 1);
+  resolve("one");
+  await clock.advance(500);
+  assert.equal(reads, 2);
+  watch.stop();
+});
+
 Deno.test("FileWatch passes on nothing while a file is missing", async () => {
   const { clock, files, heard, failures, watch } = watched();
   files["a"] = "two";

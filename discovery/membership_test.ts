@@ -23,7 +23,7 @@ function made(answers: Record<string, LookupResult> = {}) {
     members,
     answers,
     clock,
-    /** Nobody who joins is probed until the returned function is called. */
+    /** No new backend is probed until the returned function is called. */
     hold(): () => void {
       const gate = Promise.withResolvers<void>();
       probed = gate.promise;

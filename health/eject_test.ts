@@ -97,6 +97,16 @@ Deno.test("Ejector ejects a backend once, with one log line", async () => {
   assert.equal(clock.pending, 0);
 });
 
+Deno.test("Ejector ignores outcomes of a backend that was removed", () => {
+  const { clock, pool, a, say, lines, events } = setUp(4);
+  say(a, "--");
+  pool.remove(a);
+  say(a, "---");
+  assert.deepEqual(events, ["removed"]);
+  assert.deepEqual(lines, []);
+  assert.equal(clock.pending, 0);
+});
+
 Deno.test("Ejector ignores attempts that began before the readmission", async () => {
   const { clock, a, say } = setUp(3);
   say(a, "---");

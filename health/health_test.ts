@@ -133,7 +133,7 @@ Deno.test("probes of a backend are an interval apart, give or take 15 %", async 
     // The first gap is spread wider, see below.
     for (let i = 2; i < times.length; i++) {
       const found = times[i]! - times[i - 1]!;
-      // To the tick of the timer that looks who is due.
+      // To the tick of the timer that finds the probes that are due.
       assert.ok(found >= gap - 1 && found <= gap + 50, `${found} for ${gap}`);
     }
     assert.ok(times.length > 15);
@@ -275,7 +275,7 @@ Deno.test("a backend that joins is down until its first probe has passed", async
   w.of(B)[0]!.end({ status: 200 });
   await settle();
   assert.equal(added.up, true);
-  // Its first pass is no news for the log, but is for who shows the pool.
+  // Its first pass is not logged, but is an event of the pool.
   assert.deepEqual(w.log, []);
   assert.deepEqual(w.events, [`added ${B}`, `up ${B}`]);
   w.prober.stop();

@@ -64,3 +64,20 @@ Deno.test("FigureKeeper makes rates of counters, second by second", async () => 
   keeper.stop();
   assert.equal(clock.pending, 0);
 });
+
+Deno.test("FigureKeeper asks for no snapshot while one is under way", async () => {
+  const clock = new FakeClock();
+  let asked = 0;
+  const keeper = new FigureKeeper({
+    clock,
+    snapshot: () => {
+      asked++;
+      return new Promise(() => {});
+    },
+    tick: () => {},
+  });
+  keeper.start();
+  await clock.advance(5_000);
+  assert.equal(asked, 1);
+  keeper.stop();
+});

@@ -17,6 +17,8 @@ Deno.test("LastChanges has the start of a backend's state, and the reason", () =
     return [state, since, reason];
   };
   assert.deepEqual(told(), ["up", null, null]);
+  pool.setWeight(a!, 3);
+  assert.deepEqual(told(), ["up", null, null], "a weight is no state");
   a!.up = false;
   pool.emit({ type: "down", backend: a!, reason: "/health: status 500" });
   const down = "1970-01-01T00:00:01.000Z";

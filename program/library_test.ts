@@ -190,3 +190,15 @@ Deno.test("health.host is the Host of probes, with a custom fetch too", async ()
     );
   }
 });
+
+Deno.test("stop() while a name is looked up: no probe is sent, and no timer is left", async () => {
+  const { proxy, clock, probes } = proxyOf({
+    backends: [A, { url: "http://app.test:3000", resolve: true }],
+    lookup: () => new Promise(() => {}),
+  });
+  await proxy.stop();
+  await proxy.ready;
+  await clock.advance(60_000);
+  assert.deepEqual(probes, []);
+  assert.equal(clock.pending, 0);
+});

@@ -156,7 +156,7 @@ Deno.test("Crew tells all workers of changes, once for each moment", async () =>
   crew.kill();
 });
 
-Deno.test("Crew has outcomes judged, and marks who is suspect", () => {
+Deno.test("Crew has outcomes judged, and marks suspect backends", () => {
   const { crew, workers, pool, outcomes, suspects, place } = setUp();
   crew.start();
   for (const worker of workers) worker.listens();
@@ -210,7 +210,7 @@ Deno.test("Crew replaces a worker that dies, later each time", async () => {
   assert.match(logged.at(-1)!, /in 200 ms$/);
   await clock.advance(200);
   assert.equal(workers.length, 4);
-  // Who has lived for a minute begins with a clean slate.
+  // After a minute of life the pause is short again.
   workers[3]!.listens();
   await clock.advance(60_000);
   workers[3]!.onEnd("SIGSEGV");
@@ -382,7 +382,7 @@ Deno.test("Crew.stop() has all drain, and ends those that take too long", async 
   await clock.advance(1);
   assert.equal(stopped, true);
   assert.equal(workers[1]!.killed, true);
-  assert.deepEqual(logged, [], "nobody is said to have died");
+  assert.deepEqual(logged, [], "no worker is said to have died");
 });
 
 Deno.test("Crew has all close at one moment, and does not wait for the dead", () => {
@@ -406,7 +406,7 @@ Deno.test("Crew has all close at one moment, and does not wait for the dead", ()
   crew.kill();
 });
 
-Deno.test("Crew.start() starts nobody once it was stopped", async () => {
+Deno.test("Crew.start() starts no worker once it was stopped", async () => {
   const { crew, workers } = setUp();
   await crew.stop(10_000);
   await assert.rejects(crew.start(), /it was stopped/);

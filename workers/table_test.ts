@@ -30,7 +30,7 @@ Deno.test("Table sums what its workers have under way", () => {
   assert.equal(first.place(8).inFlight, 0, "another backend's place");
 });
 
-Deno.test("Place.enter() lets no more in than the limit, whoever asks", () => {
+Deno.test("Place.enter() lets no more in than the limit, over all workers", () => {
   const { of } = tableOf(2);
   const [a, b] = [of(0).place(1), of(1).place(1)];
   assert.deepEqual([a.enter(2), b.enter(2), a.enter(2), b.enter(2)], [
