@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { ClientRig, textOf } from "../testing/client_rig.ts";
+import { ClientRig, FakePayload, textOf } from "../testing/client_rig.ts";
 import { settle } from "../testing/clock.ts";
 import { type Answer, type ClientRequest, Unanswered } from "./call.ts";
 
@@ -10,7 +10,10 @@ async function answered(
   rig: ClientRig,
   { text = OK, ...request }:
     & { text?: string }
-    & Pick<Partial<ClientRequest>, "alone" | "method"> = {},
+    & Pick<
+      Partial<ClientRequest>,
+      "alone" | "method" | "payload" | "repeatable"
+    > = {},
 ): Promise<number> {
   const before = rig.connections.map(({ written }) => written);
   const { answer } = await rig.send(request);
@@ -87,6 +90,18 @@ Deno.test("Pool closes an idle connection after 4 s, or earlier if the backend a
   }
 });
 
+Deno.test("Pool keeps no connection after a response of HTTP/1.0", async () => {
+  for (const field of ["", "Connection: keep-alive\r\n"]) {
+    const rig = new ClientRig();
+    const text = OK.replace(
+      "HTTP/1.1 200 OK\r\n",
+      `HTTP/1.0 200 OK\r\n${field}`,
+    );
+    await answered(rig, { text });
+    assert.equal(rig.last.destroyed, true);
+  }
+});
+
 Deno.test("Pool watches idle connections: one that has ended is not used", async () => {
   for (const error of [undefined, new Error("reset")]) {
     const rig = new ClientRig();
@@ -116,14 +131,30 @@ Deno.test("Pool risks no kept connection for a POST once the backend has closed 
   rig.connections[0]!.finish();
   const post = { method: "POST" };
   assert.equal(await answered(rig, post), 3);
+  // A body that is read while it is sent cannot be sent again.
+  const payload = new FakePayload().push().of();
+  const put = { method: "PUT", repeatable: true, payload };
+  assert.equal(await answered(rig, put), 4);
   // What can be repeated is sent on kept ones as before.
-  assert.ok(await answered(rig) < 4);
+  assert.ok(await answered(rig) < 5);
   for (let second = 0; second < 11; second++) {
     await rig.clock.advance(1_000);
     await answered(rig);
   }
   const count = rig.connections.length;
   assert.ok(await answered(rig, post) < count);
+});
+
+Deno.test("Pool counts also the end of a connection that has just become idle", async () => {
+  const rig = new ClientRig();
+  const calls = [await rig.send(), await rig.send()];
+  rig.connections[0]!.receive(OK);
+  await calls[0]!.answer;
+  await settle();
+  rig.connections[1]!.receive(OK);
+  rig.connections[1]!.finish();
+  await calls[1]!.answer;
+  assert.equal(await answered(rig, { method: "POST" }), 2);
 });
 
 Deno.test("Pool never reads unexpected bytes as a response", async () => {
