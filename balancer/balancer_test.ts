@@ -191,7 +191,7 @@ Deno.test("policies pick an accepted backend, if there is one", () => {
     const policy = policyOf(name, { random, now: () => 0 });
     const backends = backendsOf(...Array<number>(20).fill(0).map((_, i) => i));
     for (let round = 0; round < 3_000; round++) {
-      // From nobody to everybody, and often just one.
+      // From none to all, and often just one.
       const share = [0, 0.05, 0.5, 1][round % 4]!;
       const accepted = new Set(
         backends.filter((b) => b.weight > 0 && random() < share),
@@ -210,7 +210,7 @@ Deno.test("policies pick an accepted backend, if there is one", () => {
 });
 
 Deno.test("policies follow the weights, slow start included", () => {
-  // Nothing is in flight and nobody is slow, so that weights alone decide. What
+  // Nothing is in flight and no backend is slow, so that weights alone decide. What
   // goes by load is held to its weights under load below.
   const rounds = 60_000;
   for (const name of ["round_robin", "least_conn", "random", "ip_hash"]) {

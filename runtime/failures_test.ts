@@ -71,7 +71,7 @@ const DENO: readonly [string, ErrorType, boolean][] = [
     "http_protocol_error",
     true,
   ],
-  ["something nobody has seen yet", "connection_terminated", true],
+  ["an unknown message", "connection_terminated", true],
 ];
 
 for (const [message, type, sent] of DENO) {
@@ -129,7 +129,7 @@ Deno.test("denoFailure() blames the client for an upload that it cut", () => {
   }
 });
 
-Deno.test("a process without descriptors blames nobody, and nothing was sent", () => {
+Deno.test("a process without descriptors blames no backend, and nothing was sent", () => {
   const failures = [
     denoFailure(
       deno(

@@ -37,7 +37,7 @@ for (const [promise, sent, leaves] of ON_DENO) {
   });
 }
 
-Deno.test("forFetch() on Bun empties a user agent that nobody sent, and no more", () => {
+Deno.test("forFetch() on Bun empties a user agent that the client did not send, and changes nothing else", () => {
   const transport = new BunFetch();
   assert.deepEqual(transport.forFetch([["accept-encoding", "gzip"]]), [
     ["accept-encoding", "gzip"],

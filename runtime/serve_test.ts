@@ -122,7 +122,7 @@ Deno.test("drain() lets clients see that their connections end, for a second or 
   assert.ok(at(w, "close") >= 1_000 && at(w, "close") <= 1_600, w.done.join());
 });
 
-Deno.test("drain() closes with nobody's answer under way, and then lets them go", async () => {
+Deno.test("drain() closes the listener while no response is being sent, then releases the held ones", async () => {
   const w = world();
   w.release();
   const draining = w.run();

@@ -156,7 +156,7 @@ Deno.test("Crew tells all workers of changes, once for each moment", async () =>
   crew.kill();
 });
 
-Deno.test("Crew has outcomes judged, and marks who is suspect", () => {
+Deno.test("Crew judges outcomes, and marks suspect backends", () => {
   const { crew, workers, pool, outcomes, suspects, place } = setUp();
   crew.start();
   for (const worker of workers) worker.listens();
@@ -354,7 +354,7 @@ Deno.test("Crew.stop() has all drain, and ends those that take too long", async 
   await clock.advance(1);
   assert.equal(stopped, true);
   assert.equal(workers[1]!.killed, true);
-  assert.deepEqual(logged, [], "nobody is said to have died");
+  assert.deepEqual(logged, [], "no worker is reported as dead");
 });
 
 Deno.test("Crew has all close at one moment, and does not wait for the dead", () => {
@@ -378,7 +378,7 @@ Deno.test("Crew has all close at one moment, and does not wait for the dead", ()
   crew.kill();
 });
 
-Deno.test("Crew.start() starts nobody once it was stopped", async () => {
+Deno.test("Crew.start() starts no worker after stop()", async () => {
   const { crew, workers } = setUp();
   await crew.stop(10_000);
   await assert.rejects(crew.start(), /it was stopped/);

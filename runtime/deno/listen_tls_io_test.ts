@@ -72,7 +72,7 @@ async function shaken(port: number): Promise<tls.TLSSocket> {
 }
 
 // A client that connects and says nothing would have held up the end.
-Deno.test("listenTlsDeno() waits for nobody who asks nothing when it is closed", async () => {
+Deno.test("listenTlsDeno() does not wait for idle connections when it is closed", async () => {
   const listener = listening();
   using _silent = await Deno.connect({ port: listener.port });
   const idle = await shaken(listener.port);
