@@ -169,6 +169,17 @@ Deno.test("drain() closes WebSockets on both sides before it closes", async () =
   assert.deepEqual(order(w), ["drain", "goAway", "close", "stop"]);
 });
 
+Deno.test("drain() also closes WebSockets that are opened while it waits to close", async () => {
+  const w = world();
+  const draining = w.run();
+  await w.clock.advance(150);
+  w.bridged = 1;
+  await w.clock.advance(500);
+  w.release();
+  await draining;
+  assert.deepEqual(order(w), ["drain", "close", "goAway", "stop"]);
+});
+
 Deno.test("drain() cuts what is left after the timeout", async () => {
   const w = world();
   const draining = w.run({ timeoutMs: 2_000 });
