@@ -2,10 +2,8 @@
  * Health of a backend: verdicts of probes, and ejections after bad outcomes.
  *
  * The decisions are pure. {@linkcode observe} folds probe results into a
- * verdict,
- * {@linkcode weigh} folds outcomes into ejections; each takes a value and
- * returns
- * a new one, so every transition can be tested without waiting.
+ * verdict, {@linkcode weigh} folds outcomes into ejections; each takes a value
+ * and returns a new one, so every transition can be tested without waiting.
  * {@linkcode Prober} and {@linkcode Ejector} are thin: they hold the timers and
  * write into the pool.
  *

@@ -1454,6 +1454,17 @@ Deno.test("a function gets the client's address, the attempt and the signal", as
   await inner.stop();
 });
 
+/** A download that can be resumed, broken after two of its four bytes. */
+function cutAfterTwo(): Response {
+  return new Response(
+    new ReadableStream({
+      start: (body) => body.enqueue(new TextEncoder().encode("ab")),
+      pull: (body) => body.error(new Error("reset")),
+    }),
+    { headers: { "content-length": "4", etag: '"1"' } },
+  );
+}
+
 Deno.test("RESUME ends its attempts when the client disconnects", async () => {
   // It made twenty attempts a second for eleven minutes.
   let cut!: () => void;
@@ -1492,6 +1503,98 @@ Deno.test("RESUME ends its attempts when the client disconnects", async () => {
   assert.equal([...w.proxy.pool].every(({ inFlight }) => inFlight === 0), true);
 });
 
+Deno.test("RESUME's attempt that is pending as its request ends is recorded", async () => {
+  // The request was settled first, and then the attempt had no backend left to
+  // record it for: one that hung at every resumption was never ejected.
+  const pending = async (
+    options: Partial<ProxyOptions>,
+    end: (w: World, taken: ReadableStreamDefaultReader) => Promise<void>,
+  ) => {
+    const outcomes: (readonly string[])[] = [];
+    await using w = world(
+      {
+        backends: [A, B],
+        health: false,
+        resume: true,
+        timeoutMs: 2_000,
+        onSettled: ({ attempts }) =>
+          outcomes.push(attempts.map(({ outcome }) => outcome)),
+        ...options,
+      },
+      ({ url, signal }) => url.startsWith(B) ? hang({ signal }) : cutAfterTwo(),
+    );
+    w.proxy.metrics();
+    const answer = await w.proxy.fetch(new Request("http://sluice.test/"));
+    const taken = answer.body!.getReader();
+    await taken.read();
+    const rest = taken.read().catch(() => {});
+    await settle();
+    await end(w, taken);
+    await rest;
+    await settle();
+    assert.deepEqual(
+      [...w.proxy.pool].map(({ inFlight }) => inFlight),
+      [0, 0],
+    );
+    const bad = w.proxy.metrics().includes(
+      `sluice_backend_outcomes_total{backend="${B}",outcome="bad"} 1`,
+    );
+    return [outcomes[0]!.at(-1), bad];
+  };
+  const hook = { onResponse: () => {} };
+  for (const options of [{}, hook]) {
+    assert.deepEqual(
+      await pending(options, (w) => w.clock.advance(2_100)),
+      ["no answer within the time limit", true],
+    );
+    assert.deepEqual(
+      await pending(options, (_, taken) => taken.cancel()),
+      ["the client left", false],
+    );
+  }
+});
+
+Deno.test("RESUME's attempt is aborted if onResponse has replaced the body meanwhile", async () => {
+  // Nothing swept a request that had ended, so the attempt had no time limit.
+  let cancelled = false;
+  await using w = world(
+    {
+      backends: [A, B, C],
+      health: false,
+      resume: true,
+      onResponse: async ({ body }) => {
+        const taken = body!.getReader();
+        await taken.read();
+        taken.read().catch(() => {});
+        await settle();
+        return new Response("mine");
+      },
+    },
+    ({ url, signal }) =>
+      url.startsWith(A)
+        ? cutAfterTwo()
+        : new Promise((resolve) =>
+          signal.addEventListener("abort", () =>
+            resolve(
+              new Response(
+                new ReadableStream({ cancel: () => void (cancelled = true) }),
+              ),
+            ))
+        ),
+  );
+  w.proxy.metrics();
+  assert.equal((await w.ask()).text, "mine");
+  await settle();
+  assert.equal(cancelled, true);
+  await w.clock.advance(60_000);
+  assert.equal(w.network.sent.length, 2);
+  assert.ok([...w.proxy.pool].every(({ inFlight }) => inFlight === 0));
+  assert.doesNotMatch(
+    w.proxy.metrics(),
+    /outcomes_total\{backend="http:..10.0.0.[23]:3000",outcome="\w+"\} [1-9]/,
+  );
+});
+
 Deno.test("RESUME's attempts are retries: RETRIES and RETRY_BUDGET hold for them", async () => {
   const asked = async (options: Partial<ProxyOptions>) => {
     await using w = world({
@@ -1505,15 +1608,7 @@ Deno.test("RESUME's attempts are retries: RETRIES and RETRY_BUDGET hold for them
     w.network.answer = () => {
       if (!first) return reset();
       first = false;
-      return new Response(
-        new ReadableStream({
-          start(controller) {
-            controller.enqueue(new TextEncoder().encode("ab"));
-          },
-          pull: (controller) => controller.error(new Error("reset")),
-        }),
-        { headers: { "content-length": "4", etag: '"1"' } },
-      );
+      return cutAfterTwo();
     };
     const answer = await w.proxy.fetch(new Request("http://sluice.test/"));
     const text = answer.text().catch(() => "cut");

@@ -8,6 +8,7 @@ import {
   type PoolEvent,
   roundRobin,
 } from "../balancer.ts";
+import { seeded } from "../testing/random.ts";
 
 const NAMES = [
   "round_robin",
@@ -23,16 +24,6 @@ const NAMES = [
 ];
 
 const yes = () => true;
-
-/** Numbers that look random and are the same in each run (mulberry32). */
-function seeded(seed = 1): () => number {
-  return () => {
-    seed = (seed + 0x6d2b79f5) | 0;
-    let t = Math.imul(seed ^ (seed >>> 15), 1 | seed);
-    t = (t + Math.imul(t ^ (t >>> 7), 61 | t)) ^ t;
-    return ((t ^ (t >>> 14)) >>> 0) / 2 ** 32;
-  };
-}
 
 /** Backends `a`, `b`, … with these weights. */
 function backendsOf(...weights: number[]): Backend[] {
@@ -187,7 +178,7 @@ Deno.test("roundRobin() follows a weight that changes", () => {
 
 Deno.test("policies pick an accepted backend, if there is one", () => {
   for (const name of NAMES) {
-    const random = seeded();
+    const random = seeded(1);
     const policy = policyOf(name, { random, now: () => 0 });
     const backends = backendsOf(...Array<number>(20).fill(0).map((_, i) => i));
     for (let round = 0; round < 3_000; round++) {
@@ -280,7 +271,7 @@ Deno.test("least_conn and p2c fill a pool by its weights", () => {
 
 Deno.test("p2c picks the emptier of two", () => {
   const backends = backendsOf(1, 1);
-  const policy = policyOf("p2c", { random: seeded() });
+  const policy = policyOf("p2c", { random: seeded(1) });
   backends[0]!.inFlight = 1;
   assert.equal(picks(policy, backends, 50), "b".repeat(50));
 });

@@ -94,7 +94,6 @@ export interface Surroundings {
  *
  * @param args The program's arguments.
  * @param env Reads an environment variable; `undefined` if it may not.
- * @param envNames The names of all variables, when they may be listed; only for
  * @param envNames The names of all variables, if they may be listed; used only
  * to find misspelt ones.
  */

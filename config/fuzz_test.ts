@@ -6,7 +6,7 @@
 
 import assert from "node:assert/strict";
 import { CERT, KEY } from "../testing/certificates.ts";
-import { seeded } from "../testing/growth.ts";
+import { seeded } from "../testing/random.ts";
 import { A, settings } from "../testing/settings.ts";
 import { parseBackends } from "./backends.ts";
 import { flagOf, SETTING_NAMES, SETTINGS } from "./settings.ts";

@@ -20,6 +20,7 @@ import {
   skippedWithout,
 } from "./harness/suite.ts";
 import { until } from "./harness/wait.ts";
+import { childrenOf } from "./harness/workers.ts";
 
 const BLOCKS = documents().flatMap((document) => parts(document).blocks);
 
@@ -330,6 +331,12 @@ forBoth("docs/recipes.md: Inside a Hono app", {
   assert.equal((await get("/other")).status, 404);
 });
 
+/** The process at the end of a chain of which each has started the next. */
+function youngestOf(pid: number): number {
+  const [child] = childrenOf(pid);
+  return child === undefined ? pid : youngestOf(child);
+}
+
 const START = blocksOf("README.md", "Start");
 forBoth("README.md: Start", { timeoutMs: 120_000 }, async (runtime) => {
   await using a = await named("a");
@@ -342,6 +349,9 @@ forBoth("README.md: Start", { timeoutMs: 120_000 }, async (runtime) => {
     await using proxy = await scene.start(block);
     const texts = [await ask(proxy), await ask(proxy)].map(({ text }) => text);
     assert.deepEqual(texts.sort(), ["a", "b"]);
+    // npx passes no SIGTERM on, and would leave the proxy behind. It ends with it.
+    Deno.kill(youngestOf(proxy.pid), "SIGTERM");
+    await proxy.waitForExit();
   }
   assert.match(await scene.run(check!), /^deno run --no-prompt /m);
 });

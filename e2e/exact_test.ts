@@ -4,7 +4,7 @@
  */
 
 import assert from "node:assert/strict";
-import { seeded } from "../testing/growth.ts";
+import { seeded } from "../testing/random.ts";
 import {
   type RandomAnswer,
   randomAnswer,

@@ -38,8 +38,8 @@ forBoth(
   skippedWithout("nginx", "curl"),
   async (runtime) => {
     await using nginx = await startNginx(SERVER);
-    await Deno.writeTextFile(`${nginx.folder}/root/a.css`, "a { b: c }\n");
-    await Deno.writeTextFile(`${nginx.folder}/root/zero.css`, "");
+    await Deno.writeTextFile(`${nginx.folder}/www/a.css`, "a { b: c }\n");
+    await Deno.writeTextFile(`${nginx.folder}/www/zero.css`, "");
     const [etag] = /(?<=etag: ).*?(?=\r)/i.exec(
       await curl("-I", `${nginx.url}/a.css`),
     )!;

@@ -10,10 +10,10 @@ import { CLEAN_STANDING, type Standing, weigh } from "./standing.ts";
 
 /** Options for {@linkcode Ejector}. */
 export interface EjectorOptions {
-  /** Bad outcomes in a row that eject; `Infinity`: never. @default {3} */
-  after?: number;
-  /** Duration of the first ejection, in milliseconds. @default {10_000} */
-  timeMs?: number;
+  /** Bad outcomes in a row that eject; `Infinity`: never. */
+  after: number;
+  /** Duration of the first ejection, in milliseconds. */
+  timeMs: number;
   /** Time and timers. */
   clock: Clock;
   /** Uniform in [0, 1). @default {Math.random} */
@@ -39,8 +39,6 @@ export class Ejector {
       if (type === "removed" && backend !== undefined) this.#forget(backend);
     });
     this.#options = {
-      after: 3,
-      timeMs: 10_000,
       random: Math.random,
       log: () => {},
       ...options,

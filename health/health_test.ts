@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { type Health, observe, UNKNOWN } from "../health.ts";
 import { settle } from "../testing/clock.ts";
-import { A, B, world } from "../testing/probing.ts";
+import { A, B, probing, world } from "../testing/probing.ts";
 
 // ── observe() ───────────────────────────────────────────────────────────────
 
@@ -9,7 +9,7 @@ import { A, B, world } from "../testing/probing.ts";
 function verdicts(results: string, thresholds = {}): string {
   let health: Health = UNKNOWN;
   return [...results].map((result) => {
-    health = observe(health, result === "+", thresholds);
+    health = observe(health, result === "+", { ...probing, ...thresholds });
     return health.up ? "u" : "d";
   }).join("");
 }
@@ -39,12 +39,12 @@ for (const [results, wanted, thresholds] of FOLDS) {
 Deno.test("observe() assumes an unknown backend to be up", () => {
   assert.equal(UNKNOWN.up, true);
   assert.equal(UNKNOWN.known, false);
-  assert.equal(observe(UNKNOWN, true).known, true);
+  assert.equal(observe(UNKNOWN, true, probing).known, true);
 });
 
 Deno.test("observe() returns the same object if nothing changes", () => {
-  const up = observe(UNKNOWN, true);
-  assert.equal(observe(up, true), up);
+  const up = observe(UNKNOWN, true, probing);
+  assert.equal(observe(up, true, probing), up);
 });
 
 // ── Prober ──────────────────────────────────────────────────────────────────

@@ -74,21 +74,21 @@ export interface ProbeReport {
 export interface ProberOptions extends Thresholds {
   /** Probes a backend once. */
   probe: Probe;
-  /** Request path, appended to the backend's base path. @default {"/health"} */
-  path?: string;
+  /** Request path, appended to the backend's base path. */
+  path: string;
   /** Name of the probe in the log. Default: its path. */
   called?: string;
-  /** Whether a status passes. @default {200 to 399} */
-  passes?: (status: number) => boolean;
+  /** Whether a status passes. */
+  passes: (status: number) => boolean;
   /**
    * Whether {@linkcode passesLeniently} suffices to pass, with one warning per
    * backend. For when no path is configured. @default {false}
    */
   lenient?: boolean;
-  /** Milliseconds between two probes of a backend. @default {5_000} */
-  intervalMs?: number;
-  /** Milliseconds until a probe times out. @default {2_000} */
-  timeoutMs?: number;
+  /** Milliseconds between two probes of a backend. */
+  intervalMs: number;
+  /** Milliseconds until a probe times out. */
+  timeoutMs: number;
   /** Called after each probe. */
   probed?: (backend: Backend, passed: boolean, report: ProbeReport) => void;
   /**
@@ -151,14 +151,8 @@ export class Prober {
   constructor(pool: Pool, options: ProberOptions) {
     this.#pool = pool;
     this.#options = {
-      rise: 2,
-      fall: 3,
-      path: "/health",
-      called: `probe of ${shownPath(options.path ?? "/health")}`,
-      passes: (status) => status >= 200 && status <= 399,
+      called: `probe of ${shownPath(options.path)}`,
       lenient: false,
-      intervalMs: 5_000,
-      timeoutMs: 2_000,
       random: Math.random,
       probed: () => {},
       onDemand: false,

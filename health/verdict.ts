@@ -6,10 +6,10 @@
 
 /** How many results in a row change the verdict. */
 export interface Thresholds {
-  /** Passes in a row that bring a backend up. @default {2} */
-  rise?: number;
-  /** Failures in a row that take a backend down. @default {3} */
-  fall?: number;
+  /** Passes in a row that bring a backend up. */
+  rise: number;
+  /** Failures in a row that take a backend down. */
+  fall: number;
 }
 
 /** The probes' verdict on one backend. */
@@ -33,7 +33,7 @@ export const UNKNOWN: Health = { up: true, streak: 0, known: false };
 export function observe(
   health: Health,
   passed: boolean,
-  { rise = 2, fall = 3 }: Thresholds = {},
+  { rise, fall }: Thresholds,
 ): Health {
   if (!health.known) return { up: passed, streak: 0, known: true };
   if (passed === health.up) {

@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
-import { cutAtRandom, growsLinearly, seeded } from "../testing/growth.ts";
+import { growsLinearly } from "../testing/growth.ts";
+import { cutAtRandom, seeded } from "../testing/random.ts";
 import { BodyReader } from "./body.ts";
 import { bytesOf, type Chunk, Ended, latin1, Malformed } from "./bytes.ts";
 import type { Framing } from "./framing.ts";

@@ -14,8 +14,8 @@ export interface Reading {
   read(): Promise<Chunk | undefined>;
   /** Cancels the rest. */
   cancel(why: unknown): void;
-  /** Takes the memory of a piece back whose bytes are not needed any more. */
-  reuse?(piece: Chunk): void;
+  /** Takes back the memory of a chunk that is no longer used. */
+  reuse?(chunk: Chunk): void;
 }
 
 /** A request to send. */

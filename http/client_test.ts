@@ -379,7 +379,7 @@ Deno.test("Client ends a connection at once when its answer's body is cancelled"
 
 Deno.test("Client removes its listener from the signal of a finished request", async () => {
   // One controller may serve several attempts: a listener that stays would end
-  // the connection under somebody else's request.
+  // the connection during another client's request.
   const rig = new ClientRig();
   const { answer, controller } = await rig.send();
   rig.last.receive("HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello");

@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
-import { cutAtRandom, growsLinearly, seeded } from "../testing/growth.ts";
+import { growsLinearly } from "../testing/growth.ts";
+import { cutAtRandom, seeded } from "../testing/random.ts";
 import { bytesOf, latin1, Malformed } from "./bytes.ts";
 import { type AnswerHead, HeadReader, MAX_FIELDS, MAX_HEAD } from "./head.ts";
 

@@ -207,7 +207,8 @@ export class Pool implements ConnectionOwner {
     if (connection.resting) this.#resting--;
     const at = this.#idle.lastIndexOf(connection);
     if (at >= 0) this.#idle.splice(at, 1);
-    // What this side closes is not among the idle ones any more.
+    // Its peer has closed it, or has sent what nothing asked for: before this
+    // side closes one, it removes it from the idle ones.
     if (connection.resting || at >= 0) {
       this.#riskyUntil = this.#shared.tick + RISKY_TICKS;
     }

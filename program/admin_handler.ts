@@ -48,7 +48,7 @@ function handlerOptions(
   const { metrics, probes } = core.observe();
   return {
     pool: core.pool,
-    report: core.report,
+    report: core.judges.report,
     probes,
     snapshot: async () => {
       const own = metrics.snapshot();

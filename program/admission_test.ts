@@ -145,6 +145,28 @@ Deno.test("maxInFlight auto counts a request until its header, its failure or it
   for (const one of open) await one.text();
 });
 
+Deno.test("maxInFlight auto does not count a request whose onError hook runs", async () => {
+  // A slow hook took all places while the backends were idle.
+  let done!: () => void;
+  const hooked = new Promise<void>((resolve) => done = resolve);
+  await using w = world(
+    {
+      maxInFlight: "auto",
+      eject: false,
+      retries: 0,
+      onError: () => hooked,
+    },
+    () => Promise.reject(new TypeError("reset")),
+  );
+  w.proxy.metrics();
+  const failed = Array.from({ length: 10 }, () => w.ask());
+  await settle();
+  assert.equal(w.metric("sluice_requests_waiting"), 0);
+  done();
+  for (const one of failed) assert.equal((await one).status, 502);
+  assert.equal(w.metric("sluice_requests_waiting"), 0);
+});
+
 Deno.test("maxInFlight auto drops long polls, and keeps a hung backend from taking all places", async () => {
   let hung = false;
   const clients: AbortController[] = [];

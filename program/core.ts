@@ -21,7 +21,6 @@ import { checkTls } from "../config/check.ts";
 import type { Listener } from "../config/listener.ts";
 import type { ProxyOptions } from "../config/options.ts";
 import { ownFault } from "../config/read_backends.ts";
-import type { ProbeReport } from "../health.ts";
 import { accessLine } from "../observe/log.ts";
 import { Metrics, sum } from "../observe/metrics.ts";
 import { ProbeHistory } from "../observe/probes.ts";
@@ -76,6 +75,9 @@ export interface AsWorker {
 
 /** The parts of a proxy or of a worker. */
 export class Core {
+  /** The checked scalar options. */
+  readonly checked: Checked;
+  readonly callbacks: Callbacks;
   readonly pool: Pool;
   readonly forwarder: Forwarder;
   readonly judges: Judges;
@@ -109,11 +111,9 @@ export class Core {
     /** The options of the proxy. */
     readonly options: ProxyOptions,
     worker: AsWorker | undefined,
-    /** The checked scalar options. */
-    readonly checked: Checked = checkedOptions(options),
-    /** The callbacks. */
-    readonly callbacks: Callbacks = callbacksOf(options),
   ) {
+    const checked = this.checked = checkedOptions(options);
+    const callbacks = this.callbacks = callbacksOf(options);
     const health = checkedHealth(options);
     this.#pseudonym = pseudonymOf(checked, worker);
     const rules = rulesOf(options, this.#pseudonym);
@@ -209,17 +209,13 @@ export class Core {
     const counted = [metrics.snapshot(), ...this.#crew?.latest() ?? []];
     return prometheusText(sum(counted), {
       backends: this.pool,
-      report: this.report,
+      report: this.judges.report,
       draining: this.draining,
       certificate: this.certificate,
       version: VERSION,
       process: processFacts(),
     });
   }
-
-  /** What is known from a backend's probes. */
-  readonly report = (backend: Backend): ProbeReport | undefined =>
-    this.judges.report(backend);
 
   /** Records an outcome of an attempt in this process. */
   outcome(
@@ -354,7 +350,7 @@ function forwarding(
   const line = accessLog === false
     ? undefined
     : (settled: Settled) => logAccess(accessLine(settled, Date.now(), format));
-  const settled = settledBy(options, line, log);
+  const settled = settledBy(options, line, { logQuery, log });
   return {
     ...checked,
     maxInFlight,

@@ -30,8 +30,11 @@ import type { Callbacks } from "./callbacks.ts";
 /** Checked options; `undefined` for what is switched off. */
 export interface CheckedHealth {
   probing: Probing | undefined;
-  ejection: Pick<EjectorOptions, "after" | "timeMs"> | undefined;
+  ejection: Ejection | undefined;
 }
+
+/** Options of the ejector. */
+export type Ejection = Pick<EjectorOptions, "after" | "timeMs">;
 
 /**
  * Checks the options of both.

@@ -84,11 +84,10 @@ function guardedKey(key: KeyFunction, failed: Failed): KeyFunction {
 
 /** The function to call when a request has ended, if any: log and hook. */
 export function settledBy(
-  options: ProxyOptions,
+  { onSettled }: ProxyOptions,
   line: ((settled: Settled) => void) | undefined,
-  log: (line: string) => void,
+  { logQuery, log }: { logQuery: boolean; log: (line: string) => void },
 ): ((settled: Settled) => void) | undefined {
-  const { onSettled, logQuery = true } = options;
   if (onSettled === undefined) return line;
   const record = guarded<RequestRecord>(onSettled, logOnce("onSettled", log));
   return (settled) => {

@@ -158,6 +158,28 @@ Deno.test("onSettled() has the fields of the access log, with or without the log
   }
 });
 
+Deno.test("onSettled() names the limit that an upload of unknown length exceeds", async () => {
+  // It was said that the client left, which was still there to get the 413.
+  const records: RequestRecord[] = [];
+  const used = proxyOf({
+    maxBodyBytes: 4,
+    onSettled: (record) => records.push(record),
+  });
+  const { status } = await used.ask({
+    method: "POST",
+    body: new Blob(["12345"]).stream(),
+    headers: { "transfer-encoding": "chunked" },
+  });
+  assert.equal(status, 413);
+  const [{ attempts }] = records as [RequestRecord];
+  assert.deepEqual(
+    attempts.map(({ outcome }) => outcome),
+    ["the body is larger than MAX_BODY"],
+  );
+  unharmed(used, 1);
+  await used.proxy.stop();
+});
+
 /** A record without what differs by a moment. */
 function timeless({ time, ...record }: RequestRecord): unknown {
   assert.match(time, /^\d{4}-\d\d-\d\dT[\d:.]+Z$/);

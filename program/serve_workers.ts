@@ -30,7 +30,6 @@ export interface WorkersOptions extends ServeOptions {
  *
  * @throws {RangeError | TypeError} If an option cannot be passed to a worker.
  * @throws If the port cannot be opened.
- * @throws If the port cannot be had.
  */
 export function serveWorkers(
   core: Core,

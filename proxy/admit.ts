@@ -100,7 +100,10 @@ export function admit(
   return x;
 }
 
-/** Takes a place under the limits of concurrent requests, if there is one. */
+/**
+ * Takes a place under the limit of concurrent requests, if there is one. With a
+ * learnt limit `maxInFlight` is `Infinity`: no place is taken in vain.
+ */
 function hasRoom(now: number, c: Context): boolean {
   const { room } = c;
   const fits = room === undefined ||

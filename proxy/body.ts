@@ -6,9 +6,10 @@
  */
 
 import type { Clock } from "../base/clock.ts";
+import type { Chunk } from "../http/bytes.ts";
+import type { Reading } from "../http/call.ts";
 
-/** A chunk of a body, as both runtimes' streams yield it. */
-export type Chunk = Uint8Array<ArrayBuffer>;
+export type { Chunk, Reading };
 
 /** The result of {@linkcode gather}. */
 export type Gathered =
@@ -56,7 +57,7 @@ export async function gather(
     pending = undefined;
     return next;
   };
-  return { kind: "rest", read, cancel: source.cancel };
+  return { kind: "rest", read, cancel: (why) => source.cancel(why) };
 }
 
 /** Cancels a reader, ignoring errors. */
@@ -72,16 +73,6 @@ export class TruncatedBody extends Error {
   constructor() {
     super("Cannot read the body: it ended before its declared length");
   }
-}
-
-/** Reads a stream chunk by chunk. */
-export interface Reading {
-  /** The next chunk; `undefined` at the end. */
-  read: () => Promise<Chunk | undefined>;
-  /** Cancels the rest. */
-  cancel: (why: unknown) => void;
-  /** Takes back the memory of a chunk that is no longer used. */
-  reuse?: (chunk: Chunk) => void;
 }
 
 /** Reads the chunks of a stream, one per call. */

@@ -6,6 +6,7 @@
 
 import type { Context } from "./context.ts";
 import type { Exchange } from "./exchange.ts";
+import { failureOf } from "./failure.ts";
 import { CLIENT_LEFT, IDLE } from "./reasons.ts";
 import type { Ending } from "./relay.ts";
 import { decide, isIdempotent } from "./retry.ts";
@@ -78,6 +79,7 @@ export function mayRetry(x: Exchange, failure: Failure, c: Context): boolean {
 export function relayed(x: Exchange, how: Ending, c: Context): void {
   const { backend } = x;
   if (how === "left") x.end(CLIENT_LEFT);
+  if (restAborted(x, c)) return settle(x, c);
   // Without a backend, the body could not be resumed, and the outcome of the
   // backend that broke it off is recorded already.
   if (backend !== undefined && how === "whole") {
@@ -92,6 +94,17 @@ export function relayed(x: Exchange, how: Ending, c: Context): void {
     c.outcome(backend, false, x.attemptAt, reason);
   }
   settle(x, c);
+}
+
+/**
+ * Whether a request was ended while it waited for the rest of its body from
+ * another backend; then that attempt is recorded. It must be done before the
+ * request is settled, which releases the backend.
+ */
+export function restAborted(x: Exchange, c: Context): boolean {
+  if (!x.awaiting || x.cause === undefined) return false;
+  attemptFailed(x, failureOf(x, x.cause, c), c);
+  return true;
 }
 
 /** Records the time to a backend's response header or failure. */

@@ -28,7 +28,7 @@ import {
   hookFailure,
   setFields,
 } from "./hooks.ts";
-import { headerReceived, judge } from "./judge.ts";
+import { headerReceived, judge, restAborted } from "./judge.ts";
 import { giveUp } from "./own_answer.ts";
 import { type Ending, Relay } from "./relay.ts";
 import { addedTo, sourceFor } from "./respond.ts";
@@ -236,17 +236,19 @@ function relayed(
   c: Context,
 ): void {
   const { backend } = x;
+  if (how === "left") x.end(CLIENT_LEFT);
   const broken = followed?.state === "broken" && x.cause === undefined;
   const stalled = followed?.waits === true && x.cause === IDLE;
-  if (how === "left") {
-    x.end(CLIENT_LEFT);
+  if (restAborted(x, c)) {
+    // Recorded.
   } else if (backend !== undefined && (broken || stalled)) {
     backend.proven = 0;
     const reason = stalled ? "a stalled body" : "a truncated body";
     c.outcome(backend, false, x.attemptAt, reason);
   } else if (backend !== undefined && x.cause === undefined) {
     if (followed === undefined || followed.state === "whole") backend.proven++;
-    judge(x, status, c);
+    // One that is still asked for the rest has shown nothing.
+    if (!x.awaiting) judge(x, status, c);
     if (how === "broken") {
       c.hooks.failed("onResponse", new Error("the body it made has failed"));
     }

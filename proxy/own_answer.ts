@@ -146,6 +146,8 @@ export function answerWith(
   });
   if (!isReplaceable(status, c)) return ended(x, response, c);
   const failure: ProxyFailure = { status, type, reason };
+  // It waits for the hook now, and no longer for a backend.
+  x.room?.over(x);
   return answerByErrorHook(response, failure, requestContext(x, c), c)
     .then((response) => {
       x.status = response.status;

@@ -13,4 +13,7 @@ export const IDLE = new Error("Cannot go on: no byte within the idle limit");
 export const TOO_LARGE = new Error(
   "Cannot forward: the body is over the limit",
 );
+export const NOT_NEEDED = new Error(
+  "Cannot go on: the rest of the body is not needed",
+);
 export const STOPPED = new Error("Cannot go on: the proxy is being stopped");

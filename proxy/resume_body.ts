@@ -110,6 +110,8 @@ async function resumeElsewhere(
       leave(x);
       failure = TRUNCATED;
     } catch (error) {
+      // Settled: the attempt has no backend any more, and is recorded.
+      if (x.over) return undefined;
       if (error instanceof AnsweredByHook) {
         withdraw(x);
         return undefined;

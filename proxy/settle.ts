@@ -8,6 +8,7 @@ import type { Backend } from "../balancer.ts";
 import type { Arrival } from "./arrival.ts";
 import type { Context } from "./context.ts";
 import { type Exchange, statusOf } from "./exchange.ts";
+import { NOT_NEEDED } from "./reasons.ts";
 
 /** Records an attempt, if it will be reported. */
 export function note(x: Exchange, outcome: string, c: Context): void {
@@ -32,6 +33,8 @@ export function leave(x: Exchange): void {
 /** Ends the request. Idempotent. */
 export function settle(x: Exchange, c: Context): void {
   if (x.over) return;
+  // An attempt at the rest of a body: no sweep would end it from now on.
+  if (x.awaiting) x.end(NOT_NEEDED);
   x.over = true;
   const { backend } = x;
   leave(x);

@@ -10,7 +10,7 @@ import { Unanswered } from "../http/call.ts";
 import { ClientRig, textOf } from "./client_rig.ts";
 import { settle } from "./clock.ts";
 import { DELIVERIES, type Delivery } from "./fake_connection.ts";
-import { cutAtRandom, seeded } from "./growth.ts";
+import { cutAtRandom, seeded } from "./random.ts";
 import { mutated } from "./mutated_answer.ts";
 import { referenceOf } from "./reference_answer.ts";
 

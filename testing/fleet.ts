@@ -19,6 +19,7 @@ import { Prober } from "../health.ts";
 import { rampAfter } from "../proxy/slow_start.ts";
 import { Agenda } from "./agenda.ts";
 import { FakeClock } from "./clock.ts";
+import { probing } from "./probing.ts";
 import { seeded } from "./random.ts";
 
 /** Size and load of a fleet. */
@@ -341,6 +342,7 @@ async function probeLoad(fleet: Fleet): Promise<string> {
   const at: number[] = [];
   const probers = Array.from({ length: fleet.proxies }, () => {
     const prober = new Prober(new Pool(["http://10.0.0.0"]), {
+      ...probing,
       clock,
       random,
       probe: () => {

@@ -14,7 +14,7 @@ import { connectBun } from "../runtime/bun/connect.ts";
 import { systemClock } from "../base/clock.ts";
 import { connectDeno } from "../runtime/deno/connect.ts";
 import { textOf } from "./client_rig.ts";
-import { cutAtRandom, seeded } from "./growth.ts";
+import { cutAtRandom, seeded } from "./random.ts";
 import { mutated } from "./mutated_answer.ts";
 import { type Reference, referenceOf } from "./reference_answer.ts";
 

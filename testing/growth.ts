@@ -45,30 +45,3 @@ function timed(work: () => void): number {
   work();
   return performance.now() - from;
 }
-
-/** Random numbers that are the same each time (mulberry32). */
-export function seeded(seed: number): () => number {
-  let state = seed >>> 0;
-  return () => {
-    state = (state + 0x6d2b79f5) >>> 0;
-    let mixed = Math.imul(state ^ state >>> 15, state | 1);
-    mixed ^= mixed + Math.imul(mixed ^ mixed >>> 7, mixed | 61);
-    return ((mixed ^ mixed >>> 14) >>> 0) / 2 ** 32;
-  };
-}
-
-/** Splits bytes at random places; each chunk has its own memory. */
-export function cutAtRandom(
-  bytes: Uint8Array<ArrayBuffer>,
-  random: () => number,
-): Uint8Array<ArrayBuffer>[] {
-  const pieces: Uint8Array<ArrayBuffer>[] = [];
-  // Mostly long or mostly short, so that both are tried.
-  const most = 1 + Math.floor(random() * random() * bytes.length);
-  for (let at = 0; at < bytes.length;) {
-    const size = 1 + Math.floor(random() * most);
-    pieces.push(bytes.slice(at, at + size));
-    at += size;
-  }
-  return pieces;
-}

@@ -12,7 +12,18 @@ import {
   type ProbeResult,
   type ProberOptions,
 } from "../health.ts";
+import {
+  checkedHealth,
+  type Ejection,
+  type Probing,
+} from "../program/health.ts";
 import { FakeClock } from "./clock.ts";
+
+const usual = checkedHealth({ backends: [], health: { path: "/health" } });
+/** Options of probes, with the defaults of the settings. */
+export const probing: Probing = usual.probing!;
+/** Options of ejections, with the defaults of the settings. */
+export const ejection: Ejection = usual.ejection!;
 
 export const A = "http://10.0.0.1:3000";
 export const B = "http://10.0.0.2:3000";
@@ -69,6 +80,7 @@ export function world(
     hear: () => ({ status: 200 }),
     of: (url) => asked.filter((one) => one.url === url),
     prober: new Prober(pool, {
+      ...probing,
       probe,
       clock,
       intervalMs: 1_000,

@@ -25,6 +25,7 @@ import { RetryBudget } from "../proxy/retry.ts";
 import type { Server } from "../proxy/server.ts";
 import type { Failure, Outgoing, Transport } from "../proxy/transport.ts";
 import { FakeClock } from "./clock.ts";
+import { ejection, probing } from "./probing.ts";
 
 /** What a backend does with a request. */
 export type Behaviour =
@@ -284,8 +285,9 @@ export async function simulate(scenario: Scenario): Promise<Outcome> {
     });
   });
   const transport = transportOf(stage);
-  const ejector = new Ejector(pool, { clock, random });
+  const ejector = new Ejector(pool, { ...ejection, clock, random });
   const prober = new Prober(pool, {
+    ...probing,
     clock,
     random,
     intervalMs: 1_000,

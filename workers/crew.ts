@@ -117,7 +117,7 @@ export class Crew {
   #unsubscribe: (() => void) | undefined;
   /** Sum of the snapshots of workers that have ended. */
   #past: Snapshot | undefined;
-  #counts = false;
+  /** Set while the workers keep figures. */
   #timer: TimerHandle;
   #repairTimer: TimerHandle;
   #stopping = false;
@@ -169,7 +169,6 @@ export class Crew {
   /** Makes the workers keep figures, and requests these every second. */
   count(): void {
     if (this.#timer !== undefined) return;
-    this.#counts = true;
     for (const { worker } of this.#slots) worker?.post({ kind: "count" });
     this.#timer = this.#options.clock.setInterval(
       () => void this.snapshots(),
@@ -260,7 +259,7 @@ export class Crew {
           worker: slot.number,
           of: size,
           table: table.at,
-          counts: this.#counts,
+          counts: this.#timer !== undefined,
           // A replacement must use the port that was taken.
           serve: { ...common.serve, ...this.#latest },
           backends: this.#states(),
@@ -328,6 +327,7 @@ export class Crew {
   #ended(slot: Slot, reason: string): void {
     const { clock, log } = this.#options;
     slot.worker = undefined;
+    slot.listens = false;
     // At once: its requests in flight must not count against a limit.
     this.#table.forget(slot.number);
     if (!this.#stopping) this.#repair();

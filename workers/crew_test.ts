@@ -315,6 +315,34 @@ Deno.test("Crew keeps what a dead worker had counted", async () => {
   crew.kill();
 });
 
+Deno.test("Crew.count() makes workers keep figures, and those that replace them", async () => {
+  const { crew, workers, clock } = setUp(1);
+  crew.start();
+  workers[0]!.listens();
+  assert.equal(workers[0]!.last("begin").counts, false);
+  crew.count();
+  workers[0]!.last("count");
+  workers[0]!.onEnd("SIGKILL");
+  await clock.advance(100);
+  workers[1]!.listens();
+  assert.equal(workers[1]!.last("begin").counts, true);
+  crew.kill();
+});
+
+Deno.test("Crew.snapshots() does not wait for a replacement that is still starting", async () => {
+  // Its place counted as listening since the dead worker, and each round of
+  // figures took a second.
+  const { crew, workers, clock } = setUp(1);
+  crew.start();
+  workers[0]!.listens();
+  workers[0]!.onEnd("SIGKILL");
+  await clock.advance(100);
+  assert.equal(workers.length, 2);
+  assert.deepEqual(await crew.snapshots(), []);
+  assert.deepEqual(workers[1]!.got, []);
+  crew.kill();
+});
+
 Deno.test("Crew.snapshots() does not wait for a worker that hangs", async () => {
   const { crew, workers, pool, clock } = setUp();
   crew.start();

@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import { MAX_LISTED } from "../config/backends.ts";
 import { MAX_SHARED } from "./capacity.ts";
 import { Places, Table, tableBytes } from "./table.ts";
 
@@ -9,6 +10,10 @@ function tableOf(workers: number) {
     of: (own: number) => new Table(buffer, workers, own),
   };
 }
+
+Deno.test("a table has room for a list of the greatest length and its replacement", () => {
+  assert.ok(MAX_SHARED >= 2 * MAX_LISTED, `${MAX_SHARED}, ${MAX_LISTED}`);
+});
 
 Deno.test("Table sums what its workers have under way", () => {
   const { first, of } = tableOf(3);

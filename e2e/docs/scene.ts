@@ -13,7 +13,7 @@ import assert from "node:assert/strict";
 import { bunPath, denoPath, ROOT } from "../../testing/tools.ts";
 import type { Block } from "../../testing/documents.ts";
 import { deadPort } from "../harness/backend.ts";
-import { ProxyProcess, type Runtime } from "../harness/proxy.ts";
+import { ProxyProcess, type Runtime, transport } from "../harness/proxy.ts";
 
 /** Ports that the documents name. */
 const NAMED = ["8080", "8443", "9090"] as const;
@@ -83,7 +83,7 @@ export class Scene implements AsyncDisposable {
   }
 
   #command(script: string, env: Record<string, string>): Deno.Command {
-    const { PATH = "", HOME = "", TRANSPORT = "" } = Deno.env.toObject();
+    const { PATH = "", HOME = "" } = Deno.env.toObject();
     return new Deno.Command("bash", {
       args: ["-euo", "pipefail", "-c", script],
       cwd: this.folder,
@@ -91,7 +91,7 @@ export class Scene implements AsyncDisposable {
       env: {
         PATH: `${this.folder}/.bin:${PATH}`,
         HOME,
-        TRANSPORT,
+        TRANSPORT: transport(this.#runtime) ?? "",
         NO_COLOR: "1",
         PORT: String(this.port("8080")),
         HOST: "127.0.0.1",

@@ -9,7 +9,7 @@
  * @module
  */
 
-import { seeded } from "../../testing/growth.ts";
+import { seeded } from "../../testing/random.ts";
 import { ADMIN_ENV, adminUrl, portOf, TOKEN } from "../harness/admin.ts";
 import { rawRequest, type RawResponse } from "../harness/client.ts";
 import { type ProxyProcess, startProxy } from "../harness/proxy.ts";

@@ -14,7 +14,7 @@
 import { Buffer } from "node:buffer";
 import net from "node:net";
 import { setImmediate } from "node:timers";
-import { cutAtRandom, seeded } from "../../testing/growth.ts";
+import { cutAtRandom, seeded } from "../../testing/random.ts";
 import { mutated } from "../../testing/mutated_answer.ts";
 import { type Reference, referenceOf } from "../../testing/reference_answer.ts";
 import { type ProxyProcess, startProxy } from "../harness/proxy.ts";

@@ -12,7 +12,7 @@
  * @module
  */
 
-import { seeded } from "../../testing/growth.ts";
+import { seeded } from "../../testing/random.ts";
 import {
   type ReferenceRequest,
   type ReferenceRequests,

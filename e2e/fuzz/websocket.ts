@@ -11,7 +11,7 @@
  */
 
 import { Buffer } from "node:buffer";
-import { seeded } from "../../testing/growth.ts";
+import { seeded } from "../../testing/random.ts";
 import {
   framesOf,
   type ReferenceFrames,

@@ -23,7 +23,7 @@ export class Nginx implements AsyncDisposable {
   readonly #child: Deno.ChildProcess;
 
   constructor(
-    /** Its folder; files in its `root` are served. */
+    /** Its folder; files in its `www` are served. */
     readonly folder: string,
     readonly port: number,
   ) {
@@ -64,7 +64,7 @@ export class Nginx implements AsyncDisposable {
 /** Starts nginx with what belongs into its one `server` block. */
 export async function startNginx(server: string): Promise<Nginx> {
   const folder = await Deno.makeTempDir({ prefix: "sluice-nginx-" });
-  await Deno.mkdir(`${folder}/root`);
+  await Deno.mkdir(`${folder}/www`);
   const port = await deadPort();
   const paths = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"]
     .map((kind) => `${kind}_temp_path ${folder}/tmp;`).join("\n");
@@ -76,7 +76,7 @@ export async function startNginx(server: string): Promise<Nginx> {
     http {
       types { text/html html; text/css css; image/gif gif; }
       access_log off; ${paths}
-      server { listen 127.0.0.1:${port}; root ${folder}/root; ${server} }
+      server { listen 127.0.0.1:${port}; root ${folder}/www; ${server} }
     }`,
   );
   const nginx = new Nginx(folder, port);

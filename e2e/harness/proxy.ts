@@ -26,7 +26,7 @@ export type SentBy = "auto" | "fetch" | "socket";
 const TOLD = Deno.env.get("TRANSPORT");
 
 /** What the program is told, if the run is told: `other` than by default. */
-function transport(runtime: Runtime): string | undefined {
+export function transport(runtime: Runtime): string | undefined {
   if (TOLD !== "other") return TOLD;
   return runtime === "deno" ? "fetch" : "socket";
 }

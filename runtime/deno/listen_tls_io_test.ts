@@ -46,7 +46,7 @@ function listening(): Listener {
   return listener;
 }
 
-Deno.test("listenTlsDeno() does not share a port that is taken, by whomever", async () => {
+Deno.test("listenTlsDeno() does not share a port that is in use", async () => {
   const first = listening();
   const { port } = first;
   const again = () =>
