@@ -1253,7 +1253,12 @@ Deno.test("a client that stalls its upload gets 408, and no backend is blamed", 
 });
 
 Deno.test("CLIENT_TIMEOUT cuts an answer that its client does not take, and frees its slot", async () => {
-  await using w = world({ clientTimeoutMs: 2_000, eject: { after: 1 } });
+  const statuses: number[] = [];
+  await using w = world({
+    clientTimeoutMs: 2_000,
+    eject: { after: 1 },
+    onSettled: ({ status }) => void statuses.push(status),
+  });
   let cancelled = 0;
   w.network.answer = () =>
     new Response(
@@ -1271,9 +1276,10 @@ Deno.test("CLIENT_TIMEOUT cuts an answer that its client does not take, and free
   }
   await w.clock.advance(200);
   await assert.rejects(async () => {
-    for (;;) await taken.read();
+    for (let i = 0; i < 100; i++) await taken.read();
   }, /too slow/);
   assert.equal(cancelled, 1);
+  assert.deepEqual(statuses, [499]);
   assert.equal([...w.proxy.pool].every(({ inFlight }) => inFlight === 0), true);
   assert.equal([...w.proxy.pool].some(({ ejected }) => ejected), false);
 });
@@ -1292,6 +1298,60 @@ Deno.test("CLIENT_TIMEOUT leaves an answer alone whose backend is quiet", async 
   more!.enqueue(new TextEncoder().encode("late"));
   more!.close();
   assert.equal(await text, "late");
+});
+
+Deno.test("CLIENT_TIMEOUT ends an answer that stands still while its upload does, and no other", async () => {
+  await using w = world({ clientTimeoutMs: 2_000, eject: { after: 1 } });
+  const answered = dribble();
+  const seen: string[] = [];
+  w.network.answer = ({ body }) => {
+    body!.pipeTo(
+      new WritableStream({
+        write: (chunk) => void seen.push(new TextDecoder().decode(chunk)),
+      }),
+    ).catch(() => {});
+    return new Response(answered.body);
+  };
+  const { body, give } = dribble();
+  const answer = await w.proxy.fetch(upload(body));
+  const taken = answer.body!.getReader();
+  give("x");
+  // The upload stalls, but the answer goes on.
+  for (let i = 0; i < 5; i++) {
+    const next = taken.read();
+    await w.clock.advance(1_900);
+    answered.give("y");
+    await next;
+  }
+  assert.deepEqual(seen, ["x"]);
+  const last = taken.read();
+  last.catch(() => {});
+  await w.clock.advance(2_100);
+  await assert.rejects(last, /too slow/);
+  assert.equal([...w.proxy.pool].some(({ ejected }) => ejected), false);
+});
+
+Deno.test("IDLE_TIMEOUT ends an answer whose backend is quiet, and is its bad outcome", async () => {
+  await using w = world({
+    backends: [A, B],
+    idleTimeoutMs: 1_000,
+    eject: { after: 1 },
+  });
+  const answered = dribble();
+  w.network.answer = () => new Response(answered.body);
+  const answer = await w.proxy.fetch(new Request("http://sluice.test/"));
+  const taken = answer.body!.getReader();
+  for (let i = 0; i < 5; i++) {
+    const next = taken.read();
+    await w.clock.advance(900);
+    answered.give("x");
+    await next;
+  }
+  const last = taken.read();
+  last.catch(() => {});
+  await w.clock.advance(1_100);
+  await assert.rejects(last, /idle limit/);
+  assert.equal([...w.proxy.pool].filter(({ ejected }) => ejected).length, 1);
 });
 
 Deno.test("IDLE_TIMEOUT does not run before the response header", async () => {

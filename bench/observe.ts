@@ -41,7 +41,7 @@ const WAYS: readonly (readonly [
   ["nothing", {}],
   ["ACCESS_LOG=json", { ACCESS_LOG: "json" }],
   ["ACCESS_LOG=combined", { ACCESS_LOG: "combined" }],
-  ["ADMIN_PORT, nobody asks", { ADMIN_PORT: String(freePort()) }],
+  ["ADMIN_PORT, no requests", { ADMIN_PORT: String(freePort()) }],
   [
     "ADMIN_PORT, scraped every second",
     { ADMIN_PORT: String(freePort()) },

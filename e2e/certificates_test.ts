@@ -4,7 +4,6 @@
 
 import assert from "node:assert/strict";
 import { X509Certificate } from "node:crypto";
-import tls from "node:tls";
 import { ADMIN_ENV, adminUrl } from "./harness/admin.ts";
 import { rawBackend, type RawConn } from "./harness/backend.ts";
 import { RawConnection, rawRequest, requestText } from "./harness/client.ts";
@@ -22,6 +21,7 @@ import {
 } from "./harness/suite.ts";
 import { until } from "./harness/wait.ts";
 import { Authority, HERE, type Pair } from "./tls/certificates.ts";
+import { shownAt } from "./tls/shown.ts";
 import { swapUnderLoad } from "./tls/swap.ts";
 import { ask, grant } from "./websocket/raw.ts";
 
@@ -31,25 +31,6 @@ const OPENSSL: CaseOptions = {
 };
 
 const GET = requestText("GET", "/");
-
-/** The name of the certificate that a new connection is shown. */
-async function shownAt(port: number): Promise<string> {
-  const { promise, resolve, reject } = Promise.withResolvers<string>();
-  const socket = tls.connect({
-    host: "127.0.0.1",
-    port,
-    servername: "localhost",
-    rejectUnauthorized: false,
-  }, () => resolve(String(socket.getPeerCertificate().subject.CN)));
-  socket.on("error", reject);
-  try {
-    return await promise;
-  } finally {
-    const closed = new Promise((resolve) => socket.once("close", resolve));
-    socket.destroy();
-    await closed;
-  }
-}
 
 /** A proxy with a certificate in two files, which can be written anew. */
 async function withFiles(

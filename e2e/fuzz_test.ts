@@ -13,6 +13,7 @@ import { forBoth, forOnce } from "./harness/suite.ts";
 import { GROUPS } from "./wire/groups.ts";
 
 const COUNT = 400;
+const SHORT = { count: COUNT, seed: 1 };
 const TRANSPORTS = ["socket", "fetch"] as const;
 
 forOnce(
@@ -36,8 +37,7 @@ for (const transport of TRANSPORTS) {
       const report = await new RequestFuzz({
         runtime,
         transport,
-        count: COUNT,
-        seed: 1,
+        ...SHORT,
         seeds,
       }).run();
       assert.equal(report.bad, 0, report.text());
@@ -57,8 +57,7 @@ for (const transport of TRANSPORTS) {
       const report = await new AnswerFuzz({
         runtime,
         transport,
-        count: COUNT,
-        seed: 1,
+        ...SHORT,
         seeds,
       }).run();
       assert.equal(report.bad, 0, report.text());

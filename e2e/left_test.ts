@@ -6,9 +6,13 @@
  */
 
 import assert from "node:assert/strict";
-import { rawBackend } from "./harness/backend.ts";
+import { type RawBackend, rawBackend } from "./harness/backend.ts";
 import { RawConnection, rawRequest, requestText } from "./harness/client.ts";
-import { startProxy } from "./harness/proxy.ts";
+import {
+  type ProxyProcess,
+  type Runtime,
+  startProxy,
+} from "./harness/proxy.ts";
 import { forBoth } from "./harness/suite.ts";
 
 /** Clients that send all of a request and leave. */
@@ -66,19 +70,34 @@ forBoth(
   },
 );
 
+/** Runs a user's handler in front of a backend, on a port and on a socket. */
+async function withHandler(
+  runtime: Runtime,
+  test: (
+    parts: { backend: RawBackend; program: ProxyProcess; socket: string },
+  ) => Promise<void>,
+): Promise<void> {
+  const dir = await Deno.makeTempDir({ prefix: "sluice-" });
+  const socket = `${dir}/s.sock`;
+  try {
+    await using backend = await rawBackend();
+    await using program = await startProxy(runtime, {
+      entry: "e2e/left/library.ts",
+      env: { BACKENDS: backend.url, SOCKET: socket },
+      permissions: [`--allow-read=${dir}`, `--allow-write=${dir}`],
+    });
+    await test({ backend, program, socket });
+  } finally {
+    await Deno.remove(dir, { recursive: true });
+  }
+}
+
 forBoth(
   "a user's handler on a Unix domain socket is served, without an address",
-  async (runtime) => {
-    const dir = await Deno.makeTempDir({ prefix: "sluice-" });
-    try {
-      await using backend = await rawBackend();
-      await using program = await startProxy(runtime, {
-        entry: "e2e/left/library.ts",
-        env: { BACKENDS: backend.url, SOCKET: `${dir}/s.sock` },
-        permissions: [`--allow-read=${dir}`, `--allow-write=${dir}`],
-      });
+  (runtime) =>
+    withHandler(runtime, async ({ backend, program, socket }) => {
       const ask = (target: string) =>
-        rawRequest(0, requestText("GET", target), { unix: `${dir}/s.sock` });
+        rawRequest(0, requestText("GET", target), { unix: socket });
       const { status, text } = await ask("/a//b?c");
       assert.equal(status, 200, text);
       const [request] = backend.requests;
@@ -89,28 +108,18 @@ forBoth(
       assert.equal(request!.header("x-forwarded-for"), undefined);
       // HTTP/1.0 without a Host, too.
       const old = await rawRequest(0, "GET /old HTTP/1.0\r\n\r\n", {
-        unix: `${dir}/s.sock`,
+        unix: socket,
       });
       assert.equal(old.status, 200);
       assert.equal(backend.requests[1]!.header("host"), backend.authority);
       assert.equal(program.exited, undefined);
-    } finally {
-      await Deno.remove(dir, { recursive: true });
-    }
-  },
+    }),
 );
 
 forBoth(
   "a user's handler may pass on a request that it made, with the address",
-  async (runtime) => {
-    const dir = await Deno.makeTempDir({ prefix: "sluice-" });
-    try {
-      await using backend = await rawBackend();
-      await using program = await startProxy(runtime, {
-        entry: "e2e/left/library.ts",
-        env: { BACKENDS: backend.url, SOCKET: `${dir}/s.sock` },
-        permissions: [`--allow-read=${dir}`, `--allow-write=${dir}`],
-      });
+  (runtime) =>
+    withHandler(runtime, async ({ backend, program }) => {
       const ask = (target: string) =>
         rawRequest(program.port, requestText("GET", target));
       assert.equal((await ask("/told")).status, 200);
@@ -134,8 +143,5 @@ forBoth(
       const count = backend.requests.length;
       assert.equal((await ask("/unknown")).status, 499);
       assert.equal(backend.requests.length, count);
-    } finally {
-      await Deno.remove(dir, { recursive: true });
-    }
-  },
+    }),
 );

@@ -1,6 +1,6 @@
 /**
- * In front of servers that nobody here wrote, with a client that nobody here
- * wrote: nginx and Python's `http.server`, asked by curl; and behind HAProxy.
+ * Servers and clients of other projects: in front of nginx and Python's
+ * `http.server`, with curl as the client; and behind HAProxy.
  *
  * @module
  */
@@ -92,7 +92,7 @@ forBoth("nginx and Python serve a site through it, to curl", options, async (
       assert.deepEqual([...servers].sort(), ["SimpleHTTP", "nginx"]);
     }
 
-    // Compressed by nginx, by nobody on the way, and only for who asks.
+    // Compressed by nginx alone, and only for a client that asks for it.
     let compressed = 0;
     for (const args of [["--compressed"], []]) {
       for (let i = 0; i < 2; i++) {

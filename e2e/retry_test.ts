@@ -1,6 +1,6 @@
 /**
  * What becomes of a request whose backend fails: tried elsewhere where that is
- * safe, answered with an error where it is not, and who is blamed for it.
+ * safe, answered with an error where it is not, and which backend is blamed.
  *
  * @module
  */
@@ -260,10 +260,10 @@ forBoth("no answer within TIMEOUT is 504, counts, and is not repeated", async (
   await proxy.waitForLine(/ejected .* the last: no answer within/);
 });
 
-// What is small is read whole there before anybody is asked for an answer.
+// There, small bodies are read completely before a backend is picked.
 
 forBoth(
-  "a small upload that stays away costs a backend nothing",
+  "a small upload that does not arrive occupies no backend",
   async (runtime) => {
     await using backend = await rawBackend(echoSize);
     await using proxy = await startProxy(runtime, {

@@ -140,7 +140,7 @@ forBoth(
 );
 
 forBoth(
-  "over sockets clients that leave while a connection is made leave nothing behind",
+  "over sockets, clients that disconnect while a connection is made leave no descriptor",
   skippedWithout("python3"),
   async (runtime) => {
     await using hole = await blackhole();

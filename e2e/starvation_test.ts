@@ -315,7 +315,7 @@ const dns: CaseOptions = Deno.build.os === "linux"
   : { skip: "127.0.0.2 is no address here" };
 
 forBoth(
-  "a name server that is away costs the backends that have no name nothing",
+  "a name server that does not answer delays no backend with an address",
   dns,
   async (runtime) => {
     await using plain = await rawBackend((conn) => conn.reply({ body: "1" }));

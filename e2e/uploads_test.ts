@@ -146,7 +146,7 @@ const FRAMINGS = [
 ] as const;
 
 forBoth(
-  "200 uploads that are cut at every stage leave nothing behind",
+  "200 uploads cut at every stage leave no descriptor or request",
   { timeoutMs: 90_000 },
   async (runtime) => {
     await using a = await rawBackend(echoSize);
@@ -243,7 +243,7 @@ forBoth(
     if (runtime === "deno") {
       assert.ok(
         proxy.fds() >= fds + clients.length / 2,
-        "Deno closes connections that nobody reads now: take its limit out",
+        "Deno now closes connections that are not read: remove its limit",
       );
     }
     for (const client of clients) await client.close();

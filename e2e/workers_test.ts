@@ -222,7 +222,7 @@ forBoth("WORKERS: outcomes that several have seen eject once, for all", async (
 
   // Alternating, so that neither worker alone sees three.
   for (let i = 0; seen() < 3; i++) {
-    assert.ok(i < 30, "round robin comes to everybody");
+    assert.ok(i < 30, "round robin reaches every worker");
     const { length } = crew.connections;
     await crew.connections[i % length]!.request(GET);
   }

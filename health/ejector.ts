@@ -103,7 +103,7 @@ export class Ejector {
   }
 
   /**
-   * At most half of the usable backends, and never the last one: with two or
+   * At most half of the usable backends, and so never the last one: with two or
    * three backends, a fixed share such as Envoy's 10 % would mean none at all.
    */
   #mayEject(): boolean {
@@ -114,7 +114,7 @@ export class Ejector {
       able++;
       if (backend.ejected) out++;
     }
-    return able - out > 1 && (out + 1) * 2 <= able;
+    return (out + 1) * 2 <= able;
   }
 
   #eject(backend: Backend, forMs: number, reason: string): void {

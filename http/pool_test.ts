@@ -87,6 +87,18 @@ Deno.test("Pool closes an idle connection after 4 s, or earlier if the backend a
   }
 });
 
+Deno.test("Pool keeps no connection after a response of HTTP/1.0", async () => {
+  for (const field of ["", "Connection: keep-alive\r\n"]) {
+    const rig = new ClientRig();
+    const text = OK.replace(
+      "HTTP/1.1 200 OK\r\n",
+      `HTTP/1.0 200 OK\r\n${field}`,
+    );
+    await answered(rig, { text });
+    assert.equal(rig.last.destroyed, true);
+  }
+});
+
 Deno.test("Pool watches idle connections: one that has ended is not used", async () => {
   for (const error of [undefined, new Error("reset")]) {
     const rig = new ClientRig();
@@ -140,6 +152,18 @@ Deno.test("Pool risks no kept connection either if the backend closes one right 
   for (const { answer } of calls) {
     assert.equal(await textOf(await answer), "ok");
   }
+  assert.equal(await answered(rig, { method: "POST" }), 2);
+});
+
+Deno.test("Pool counts also the end of a connection that has just become idle", async () => {
+  const rig = new ClientRig();
+  const calls = [await rig.send(), await rig.send()];
+  rig.connections[0]!.receive(OK);
+  await calls[0]!.answer;
+  await settle();
+  rig.connections[1]!.receive(OK);
+  rig.connections[1]!.finish();
+  await calls[1]!.answer;
   assert.equal(await answered(rig, { method: "POST" }), 2);
 });
 

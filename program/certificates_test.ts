@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import type { TlsOptions } from "../config/options.ts";
 import { CERT, KEY, OTHER_CERT } from "../testing/certificates.ts";
-import { FakeClock } from "../testing/clock.ts";
+import { FakeClock, settle } from "../testing/clock.ts";
 import { CertificateFiles, expiryRemarks } from "./certificates.ts";
 
 // The pair that is shown at start, as far as these tests go: any other text.
@@ -13,15 +13,16 @@ function files() {
   const shown: TlsOptions[] = [];
   const log: string[] = [];
   let fault: Error | undefined;
+  let wait: Promise<void> | undefined;
   const watcher = new CertificateFiles({
     paths: ["cert", "key"],
     texts: START,
     clock,
     now: () => Date.parse("2026-11-26T12:00:00Z"),
-    set: (tls) => {
-      if (fault !== undefined) return Promise.reject(fault);
+    set: async (tls) => {
+      if (fault !== undefined) throw fault;
       shown.push(tls);
-      return Promise.resolve();
+      await wait;
     },
     log: (line) => log.push(line),
     read: (path) => Promise.resolve(texts[path]!),
@@ -33,6 +34,7 @@ function files() {
     log,
     watcher,
     fail: (error: Error | undefined) => fault = error,
+    hold: (until: Promise<void>) => wait = until,
   };
 }
 
@@ -74,6 +76,21 @@ Deno.test("CertificateFiles#reload() says that nothing has changed, and shows no
     log[1]!,
     /^TLS_CERT read again, unchanged: test 1, valid/,
   );
+  watcher.stop();
+});
+
+Deno.test("CertificateFiles applies one pair after the other", async () => {
+  const { texts, shown, log, watcher, hold } = files();
+  Object.assign(texts, { cert: CERT, key: KEY });
+  const { promise, resolve } = Promise.withResolvers<void>();
+  hold(promise);
+  const both = [watcher.reload(), watcher.reload()];
+  await settle();
+  assert.deepEqual([shown.length, log.length], [1, 0]);
+  resolve();
+  await Promise.all(both);
+  assert.equal(shown.length, 1);
+  assert.match(log[1]!, /^TLS_CERT read again, unchanged/);
   watcher.stop();
 });
 

@@ -8,6 +8,7 @@ async function redirected(
 ): Promise<[status: number, location: string | null]> {
   const request = new Request(url, init);
   const response = await redirector(port)(request);
+  if (init.method === "HEAD") assert.equal(response.body, null);
   await response.body?.cancel();
   assert.equal(response.headers.get("connection"), "close");
   return [response.status, response.headers.get("location")];
@@ -64,6 +65,10 @@ Deno.test("redirector() refuses a request without a valid Host", async () => {
     ]
   ) assert.deepEqual(await asked(host), [400, null]);
   assert.deepEqual(await asked("a.test", "/*", "OPTIONS"), [400, null]);
+});
+
+Deno.test("redirector() refuses a target that the proxy would refuse", async () => {
+  assert.deepEqual(await asked("a.test", "/x#y"), [400, null]);
 });
 
 // A target that looks like a host must stay a path of the host that was asked for.

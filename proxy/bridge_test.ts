@@ -409,6 +409,15 @@ Deno.test("Bridges together hold no more than their budget", () => {
   assert.equal(budget.total, 0);
 });
 
+Deno.test("Bridges count toward their budget what backends do not take", () => {
+  const budget = new BridgeBudget(1, 4 * MB);
+  const { bridge, socket } = bridged(undefined, { budget });
+  socket.answer = (text) => socket.queued += text.length;
+  bridge.message(new Uint8Array(MB));
+  assert.equal(budget.total, socket.queued);
+  assert.ok(budget.total > MB);
+});
+
 Deno.test("Bridge.shed() releases at once what a side does not read", () => {
   const slow = bridged();
   slow.socket.queued = 2 * MB;

@@ -3,6 +3,7 @@ import {
   destinationClimbs,
   impliedHost,
   isRefusal,
+  logsConnectionIn,
   refuseAsterisk,
   refuseFraming,
   refuseHost,
@@ -362,6 +363,8 @@ const FRAMINGS: [
   ["POST", "1, 1", null, 400],
   ["POST", "1 1", null, 400],
   ["POST", "", null, 400],
+  ["POST", "9007199254740991", null, undefined],
+  ["POST", "9007199254740992", null, 400],
 ];
 
 Deno.test("refuseFraming() takes a length or chunks, and neither on GET", () => {
@@ -371,6 +374,15 @@ Deno.test("refuseFraming() takes a length or chunks, and neither on GET", () => 
       status,
       `${method} ${length} ${coding}`,
     );
+  }
+});
+
+Deno.test("logsConnectionIn() knows the schemes that log a connection in", () => {
+  for (const field of ["NTLM", "ntlm TlRM", "Negotiate YII", "NEGOTIATE"]) {
+    assert.equal(logsConnectionIn(field), true, field);
+  }
+  for (const field of [null, "", "Basic bnRsbQ==", "NTLMX a", "Bearer ntlm"]) {
+    assert.equal(logsConnectionIn(field), false, String(field));
   }
 });
 

@@ -54,6 +54,11 @@ Deno.test("LearntLimit starts at 100", () => {
   assert.ok(limit.enter(1_000));
 });
 
+Deno.test("LearntLimit divides its start among workers, down to 10", () => {
+  const limits = [1, 3, 4, 64].map((parts) => new LearntLimit({ parts }).limit);
+  assert.deepEqual(limits, [100, 34, 25, 10]);
+});
+
 Deno.test("LearntLimit admits twice as many after a calm", () => {
   // A process that stood still for a second hands over what came meanwhile, and
   // a limit that is right on average would refuse a part of it.
@@ -251,5 +256,5 @@ Deno.test("LearntLimit does not take the queue of other replicas for work", () =
     seconds: 80,
     held: 300,
   });
-  assert.ok(limit.baseMs < 40, String(limit.baseMs));
+  assert.ok(limit.baseMs < 21, String(limit.baseMs));
 });

@@ -91,6 +91,11 @@ Deno.test("RetryBudget grants its share of the requests in addition", () => {
   assert.equal(granted(budget, 5_000), 300);
 });
 
+Deno.test("RetryBudget divides what is always allowed among workers", () => {
+  assert.equal(granted(new RetryBudget(0, 4), 0), 25);
+  assert.equal(granted(new RetryBudget(0, 3), 0), 34);
+});
+
 Deno.test("RetryBudget never grants a part of a retry too much", () => {
   const budget = new RetryBudget(0.2);
   for (let i = 0; i < 9; i++) budget.request(0);

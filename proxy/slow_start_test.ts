@@ -59,6 +59,13 @@ Deno.test("SlowStart restarts for a backend that goes down and comes back", asyn
   assert.equal(a.ramp, 1);
 });
 
+Deno.test("SlowStart drops a backend that is removed while it warms up", () => {
+  const { clock, pool, a } = started();
+  pool.emit({ type: "up", backend: a });
+  pool.remove(a);
+  assert.equal(clock.pending, 0);
+});
+
 Deno.test("SlowStart#stop() gives every backend its full share", () => {
   const { clock, pool, slowStart, a } = started();
   pool.emit({ type: "up", backend: a });

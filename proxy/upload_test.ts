@@ -38,6 +38,16 @@ Deno.test("StreamedUpload gives a chunk that two attempts read to the later one"
   await lost;
 });
 
+Deno.test("StreamedUpload gives an attempt that has ended nothing more", async () => {
+  const source = new Source();
+  const upload = remember(source);
+  const lost = upload.reading().read();
+  const { read } = upload.reading();
+  source.give("one").close();
+  await assert.rejects(lost, /another attempt has begun/);
+  assert.equal(text((await read())!), "one");
+});
+
 Deno.test("StreamedUpload can be sent once after forget()", async () => {
   const source = new Source().give("one");
   const upload = remember(source);

@@ -13,7 +13,7 @@ function fate({ events }: Outcome, name: string): string[] {
     .map(({ at, what }) => `${Math.floor(at / 1_000)} ${what.split(" ")[1]}`);
 }
 
-Deno.test("simulate() death: one of three dies and nobody notices", async () => {
+Deno.test("simulate() death: one of three dies and no request fails", async () => {
   const outcome = await play("death");
   assert.deepEqual([...outcome.statuses], [[200, 3_000]]);
   assert.equal(outcome.repeated, 0);

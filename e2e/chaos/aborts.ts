@@ -20,7 +20,7 @@ const GROWTH = 40 * 1024 * 1024;
 
 /** The case. */
 export const aborts: ChaosCase = {
-  name: "10,000 clients that leave leave nothing behind",
+  name: "10,000 disconnecting clients leave no descriptor, request or memory",
   async run(runtime, scale) {
     const count = scale === "long" ? 10_000 : 1_500;
     await using backends = await Backends.start(2);

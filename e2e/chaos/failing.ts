@@ -55,7 +55,7 @@ export const failing: ChaosCase = {
 
 /** The second case. */
 export const refusing: ChaosCase = {
-  name: "when nobody listens, the answer is 502 or 503 within 50 ms",
+  name: "when no backend listens, the answer is 502 or 503 within 50 ms",
   async run(runtime, scale) {
     const ports = [await deadPort(), await deadPort(), await deadPort()];
     await using proxy = await startProxy(runtime, {

@@ -14,7 +14,7 @@ import { Backends, deliveries, duplicates } from "./process.ts";
 
 /** The case. */
 export const rolling: ChaosCase = {
-  name: "a rolling restart of all backends costs nobody anything",
+  name: "a rolling restart of all backends fails no request",
   async run(runtime, scale) {
     const rounds = scale === "long" ? 10 : 1;
     await using backends = await Backends.start(3);

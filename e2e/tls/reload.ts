@@ -6,7 +6,7 @@
  */
 
 import process from "node:process";
-import tls from "node:tls";
+import { shownAt } from "./shown.ts";
 
 interface Server {
   port: number;
@@ -18,20 +18,6 @@ const { Bun } = globalThis as unknown as {
   Bun: { serve(options: object): Server };
 };
 
-function shown(port: number): Promise<unknown> {
-  return new Promise((resolve, reject) => {
-    const socket = tls.connect({
-      port,
-      host: "127.0.0.1",
-      servername: "localhost",
-      rejectUnauthorized: false,
-    }, () => {
-      resolve(socket.getPeerCertificate().subject.CN);
-      socket.destroy();
-    }).on("error", reject);
-  });
-}
-
 const fetch = () => new Response("x");
 const server = Bun.serve({
   port: 0,
@@ -39,7 +25,7 @@ const server = Bun.serve({
   tls: JSON.parse(process.env.ONE!),
   fetch,
 });
-const before = await shown(server.port);
+const before = await shownAt(server.port);
 server.reload({ tls: JSON.parse(process.env.TWO!), fetch });
-console.log(before, await shown(server.port));
+console.log(before, await shownAt(server.port));
 server.stop(true);

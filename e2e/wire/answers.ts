@@ -159,7 +159,7 @@ function undecoded(
 ): WireCase {
   return {
     name: `answer: Content-Encoding ${coding} (${framing}) asked for by ${
-      asked === undefined ? "nobody" : `"${asked}"`
+      asked === undefined ? "no client" : `"${asked}"`
     } comes byte for byte with its ETag (RFC 9110 §8.4, §8.8.3)`,
     on: "proven",
     async run(round) {

@@ -42,7 +42,7 @@ const DROPPED: [promise: string, sent: Fields, gone: string][] = [
     "upgrade",
   ],
   [
-    "HTTP2-Settings that nobody named",
+    "HTTP2-Settings that Connection does not name",
     [["HTTP2-Settings", "AAMAAABkAAQAAP__"]],
     "http2-settings",
   ],
