@@ -15,9 +15,10 @@ import {
   type ConnectionOwner,
   type CountingSocket,
 } from "./connection.ts";
+import type { Signal } from "./signal.ts";
 
 /** Opens a connection; the signal aborts the attempt. */
-export type Connect = (signal: AbortSignal) => Promise<CountingSocket>;
+export type Connect = (signal: Signal) => Promise<CountingSocket>;
 
 /** What the connections to all backends share. */
 export interface Shared extends Buffers {

@@ -3,8 +3,7 @@
  * respond, settle. CONTRIBUTING.md has the list.
  *
  * Each step is a call, implemented in its own file. A usual request allocates
- * its fields, one {@linkcode Exchange} and one `AbortController`, and starts no
- * timer.
+ * its fields and one {@linkcode Exchange}, and starts no timer.
  *
  * @module
  */
