@@ -19,35 +19,41 @@ const echo: Handler = async (conn, request) => {
   await conn.reply({ body: await request.body() });
 };
 
-forBoth(
-  "over sockets a backend that closes each connection unannounced loses no POST",
-  async (runtime) => {
-    await using backend = await rawBackend(async (conn) => {
-      await conn.reply({ body: "ok" });
-      await conn.end();
-    });
-    await using proxy = await startProxy(runtime, {
-      env: { ...OVER_SOCKETS, BACKENDS: backend.url, EJECT_AFTER: "off" },
-    });
-    // Several lanes, so that one is answered while others are sent.
-    const lane = async () => {
-      await using client = await RawConnection.connect(proxy.port);
-      // The first ones may be repeated: they show what the backend does.
-      for (let i = 0; i < 60; i++) {
-        const method = i < 10 ? "GET" : "POST";
-        const text = requestText(method, "/", {
-          ...(i < 10 ? {} : { body: "x".repeat(100) }),
-        });
-        assert.equal(
-          (await client.request(text)).status,
-          200,
-          `${method} ${i}`,
-        );
-      }
-    };
-    await Promise.all(Array.from({ length: 8 }, lane));
-  },
-);
+for (const transport of ["socket", "auto"]) {
+  forBoth(
+    `a backend that closes each connection unannounced loses no POST (${transport})`,
+    async (runtime) => {
+      await using backend = await rawBackend(async (conn) => {
+        await conn.reply({ body: "ok" });
+        await conn.end();
+      });
+      await using proxy = await startProxy(runtime, {
+        env: {
+          ...OVER_SOCKETS,
+          TRANSPORT: transport,
+          BACKENDS: backend.url,
+          EJECT_AFTER: "off",
+        },
+      });
+      // Several lanes, so that one is answered while others are sent.
+      const lane = async () => {
+        await using client = await RawConnection.connect(proxy.port);
+        // The first ones may be repeated: they show what the backend does.
+        for (let i = 0; i < 60; i++) {
+          const text = i < 10
+            ? requestText("GET", "/")
+            // A browser's, which `auto` could send by `fetch`.
+            : requestText("POST", "/", {
+              headers: { "User-Agent": "test", Accept: "*/*" },
+              body: "x".repeat(100),
+            });
+          assert.equal((await client.request(text)).status, 200, `${i}`);
+        }
+      };
+      await Promise.all(Array.from({ length: 8 }, lane));
+    },
+  );
+}
 
 forBoth(
   "over sockets a host that drops SYNs neither fails nor delays a request",
