@@ -1,7 +1,7 @@
 // How does the cost of a request grow: with connections, backends, header
-// fields, body size, and next to slow streams?
+// fields, body size, next to slow streams, and with idle connections?
 //
-//   deno task bench:curves [--only=connections,backends,fields,bodies,streams]
+//   deno task bench:curves [--only=connections,backends,fields,bodies,streams,idle]
 //
 // Each point is the median of several short turns, for the five-liner and
 // Sluice on both runtimes. A full run takes fourteen minutes and is saved as
@@ -12,10 +12,12 @@ import {
   fiveLiner,
   flag,
   interleaved,
+  load,
   median,
   option,
   Page,
   ratio,
+  rssMB,
   type Running,
   RUNTIMES,
   shown,
@@ -379,6 +381,66 @@ async function streams(): Promise<void> {
   page.table(["streams", ...HEAD.slice(1)], rows);
 }
 
+/** A backend that answers after 300 ms, so that load needs many connections. */
+function slowServer(): AsyncDisposable & { url: string; open: Set<Deno.Conn> } {
+  const listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
+  const open = new Set<Deno.Conn>();
+  const answer = new TextEncoder().encode(
+    "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok",
+  );
+  const serve = async (conn: Deno.Conn) => {
+    open.add(conn);
+    const piece = new Uint8Array(4096);
+    try {
+      // Each request of this load comes in one piece.
+      while (await conn.read(piece) !== null) {
+        setTimeout(() => conn.write(answer).catch(() => {}), 300);
+      }
+    } catch {
+      // The proxy has closed it.
+    } finally {
+      open.delete(conn);
+      conn.close();
+    }
+  };
+  (async () => {
+    for await (const conn of listener) serve(conn);
+  })();
+  return {
+    url: `http://127.0.0.1:${listener.addr.port}`,
+    open,
+    [Symbol.asyncDispose]() {
+      listener.close();
+      return Promise.resolve();
+    },
+  };
+}
+
+async function idle(): Promise<void> {
+  const rows: string[][] = [];
+  for (const contender of contenders([])) {
+    await using stack = new AsyncDisposableStack();
+    const backend = stack.use(slowServer());
+    const own = contenders([backend.url])
+      .find(({ name }) => name === contender.name)!;
+    const [running] = (await startAll([own], stack)).values();
+    const before = rssMB(running!.pid);
+    await load(running!, { path: "/small", connections: 1000 }, 3);
+    rows.push([
+      own.name,
+      String(backend.open.size),
+      shown(before, 0),
+      shown(rssMB(running!.pid), 0),
+    ]);
+  }
+  page.print("### With idle connections to a backend");
+  page.print(
+    "\nAfter 3 s of 1,000 requests at once to a backend that takes 300 ms. " +
+      "The five-liner on Bun makes 256 requests at once.",
+  );
+  page.table(["", "idle connections", "MB at the start", "MB then"], rows);
+}
+
 page.print(
   `${where()}; ${TURNS} turns of 1 s a point, 2 of 8 s with 4,096 connections; 64 connections where no other number stands, 8 for 16 MB.`,
 );
@@ -390,6 +452,7 @@ for (
     fields,
     bodies,
     streams,
+    idle,
   })
 ) {
   if (only === undefined || only.includes(name)) await curve();

@@ -11,6 +11,7 @@
 import { closeAll } from "./harness/cleanup.ts";
 import { type Runtime, RUNTIMES } from "./harness/proxy.ts";
 import { AdminFuzz } from "./fuzz/admin.ts";
+import { FileFuzz } from "./fuzz/file.ts";
 import { AnswerFuzz } from "./fuzz/answers.ts";
 import { RequestFuzz } from "./fuzz/requests.ts";
 import { WebSocketFuzz } from "./fuzz/websocket.ts";
@@ -18,7 +19,7 @@ import { corpus, renew } from "./fuzz/seeds.ts";
 import type { Report } from "./fuzz/report.ts";
 
 const USAGE =
-  `Usage: deno task fuzz requests|answers|websocket|admin [COUNT] [OPTION…]
+  `Usage: deno task fuzz requests|answers|websocket|admin|file [COUNT] [OPTION…]
        deno task fuzz seeds
 
 --seed=N                    the same N gives the same bytes
@@ -47,7 +48,7 @@ async function main(args: readonly string[]): Promise<number> {
   const from = Number(flag(args, "from") ?? 0);
   const samples = args.includes("--samples");
   if (
-    !["requests", "answers", "websocket", "admin"].includes(what) ||
+    !["requests", "answers", "websocket", "admin", "file"].includes(what) ||
     !(count > 0)
   ) {
     console.error(USAGE);
@@ -60,6 +61,8 @@ async function main(args: readonly string[]): Promise<number> {
     const options = { runtime, transport, count, seed, from };
     const machine = what === "admin"
       ? new AdminFuzz(options)
+      : what === "file"
+      ? new FileFuzz(options)
       : what === "websocket"
       ? new WebSocketFuzz(options)
       : what === "answers"
@@ -81,7 +84,7 @@ async function main(args: readonly string[]): Promise<number> {
     for (const transport of TRANSPORTS) {
       if (transport !== (flag(args, "transport") ?? transport)) continue;
       // What sends requests makes no difference to them.
-      if (/websocket|admin/.test(what) && transport === "fetch") continue;
+      if (/websocket|admin|file/.test(what) && transport === "fetch") continue;
       await run(runtime, transport);
     }
   }

@@ -5,6 +5,7 @@
 
 import assert from "node:assert/strict";
 import { AdminFuzz } from "./fuzz/admin.ts";
+import { FileFuzz } from "./fuzz/file.ts";
 import { AnswerFuzz } from "./fuzz/answers.ts";
 import { RequestFuzz } from "./fuzz/requests.ts";
 import { WebSocketFuzz } from "./fuzz/websocket.ts";
@@ -84,5 +85,16 @@ forBoth(
     const report = await new AdminFuzz({ runtime, count: 300, seed: 1 }).run();
     assert.equal(report.bad, 0, report.text());
     assert.ok((report.counts.get("status 201") ?? 0) > 5, report.text());
+  },
+);
+
+forBoth(
+  "100 contents of BACKENDS_FILE at random are read as they are meant, or change nothing",
+  { timeoutMs: 60_000 },
+  async (runtime) => {
+    const report = await new FileFuzz({ runtime, count: 100, seed: 1 }).run();
+    assert.equal(report.bad, 0, report.text());
+    assert.ok((report.counts.get("read") ?? 0) > 20, report.text());
+    assert.ok((report.counts.get("refused") ?? 0) > 20, report.text());
   },
 );

@@ -8,6 +8,7 @@
  * deno task soak                          # 30 minutes each: both runtimes, both transports
  * deno task soak deno socket --minutes=10 # one runtime, one transport
  * deno task soak --rate=100 --out=DIR     # visits a second; CSV and SVG go to DIR
+ * deno task soak --base=3000    # GETs a second in addition, sent by h2load
  * deno task soak --stalls=20              # the proxy is stopped for 4 s every 20 s
  * ```
  *
@@ -50,7 +51,7 @@ async function report(options: SoakOptions, folder?: string): Promise<boolean> {
       );
     },
   });
-  const { samples, outcomes, unexplained, grown, descriptors } = soaked;
+  const { samples, outcomes, unexplained, base, grown, descriptors } = soaked;
   if (folder !== undefined) {
     await Deno.mkdir(folder, { recursive: true });
     await Deno.writeTextFile(`${folder}/${name}.csv`, csv(samples));
@@ -64,6 +65,7 @@ async function report(options: SoakOptions, folder?: string): Promise<boolean> {
     `${(100 * soaked.cpu).toFixed(0)} % of a core`,
   );
   console.log(Object.fromEntries([...outcomes].sort()));
+  console.log(`h2load: ${base.succeeded} succeeded, ${base.failed} failed`);
   console.log(
     `memory ${Math.min(...rss).toFixed(0)} to ${
       Math.max(...rss).toFixed(0)
@@ -83,6 +85,10 @@ async function report(options: SoakOptions, folder?: string): Promise<boolean> {
   }
   const faults = [
     ...unexplained,
+    ...base.failed === 0 ? [] : [`${base.failed} GETs of h2load have failed`],
+    ...options.base && !(base.succeeded > 0)
+      ? ["no GET of h2load has succeeded"]
+      : [],
     ...grown.rssMb > GROWTH_MB
       ? [`memory has grown by ${grown.rssMb.toFixed(1)} MB`]
       : [],
@@ -109,6 +115,7 @@ if (import.meta.main) {
         transport,
         seconds,
         rate: Number(flag("rate") ?? 100),
+        base: Number(flag("base") ?? 0),
         warmUp: Math.min(300, seconds / 3),
         ...flag("stalls") === undefined
           ? {}

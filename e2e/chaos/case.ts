@@ -17,6 +17,8 @@ export type Figures = Readonly<Record<string, number | string>>;
 export interface ChaosCase {
   /** What is promised, as a sentence. */
   readonly name: string;
+  /** Programs without which it is skipped. */
+  readonly needs?: readonly string[];
   /** Runs it; throws if the promise is broken. */
   run(runtime: Runtime, scale: Scale): Promise<Figures>;
 }

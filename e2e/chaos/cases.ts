@@ -12,6 +12,7 @@ import { killed } from "./killed.ts";
 import { once } from "./once.ts";
 import { rolling } from "./rolling.ts";
 import { stopped, stoppedTogether } from "./stopped.ts";
+import { unreachable } from "./unreachable.ts";
 
 /** All cases. */
 export const CASES: readonly ChaosCase[] = [
@@ -23,5 +24,6 @@ export const CASES: readonly ChaosCase[] = [
   hung,
   failing,
   refusing,
+  unreachable,
   aborts,
 ];

@@ -4,11 +4,12 @@
  * @module
  */
 
-import { forBoth } from "../harness/suite.ts";
+import { forBoth, skippedWithout } from "../harness/suite.ts";
 import { CASES } from "./cases.ts";
 
-for (const { name, run } of CASES) {
-  forBoth(name, { timeoutMs: 120_000 }, async (runtime) => {
+for (const { name, needs = [], run } of CASES) {
+  const options = { ...skippedWithout(...needs), timeoutMs: 120_000 };
+  forBoth(name, options, async (runtime) => {
     await run(runtime, "short");
   });
 }

@@ -66,16 +66,18 @@ export class Scene implements AsyncDisposable {
 
   /** The command of a block as it is run here. */
   text(block: Block): string {
-    let text = block.text.trim();
-    for (const [named, authority] of this.#backends) {
-      text = text.replaceAll(named, authority);
-    }
-    for (const [named, port] of this.#ports) {
-      text = text.replace(
-        new RegExp(`(127\\.0\\.0\\.1:|localhost:|PORT=)${named}\\b`, "g"),
-        `$1${port}`,
-      );
-    }
+    // In one pass: what is put in may read like another of the addresses.
+    let text = block.text.trim().replace(
+      /(\b(?:\d+\.){3}\d+:|localhost:|PORT=)(\d+)\b/g,
+      (named, before, port) => {
+        const backend = this.#backends.get(named);
+        if (backend !== undefined) return backend;
+        const own = /^(127\.0\.0\.1:|localhost:|PORT=)$/.test(before)
+          ? this.#ports.get(port)
+          : undefined;
+        return own === undefined ? named : `${before}${own}`;
+      },
+    );
     text = text.replaceAll(" mod.ts", ` ${ROOT}/mod.ts`);
     return this.#runtime === "bun"
       ? text.replace(/\bdeno run --allow-net --allow-env(?: --\S+)*/, "bun run")

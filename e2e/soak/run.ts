@@ -39,6 +39,8 @@ export interface SoakOptions {
    * overloaded machine. Failures are not checked then. @default {never}
    */
   stallSeconds?: number;
+  /** GETs a second in addition to the visits, sent by h2load. @default {0} */
+  base?: number;
   /** Is called with each sample. */
   onSample?: (sample: Sample) => void;
 }
@@ -55,6 +57,8 @@ export interface Soaked {
    * around them: the machine had no time then, for the proxy neither.
    */
   stalls: { count: number; longestMs: number; failures: number };
+  /** The GETs of h2load, by result. */
+  base: { succeeded: number; failed: number };
   kills: number;
   reloads: number;
   /** By the line through the samples behind the warm-up. */
@@ -255,6 +259,34 @@ class Traffic {
   }
 }
 
+/** The connections over which {@linkcode baseLoad} sends. */
+const BASE_CONNECTIONS = 16;
+
+/** Sends GETs at a steady rate, and counts the results. */
+async function baseLoad(
+  port: number,
+  rate: number,
+  seconds: number,
+): Promise<Soaked["base"]> {
+  if (rate === 0) return { succeeded: 0, failed: 0 };
+  const { stdout } = await new Deno.Command("h2load", {
+    args: [
+      "--h1",
+      `--duration=${seconds}`,
+      `--clients=${BASE_CONNECTIONS}`,
+      `--rps=${rate / BASE_CONNECTIONS}`,
+      `http://127.0.0.1:${port}/`,
+    ],
+    stdin: "null",
+    stderr: "null",
+  }).output();
+  const text = new TextDecoder().decode(stdout);
+  const count = (what: string) =>
+    Number(new RegExp(`(\\d+) ${what}`).exec(text)?.[1] ?? NaN);
+  const succeeded = count("2xx");
+  return { succeeded, failed: count("done") - succeeded + count("failed") };
+}
+
 async function inFlight(admin: string): Promise<number> {
   const text = await (await fetch(`${admin}/metrics`)).text();
   return Number(/^sluice_requests_in_flight (\d+)$/m.exec(text)?.[1]);
@@ -343,7 +375,10 @@ export async function soak(options: SoakOptions): Promise<Soaked> {
     await delay(4_000);
     proxy.signal("SIGCONT");
   });
-  await traffic.run(rate, seconds);
+  const [base] = await Promise.all([
+    baseLoad(proxy.port, options.base ?? 0, seconds),
+    traffic.run(rate, seconds),
+  ]);
   const acting = [sampling, killing, reloading, stalling];
   await Promise.all(acting.map((one) => one.end()));
   const cpu = (proxy.cpuMs() - startCpu) / (performance.now() - startedAt);
@@ -356,6 +391,7 @@ export async function soak(options: SoakOptions): Promise<Soaked> {
     outcomes: traffic.outcomes,
     unexplained: traffic.unexplained,
     stalls: traffic.stalls,
+    base,
     kills: disturbed.away.length,
     reloads: disturbed.reloads,
     grown: grown(samples.filter(({ at }) => at >= warmUp)),
