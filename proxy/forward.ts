@@ -68,11 +68,8 @@ export class Forwarder implements Owner {
     this.#started++;
     const arrival: Arrival = {
       request,
-      // On Deno a request's `Headers` cannot be read after the request has
-      // ended. For a log line at the end, they are taken now.
-      fields: c.settled === undefined
-        ? c.server.read?.(request) ?? request.headers
-        : request.headers,
+      fields: c.server.read?.(request, c.settled !== undefined) ??
+        request.headers,
       connection,
       served,
       peer: peerOf(c.server, request, connection),
