@@ -8,6 +8,7 @@ import { type Handler, hang, rawBackend } from "./harness/backend.ts";
 import { blackhole } from "./harness/blackhole.ts";
 import { RawConnection, rawRequest, requestText } from "./harness/client.ts";
 import { runProgram, startProxy } from "./harness/proxy.ts";
+import { Relay } from "./harness/relay.ts";
 import { forBoth, skippedWithout } from "./harness/suite.ts";
 import { delay, until } from "./harness/wait.ts";
 import { PeerGone } from "./harness/wire.ts";
@@ -191,20 +192,13 @@ forBoth(
         await conn.send("HTTP/1.1 200 OK\r\n\r\nand so on, until");
         await conn.closed;
       }, tls === undefined ? {} : { tls });
-      // A connection with TLS cannot be reset by its backend, but on its way.
-      const accepted: net.Socket[] = [];
-      const relay = net.createServer((socket) => {
-        accepted.push(socket);
-        const further = net.connect(backend.port, "127.0.0.1");
-        socket.on("error", () => {}).once("close", () => further.destroy());
-        socket.pipe(further).on("error", () => {}).pipe(socket);
-      });
-      await new Promise<void>((done) => relay.listen(0, "127.0.0.1", done));
-      const { port } = relay.address() as net.AddressInfo;
+      await using relay = await Relay.to(backend.port);
       await using proxy = await startProxy(runtime, {
         env: {
           ...OVER_SOCKETS,
-          BACKENDS: `http${tls === undefined ? "" : "s"}://127.0.0.1:${port}`,
+          BACKENDS: `http${
+            tls === undefined ? "" : "s"
+          }://127.0.0.1:${relay.port}`,
           BACKEND_CA: `${ca.folder}/ca.pem`,
         },
         permissions: [`--allow-read=${ca.folder}`],
@@ -214,7 +208,7 @@ forBoth(
       await client.readHead();
       // What was not read is lost with a reset.
       await client.readChunkOrBytes();
-      for (const socket of accepted) socket.resetAndDestroy();
+      relay.cut("reset");
       await assert.rejects(
         async () => {
           while (await client.readChunkOrBytes() !== null);
