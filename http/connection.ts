@@ -93,6 +93,8 @@ export class Connection
   #paused = false;
   #closed = false;
   #reads = new ReadSize(Infinity);
+  /** Whether the socket reads to where it is told. */
+  #asks = false;
 
   /** Whether the request body is still being sent. */
   get #uploads(): boolean {
@@ -163,6 +165,7 @@ export class Connection
   }
 
   room(): Chunk | undefined {
+    this.#asks = true;
     if (this.#buffered !== undefined) return this.#buffered.room;
     if (this.#framed === undefined) return undefined;
     return this.#reads.room();
@@ -319,7 +322,7 @@ export class Connection
 
   /** Resolves a response whose body continues. */
   #stream(first: Chunk): void {
-    const body = this.#body = new AnswerBody(this);
+    const body = this.#body = new AnswerBody(this, this.#asks);
     body.give(first);
     this.#answer(body);
     this.#pauseIfAhead(body);

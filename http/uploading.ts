@@ -9,7 +9,7 @@ import type { Payload } from "./call.ts";
 import type { Socket } from "./socket.ts";
 
 /** Unsent bytes above which the next chunk is not read. */
-const READ_AHEAD = 256 * 1024;
+const READ_AHEAD = Number((globalThis as any).process?.env?.RA ?? 0) * 1024;
 
 /** Chunks up to this size are copied to be sent with their framing. */
 const COPIED = 64 * 1024;

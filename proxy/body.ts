@@ -100,20 +100,29 @@ export function reading(stream: ReadableStream<Chunk>): Reading {
   };
 }
 
+/** Sizes of the reads of {@linkcode readingInto}, in bytes. */
+export interface ReadSizes {
+  /**
+   * The minimum, unless an earlier chunk was small or nothing is left; by
+   * default, no more is requested than what is left.
+   */
+  least?: number;
+  /** The maximum. */
+  most: number;
+  /** Buffers of the maximum size that were returned, for reuse. */
+  spare?: ArrayBuffer[];
+}
+
 /**
  * Reads a body of declared `length` into buffers that grow while they are
  * filled, if the stream supports that. By default, Deno allocates 64 KB for
- * each read, even for 13 bytes or to see the end. This gave about 1.2 times the
- * requests for uploads of 1 MB (`bench/TRIED.md`). Slow bodies are read into
+ * each read, even for 13 bytes or to see the end. Slow bodies are read into
  * small buffers, since a buffer lives as long as its chunk.
- *
- * No buffer is smaller than `least` bytes, unless an earlier chunk was small or
- * nothing is left.
  */
 export function readingInto(
   stream: ReadableStream<Chunk>,
   length: number | undefined,
-  least: number,
+  { least = 0, most, spare }: ReadSizes,
 ): Reading {
   let reader: ReadableStreamBYOBReader;
   try {
@@ -124,60 +133,46 @@ export function readingInto(
     return reading(stream);
   }
   let left = length ?? Infinity;
-  let size = firstRead(length);
+  let small = 0;
+  const SHRINK = Number((globalThis as any).process?.env?.SHR ?? 4);
+  // A quarter of a large body has usually arrived by the first read.
+  let size = length === undefined
+    ? Math.min(FIRST_READ, most)
+    : Math.min(Math.max(length / 2 >> 12 << 12, FIRST_READ, least), most);
   return {
     read: async () => {
       const room = left === 0 ? 1 : Math.min(size, Math.max(left, least));
-      const { done, value } = await reader.read(roomOf(room));
+      const { done, value } = await reader.read(
+        room === most && spare !== undefined
+          ? new Uint8Array(spare.pop() ?? new ArrayBuffer(most))
+          : new Uint8Array(room),
+      );
       if (done) return undefined;
       const bytes = value.byteLength;
       left -= bytes;
-      if (bytes * 4 > size * 3) size = Math.min(size * 2, MAX_READ);
-      else if (bytes * 4 < size) size = Math.max(size / 2, MIN_READ);
+      if (bytes * 4 >= size) small = 0;
+      else if (++small >= SHRINK) size = Math.max(size / 2, MIN_READ);
+      if (bytes * 4 > size * 3) size = small===0 && spare !== undefined ? most : Math.min(size * 2, most);
       return value;
     },
     cancel: canceller(reader),
     reuse({ buffer }) {
-      if (buffer.byteLength < MAX_READ || spare.length === MAX_SPARE) {
-        return;
-      }
-      spare.push(buffer);
+      if (
+        buffer.byteLength === most && spare !== undefined &&
+        spare.length < MAX_SPARE
+      ) spare.push(buffer);
     },
   };
 }
 
-/**
- * Buffers of large chunks, for reuse. Allocating, zeroing and collecting them took
- * a tenth of the time of an upload of 1 MB (`bench/TRIED.md`).
- */
-const spare: ArrayBuffer[] = [];
-
-/** Number of buffers kept for reuse: 4 MB. */
-const MAX_SPARE = 16;
-
-/** A buffer of so many bytes. */
-function roomOf(bytes: number): Chunk {
-  const buffer = bytes > FIRST_READ ? spare.pop() : undefined;
-  return buffer === undefined
-    ? new Uint8Array(bytes)
-    : new Uint8Array(buffer, 0, bytes);
-}
+/** Buffers kept for reuse. */
+const MAX_SPARE = 64;
 
 /** Size of the first buffer of {@linkcode readingInto}, if not larger. */
 const FIRST_READ = 64 * 1024;
 
-/** A quarter of a large body has usually arrived by the time of the first read. */
-function firstRead(length: number | undefined): number {
-  return length === undefined
-    ? FIRST_READ
-    : Math.min(Math.max(length / 4 >> 12 << 12, FIRST_READ), MAX_READ);
-}
-
 /** Size of its smallest buffer: thousands of slow clients may have one each. */
 const MIN_READ = 4 * 1024;
-
-/** Size of its largest: three of them wait while a backend does not read. */
-const MAX_READ = 256 * 1024;
 
 /**
  * A stream of one chunk. Filled in `start`: on Deno `pull` costs some µs more.

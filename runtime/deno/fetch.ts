@@ -46,7 +46,7 @@ export class DenoFetch implements FetchTransport {
     upTo: Infinity,
     lengthOf,
     // A connection carries nothing else after a response.
-    reading: (stream, length) => readingInto(stream, length, 0),
+    reading: (stream, length) => readingInto(stream, length, { most: 256*1024 }),
     strip,
   };
   readonly #options: TransportOptions;

@@ -11,8 +11,9 @@ import type { Acceptance, ClientEvents } from "../../proxy/socket.ts";
 import { requestLines, wholeBody } from "./inside.ts";
 import { acceptDeno, isPresent } from "./websocket.ts";
 
-/** Minimum size of reads of an upload, in bytes. */
-const MIN_UPLOAD_READ = 64 * 1024;
+/** Size of reads of an upload, in bytes. */
+const UPLOAD_READ = Number(Deno.env.get("UPR") ?? 80) * 1024;
+const SPARE: ArrayBuffer[] = [];
 
 /** Deno's server. */
 export class DenoServer implements Server {
@@ -20,6 +21,7 @@ export class DenoServer implements Server {
   readonly losesResets = true;
   readonly wholeUpTo = 64 * 1024;
   readonly copiesBodies = true;
+  readonly refersToChunks = true;
 
   pastesUrl(connection: unknown): boolean {
     return (connection as Partial<Deno.ServeHandlerInfo> | null | undefined)
@@ -56,7 +58,11 @@ export class DenoServer implements Server {
     // The server reads at once as much as was ever requested on the connection,
     // initially 1 KB. If only the few bytes of a small upload were requested,
     // the next upload would not arrive with its head, and would cost 1.3 times.
-    return readingInto(stream, length, MIN_UPLOAD_READ);
+    return readingInto(stream, length, {
+      least: UPLOAD_READ,
+      most: UPLOAD_READ,
+      spare: SPARE,
+    });
   }
 
   respond(
@@ -99,3 +105,5 @@ export class DenoServer implements Server {
     return acceptDeno(request, acceptance, events);
   }
 }
+const T = Number(Deno.env.get("TRICK") ?? 0);
+if (T > 0) new ArrayBuffer(T * 1024 * 1024).transfer(0);
