@@ -104,7 +104,7 @@ export const SETTINGS: {
     default: "auto",
     field: "proxy.transport",
     help:
-      "How requests are sent: by the runtime's `fetch`, over `socket`s by Sluice's own HTTP/1.1 client, or `auto`: by `fetch` unless that would change the request",
+      "How requests are sent: by the runtime's `fetch`, over `socket`s by Sluice's own HTTP/1.1 client, or `auto`: by `fetch` unless that would change or could lose the request",
   },
   PORT: {
     grammar: port,

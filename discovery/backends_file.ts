@@ -19,7 +19,7 @@ export interface BackendsFileOptions {
   log: (line: string) => void;
   /** Time and timers. */
   clock: Clock;
-  /** Reads a file as text. @default {readFile} */
+  /** Reads a file as text. @default {fileText} */
   read?: (path: string) => Promise<string>;
 }
 

@@ -9,9 +9,9 @@
  * @module
  */
 
-import { builtin } from "../base/builtin.ts";
 import { messageOf } from "../base/text.ts";
 import type { Clock, TimerHandle } from "../base/clock.ts";
+import { fileText } from "./file_text.ts";
 
 /** Milliseconds between two polls. */
 const POLL_MS = 500;
@@ -30,7 +30,7 @@ export interface FileWatchOptions {
   failed: (reason: string) => void;
   /** Time and timers. */
   clock: Clock;
-  /** Reads a file as text. @default {readFile} */
+  /** Reads a file as text. @default {fileText} */
   read?: ((path: string) => Promise<string>) | undefined;
 }
 
@@ -66,12 +66,7 @@ export class FileWatch {
   }
 
   async #poll(forced: boolean): Promise<void> {
-    const {
-      paths,
-      changed,
-      failed,
-      read = (path) => builtin("node:fs/promises").readFile(path, "utf8"),
-    } = this.#options;
+    const { paths, changed, failed, read = fileText } = this.#options;
     this.#reading = true;
     let texts: readonly string[];
     try {

@@ -144,6 +144,27 @@ forBoth(
   },
 );
 
+for (const length of [20_000, 200_000]) {
+  forBoth(
+    `an upload of ${length} bytes that is still stalled at DRAIN_TIMEOUT gets a 503`,
+    async (runtime) => {
+      await using backend = await rawBackend(hang);
+      await using proxy = await startProxy(runtime, {
+        env: { BACKENDS: backend.url, DRAIN_TIMEOUT: "600ms" },
+      });
+      await using client = await RawConnection.connect(proxy.port);
+      const head = `POST / HTTP/1.1\r\nHost: a\r\nContent-Length: ${length}`;
+      await client.write(`${head}\r\n\r\nbegin`);
+      // Answered later than the upload came.
+      await rawRequest(proxy.port, requestText("TRACE", "/"));
+      proxy.signal("SIGTERM");
+      const answer = await client.readResponse({ method: "POST" });
+      assert.equal(answer.status, 503);
+      assert.equal((await proxy.waitForExit()).code, 0);
+    },
+  );
+}
+
 forBoth("a second signal ends it at once with 1", async (runtime) => {
   await using backend = await rawBackend(hang);
   await using proxy = await startProxy(runtime, {

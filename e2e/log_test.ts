@@ -141,6 +141,40 @@ forBoth(
   },
 );
 
+// A broken download looked like any other.
+forBoth("the access log says which body has broken off, and why", async (
+  runtime,
+) => {
+  await using backend = await rawBackend(async (conn, { path }) => {
+    const head = path === "/chunks"
+      ? "Transfer-Encoding: chunked\r\n\r\n186a0\r\n"
+      : "Content-Length: 1000000\r\n\r\n";
+    await conn.send(`HTTP/1.1 200 OK\r\n${head}${"x".repeat(100_000)}`);
+    if (path !== "/stall") await conn.close();
+    else await conn.closed;
+  });
+  await using proxy = await startProxy(runtime, {
+    env: {
+      BACKENDS: backend.url,
+      HEALTH_PATH: "off",
+      IDLE_TIMEOUT: "100ms",
+      ACCESS_LOG: "json",
+    },
+  });
+  const outcomes: string[] = [];
+  for (const path of ["/length", "/chunks", "/stall"]) {
+    const answer = await rawRequest(proxy.port, requestText("GET", path));
+    assert.equal(answer.complete, false, path);
+    const lines = await linesOf(proxy, outcomes.length + 1);
+    outcomes.push(JSON.parse(lines.at(-1)!).attempts[0].outcome);
+  }
+  assert.deepEqual(outcomes, [
+    "200, then a truncated body",
+    "200, then a truncated body",
+    "200, then a stalled body",
+  ]);
+});
+
 forBoth(
   "the access log has refused requests, and the proxy's own responses",
   async (runtime) => {

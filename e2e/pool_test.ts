@@ -129,10 +129,28 @@ forBoth(
       await proxy.waitForLine(pattern);
       assert.equal(await answering(proxy.port, 4), "1");
     }
-    await Deno.remove(file.path);
-    proxy.signal("SIGHUP");
-    await proxy.waitForLine(/BACKENDS_FILE cannot be read/);
-    assert.equal(await answering(proxy.port, 4), "1");
+    const pipe = async (path: string) => {
+      const made = await new Deno.Command("mkfifo", { args: [path] }).output();
+      assert.ok(made.success);
+    };
+    // Of a device, 4 GB were read; a pipe was waited for, and nothing was read
+    // any more.
+    const inPlace: [(path: string) => Promise<void>, RegExp][] = [
+      [() => Promise.resolve(), /cannot be read \(ENOENT/],
+      [
+        (path) => Deno.symlink("/dev/zero", path),
+        /cannot be read \(.*zero|not a/,
+      ],
+      [(path) => Deno.writeTextFile(path, "#".repeat(2_000_000)), /than 1 MB/],
+      [pipe, /backends is not a regular file/],
+    ];
+    for (const [put, pattern] of inPlace) {
+      await Deno.remove(file.path).catch(() => {});
+      await put(file.path);
+      proxy.signal("SIGHUP");
+      await proxy.waitForLine(pattern);
+      assert.equal(await answering(proxy.port, 4), "1");
+    }
     // It still works.
     await file.put(b.url);
     await proxy.waitForLine(/BACKENDS_FILE read/);

@@ -19,33 +19,90 @@ const echo: Handler = async (conn, request) => {
   await conn.reply({ body: await request.body() });
 };
 
+for (const transport of ["socket", "auto"]) {
+  forBoth(
+    `a backend that closes each connection unannounced loses no POST (${transport})`,
+    async (runtime) => {
+      await using backend = await rawBackend(async (conn) => {
+        await conn.reply({ body: "ok" });
+        await conn.end();
+      });
+      await using proxy = await startProxy(runtime, {
+        env: {
+          ...OVER_SOCKETS,
+          TRANSPORT: transport,
+          BACKENDS: backend.url,
+          EJECT_AFTER: "off",
+        },
+      });
+      // Several lanes, so that one is answered while others are sent.
+      const lane = async () => {
+        await using client = await RawConnection.connect(proxy.port);
+        // The first ones may be repeated: they show what the backend does.
+        for (let i = 0; i < 60; i++) {
+          const text = i < 10
+            ? requestText("GET", "/")
+            // A browser's, which `auto` could send by `fetch`.
+            : requestText("POST", "/", {
+              headers: { "User-Agent": "test", Accept: "*/*" },
+              body: "x".repeat(100),
+            });
+          assert.equal((await client.request(text)).status, 200, `${i}`);
+        }
+      };
+      await Promise.all(Array.from({ length: 8 }, lane));
+    },
+  );
+}
+
 forBoth(
-  "over sockets a backend that closes each connection unannounced loses no POST",
+  "over sockets a backend that says more than was asked for has no connection reused",
   async (runtime) => {
-    await using backend = await rawBackend(async (conn) => {
-      await conn.reply({ body: "ok" });
-      await conn.end();
+    // Two answers, and the next client could have got the second one.
+    const answer = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
+    let times = 2;
+    await using backend = await rawBackend((conn) =>
+      conn.send(answer.repeat(times))
+    );
+    await using proxy = await startProxy(runtime, {
+      env: { ...OVER_SOCKETS, BACKENDS: backend.url },
+    });
+    await using client = await RawConnection.connect(proxy.port);
+    for (let i = 0; i < 5; i++) {
+      const { status, text } = await client.request(requestText("GET", "/"));
+      assert.deepEqual([status, text], [200, "ok"]);
+      times = 1;
+    }
+    assert.equal(backend.connections.opened, 5);
+  },
+);
+
+forBoth(
+  "over sockets a 408 on a kept connection is no response, except to a POST",
+  async (runtime) => {
+    // Sent by a server that gives up an idle connection, just as it is used.
+    const late = "HTTP/1.1 408 Request Timeout\r\n" +
+      "Content-Length: 0\r\nConnection: close\r\n\r\n";
+    await using backend = await rawBackend(async (conn, request) => {
+      await request.body();
+      if (request.index === 0) await conn.reply({ body: "ok" });
+      else await conn.send(late);
     });
     await using proxy = await startProxy(runtime, {
-      env: { ...OVER_SOCKETS, BACKENDS: backend.url, EJECT_AFTER: "off" },
+      env: { ...OVER_SOCKETS, BACKENDS: backend.url },
     });
-    // Several lanes, so that one is answered while others are sent.
-    const lane = async () => {
-      await using client = await RawConnection.connect(proxy.port);
-      // The first ones may be repeated: they show what the backend does.
-      for (let i = 0; i < 60; i++) {
-        const method = i < 10 ? "GET" : "POST";
-        const text = requestText(method, "/", {
-          ...(i < 10 ? {} : { body: "x".repeat(100) }),
-        });
-        assert.equal(
-          (await client.request(text)).status,
-          200,
-          `${method} ${i}`,
-        );
-      }
-    };
-    await Promise.all(Array.from({ length: 8 }, lane));
+    await using client = await RawConnection.connect(proxy.port);
+    const statuses: number[] = [];
+    for (const method of ["GET", "GET", "PUT", "POST"]) {
+      const text = requestText(
+        method,
+        "/",
+        method === "GET" ? {} : { body: "x" },
+      );
+      statuses.push((await client.request(text)).status);
+    }
+    assert.deepEqual(statuses, [200, 200, 200, 408]);
+    assert.equal(backend.requests.length, 6);
   },
 );
 

@@ -258,7 +258,7 @@ Deno.test("Client refuses an answer that could be read in two ways, and ends its
       "HTTP/1.1 101 Switching Protocols\r\nUpgrade: x\r\n\r\n",
       "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nx\r\n",
       "SSH-2.0-OpenSSH_9.2\r\n",
-      "HTTP/1.1 100 Go\r\n\r\n".repeat(20),
+      "HTTP/1.1 100 Go\r\n\r\n".repeat(4_000),
       "HTTP/1.1 200 OK\r\n" + "X: y\r\n".repeat(1_001),
       "HTTP/1.1 200 OK\r\nX: " + "y".repeat(70_000),
     ]

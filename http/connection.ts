@@ -18,19 +18,8 @@ import { type FieldLines, HeadReader } from "./head.ts";
 import { secondsOf } from "./persistence.ts";
 import { ReadSize } from "./read_size.ts";
 import { roomFor, writeHead } from "./request.ts";
-import type { Socket, SocketEvents } from "./socket.ts";
+import type { CountingSocket, SocketEvents } from "./socket.ts";
 import { Uploading, type UploadingEvents } from "./uploading.ts";
-
-/** A socket that counts the bytes that were sent. */
-export interface CountingSocket extends Socket {
-  /**
-   * Bytes that were sent or may have been: taken by the kernel, or passed to it
-   * right now.
-   */
-  readonly left: number;
-  /** Unread bytes up to which reading on is cheaper than pausing. */
-  readonly ahead: number;
-}
 
 /** The owner of a {@linkcode Connection}. */
 export interface ConnectionOwner extends Buffers {
@@ -44,8 +33,11 @@ export interface ConnectionOwner extends Buffers {
   closed(connection: Connection): void;
   /** A response is being buffered, which may take time. */
   buffering(connection: Connection): void;
-  /** Whether an upload may continue after the end of its response. */
-  lingers(connection: Connection): boolean;
+  /**
+   * Whether the request may still be sent after the end of its response, for a
+   * limited time; `reads`: its body is still being read.
+   */
+  lingers(connection: Connection, reads: boolean): boolean;
   /** Repeats a request if that is allowed; returns whether it does. */
   again(call: Call, sent: boolean): boolean;
 }
@@ -64,6 +56,8 @@ export class Connection
   since = 0;
   /** Whether it was parked in this turn of the event loop. */
   resting = false;
+  /** Whether bytes have come that no request had asked for. */
+  unasked = false;
   readonly #socket: CountingSocket;
   readonly #owner: ConnectionOwner;
   readonly #heads = new HeadReader();
@@ -95,6 +89,11 @@ export class Connection
   #reads = new ReadSize(Infinity);
   /** Whether the socket reads to where it is told. */
   #asks = false;
+
+  /** Whether it is closed: a new one may have ended already. */
+  get closed(): boolean {
+    return this.#closed;
+  }
 
   /** Whether the request body is still being sent. */
   get #uploads(): boolean {
@@ -179,6 +178,7 @@ export class Connection
         return this.#addBuffered(this.#buffered, bytes);
       }
       if (this.#call === undefined) {
+        this.unasked = true;
         this.#drop();
         return true;
       }
@@ -270,6 +270,16 @@ export class Connection
     this.#seconds = framing === "close" || call.request.alone === true
       ? 0
       : secondsOf(head.minor, head.fields);
+    // A server may end a kept connection with a 408, which is no response to
+    // this request (RFC 9110 §15.5.9): it is repeated, as after any other end.
+    if (
+      status === 408 && this.#used && this.#seconds === 0 && !call.begun &&
+      call.request.repeatable
+    ) {
+      this.#begun = false;
+      this.#fail("ended", undefined, false);
+      return true;
+    }
     if (this.#uploads) {
       // The rest of the upload could be read as the next request, so the
       // connection is not reused. The upload continues unless the backend
@@ -282,7 +292,7 @@ export class Connection
     const here = bytes.length - at;
     if (typeof framing === "number") {
       if (here >= framing) {
-        if (here > framing) this.#seconds = 0;
+        if (here > framing) this.#overrun();
         if (framing > 0) return this.#given(bytes.subarray(at, at + framing));
         return this.#given(hasNone(method, status) ? null : NONE);
       }
@@ -299,12 +309,18 @@ export class Connection
     );
     const first = this.#framed.push(bytes.subarray(at));
     if (this.#framed.over) {
-      if (this.#framed.excess > 0) this.#seconds = 0;
+      if (this.#framed.excess > 0) this.#overrun();
       return this.#given(first);
     }
     const small = first.length <= COPIED;
     this.#stream(small ? first.slice() : first);
     return small;
+  }
+
+  /** Bytes have come after the end of the response. */
+  #overrun(): void {
+    this.unasked = this.#seconds > 0;
+    this.#seconds = 0;
   }
 
   /**
@@ -337,7 +353,7 @@ export class Connection
 
   /** Adds bytes to a buffered response. */
   #addBuffered(buffered: BufferedBody, bytes: Chunk): boolean {
-    if (!buffered.add(bytes)) this.#seconds = 0;
+    if (!buffered.add(bytes)) this.#overrun();
     if (buffered.missing === 0) {
       this.#buffered = undefined;
       this.#answer(buffered.bytes, () => buffered.reuse());
@@ -354,7 +370,7 @@ export class Connection
     const chunk = framed.push(bytes);
     body.give(chunk);
     if (framed.over) {
-      if (framed.excess > 0) this.#seconds = 0;
+      if (framed.excess > 0) this.#overrun();
       this.#over();
     } else {
       this.#pauseIfAhead(body);
@@ -381,13 +397,14 @@ export class Connection
     this.#body = this.#framed = undefined;
     this.#pause(false);
     if (this.#uploads) {
-      if (!this.#lingers || !this.#owner.lingers(this)) this.#drop();
+      if (!this.#lingers || !this.#owner.lingers(this, true)) this.#drop();
       return;
     }
     this.#upload = undefined;
     if (this.#seconds === 0) this.#drop();
-    // If the request is still being sent, `drained` follows.
     else if (this.#socket.queued === 0) this.#park();
+    // `drained` follows, unless the backend reads no more of the request.
+    else this.#owner.lingers(this, false);
   }
 
   #park(): void {

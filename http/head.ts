@@ -14,11 +14,9 @@ import { type Chunk, isToken, latin1, Malformed } from "./bytes.ts";
 /** Field lines: names in lower case, in order. */
 export type FieldLines = [name: string, value: string][];
 
-/** Limits of a head: bytes and fields. */
+/** Limits of a head, with the interim ones before it: bytes, and fields. */
 export const MAX_HEAD = 64 * 1024;
 export const MAX_FIELDS = 1_000;
-/** Interim responses that are skipped per request. */
-const MAX_INTERIM = 8;
 
 /** The head of a response. */
 export interface AnswerHead {
@@ -68,8 +66,7 @@ export class HeadReader {
   #status = 0;
   #minor = 0;
   #fields: FieldLines = [];
-  #interim = 0;
-  /** Bytes of the current head. */
+  /** Bytes of the current head, and of the interim ones before it. */
   #size = 0;
   /** The start of an incomplete line. */
   #line: Chunk | undefined;
@@ -102,9 +99,8 @@ export class HeadReader {
       }
       if (!this.#over) continue;
       if (this.#status === 101 || this.#status >= 200) return at;
-      if (++this.#interim > MAX_INTERIM) {
-        throw new Malformed("Cannot read: no final answer");
-      }
+      // Not limited in number: a slow operation may report its progress with a
+      // 102 every few seconds.
       this.#begin();
     }
     return -1;
@@ -118,12 +114,12 @@ export class HeadReader {
       fields: this.#fields,
     };
     this.#begin();
-    this.#interim = 0;
+    this.#size = 0;
     return head;
   }
 
   #begin(): void {
-    this.#status = this.#size = 0;
+    this.#status = 0;
     this.#fields = [];
     this.#over = false;
   }

@@ -10,11 +10,8 @@
 import type { Buffers } from "./buffered_body.ts";
 import type { Chunk } from "./bytes.ts";
 import { type Answer, Call, type ClientRequest, Unanswered } from "./call.ts";
-import {
-  Connection,
-  type ConnectionOwner,
-  type CountingSocket,
-} from "./connection.ts";
+import { Connection, type ConnectionOwner } from "./connection.ts";
+import type { CountingSocket } from "./socket.ts";
 
 /** Opens a connection; the signal aborts the attempt. */
 export type Connect = (signal: AbortSignal) => Promise<CountingSocket>;
@@ -56,7 +53,10 @@ const AGED = 1;
 /** Ticks for which kept connections of a backend that has closed one are risky. */
 const RISKY_TICKS = 20;
 
-/** Ticks for which an upload continues after the end of its response. */
+/** Ticks for which no connection of a backend that spoke unasked is reused. */
+const DISTRUSTED_TICKS = 20;
+
+/** Ticks for which a request is still sent after the end of its response. */
 const LINGER_TICKS = 2;
 
 /** The connections to one backend. */
@@ -70,11 +70,13 @@ export class Pool implements ConnectionOwner {
   #idle: Connection[] = [];
   /** Connections that were parked in this turn. */
   #resting = 0;
-  /** Connections whose upload continues, with the tick of its end. */
+  /** Connections whose request is still being sent, with the tick of its end. */
   readonly #lingering = new Map<Connection, number>();
   #watched = false;
   /** The tick until which kept connections are risky. */
   #riskyUntil = -1;
+  /** The tick until which no connection is reused. */
+  #distrustedUntil = -1;
   #retired = false;
   #closed: Error | undefined;
 
@@ -154,7 +156,7 @@ export class Pool implements ConnectionOwner {
       if (tick >= until) connection.close(TOO_OLD);
     }
     return this.#watched = this.#idle.length > 0 || this.#lingering.size > 0 ||
-      (this.#retired && this.#open.size > 0);
+      this.#distrusted || (this.#retired && this.#open.size > 0);
   }
 
   takeBuffer(bytes: number): Chunk {
@@ -170,7 +172,8 @@ export class Pool implements ConnectionOwner {
   }
 
   parked(connection: Connection, seconds: number): void {
-    if (this.#retired || this.idle >= MAX_IDLE) {
+    this.#lingering.delete(connection);
+    if (this.#retired || this.#distrusted || this.idle >= MAX_IDLE) {
       connection.close(RETIRED);
       return;
     }
@@ -191,8 +194,8 @@ export class Pool implements ConnectionOwner {
     this.#watch();
   }
 
-  lingers(connection: Connection): boolean {
-    if (!this.#shared.lingers) return false;
+  lingers(connection: Connection, reads: boolean): boolean {
+    if (reads && !this.#shared.lingers) return false;
     this.#lingering.set(connection, this.#shared.tick + LINGER_TICKS);
     this.#watch();
     return true;
@@ -209,6 +212,7 @@ export class Pool implements ConnectionOwner {
     if (connection.resting || at >= 0) {
       this.#riskyUntil = this.#shared.tick + RISKY_TICKS;
     }
+    if (connection.unasked) this.#distrust();
   }
 
   again(call: Call, sent: boolean): boolean {
@@ -228,6 +232,24 @@ export class Pool implements ConnectionOwner {
   #isRisky({ request }: Call): boolean {
     return this.#shared.tick < this.#riskyUntil &&
       !(request.repeatable && request.payload === undefined);
+  }
+
+  get #distrusted(): boolean {
+    return this.#shared.tick < this.#distrustedUntil;
+  }
+
+  /**
+   * A backend has sent bytes that no request had asked for: a second answer, or
+   * the body of a response that has none. Such bytes close their connection, but
+   * if they came just after the next request was sent, they would be its
+   * response. So for 10 s each request has a connection of its own.
+   */
+  #distrust(): void {
+    this.#distrustedUntil = this.#shared.tick + DISTRUSTED_TICKS;
+    const idle = this.#idle;
+    this.#idle = [];
+    for (const connection of idle) connection.close(DISTRUSTED);
+    this.#watch();
   }
 
   #take(): Connection | undefined {
@@ -268,6 +290,10 @@ export class Pool implements ConnectionOwner {
       return;
     }
     const connection = new Connection(socket, this);
+    if (connection.closed) {
+      call.reject(new Unanswered("ended", call.sent, undefined));
+      return;
+    }
     this.#open.add(connection);
     this.#begin(connection, call);
   }
@@ -289,4 +315,7 @@ export class Pool implements ConnectionOwner {
 }
 
 const RETIRED = new Error("Cannot keep the connection: it is not needed");
+const DISTRUSTED = new Error(
+  "Cannot keep the connection: the backend has sent what was not asked for",
+);
 const TOO_OLD = new Error("Cannot keep the connection: it is too old");

@@ -45,3 +45,14 @@ export interface Socket {
   /** Closes it at once. */
   destroy(): void;
 }
+
+/** A socket that counts the bytes that were sent. */
+export interface CountingSocket extends Socket {
+  /**
+   * Bytes that were sent or may have been: taken by the kernel, or passed to it
+   * right now.
+   */
+  readonly left: number;
+  /** Unread bytes up to which reading on is cheaper than pausing. */
+  readonly ahead: number;
+}

@@ -404,6 +404,11 @@ export function responseFields(headers: Read, facts: ResponseFacts): Fields {
       if (name === "transfer-encoding") coded = true;
     } else if (added !== undefined && isReplaced(name, added)) {
       // Replaced by the added field.
+    } else if (name === "content-length") {
+      // A list of lengths has equal ones (RFC 9110 §8.6), or the response was
+      // refused. In a response to HEAD, both servers say 0 instead of a list.
+      const comma = value.indexOf(",");
+      fields.push([name, comma < 0 ? value : value.slice(0, comma).trim()]);
     } else if (isMapped(name, basePath)) {
       fields.push([name, forClient(name, value, facts)]);
     } else {

@@ -7,10 +7,10 @@
 import type { Context } from "./context.ts";
 import type { Exchange } from "./exchange.ts";
 import { failureOf } from "./failure.ts";
-import { CLIENT_LEFT, IDLE } from "./reasons.ts";
+import { CLIENT_LEFT, IDLE, STOPPED } from "./reasons.ts";
 import type { Ending } from "./relay.ts";
 import { decide, isIdempotent } from "./retry.ts";
-import { leave, note, settle } from "./settle.ts";
+import { leave, note, noteBreak, settle } from "./settle.ts";
 import type { Failure } from "./transport.ts";
 
 /** Records a backend's response header; `outcome` is its text in the log. */
@@ -91,7 +91,10 @@ export function relayed(x: Exchange, how: Ending, c: Context): void {
   ) {
     const reason = x.cause === IDLE ? "a stalled body" : "a truncated body";
     backend.proven = 0;
+    noteBreak(x, reason);
     c.outcome(backend, false, x.attemptAt, reason);
+  } else if (x.cause === STOPPED) {
+    noteBreak(x, "the proxy was stopped");
   }
   settle(x, c);
 }

@@ -22,6 +22,12 @@ export function note(x: Exchange, outcome: string, c: Context): void {
   });
 }
 
+/** Adds to the last attempt that its response body has broken off. */
+export function noteBreak(x: Exchange, reason: string): void {
+  const last = x.attempts?.at(-1);
+  if (last !== undefined) last.outcome += `, then ${reason}`;
+}
+
 /** Ends the attempt; the request may continue. */
 export function leave(x: Exchange): void {
   if (x.backend === undefined) return;

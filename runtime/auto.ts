@@ -1,5 +1,5 @@
 /**
- * Uses `fetch` unless it would change the message; then sockets.
+ * Uses `fetch` unless it would change or could lose the message; then sockets.
  *
  * @module
  */
@@ -23,18 +23,18 @@ export class AutoTransport implements Transport {
   readonly native: Native;
   readonly #fetch: FetchTransport;
   readonly #sockets: Transport;
-  readonly #changes: (outgoing: Outgoing) => boolean;
+  readonly #needsSocket: (outgoing: Outgoing) => boolean;
 
-  /** `changes`: whether `fetch` would change a request. */
+  /** `needsSocket`: whether `fetch` would change a request, or could lose it. */
   constructor(
     fetch: FetchTransport,
     sockets: Transport,
-    changes: (outgoing: Outgoing) => boolean,
+    needsSocket: (outgoing: Outgoing) => boolean,
   ) {
     this.native = fetch.native;
     this.#fetch = fetch;
     this.#sockets = sockets;
-    this.#changes = changes;
+    this.#needsSocket = needsSocket;
   }
 
   sendsMethod(method: string): boolean {
@@ -43,7 +43,7 @@ export class AutoTransport implements Transport {
 
   send(outgoing: Outgoing): Promise<Response | Answer> {
     // Above Bun's limit of concurrent requests, it would have to wait.
-    return this.#changes(outgoing) || this.#fetch.full?.(outgoing.backend)
+    return this.#needsSocket(outgoing) || this.#fetch.full?.(outgoing.backend)
       ? this.#sockets.send(outgoing)
       : this.#fetch.send(outgoing);
   }

@@ -6,7 +6,7 @@
 
 import type { Backend } from "../balancer.ts";
 import type { BackendTlsOptions } from "../config/options.ts";
-import type { CountingSocket } from "../http/connection.ts";
+import type { CountingSocket } from "../http/socket.ts";
 
 /** An address to connect to. */
 export type Destination = SocketPath | HostAndPort;

@@ -9,7 +9,7 @@ import type { Server } from "../proxy/server.ts";
 import type { FetchTransport, Transport } from "../proxy/transport.ts";
 import { withUsualAuthorities } from "./bun/authorities.ts";
 import { connectBun } from "./bun/connect.ts";
-import { BunFetch, changedByBun } from "./bun/fetch.ts";
+import { BunFetch, needsSocket } from "./bun/fetch.ts";
 import { listenBun } from "./bun/listen.ts";
 import { BunServer } from "./bun/server.ts";
 import { AutoTransport } from "./auto.ts";
@@ -103,7 +103,7 @@ export function transportFor(
   const sockets = socketTransport(options);
   // Deno's `fetch` changes nearly every request, for example `Accept-Language`.
   if (by === "socket" || !onBun) return sockets;
-  return new AutoTransport(fetchTransport(options), sockets, changedByBun);
+  return new AutoTransport(fetchTransport(options), sockets, needsSocket);
 }
 
 /** The name of the transport on the dashboard. */

@@ -155,6 +155,9 @@ export async function drain(
   }
   let done = false;
   await barrier?.("close");
+  // An upload that never ended gets a response of ours. Cut by the listener, it
+  // would look as if its client had left.
+  if (listener.cutsUploads && left() === 0) proxy.cut();
   const closing = listener.close().catch(() => {}).then(() => done = true);
   await barrier?.("release");
   gate.release();

@@ -5,8 +5,7 @@
  */
 
 import { bytesOf, type Chunk, joined, latin1 } from "../http/bytes.ts";
-import type { CountingSocket } from "../http/connection.ts";
-import type { SocketEvents } from "../http/socket.ts";
+import type { CountingSocket, SocketEvents } from "../http/socket.ts";
 
 /**
  * How bytes arrive: each chunk in its own memory, as on Bun, or in a buffer

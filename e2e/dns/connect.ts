@@ -5,7 +5,7 @@
  */
 
 import process from "node:process";
-import type { CountingSocket } from "../../http/connection.ts";
+import type { CountingSocket } from "../../http/socket.ts";
 import { connectBun } from "../../runtime/bun/connect.ts";
 import { connectDeno } from "../../runtime/deno/connect.ts";
 

@@ -290,6 +290,13 @@ const ODD: [promise: string, bytes: string, status: number, text: string][] = [
     "until the end",
   ],
   [
+    "an answer behind twenty 102 (RFC 2518 §10.1)",
+    "HTTP/1.1 102 Processing\r\n\r\n".repeat(20) +
+    "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok",
+    200,
+    "ok",
+  ],
+  [
     "a reason of several words",
     "HTTP/1.1 200 All Is Well\r\nContent-Length: 2\r\n\r\nok",
     200,

@@ -161,6 +161,21 @@ export const bodilessAsItIs: Group = bodiless("as it is", {}, [{
     assert.equal(answer.status, 200);
     assert.equal(answer.header("transfer-encoding"), undefined);
   },
+}, {
+  name: "bodiless: HEAD keeps a length that is said twice (RFC 9110 §8.6)",
+  on: "proven",
+  async run(round) {
+    const length = "Content-Length: 1234\r\n";
+    const answer = await round.ask(
+      // Sent by `fetch` on Bun.
+      requestText("HEAD", "/", {
+        headers: { "User-Agent": "test", "Accept": "*/*" },
+      }),
+      (conn) => conn.send(`HTTP/1.1 200 OK\r\n${length}${length}\r\n`),
+    );
+    assert.equal(answer.status, 200);
+    assert.equal(answer.header("content-length"), "1234");
+  },
 }]);
 /** Answers that get a field, and so are copied. */
 export const bodilessCopied: Group = bodiless("copied", { REQUEST_ID: "on" });

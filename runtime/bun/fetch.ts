@@ -226,10 +226,16 @@ export class BunFetch implements FetchTransport {
 /** Targets that Bun's URL parser, or its `fetch`, would rewrite. */
 const RESPELLED = /^\/\/|[^!$&(-;=?-Z_a-z~%[\]@]|\?$/;
 
-/** Whether Bun's `fetch` would change a request. */
-export function changedByBun(
-  { backend, url, method, fields, payload, whole, empty }: Outgoing,
+/**
+ * Whether Bun's `fetch` would change a request, or could lose it: it sends
+ * requests on kept connections that their backend has closed already. It
+ * repeats those that may be repeated; of the others, up to half failed at
+ * backends that close connections without announcing it.
+ */
+export function needsSocket(
+  { backend, url, method, fields, payload, whole, empty, once }: Outgoing,
 ): boolean {
+  if (once) return true;
   let agent = false;
   let accept = false;
   for (let i = 0; i < fields.length; i++) {

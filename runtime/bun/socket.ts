@@ -8,8 +8,7 @@
  */
 
 import type { Chunk } from "../../http/bytes.ts";
-import type { CountingSocket } from "../../http/connection.ts";
-import type { SocketEvents } from "../../http/socket.ts";
+import type { CountingSocket, SocketEvents } from "../../http/socket.ts";
 
 /** The part of Bun's socket that is used. */
 export interface RawSocket {

@@ -7,7 +7,7 @@
  * @module
  */
 
-import type { CountingSocket } from "../../http/connection.ts";
+import type { CountingSocket } from "../../http/socket.ts";
 import {
   type ConnectOptions,
   type Destination,

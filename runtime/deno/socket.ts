@@ -9,8 +9,7 @@
  */
 
 import type { Chunk } from "../../http/bytes.ts";
-import type { CountingSocket } from "../../http/connection.ts";
-import type { SocketEvents } from "../../http/socket.ts";
+import type { CountingSocket, SocketEvents } from "../../http/socket.ts";
 
 /**
  * Size of the buffer that a connection keeps for heads and small responses. A

@@ -14,8 +14,7 @@ import type net from "node:net";
 import { builtin } from "../../base/builtin.ts";
 import type { BackendTlsOptions } from "../../config/options.ts";
 import type { Chunk } from "../../http/bytes.ts";
-import type { CountingSocket } from "../../http/connection.ts";
-import type { SocketEvents } from "../../http/socket.ts";
+import type { CountingSocket, SocketEvents } from "../../http/socket.ts";
 import {
   type ConnectOptions,
   type HostAndPort,
