@@ -7,6 +7,7 @@
 import type { Chunk } from "./bytes.ts";
 import type { FieldLines } from "./head.ts";
 import type { RequestFraming, RequestHead } from "./request.ts";
+import type { Signal } from "./signal.ts";
 
 /** Reads a body chunk by chunk. */
 export interface Reading {
@@ -34,7 +35,7 @@ export interface ClientRequest extends RequestHead {
   /** Whether it needs its own connection, which ends with it. */
   readonly alone?: boolean | undefined;
   /** Aborts it at any time, also while the response body is read. */
-  readonly signal: AbortSignal;
+  readonly signal: Signal;
 }
 
 /** A body that is read while it is sent. */

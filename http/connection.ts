@@ -18,6 +18,7 @@ import { type FieldLines, HeadReader } from "./head.ts";
 import { secondsOf } from "./persistence.ts";
 import { ReadSize } from "./read_size.ts";
 import { roomFor, writeHead } from "./request.ts";
+import type { Signal, SignalListener } from "./signal.ts";
 import type { CountingSocket, SocketEvents } from "./socket.ts";
 import { Uploading, type UploadingEvents } from "./uploading.ts";
 
@@ -49,7 +50,7 @@ const NONE: Chunk = new Uint8Array(0);
 
 /** One connection. */
 export class Connection
-  implements SocketEvents, AnswerBodySource, UploadingEvents {
+  implements SocketEvents, AnswerBodySource, UploadingEvents, SignalListener {
   /** The owner's tick after which it is too old to use. */
   until = 0;
   /** The owner's turn in which it was parked. */
@@ -64,7 +65,7 @@ export class Connection
   /** The request without a response so far. */
   #call: Call | undefined;
   /** The request's signal; `undefined` without a request. */
-  #signal: AbortSignal | undefined;
+  #signal: Signal | undefined;
   /** Its upload. */
   #upload: Uploading | undefined;
   #buffer: Chunk | undefined;

@@ -6,6 +6,7 @@
  */
 
 import type { Backend } from "../balancer.ts";
+import { Abort } from "../http/signal.ts";
 import type { Arrival } from "./arrival.ts";
 import type { Bridge } from "./bridge.ts";
 import type { Target } from "./guard.ts";
@@ -80,7 +81,7 @@ export class Exchange extends Swept implements RelayOwner {
   readonly upgrades: boolean;
   readonly startedAt: number;
   /** Aborts the current attempt. */
-  readonly controller = new AbortController();
+  readonly abort = new Abort();
   /** Why it was ended from this side, if it was. */
   cause: Error | undefined;
   /** Whether the client has been sent a response. */
@@ -218,7 +219,7 @@ export class Exchange extends Swept implements RelayOwner {
       return;
     }
     this.cause = cause;
-    this.controller.abort(cause);
+    this.abort.abort(cause);
     this.#interrupt?.(cause);
     if (this.relay !== undefined) {
       this.relay.abort(cause);

@@ -32,9 +32,10 @@ export interface Server {
   readonly refersToChunks?: boolean;
   /**
    * The header fields of a request, if the runtime has a form that is faster to
-   * read than `Headers`.
+   * read than `Headers`. `logged`: the request's own `Headers` will be read after
+   * it has ended.
    */
-  read?(request: Request): Read | undefined;
+  read?(request: Request, logged: boolean): Read | undefined;
   /**
    * The complete request body, if exactly this many bytes have arrived: now, or
    * by the next turn of the event loop. The request's own stream is consumed

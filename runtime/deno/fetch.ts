@@ -89,7 +89,8 @@ export class DenoFetch implements FetchTransport {
   }
 
   send(outgoing: Outgoing): Promise<Response> {
-    const { backend, payload, whole, method, fields, signal } = outgoing;
+    const { backend, payload, whole, method, fields } = outgoing;
+    const { signal } = outgoing.abort;
     // A stream even for a complete body: `fetch` would resend bytes by itself.
     const stream = whole === undefined ? payload?.stream() : streamOf(whole);
     const length = whole === undefined ? payload?.length : whole.byteLength;

@@ -58,7 +58,10 @@ export class DenoServer implements Server {
       : `${address.hostname} ${address.port}`;
   }
 
-  read(request: Request): Read | undefined {
+  read(request: Request, logged: boolean): Read | undefined {
+    // `Headers` cannot be read after the request has ended, unless they were
+    // taken before.
+    if (logged) return undefined;
     const lines = requestLines(request);
     return lines && new Lines(lines);
   }
