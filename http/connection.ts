@@ -12,7 +12,7 @@ import { AnswerBody, type AnswerBodySource } from "./answer_body.ts";
 import { BodyReader } from "./body.ts";
 import { type Chunk, Ended, Malformed } from "./bytes.ts";
 import { type Answer, type Call, type Reason, Unanswered } from "./call.ts";
-import { framingOf } from "./framing.ts";
+import { framingOf, hasNone } from "./framing.ts";
 import { BufferedBody, type Buffers } from "./buffered_body.ts";
 import { type FieldLines, HeadReader } from "./head.ts";
 import { secondsOf } from "./persistence.ts";
@@ -443,9 +443,4 @@ export class Connection
     }
     this.#body?.end(raw ? cause : new Unanswered(reason, true, cause));
   }
-}
-
-/** Whether a response never has a body (RFC 9112 §6.3). */
-function hasNone(method: string, status: number): boolean {
-  return method === "HEAD" || status === 204 || status === 304;
 }
