@@ -7,6 +7,7 @@
 import type { Chunk } from "./bytes.ts";
 import type { FieldLines } from "./head.ts";
 import type { RequestFraming, RequestHead } from "./request.ts";
+import type { Signal } from "./signal.ts";
 
 /** Reads a body chunk by chunk. */
 export interface Reading {
@@ -16,6 +17,11 @@ export interface Reading {
   cancel(why: unknown): void;
   /** Takes back the memory of a chunk that is no longer used. */
   reuse?(chunk: Chunk): void;
+  /**
+   * Gives up the memory of a chunk, which is empty afterwards. It is then freed
+   * as soon as the runtime has sent it, and not when the collector runs.
+   */
+  detach?(chunk: Chunk): void;
 }
 
 /** A request to send. */
@@ -29,7 +35,7 @@ export interface ClientRequest extends RequestHead {
   /** Whether it needs its own connection, which ends with it. */
   readonly alone?: boolean | undefined;
   /** Aborts it at any time, also while the response body is read. */
-  readonly signal: AbortSignal;
+  readonly signal: Signal;
 }
 
 /** A body that is read while it is sent. */

@@ -10,6 +10,7 @@
  */
 
 import { type Chunk, isToken, latin1, Malformed } from "./bytes.ts";
+import { frequentName } from "./names.ts";
 
 /** Field lines: names in lower case, in order. */
 export type FieldLines = [name: string, value: string][];
@@ -266,13 +267,25 @@ export class HeadReader {
     const hasUpper = (this.#kinds & UPPER) !== 0;
     for (let i = 0; i < found; i++) {
       const at = 4 * i;
-      const name = text.slice(marks[at]! - begin, marks[at + 1]! - begin);
+      const start = marks[at]!;
+      const colon = marks[at + 1]!;
       this.#fields.push([
-        hasUpper ? name.toLowerCase() : name,
+        frequentName(bytes, start, colon) ??
+          nameIn(text, start - begin, colon - begin, hasUpper),
         text.slice(marks[at + 2]! - begin, marks[at + 3]! - begin),
       ]);
     }
   }
+}
+
+function nameIn(
+  text: string,
+  from: number,
+  to: number,
+  hasUpper: boolean,
+): string {
+  const name = text.slice(from, to);
+  return hasUpper ? name.toLowerCase() : name;
 }
 
 /** Refuses bytes that cannot start a status line (RFC 9112 §4). */

@@ -247,3 +247,17 @@ Deno.test("HeadReader takes linear time, whatever a head is made of", () => {
     }
   }
 });
+
+Deno.test("HeadReader takes any spelling of a frequent name, and its neighbours for themselves", () => {
+  const names = ["Content-Type", "CONTENT-LENGTH", "x-Frame-options", "DatE"];
+  // The same length, first and last byte as a frequent name.
+  const others = ["Content_Type", "Content-Lengah", "x-Frame-optiöns", "Dxte"];
+  for (const name of [...names, others[0]!, others[1]!, others[3]!]) {
+    const reader = new HeadReader();
+    const head = bytesOf(`HTTP/1.1 200 OK\r\n${name}: Value\r\n\r\n`);
+    assert.equal(reader.push(head), head.length);
+    assert.deepEqual(reader.take().fields, [[name.toLowerCase(), "Value"]]);
+  }
+  const refused = bytesOf(`HTTP/1.1 200 OK\r\n${others[2]}: Value\r\n\r\n`);
+  assert.throws(() => new HeadReader().push(refused), Malformed);
+});

@@ -8,6 +8,8 @@
  * @module
  */
 
+import { type Chunk, isToken } from "./bytes.ts";
+
 /** Names with other capitals than the first letter of each word. */
 const UNUSUAL = [
   "Content-MD5",
@@ -30,74 +32,145 @@ const UNUSUAL = [
   "X-XSS-Protection",
 ];
 
-/** Frequent names, which are precomputed. */
-const USUAL = [
-  "Accept",
-  "Accept-Charset",
-  "Accept-Encoding",
-  "Accept-Language",
-  "Authorization",
-  "Cache-Control",
-  "Content-Encoding",
-  "Content-Language",
-  "Content-Type",
-  "Cookie",
-  "Date",
-  "Forwarded",
-  "From",
-  "If-Match",
-  "If-Modified-Since",
-  "If-None-Match",
-  "If-Range",
-  "If-Unmodified-Since",
-  "Max-Forwards",
-  "Origin",
-  "Pragma",
-  "Priority",
-  "Range",
-  "Referer",
-  "Sec-Fetch-Dest",
-  "Sec-Fetch-Mode",
-  "Sec-Fetch-Site",
-  "Sec-Fetch-User",
-  "Upgrade-Insecure-Requests",
-  "User-Agent",
-  "Via",
-  "X-Forwarded-For",
-  "X-Forwarded-Host",
-  "X-Forwarded-Port",
-  "X-Forwarded-Proto",
-  "X-Request-Id",
-  "X-Requested-With",
+/** Frequent names of response fields, in lower case. */
+const ANSWERED = [
+  "accept-ranges",
+  "access-control-allow-credentials",
+  "access-control-allow-headers",
+  "access-control-allow-methods",
+  "access-control-allow-origin",
+  "access-control-expose-headers",
+  "age",
+  "alt-svc",
+  "cache-control",
+  "connection",
+  "content-disposition",
+  "content-encoding",
+  "content-language",
+  "content-length",
+  "content-location",
+  "content-range",
+  "content-security-policy",
+  "content-type",
+  "cross-origin-opener-policy",
+  "date",
+  "etag",
+  "expires",
+  "keep-alive",
+  "last-modified",
+  "link",
+  "location",
+  "permissions-policy",
+  "pragma",
+  "referrer-policy",
+  "retry-after",
+  "server",
+  "server-timing",
+  "set-cookie",
+  "strict-transport-security",
+  "transfer-encoding",
+  "vary",
+  "via",
+  "x-content-type-options",
+  "x-frame-options",
+  "x-powered-by",
+  "x-request-id",
+  "x-xss-protection",
 ];
 
-/** The names above by lower-case form, followed by colon and space. */
-const KNOWN: ReadonlyMap<string, string> = new Map(
-  [...UNUSUAL, ...USUAL].map((name) => [name.toLowerCase(), `${name}: `]),
-);
+/** Bytes in lower case. */
+const LOWER = new Uint8Array(256);
+for (let code = 0; code < 256; code++) {
+  LOWER[code] = code >= 65 && code <= 90 ? code | 32 : code;
+}
 
-// Lower case only: fields for framing and connections are recognized by that.
-const TOKEN = /^[!#$%&'*+.^_`|~0-9a-z-]+$/;
+/** Number of lists in {@linkcode LISTS}, a power of two. */
+const SIZE = 128;
+
+/** Which list of {@linkcode LISTS} a name is in. */
+function listOf(first: number, last: number, length: number): number {
+  return (length + 5 * first + 11 * last) & (SIZE - 1);
+}
+
+/** The frequent names by {@linkcode listOf}. */
+const LISTS: (readonly string[] | undefined)[] = new Array(SIZE).fill(
+  undefined,
+);
+for (const name of ANSWERED) {
+  const { length } = name;
+  const at = listOf(name.charCodeAt(0), name.charCodeAt(length - 1), length);
+  LISTS[at] = [...LISTS[at] ?? [], name];
+}
 
 /**
- * The usual spelling of a lower-case name, followed by colon and space.
+ * The name between two positions in lower case, if it is a frequent one. The
+ * runtimes know the hash of a constant, but have to compute that of a new
+ * string at each use.
+ */
+export function frequentName(
+  bytes: Chunk,
+  from: number,
+  to: number,
+): string | undefined {
+  const length = to - from;
+  const first = LOWER[bytes[from]!]!;
+  const list = LISTS[listOf(first, LOWER[bytes[to - 1]!]!, length)];
+  if (list === undefined) return undefined;
+  for (let i = 0; i < list.length; i++) {
+    const name = list[i]!;
+    if (name.length !== length) continue;
+    let at = 0;
+    while (at < length && LOWER[bytes[from + at]!] === name.charCodeAt(at)) {
+      at++;
+    }
+    if (at === length) return name;
+  }
+  return undefined;
+}
+
+/** The names with unusual capitals by lower-case form. */
+const SPELLED: ReadonlyMap<string, string> = new Map(
+  UNUSUAL.map((name) => [name.toLowerCase(), name]),
+);
+
+/** Their lengths, a bit for each. */
+let lengths = 0;
+for (const { length } of UNUSUAL) lengths |= 1 << length;
+
+const DASH = 45;
+const COLON = 58;
+const SPACE = 32;
+
+/**
+ * Writes a lower-case name in its usual spelling, followed by colon and space;
+ * returns the end.
  *
  * @throws {TypeError} If it is not a lower-case name.
  */
-export function labelOf(name: string): string {
-  const known = KNOWN.get(name);
-  if (known !== undefined) return known;
-  if (!TOKEN.test(name)) {
-    throw new TypeError(`Cannot send: "${name}" is no field name`);
+export function writeName(room: Chunk, from: number, name: string): number {
+  const { length } = name;
+  let capital = true;
+  for (let i = 0; i < length; i++) {
+    const code = name.charCodeAt(i);
+    // Lower case only: fields for framing and connections are recognized by
+    // that.
+    if (!isToken(code) || (code >= 65 && code <= 90)) throw noName(name);
+    room[from + i] = capital && code >= 97 && code <= 122 ? code - 32 : code;
+    capital = code === DASH;
   }
-  let label = "";
-  let from = 0;
-  for (;;) {
-    // Not cached: a client could fill a cache with made-up names.
-    const dash = name.indexOf("-", from) + 1;
-    const to = dash === 0 ? name.length : dash;
-    label += name.charAt(from).toUpperCase() + name.slice(from + 1, to);
-    if (dash === 0) return `${label}: `;
-    from = dash;
+  if (length === 0) throw noName(name);
+  if (length < 32 && (lengths >> length & 1) === 1) {
+    const spelled = SPELLED.get(name);
+    if (spelled !== undefined) {
+      for (let i = 0; i < length; i++) room[from + i] = spelled.charCodeAt(i);
+    }
   }
+  const end = from + length;
+  room[end] = COLON;
+  room[end + 1] = SPACE;
+  return end + 2;
+}
+
+function noName(name: string): TypeError {
+  return new TypeError(`Cannot send: "${name}" is no field name`);
 }

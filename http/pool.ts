@@ -11,10 +11,11 @@ import type { Buffers } from "./buffered_body.ts";
 import type { Chunk } from "./bytes.ts";
 import { type Answer, Call, type ClientRequest, Unanswered } from "./call.ts";
 import { Connection, type ConnectionOwner } from "./connection.ts";
+import type { Signal } from "./signal.ts";
 import type { CountingSocket } from "./socket.ts";
 
 /** Opens a connection; the signal aborts the attempt. */
-export type Connect = (signal: AbortSignal) => Promise<CountingSocket>;
+export type Connect = (signal: Signal) => Promise<CountingSocket>;
 
 /** What the connections to all backends share. */
 export interface Shared extends Buffers {

@@ -10,7 +10,7 @@
 
 import { type Chunk, isToken } from "./bytes.ts";
 import type { FieldLines } from "./head.ts";
-import { labelOf } from "./names.ts";
+import { writeName } from "./names.ts";
 
 /** The head of a request. */
 export interface RequestHead {
@@ -73,7 +73,7 @@ export function writeHead(
       case "transfer-encoding":
         continue;
     }
-    at = writeLine(room, write(room, at, labelOf(name)), field[1]);
+    at = writeLine(room, writeName(room, at, name), field[1]);
   }
   if (framing === "chunked") {
     at = write(room, at, "Transfer-Encoding: chunked\r\n");

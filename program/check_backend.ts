@@ -5,6 +5,7 @@
  */
 
 import type { Backend } from "../balancer.ts";
+import { Abort } from "../http/signal.ts";
 import type { ErrorType } from "../proxy/errors.ts";
 import type { Transport } from "../proxy/transport.ts";
 import type { Lookup } from "../config/options.ts";
@@ -55,8 +56,8 @@ export async function checkBackend(
       ? await addressesOf(backend, lookup)
       : [backend.socketPath],
   };
-  const controller = new AbortController();
-  const timer = setTimeout(() => controller.abort(), timeoutMs);
+  const abort = new Abort();
+  const timer = setTimeout(() => abort.abort(undefined), timeoutMs);
   const startedAt = performance.now();
   try {
     const fields: [string, string][] = [
@@ -71,7 +72,7 @@ export async function checkBackend(
       fields,
       payload: undefined,
       once: true,
-      signal: controller.signal,
+      abort,
     });
     result.answer = { status: answer.status, headers: answer.headers };
     result.ms = performance.now() - startedAt;
@@ -80,7 +81,7 @@ export async function checkBackend(
     else if (body !== null && "read" in body) body.cancel(undefined);
   } catch (error) {
     result.ms = performance.now() - startedAt;
-    if (controller.signal.aborted) {
+    if (abort.aborted) {
       result.error = `no answer within ${timeoutMs} ms`;
     } else {
       const { type, reason } = transport.classify(error);

@@ -105,7 +105,7 @@ function guard(
     refuseHost(host);
   if (refusal !== undefined) return refusal;
   if (server.admitsDelete === true) {
-    const bad = refuseDelete(request.headers);
+    const bad = refuseDelete(fields);
     if (bad !== undefined) return bad;
   }
   const target = targetOf(url, host, pasted);

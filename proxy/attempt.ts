@@ -197,7 +197,7 @@ async function upgrade(
     backend,
     target: x.target.text,
     fields: edited ?? fieldsOf(x, backend, c),
-    signal: x.controller.signal,
+    signal: x.abort.signal,
     connectTimeoutMs: c.connectTimeoutMs,
   });
   if (x.cause === undefined) return result;
@@ -237,7 +237,7 @@ function send(
       Number(x.length) === 0,
     once: !isIdempotent(x.method),
     alone: x.alone,
-    signal: x.controller.signal,
+    abort: x.abort,
   });
 }
 
@@ -253,7 +253,7 @@ async function call(
   },
 ): Promise<Response> {
   const headers = new Headers(fields);
-  const { signal } = x.controller;
+  const { signal } = x.abort;
   const init: RequestInit = { method: x.method, headers, signal };
   const length = whole?.byteLength ?? payload?.length;
   if (whole !== undefined) {

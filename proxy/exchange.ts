@@ -6,6 +6,7 @@
  */
 
 import type { Backend } from "../balancer.ts";
+import { Abort } from "../http/signal.ts";
 import type { Arrival } from "./arrival.ts";
 import type { Bridge } from "./bridge.ts";
 import type { Target } from "./guard.ts";
@@ -66,6 +67,8 @@ export class Exchange extends Swept implements RelayOwner {
   /** The request's header fields. */
   readonly fields: Read;
   readonly connection: unknown;
+  /** Whether a server of ours sends the response, as it is. */
+  readonly direct: boolean;
   readonly method: string;
   /** The peer's address, if there is one. */
   readonly peer: string | undefined;
@@ -78,7 +81,7 @@ export class Exchange extends Swept implements RelayOwner {
   readonly upgrades: boolean;
   readonly startedAt: number;
   /** Aborts the current attempt. */
-  readonly controller = new AbortController();
+  readonly abort = new Abort();
   /** Why it was ended from this side, if it was. */
   cause: Error | undefined;
   /** Whether the client has been sent a response. */
@@ -142,7 +145,7 @@ export class Exchange extends Swept implements RelayOwner {
 
   constructor(
     owner: Owner,
-    { request, fields, connection, peer, at }: Arrival,
+    { request, fields, connection, served, peer, at }: Arrival,
     { host, target, length, upgrades }: Guarded,
     /** Scheme of the client's connection. */
     readonly scheme: string,
@@ -152,6 +155,7 @@ export class Exchange extends Swept implements RelayOwner {
     this.request = request;
     this.fields = fields;
     this.connection = connection;
+    this.direct = served?.direct === true;
     this.method = request.method;
     this.peer = peer ?? undefined;
     this.host = host;
@@ -215,7 +219,7 @@ export class Exchange extends Swept implements RelayOwner {
       return;
     }
     this.cause = cause;
-    this.controller.abort(cause);
+    this.abort.abort(cause);
     this.#interrupt?.(cause);
     if (this.relay !== undefined) {
       this.relay.abort(cause);

@@ -3,8 +3,7 @@
  * respond, settle. CONTRIBUTING.md has the list.
  *
  * Each step is a call, implemented in its own file. A usual request allocates
- * its fields, one {@linkcode Exchange} and one `AbortController`, and starts no
- * timer.
+ * its fields and one {@linkcode Exchange}, and starts no timer.
  *
  * @module
  */
@@ -69,11 +68,8 @@ export class Forwarder implements Owner {
     this.#started++;
     const arrival: Arrival = {
       request,
-      // On Deno a request's `Headers` cannot be read after the request has
-      // ended. For a log line at the end, they are taken now.
-      fields: c.settled === undefined
-        ? c.server.read?.(request) ?? request.headers
-        : request.headers,
+      fields: c.server.read?.(request, c.settled !== undefined) ??
+        request.headers,
       connection,
       served,
       peer: peerOf(c.server, request, connection),

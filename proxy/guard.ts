@@ -231,6 +231,8 @@ export interface Served {
   scheme: "http" | "https";
   /** The `Host` that Deno makes up, if that is the address it listens on. */
   authority: string | undefined;
+  /** Whether it sends our responses as they are, with no code of a user between. */
+  direct: boolean;
 }
 
 /**
@@ -300,11 +302,12 @@ export function refuseFraming(
  * backends answer it with 400 or close the connection, so that any client could
  * have them ejected.
  */
-export function refuseDelete(headers: Headers): Refusal | undefined {
-  for (const value of headers.values()) {
-    if (value.includes("\x7f")) return BAD_FIELD;
-  }
-  return undefined;
+export function refuseDelete(fields: Read): Refusal | undefined {
+  let found = false;
+  fields.forEach((value) => {
+    if (value.includes("\x7f")) found = true;
+  });
+  return found ? BAD_FIELD : undefined;
 }
 
 /** Whether the value is a refusal. */

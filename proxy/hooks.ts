@@ -25,7 +25,7 @@ export function requestContext(x: Exchange, c: Context): RequestContext {
     request: x.request,
     clientAddress: addressOf(x.request, x.peer, c),
     requestId: x.requestId,
-    signal: x.controller.signal,
+    signal: x.abort.signal,
   };
 }
 

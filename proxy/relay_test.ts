@@ -117,3 +117,23 @@ Deno.test("Relay.abort() during a read reports once", async () => {
   await settle();
   assert.deepEqual(notes.ends, ["broken"]);
 });
+
+Deno.test("Relay gives up a chunk when the next one is asked for, if its reader allows", async () => {
+  for (const detaches of [true, false]) {
+    const source = new Source().give("a", "b").close();
+    const given: number[] = [];
+    const { stream } = new Relay(
+      { ...reading(source.stream), detach: ([byte]) => void given.push(byte!) },
+      new Notes(),
+      detaches,
+    );
+    const reader = stream.getReader();
+    await reader.read();
+    await settle();
+    assert.deepEqual(given, []);
+    await reader.read();
+    assert.deepEqual(given, detaches ? [97] : []);
+    assert.equal((await reader.read()).done, true);
+    assert.deepEqual(given, detaches ? [97, 98] : []);
+  }
+});

@@ -26,10 +26,16 @@ export interface Server {
   /** Whether {@linkcode respond} copies a body that is given as bytes. */
   readonly copiesBodies?: boolean;
   /**
-   * The header fields of a request, if the runtime has a form that is faster to
-   * read than `Headers`.
+   * Whether it has a reference of its own to a chunk of a stream when it asks
+   * for the next one, so that the chunk's `ArrayBuffer` may be detached.
    */
-  read?(request: Request): Read | undefined;
+  readonly refersToChunks?: boolean;
+  /**
+   * The header fields of a request, if the runtime has a form that is faster to
+   * read than `Headers`. `logged`: the request's own `Headers` will be read after
+   * it has ended.
+   */
+  read?(request: Request, logged: boolean): Read | undefined;
   /**
    * The complete request body, if exactly this many bytes have arrived: now, or
    * by the next turn of the event loop. The request's own stream is consumed

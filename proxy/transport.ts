@@ -7,6 +7,7 @@
 
 import type { Backend } from "../balancer.ts";
 import type { ProbeResult } from "../health.ts";
+import type { Abort } from "../http/signal.ts";
 import type { Chunk, Reading } from "./body.ts";
 import type { ErrorType } from "./errors.ts";
 import type { Fields, Read } from "./fields.ts";
@@ -50,7 +51,7 @@ export interface Outgoing {
   /** Whether it needs its own connection, which ends with it. */
   alone?: boolean;
   /** Aborts the attempt. */
-  signal: AbortSignal;
+  abort: Abort;
 }
 
 /** A failed attempt, classified. */

@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { Backend } from "../balancer.ts";
+import { Abort } from "../http/signal.ts";
 import type { FetchTransport, Outgoing } from "../proxy/transport.ts";
 import { AutoTransport } from "./auto.ts";
 import { needsSocket } from "./bun/fetch.ts";
@@ -19,7 +20,7 @@ function outgoing(more: Partial<Outgoing> = {}): Outgoing {
     fields: USUAL,
     payload: undefined,
     once: false,
-    signal: new AbortController().signal,
+    abort: new Abort(),
     ...more,
   };
 }

@@ -20,7 +20,8 @@ export function customTransport(
     native: own.native,
     sendsMethod: (method) => own.sendsMethod(method),
     async send(outgoing) {
-      const { url, method, fields, payload, whole, signal } = outgoing;
+      const { url, method, fields, payload, whole } = outgoing;
+      const { signal } = outgoing.abort;
       const init: RequestInit = {
         method,
         headers: own.forFetch(fields),

@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { Backend } from "../balancer.ts";
+import { Abort } from "../http/signal.ts";
 import type { Transport } from "../proxy/transport.ts";
 import { reading } from "../proxy/body.ts";
 import { customTransport } from "./custom.ts";
@@ -17,7 +18,7 @@ Deno.test("customTransport() sends attempts with the fetch it is given", async (
     calls.push([String(input), init!]);
     return Promise.resolve(new Response("ok"));
   });
-  const { signal } = new AbortController();
+  const abort = new Abort();
   const stream = new Response("body").body!;
   const response = await own.send({
     backend,
@@ -30,7 +31,7 @@ Deno.test("customTransport() sends attempts with the fetch it is given", async (
       length: 4,
     },
     once: false,
-    signal,
+    abort,
   });
   assert.ok(response instanceof Response);
   assert.equal(await response.text(), "ok");
@@ -38,7 +39,7 @@ Deno.test("customTransport() sends attempts with the fetch it is given", async (
   assert.equal(url, "http://10.0.0.1:3000/base/x");
   assert.equal(init.method, "PUT");
   assert.equal(init.redirect, "manual");
-  assert.equal(init.signal, signal);
+  assert.equal(init.signal, abort.signal);
   assert.equal(init.body, stream);
   assert.equal(new Headers(init.headers).get("x-a"), "1");
   await stream.cancel();

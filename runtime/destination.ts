@@ -6,6 +6,7 @@
 
 import type { Backend } from "../balancer.ts";
 import type { BackendTlsOptions } from "../config/options.ts";
+import type { Signal } from "../http/signal.ts";
 import type { CountingSocket } from "../http/socket.ts";
 
 /** An address to connect to. */
@@ -49,7 +50,7 @@ function bare(hostname: string): string {
 /** Options for connecting. */
 export interface ConnectOptions {
   /** Aborts the attempt. */
-  signal: AbortSignal;
+  signal: Signal;
   /** Timeout in milliseconds, TLS handshake included. */
   limitMs: number;
   /** TLS towards `https:` backends, as PEM text. */
@@ -83,10 +84,10 @@ export async function limited<T>(
   { signal, limitMs }: ConnectOptions,
   start: (ends: AbortSignal) => Promise<T>,
 ): Promise<T> {
-  signal.throwIfAborted();
+  if (signal.aborted) throw signal.reason;
   const ends = new AbortController();
-  const leave = () => ends.abort(signal.reason);
-  signal.addEventListener("abort", leave, { once: true });
+  const leave = { handleEvent: () => ends.abort(signal.reason) };
+  signal.addEventListener("abort", leave);
   const timer = setTimeout(() => ends.abort(timedOut()), limitMs);
   try {
     return await start(ends.signal);

@@ -84,7 +84,7 @@ export class SocketTransport implements Transport {
   }
 
   send(outgoing: Outgoing): Promise<Answer> {
-    const { backend, url, method, fields, payload, whole, signal } = outgoing;
+    const { backend, url, method, fields, payload, whole } = outgoing;
     return this.#pool(backend).send({
       method,
       // Both runtimes' handlers get a path that is never empty.
@@ -97,7 +97,7 @@ export class SocketTransport implements Transport {
       },
       repeatable: !outgoing.once,
       alone: outgoing.alone,
-      signal,
+      signal: outgoing.abort,
     }).then(answerOf);
   }
 

@@ -99,7 +99,14 @@ const TABLE: Record<string, Row> = {
       },
     },
   },
-  "http/names.ts": { module: names, reads: { labelOf: names.labelOf } },
+  "http/names.ts": {
+    module: names,
+    reads: {
+      writeName: (text) =>
+        names.writeName(new Uint8Array(text.length + 2), 0, text),
+      frequentName: (text) => names.frequentName(bytesOf(text), 0, text.length),
+    },
+  },
   "proxy/framing.ts": {
     module: lengths,
     reads: {

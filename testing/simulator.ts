@@ -183,7 +183,8 @@ class Stage {
   }
 
   /** One attempt. */
-  async send({ backend, method, url, signal }: Outgoing): Promise<Response> {
+  async send({ backend, method, url, abort }: Outgoing): Promise<Response> {
+    const { signal } = abort;
     const name = backend.authority;
     this.attempts.set(name, (this.attempts.get(name) ?? 0) + 1);
     const behaviour = this.behaviour(name);

@@ -118,8 +118,9 @@ export class BunFetch implements FetchTransport {
   }
 
   send(outgoing: Outgoing): Promise<Response> {
-    const { backend, payload, whole, method, signal, once, alone } = outgoing;
+    const { backend, payload, whole, method, once, alone } = outgoing;
     const { fields, copied } = outgoing;
+    const { signal } = outgoing.abort;
     const init = this.#init(backend);
     init.method = method;
     if (copied === undefined) {

@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { Backend } from "../../balancer.ts";
+import { Abort } from "../../http/signal.ts";
 import { DenoFetch } from "./fetch.ts";
 
 // A POST that arrives on a connection which its server is closing is lost, and
@@ -24,7 +25,7 @@ Deno.test("DenoFetch keeps idle connections for less than 5 s, also to Unix doma
           fields: [["host", "a"]],
           payload: undefined,
           once: false,
-          signal,
+          abort: new Abort(),
         }), /not connected/);
       assert.ok("error" in await transport.probe(backend, "/", signal));
       transport.close();

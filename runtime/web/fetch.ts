@@ -52,7 +52,8 @@ export class WebFetch implements FetchTransport {
   }
 
   async send(outgoing: Outgoing): Promise<Response> {
-    const { method, fields, payload, whole, signal, url } = outgoing;
+    const { method, fields, payload, whole, url } = outgoing;
+    const { signal } = outgoing.abort;
     const init: RequestInit = {
       method,
       headers: this.forFetch(fields),

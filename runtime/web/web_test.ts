@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { Backend } from "../../balancer.ts";
+import { Abort } from "../../http/signal.ts";
 import { reading } from "../../proxy/body.ts";
 import type { Outgoing } from "../../proxy/transport.ts";
 import { WebFetch } from "./fetch.ts";
@@ -30,7 +31,7 @@ function outgoing(more: Partial<Outgoing> = {}): Outgoing {
     fields: [["accept-encoding", "gzip, br"], ["x-a", "1"]],
     payload: undefined,
     once: false,
-    signal: new AbortController().signal,
+    abort: new Abort(),
     ...more,
   };
 }
