@@ -9,7 +9,7 @@ import { Backend } from "../balancer.ts";
 import type { Answer } from "../http/call.ts";
 import { Client } from "../http/client.ts";
 import { Abort } from "../http/signal.ts";
-import { reading, readingInto } from "../proxy/body.ts";
+import { reading, readingInto, type Reads } from "../proxy/body.ts";
 import { systemClock } from "../base/clock.ts";
 import { destinationOf } from "../runtime/destination.ts";
 import { requestLines, wholeBody } from "../runtime/deno/inside.ts";
@@ -33,6 +33,8 @@ const pools = urls.map((url) => {
     connect(destination, { signal, limitMs: 3_000 })
   );
 });
+/** As in `runtime/deno/server.ts`. */
+const READS: Reads = { least: 80 * 1024, most: 256 * 1024, spare: [] };
 let turn = 0;
 
 function answered({ status, fields, body, reuse }: Answer): Response {
@@ -78,9 +80,7 @@ async function uploaded(request: Request, length: number) {
     return {
       payload: {
         length,
-        reading: Deno
-          ? readingInto(stream, length, 64 * 1024)
-          : reading(stream),
+        reading: Deno ? readingInto(stream, length, READS) : reading(stream),
       },
     };
   }

@@ -2,7 +2,7 @@
 // proxies? Run by `deno task bench`; `--quick` takes under a minute.
 //
 // Options: --only=a,b (names that contain one of these), --rows=a,b, --turns=N,
-// --seconds=N, --lead=N (seconds of load before each turn), --stop and
+// --seconds=N, --lead=N (seconds of load before each turn), --warm-up=N, --stop and
 // --pause=N (see harness.ts), --v8=FLAGS (more flags for Sluice on Deno),
 // --before=FOLDER (a checkout of another version, in the same turns). A full
 // run is saved as RESULTS.md, and any run with --keep.
@@ -40,6 +40,7 @@ const turns = Number(option("turns") ?? (quick ? 2 : 9));
 // first second afterwards is not representative, as V8 has released memory
 // (TRIED.md has both measurements), so the first of two does not count.
 const lead = Number(option("lead") ?? (quick ? 0 : 1));
+const warmUp = Number(option("warm-up") ?? (quick ? 1 : 5));
 
 /**
  * How Sluice sends requests. With its default settings, `auto`, wrk's requests go
@@ -201,7 +202,7 @@ for (const row of ROWS) {
     turns,
     seconds,
     lead,
-    warmUp: quick ? 1 : 5,
+    warmUp,
   });
   judged.push(...verdicts(row.name, seen));
   for (const runtime of RUNTIMES) {

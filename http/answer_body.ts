@@ -27,10 +27,15 @@ export class AnswerBody implements Reading {
   #bytes = 0;
   #pending: PromiseWithResolvers<Chunk | undefined> | undefined;
   #error: unknown;
+  readonly #owns: boolean;
 
-  /** Makes a body that has received nothing. */
-  constructor(source: AnswerBodySource) {
+  /**
+   * Makes a body that has received nothing. `owns`: the memory of its chunks is
+   * used for nothing else.
+   */
+  constructor(source: AnswerBodySource, owns: boolean) {
     this.#source = source;
+    this.#owns = owns;
   }
 
   /** Bytes received but not read. */
@@ -70,6 +75,11 @@ export class AnswerBody implements Reading {
     this.#bytes = 0;
     this.#end();
     source?.cancelled(why);
+  }
+
+  /** Gives up the memory of a chunk. */
+  detach({ buffer }: Chunk): void {
+    if (this.#owns) buffer.transfer(0);
   }
 
   /** Adds a received chunk. */

@@ -19,6 +19,11 @@ export interface Reading {
   cancel(why: unknown): void;
   /** Takes back the memory of a chunk that is no longer used. */
   reuse?(chunk: Chunk): void;
+  /**
+   * Gives up the memory of a chunk, which is empty afterwards. It is then freed
+   * as soon as the runtime has sent it, and not when the collector runs.
+   */
+  detach?(chunk: Chunk): void;
 }
 
 /** A request to send. */

@@ -326,6 +326,24 @@ Deno.test("Client reads a large answer in pieces that grow, and a trickle in sma
   assert.ok(room <= 4 * 1024, `${room} bytes for one`);
 });
 
+Deno.test("Client detaches a chunk only if nothing else may be in its memory", async () => {
+  // Of a socket that brings its own memory it is not known what else is there.
+  for (const delivery of DELIVERIES) {
+    const rig = new ClientRig(delivery);
+    const { answer } = await rig.send();
+    rig.last.receive("HTTP/1.1 200 OK\r\n\r\n");
+    const { body } = await answer;
+    assert.ok(body !== null && "read" in body);
+    const next = body.read();
+    rig.last.receive(new Uint8Array(100));
+    const chunk = (await next)!;
+    assert.equal(chunk.length, 100);
+    body.detach!(chunk);
+    assert.equal(chunk.length, delivery === "own" ? 100 : 0);
+    body.cancel(undefined);
+  }
+});
+
 Deno.test("Client closes a connection at once when its request is aborted, at every stage", async () => {
   const why = new Error("given up");
   const head = "HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\n";

@@ -12,7 +12,7 @@ import { AnswerBody, type AnswerBodySource } from "./answer_body.ts";
 import { BodyReader } from "./body.ts";
 import { type Chunk, Ended, Malformed } from "./bytes.ts";
 import { type Answer, type Call, type Reason, Unanswered } from "./call.ts";
-import { framingOf } from "./framing.ts";
+import { framingOf, hasNone } from "./framing.ts";
 import { BufferedBody, type Buffers } from "./buffered_body.ts";
 import { type FieldLines, HeadReader } from "./head.ts";
 import { secondsOf } from "./persistence.ts";
@@ -88,6 +88,8 @@ export class Connection
   #paused = false;
   #closed = false;
   #reads = new ReadSize(Infinity);
+  /** Whether the socket reads to where it is told. */
+  #asks = false;
 
   /** Whether it is closed: a new one may have ended already. */
   get closed(): boolean {
@@ -163,6 +165,7 @@ export class Connection
   }
 
   room(): Chunk | undefined {
+    this.#asks = true;
     if (this.#buffered !== undefined) return this.#buffered.room;
     if (this.#framed === undefined) return undefined;
     return this.#reads.room();
@@ -336,7 +339,7 @@ export class Connection
 
   /** Resolves a response whose body continues. */
   #stream(first: Chunk): void {
-    const body = this.#body = new AnswerBody(this);
+    const body = this.#body = new AnswerBody(this, this.#asks);
     body.give(first);
     this.#answer(body);
     this.#pauseIfAhead(body);
@@ -440,9 +443,4 @@ export class Connection
     }
     this.#body?.end(raw ? cause : new Unanswered(reason, true, cause));
   }
-}
-
-/** Whether a response never has a body (RFC 9112 §6.3). */
-function hasNone(method: string, status: number): boolean {
-  return method === "HEAD" || status === 204 || status === 304;
 }

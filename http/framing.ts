@@ -55,6 +55,11 @@ export function framingOf(head: AnswerHead, method: string): Framing {
   return length < 0 ? "close" : length;
 }
 
+/** Whether a response never has a body (RFC 9112 §6.3). */
+export function hasNone(method: string, status: number): boolean {
+  return method === "HEAD" || status === 204 || status === 304;
+}
+
 /**
  * Parses a length, which may be a list of equal ones (RFC 9110 §8.6). It must
  * equal `known`, unless that is -1.

@@ -8,9 +8,6 @@ import { bytesOf, type Chunk, joined } from "./bytes.ts";
 import type { Payload } from "./call.ts";
 import type { Socket } from "./socket.ts";
 
-/** Unsent bytes above which the next chunk is not read. */
-const READ_AHEAD = 256 * 1024;
-
 /** Chunks up to this size are copied to be sent with their framing. */
 const COPIED = 64 * 1024;
 
@@ -52,6 +49,12 @@ export class Uploading {
     try {
       for (;;) {
         if (sent === length && !this.#over) this.#end();
+        // One chunk at a time: more of them would fill the kernel no faster,
+        // and their memory would no longer be in the processor's cache.
+        if (this.#socket.queued > 0) {
+          await new Promise<void>((resolve) => this.#drained = resolve);
+          if (this.#stopped) return;
+        }
         // Also reads past the end of a declared body: more data is an error,
         // and Deno closes a client's connection that was not read to its end.
         const chunk = await reading.read();
@@ -64,10 +67,6 @@ export class Uploading {
         else this.#socket.write(chunk);
         this.#unsent.push(chunk);
         if (this.#socket.queued === 0) this.#reuse();
-        if (this.#socket.queued > READ_AHEAD) {
-          await new Promise<void>((resolve) => this.#drained = resolve);
-          if (this.#stopped) return;
-        }
       }
       if (length === undefined) {
         this.#socket.write(LAST_CHUNK);

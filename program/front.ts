@@ -47,6 +47,7 @@ export function serveHere(
   const served: Served = {
     scheme: tls === undefined ? "http" : "https",
     authority: undefined,
+    direct: fetch === undefined,
   };
   const own = fetch && new OwnHandler(fetch, served, () => core.draining);
   const gate = new Gate(

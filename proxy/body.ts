@@ -100,20 +100,26 @@ export function reading(stream: ReadableStream<Chunk>): Reading {
   };
 }
 
+/** The reads of {@linkcode readingInto}; sizes in bytes. */
+export interface Reads {
+  /** The minimum while chunks are not small, also if less is left. */
+  readonly least: number;
+  /** The maximum. */
+  readonly most: number;
+  /** Returned buffers of the maximum size. */
+  readonly spare: ArrayBuffer[];
+}
+
 /**
  * Reads a body of declared `length` into buffers that grow while they are
  * filled, if the stream supports that. By default, Deno allocates 64 KB for
- * each read, even for 13 bytes or to see the end. This gave about 1.2 times the
- * requests for uploads of 1 MB (`bench/TRIED.md`). Slow bodies are read into
- * small buffers, since a buffer lives as long as its chunk.
- *
- * No buffer is smaller than `least` bytes, unless an earlier chunk was small or
- * nothing is left.
+ * each read, even for 13 bytes or to see the end. Bodies that are slow for a
+ * while are read into small buffers, since a buffer lives as long as its chunk.
  */
 export function readingInto(
   stream: ReadableStream<Chunk>,
   length: number | undefined,
-  least: number,
+  reads: Reads,
 ): Reading {
   let reader: ReadableStreamBYOBReader;
   try {
@@ -123,61 +129,65 @@ export function readingInto(
     // stream.
     return reading(stream);
   }
+  const { least, most, spare } = reads;
   let left = length ?? Infinity;
-  let size = firstRead(length);
+  let size = firstRead(length, reads);
+  let smallInARow = 0;
   return {
     read: async () => {
       const room = left === 0 ? 1 : Math.min(size, Math.max(left, least));
-      const { done, value } = await reader.read(roomOf(room));
+      const { done, value } = await reader.read(roomOf(room, reads));
       if (done) return undefined;
       const bytes = value.byteLength;
       left -= bytes;
-      if (bytes * 4 > size * 3) size = Math.min(size * 2, MAX_READ);
-      else if (bytes * 4 < size) size = Math.max(size / 2, MIN_READ);
+      smallInARow = bytes * 4 < size ? smallInARow + 1 : 0;
+      if (bytes * 4 > size * 3) size = Math.min(size * 2, most);
+      else if (smallInARow >= SLOW) size = Math.max(size / 2, MIN_READ);
       return value;
     },
     cancel: canceller(reader),
     reuse({ buffer }) {
-      if (buffer.byteLength < MAX_READ || spare.length === MAX_SPARE) {
-        return;
+      if (buffer.byteLength === most && spare.length < MAX_SPARE) {
+        spare.push(buffer);
       }
-      spare.push(buffer);
     },
   };
 }
 
-/**
- * Buffers of large chunks, for reuse. Allocating, zeroing and collecting them took
- * a tenth of the time of an upload of 1 MB (`bench/TRIED.md`).
- */
-const spare: ArrayBuffer[] = [];
-
-/** Number of buffers kept for reuse: 4 MB. */
-const MAX_SPARE = 16;
-
-/** A buffer of so many bytes. */
-function roomOf(bytes: number): Chunk {
-  const buffer = bytes > FIRST_READ ? spare.pop() : undefined;
-  return buffer === undefined
-    ? new Uint8Array(bytes)
-    : new Uint8Array(buffer, 0, bytes);
-}
+/** Small chunks in a row after which a body counts as slow. */
+const SLOW = 4;
 
 /** Size of the first buffer of {@linkcode readingInto}, if not larger. */
 const FIRST_READ = 64 * 1024;
 
-/** A quarter of a large body has usually arrived by the time of the first read. */
-function firstRead(length: number | undefined): number {
-  return length === undefined
-    ? FIRST_READ
-    : Math.min(Math.max(length / 4 >> 12 << 12, FIRST_READ), MAX_READ);
-}
-
 /** Size of its smallest buffer: thousands of slow clients may have one each. */
 const MIN_READ = 4 * 1024;
 
-/** Size of its largest: three of them wait while a backend does not read. */
-const MAX_READ = 256 * 1024;
+/** Maximum buffers kept for reuse. */
+const MAX_SPARE = 64;
+
+/** A quarter of a large body has usually arrived by the time of the first read. */
+function firstRead(
+  length: number | undefined,
+  { least, most }: Reads,
+): number {
+  const quarter = length === undefined ? 0 : length / 4 >> 12 << 12;
+  return Math.min(Math.max(quarter, FIRST_READ, least), most);
+}
+
+/**
+ * A buffer of so many bytes. Allocating, zeroing and collecting them took a
+ * tenth of the time of an upload of 1 MB (`bench/TRIED.md`).
+ */
+function roomOf(bytes: number, { most, spare }: Reads): Chunk {
+  const buffer = bytes < FIRST_READ ? undefined : spare.pop();
+  if (buffer !== undefined) return new Uint8Array(buffer, 0, bytes);
+  return new Uint8Array(
+    new ArrayBuffer(bytes > most / 2 ? most : bytes),
+    0,
+    bytes,
+  );
+}
 
 /**
  * A stream of one chunk. Filled in `start`: on Deno `pull` costs some µs more.

@@ -6,6 +6,7 @@ import {
   gather,
   reading,
   readingInto,
+  type Reads,
   TruncatedBody,
 } from "./body.ts";
 
@@ -116,9 +117,13 @@ function byteStream(
 
 const KB = 1024;
 
+function reads(least = 0): Reads {
+  return { least, most: 256 * KB, spare: [] };
+}
+
 Deno.test("readingInto() takes larger buffers while they come back full", async () => {
   const { stream, rooms } = byteStream(1024 * KB);
-  const { read } = readingInto(stream, 1024 * KB, 0);
+  const { read } = readingInto(stream, 1024 * KB, reads());
   let bytes = 0;
   for (let piece; (piece = await read()) !== undefined;) {
     assert.equal(piece.every((byte) => byte === 7), true);
@@ -134,30 +139,45 @@ Deno.test("readingInto() takes larger buffers while they come back full", async 
 Deno.test("readingInto() requests the rest, or the minimum", async () => {
   for (const [least, room] of [[0, 10], [64 * KB, 64 * KB]] as const) {
     const { stream, rooms } = byteStream(10);
-    const { read } = readingInto(stream, 10, least);
+    const { read } = readingInto(stream, 10, reads(least));
     assert.equal((await read())?.byteLength, 10);
     assert.equal(await read(), undefined);
     assert.deepEqual(rooms, [room, 1]);
   }
 });
 
-Deno.test("readingInto() takes smaller buffers again for small pieces", async () => {
-  let reads = 0;
+Deno.test("readingInto() takes smaller buffers again for small pieces, if they follow each other", async () => {
+  let pulls = 0;
   const { stream, rooms } = byteStream(
     1024 * KB,
-    () => ++reads <= 3 ? Infinity : 10,
+    () => ++pulls <= 3 || pulls === 5 ? Infinity : 10,
   );
-  const { read } = readingInto(stream, undefined, 0);
-  for (let i = 0; i < 11; i++) await read();
+  const { read } = readingInto(stream, undefined, reads());
+  for (let i = 0; i < 16; i++) await read();
   assert.deepEqual(
     rooms.map((room) => room / KB),
-    [64, 128, 256, 256, 128, 64, 32, 16, 8, 4, 4],
+    [64, 128, 256, 256, 256, 256, 256, 256, 256, 128, 64, 32, 16, 8, 4, 4],
   );
+});
+
+Deno.test("readingInto() reads into returned buffers of the maximum size", async () => {
+  const { stream, rooms } = byteStream(1024 * KB);
+  const kept = reads(80 * KB);
+  const { read, reuse } = readingInto(stream, 600 * KB, kept);
+  for (let i = 0; i < 3; i++) {
+    const piece = (await read())!;
+    reuse!(piece);
+    assert.equal(piece.buffer.byteLength, 256 * KB);
+    assert.equal(kept.spare.length, 1);
+  }
+  assert.deepEqual(rooms.map((room) => room / KB), [148, 256, 196]);
+  reuse!(new Uint8Array(10));
+  assert.equal(kept.spare.length, 1, "a small one is not kept");
 });
 
 Deno.test("readingInto() reads any other stream chunk by chunk", async () => {
   const source = new Source().give("one", "two").close();
-  assert.deepEqual(await all(readingInto(source.stream, 6, 0).read), [
+  assert.deepEqual(await all(readingInto(source.stream, 6, reads()).read), [
     "one",
     "two",
   ]);
@@ -169,9 +189,12 @@ Deno.test("readingInto() passes on errors and cancellation", async () => {
     pull: (controller) => controller.error(new Error("the client left")),
   };
   const broken = new ReadableStream(source) as ReadableStream<Chunk>;
-  await assert.rejects(readingInto(broken, 6, 0).read(), /the client left/);
+  await assert.rejects(
+    readingInto(broken, 6, reads()).read(),
+    /the client left/,
+  );
   const { stream, left } = byteStream(100);
-  const { read, cancel } = readingInto(stream, 100, 0);
+  const { read, cancel } = readingInto(stream, 100, reads());
   await read();
   cancel("enough");
   assert.equal(left(), "enough");

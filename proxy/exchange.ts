@@ -67,6 +67,8 @@ export class Exchange extends Swept implements RelayOwner {
   /** The request's header fields. */
   readonly fields: Read;
   readonly connection: unknown;
+  /** Whether a server of ours sends the response, as it is. */
+  readonly direct: boolean;
   readonly method: string;
   /** The peer's address, if there is one. */
   readonly peer: string | undefined;
@@ -143,7 +145,7 @@ export class Exchange extends Swept implements RelayOwner {
 
   constructor(
     owner: Owner,
-    { request, fields, connection, peer, at }: Arrival,
+    { request, fields, connection, served, peer, at }: Arrival,
     { host, target, length, upgrades }: Guarded,
     /** Scheme of the client's connection. */
     readonly scheme: string,
@@ -153,6 +155,7 @@ export class Exchange extends Swept implements RelayOwner {
     this.request = request;
     this.fields = fields;
     this.connection = connection;
+    this.direct = served?.direct === true;
     this.method = request.method;
     this.peer = peer ?? undefined;
     this.host = host;

@@ -231,6 +231,8 @@ export interface Served {
   scheme: "http" | "https";
   /** The `Host` that Deno makes up, if that is the address it listens on. */
   authority: string | undefined;
+  /** Whether it sends our responses as they are, with no code of a user between. */
+  direct: boolean;
 }
 
 /**

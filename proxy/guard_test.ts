@@ -287,7 +287,11 @@ const IMPLIED: [url: string, pasted: boolean, host: string | null][] = [
 ];
 
 Deno.test("impliedHost() is the URL's, unless the runtime made it up", () => {
-  const served = { scheme: "http", authority: "192.0.2.1:8080" } as const;
+  const served = {
+    scheme: "http",
+    authority: "192.0.2.1:8080",
+    direct: true,
+  } as const;
   for (const [url, pasted, host] of IMPLIED) {
     assert.equal(impliedHost(url, pasted, served), host, url);
   }
@@ -314,7 +318,8 @@ Deno.test("schemeOf() uses the server's scheme, not the client's", () => {
     ["/abcs", "https", undefined, "https"],
   ];
   for (const [url, served, told, scheme] of cases) {
-    const own = served && { scheme: served, authority: undefined };
+    const own = served &&
+      { scheme: served, authority: undefined, direct: true };
     const source = { schemeOf: () => told };
     assert.equal(schemeOf(url, own, source, {}), scheme, url);
   }

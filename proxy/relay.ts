@@ -34,13 +34,20 @@ export class Relay {
   movedAt: number;
   readonly #source: Reading;
   readonly #owner: RelayOwner;
+  /** Gives up the memory of the last chunk, once the server has taken it. */
+  readonly #detach: Reading["detach"];
+  #last: Chunk | undefined;
   #controller!: ReadableStreamDefaultController<Chunk>;
   #over = false;
 
-  /** Takes over a source. */
-  constructor(source: Reading, owner: RelayOwner) {
+  /**
+   * Takes over a source. `detaches`: the stream's reader does not look at a
+   * chunk any more when it asks for the next one.
+   */
+  constructor(source: Reading, owner: RelayOwner, detaches = false) {
     this.#source = source;
     this.#owner = owner;
+    this.#detach = detaches ? source.detach : undefined;
     this.movedAt = owner.now();
     this.stream = new ReadableStream<Chunk>({
       start: (controller) => {
@@ -72,6 +79,10 @@ export class Relay {
   async #pull(): Promise<void> {
     this.waitsForClient = false;
     this.movedAt = this.#owner.now();
+    if (this.#last !== undefined) {
+      this.#detach?.call(this.#source, this.#last);
+      this.#last = undefined;
+    }
     let chunk: Chunk | undefined;
     try {
       chunk = await this.#source.read();
@@ -99,6 +110,7 @@ export class Relay {
     this.waitsForClient = true;
     this.movedAt = this.#owner.now();
     this.#owner.progress(chunk.byteLength);
+    if (this.#detach !== undefined) this.#last = chunk;
     this.#controller.enqueue(chunk);
   }
 }

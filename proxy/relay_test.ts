@@ -153,3 +153,23 @@ Deno.test("Relay.abort() fails its stream, also with a chunk that was never read
   assert.match(String(cancelled), /slow/);
   assert.deepEqual(notes.ends, ["broken"]);
 });
+
+Deno.test("Relay gives up a chunk when the next one is asked for, if its reader allows", async () => {
+  for (const detaches of [true, false]) {
+    const source = new Source().give("a", "b").close();
+    const given: number[] = [];
+    const { stream } = new Relay(
+      { ...reading(source.stream), detach: ([byte]) => void given.push(byte!) },
+      new Notes(),
+      detaches,
+    );
+    const reader = stream.getReader();
+    await reader.read();
+    await settle();
+    assert.deepEqual(given, []);
+    await reader.read();
+    assert.deepEqual(given, detaches ? [97] : []);
+    assert.equal((await reader.read()).done, true);
+    assert.deepEqual(given, detaches ? [97, 98] : []);
+  }
+});

@@ -37,7 +37,13 @@ export function respond(
   headerReceived(x, status, c);
   if ("forget" in x.upload) x.upload.forget();
   else x.upload = NO_UPLOAD;
-  if (isReading(body)) x.relay = new Relay(sourceFor(x, answer, body, c), x);
+  if (isReading(body)) {
+    x.relay = new Relay(
+      sourceFor(x, answer, body, c),
+      x,
+      x.direct && c.server.refersToChunks === true,
+    );
+  }
   const added = addedTo(x, backend, answer, c);
   const out = passedThrough(x, backend, body, added, c) ?? c.server.respond(
     status,

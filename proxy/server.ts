@@ -26,6 +26,11 @@ export interface Server {
   /** Whether {@linkcode respond} copies a body that is given as bytes. */
   readonly copiesBodies?: boolean;
   /**
+   * Whether it has a reference of its own to a chunk of a stream when it asks
+   * for the next one, so that the chunk's `ArrayBuffer` may be detached.
+   */
+  readonly refersToChunks?: boolean;
+  /**
    * The header fields of a request, if the runtime has a form that is faster to
    * read than `Headers`. `logged`: the request's own `Headers` will be read after
    * it has ended.

@@ -27,6 +27,9 @@ import { watchClient, type Watched } from "./watch.ts";
  */
 const KEPT_BODY = 64 * 1024;
 
+/** Bodies up to this size are copied out of the buffer that they were read to. */
+const COPIED = 16 * 1024;
+
 /** Bytes of a streamed body that are kept until a response begins. */
 const MAX_KEPT = 512 * 1024;
 
@@ -188,11 +191,17 @@ async function readWhole(
       if (chunk === undefined || at + chunk.byteLength > length) break;
       bytes.set(chunk, at);
       at += chunk.byteLength;
+      body.reuse(chunk);
       if (at < length) chunk = await body.read();
     }
     if (at < length) throw body.fail();
   }
   if (bytes?.byteLength !== length) throw body.fail();
+  if (length <= COPIED && bytes.buffer.byteLength > length) {
+    const read = bytes;
+    bytes = read.slice();
+    body.reuse(read);
+  }
   // Deno closes a connection whose request was not read to its end.
   body.read().catch(() => {});
   return { kind: "whole", bytes };

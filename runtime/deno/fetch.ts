@@ -8,7 +8,7 @@
 import type { Backend } from "../../balancer.ts";
 import type { ProbeResult } from "../../health.ts";
 import { MAX_SECONDS } from "../../http/persistence.ts";
-import { readingInto, streamOf } from "../../proxy/body.ts";
+import { readingInto, type Reads, streamOf } from "../../proxy/body.ts";
 import { type Fields, isResponseDropped } from "../../proxy/fields.ts";
 import { declaredLength, lengthIn } from "../../proxy/framing.ts";
 import { isMapped } from "../../proxy/mapping.ts";
@@ -40,13 +40,16 @@ interface DenoInit extends RequestInit {
  */
 const IDLE_MS = MAX_SECONDS * 1_000;
 
+/** Reads of responses, whose chunks are not returned: no more than is left. */
+const READS: Reads = { least: 0, most: 256 * 1024, spare: [] };
+
 /** Sends attempts with Deno's `fetch`. */
 export class DenoFetch implements FetchTransport {
   readonly native: Native = {
     upTo: Infinity,
     lengthOf,
     // A connection carries nothing else after a response.
-    reading: (stream, length) => readingInto(stream, length, 0),
+    reading: (stream, length) => readingInto(stream, length, READS),
     strip,
   };
   readonly #options: TransportOptions;

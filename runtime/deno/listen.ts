@@ -7,6 +7,7 @@
 import type { Handler, Listener, ListenOptions } from "../listener.ts";
 import { sharing } from "../sharing.ts";
 import { failed, listenTlsDeno } from "./listen_tls.ts";
+import { keepFreedMemory } from "./memory.ts";
 
 /** Milliseconds before listening again. */
 const RELISTEN_MS = 50;
@@ -26,6 +27,7 @@ export function listenDeno(
   options: ListenOptions,
 ): Listener {
   const { port, host, tls, shared = false, log } = options;
+  keepFreedMemory();
   const own = tls && listenTlsDeno(handler, { ...options, tls });
   if (own !== undefined) return own;
   let closed = false;
