@@ -8,7 +8,7 @@ Deno.test("AnswerBody.ready() has what has arrived, and tells its source", async
     wanted: () => told.push("wanted"),
     emptied: () => told.push("emptied"),
     cancelled: () => told.push("cancelled"),
-  });
+  }, false);
   assert.equal(body.ready(), undefined);
   assert.deepEqual(told, []);
   body.give(bytesOf("ab"));
