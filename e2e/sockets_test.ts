@@ -8,8 +8,10 @@ import { type Handler, hang, rawBackend } from "./harness/backend.ts";
 import { blackhole } from "./harness/blackhole.ts";
 import { RawConnection, rawRequest, requestText } from "./harness/client.ts";
 import { runProgram, startProxy } from "./harness/proxy.ts";
+import { Relay } from "./harness/relay.ts";
 import { forBoth, skippedWithout } from "./harness/suite.ts";
 import { delay, until } from "./harness/wait.ts";
+import { PeerGone } from "./harness/wire.ts";
 import { Authority, HERE } from "./tls/certificates.ts";
 
 const OVER_SOCKETS = { TRANSPORT: "socket", HEALTH_PATH: "off" };
@@ -178,6 +180,43 @@ forBoth(
       timeoutMs: 15_000,
       what: () => `the descriptors; ${proxy.fds() - before} are left`,
     });
+  },
+);
+
+forBoth(
+  "over sockets a reset cuts a body that only the end of its connection delimits, with TLS too",
+  async (runtime) => {
+    await using ca = await Authority.make();
+    for (const tls of [undefined, await ca.sign(HERE)]) {
+      await using backend = await rawBackend(async (conn) => {
+        await conn.send("HTTP/1.1 200 OK\r\n\r\nand so on, until");
+        await conn.closed;
+      }, tls === undefined ? {} : { tls });
+      await using relay = await Relay.to(backend.port);
+      await using proxy = await startProxy(runtime, {
+        env: {
+          ...OVER_SOCKETS,
+          BACKENDS: `http${
+            tls === undefined ? "" : "s"
+          }://127.0.0.1:${relay.port}`,
+          BACKEND_CA: `${ca.folder}/ca.pem`,
+        },
+        permissions: [`--allow-read=${ca.folder}`],
+      });
+      await using client = await RawConnection.connect(proxy.port);
+      await client.write(requestText("GET", "/"));
+      await client.readHead();
+      // What was not read is lost with a reset.
+      await client.readChunkOrBytes();
+      relay.cut("reset");
+      await assert.rejects(
+        async () => {
+          while (await client.readChunkOrBytes() !== null);
+        },
+        PeerGone,
+        `TLS: ${tls !== undefined}`,
+      );
+    }
   },
 );
 

@@ -87,6 +87,7 @@ const TABLE: Record<string, Row> = {
           framing.framingOf(head([["transfer-encoding", text]]), "GET"),
       },
     },
+    others: ["hasNone"],
   },
   "http/persistence.ts": {
     module: persistence,

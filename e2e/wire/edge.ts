@@ -7,10 +7,13 @@
 
 import assert from "node:assert/strict";
 import net from "node:net";
-import { requestText } from "../harness/client.ts";
-import type { RawConnection } from "../harness/client.ts";
+import { rawBackend } from "../harness/backend.ts";
+import { RawConnection, requestText } from "../harness/client.ts";
 import { startProxy } from "../harness/proxy.ts";
+import { Relay } from "../harness/relay.ts";
 import { delay, within } from "../harness/wait.ts";
+import { PeerGone } from "../harness/wire.ts";
+import { Authority, HERE } from "../tls/certificates.ts";
 import type { Group, WireCase } from "./case.ts";
 
 /** Offers of another protocol in an otherwise normal request. */
@@ -181,6 +184,35 @@ export const edge: Group = {
           return answer.status;
         }));
         assert.deepEqual(statuses, [200, 200, 200, 200]);
+      },
+    },
+    {
+      name:
+        "edge: a body that ends with its TLS connection is visibly cut if there was no close_notify (RFC 9112 §9.8)",
+      on: "fresh",
+      async run({ runtime }) {
+        await using ca = await Authority.make();
+        await using backend = await rawBackend(async (conn) => {
+          await conn.send("HTTP/1.1 200 OK\r\nContent-Type: a/b\r\n\r\nand so");
+          await conn.closed;
+        }, { tls: await ca.sign(HERE) });
+        await using relay = await Relay.to(backend.port);
+        await using proxy = await startProxy(runtime, {
+          env: {
+            BACKENDS: `https://127.0.0.1:${relay.port}`,
+            BACKEND_CA: `${ca.folder}/ca.pem`,
+            HEALTH_PATH: "off",
+          },
+          permissions: [`--allow-read=${ca.folder}`],
+        });
+        await using client = await RawConnection.connect(proxy.port);
+        await client.write(requestText("GET", "/"));
+        await client.readHead();
+        await client.readChunkOrBytes();
+        relay.cut("fin");
+        await assert.rejects(async () => {
+          while (await client.readChunkOrBytes() !== null);
+        }, PeerGone);
       },
     },
   ],

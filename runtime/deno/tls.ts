@@ -70,6 +70,25 @@ function connectOnce(
   });
 }
 
+/** The part of a socket's handle that is used. */
+interface Handle {
+  /** 0, or the number of an error. */
+  getpeername?(address: object): number;
+}
+
+/**
+ * The error of a connection that was reset: Deno reports a reset as a regular
+ * end, which would make a truncated body look complete. Only then the kernel
+ * knows no peer any more.
+ */
+function resetOf(socket: net.Socket): Error | undefined {
+  const { _handle: handle } = socket as { _handle?: Handle | null };
+  const failed = (handle?.getpeername?.({}) ?? 0) !== 0;
+  return failed
+    ? new Error("Cannot read: the connection was reset")
+    : undefined;
+}
+
 /** Adapts a `node:tls` socket. */
 class NodeSocket implements CountingSocket {
   // Pausing and resuming a stream is expensive.
@@ -86,7 +105,7 @@ class NodeSocket implements CountingSocket {
     socket.on("data", (bytes) => this.#events?.data(bytes as unknown as Chunk));
     socket.on("drain", () => this.#events?.drained());
     socket.on("error", (error) => this.#unwritable = error);
-    socket.once("end", () => this.#end(this.#unwritable));
+    socket.once("end", () => this.#end(this.#unwritable ?? resetOf(socket)));
     // A close without an end is a failure, even without an error.
     socket.once(
       "close",
