@@ -156,7 +156,9 @@ export class Connection
     this.#buffered = undefined;
     this.#framed = new BodyReader(buffered.length);
     this.#reads = new ReadSize(buffered.missing);
-    this.#stream(this.#framed.push(buffered.bytes));
+    // Copied: the socket may be reading the next bytes to the same memory, which
+    // the reader of a chunk may give up.
+    this.#stream(this.#framed.push(buffered.bytes.slice()));
   }
 
   /** Handles the signal's event. */
