@@ -156,8 +156,8 @@ export class Connection
     this.#buffered = undefined;
     this.#framed = new BodyReader(buffered.length);
     this.#reads = new ReadSize(buffered.missing);
-    // Copied: the socket may be reading the next bytes to the same memory, which
-    // the reader of a chunk may give up.
+    // A copy: the next bytes are being read into the same memory, which a reader
+    // may give up.
     this.#stream(this.#framed.push(buffered.bytes.slice()));
   }
 
