@@ -11,7 +11,7 @@ import { runProgram, startProxy } from "./harness/proxy.ts";
 import { Relay } from "./harness/relay.ts";
 import { forBoth, skippedWithout } from "./harness/suite.ts";
 import { delay, until } from "./harness/wait.ts";
-import { PeerGone } from "./harness/wire.ts";
+import { PeerGone, toLatin1 } from "./harness/wire.ts";
 import { Authority, HERE } from "./tls/certificates.ts";
 
 const OVER_SOCKETS = { TRANSPORT: "socket", HEALTH_PATH: "off" };
@@ -180,6 +180,43 @@ forBoth(
       timeoutMs: 15_000,
       what: () => `the descriptors; ${proxy.fds() - before} are left`,
     });
+  },
+);
+
+forBoth(
+  "over sockets a small body whose pieces come late is passed on piece by piece",
+  async (runtime) => {
+    // The memory of the first piece was given up while the next one was read
+    // into it, and the body never ended.
+    let next = Promise.withResolvers<void>();
+    await using backend = await rawBackend(async (conn) => {
+      await conn.send("HTTP/1.1 200 OK\r\nContent-Length: 9000\r\n\r\n");
+      for (const letter of "abc") {
+        await conn.send(letter.repeat(3_000));
+        await next.promise;
+        next = Promise.withResolvers();
+      }
+    });
+    await using proxy = await startProxy(runtime, {
+      env: { ...OVER_SOCKETS, BACKENDS: backend.url },
+    });
+    for (let i = 0; i < 5; i++) {
+      await using client = await RawConnection.connect(proxy.port);
+      await client.write(requestText("GET", "/"));
+      await client.readHead();
+      let text = "";
+      while (text.length < 9_000) {
+        const piece = await client.readChunkOrBytes();
+        assert.ok(piece !== null, `the end after ${text.length} bytes`);
+        text += toLatin1(piece.data);
+        if (text.length % 3_000 === 0) next.resolve();
+      }
+      assert.equal(
+        text,
+        "a".repeat(3_000) + "b".repeat(3_000) + "c".repeat(3_000),
+      );
+    }
+    assert.doesNotMatch(proxy.log, /error/);
   },
 );
 

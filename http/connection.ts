@@ -156,7 +156,9 @@ export class Connection
     this.#buffered = undefined;
     this.#framed = new BodyReader(buffered.length);
     this.#reads = new ReadSize(buffered.missing);
-    this.#stream(this.#framed.push(buffered.bytes));
+    // A copy: the next bytes are being read into the same memory, which a reader
+    // may give up.
+    this.#stream(this.#framed.push(buffered.bytes.slice()));
   }
 
   /** Handles the signal's event. */
