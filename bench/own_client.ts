@@ -8,6 +8,7 @@ import { setImmediate } from "node:timers";
 import { Backend } from "../balancer.ts";
 import type { Answer } from "../http/call.ts";
 import { Client } from "../http/client.ts";
+import { Abort } from "../http/signal.ts";
 import { reading, readingInto, type Reads } from "../proxy/body.ts";
 import { systemClock } from "../base/clock.ts";
 import { destinationOf } from "../runtime/destination.ts";
@@ -106,7 +107,7 @@ function handle(request: Request): Promise<Response> {
       target: url.slice(url.indexOf("/", 8)),
       fields,
       repeatable: method === "GET",
-      signal: new AbortController().signal,
+      signal: new Abort(),
       ...body,
     }).then(answered);
   return length === 0

@@ -50,17 +50,22 @@ export class AnswerBody implements Reading {
 
   /** The next chunk; `undefined` at the end. */
   read(): Promise<Chunk | undefined> {
-    if (this.#bytes > 0) {
-      const chunk = this.#take();
-      this.#source?.emptied();
-      return Promise.resolve(chunk);
-    }
+    const chunk = this.ready();
+    if (chunk !== undefined) return Promise.resolve(chunk);
     if (this.#error !== undefined) return Promise.reject(this.#error);
     if (this.#source === undefined) return Promise.resolve(undefined);
     this.#pending = Promise.withResolvers();
     const { promise } = this.#pending;
     this.#source.wanted();
     return promise;
+  }
+
+  /** The next chunk if it has arrived. */
+  ready(): Chunk | undefined {
+    if (this.#bytes === 0) return undefined;
+    const chunk = this.#take();
+    this.#source?.emptied();
+    return chunk;
   }
 
   /** Cancels the rest. */

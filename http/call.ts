@@ -13,6 +13,8 @@ import type { Signal } from "./signal.ts";
 export interface Reading {
   /** The next chunk; `undefined` at the end. One read at a time. */
   read(): Promise<Chunk | undefined>;
+  /** The next chunk if it is there already. Not while a read is pending. */
+  ready?(): Chunk | undefined;
   /** Cancels the rest. */
   cancel(why: unknown): void;
   /** Takes back the memory of a chunk that is no longer used. */

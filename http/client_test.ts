@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { ClientRig, textOf } from "../testing/client_rig.ts";
 import { settle } from "../testing/clock.ts";
 import { DELIVERIES } from "../testing/fake_connection.ts";
-import { Ended, Malformed } from "./bytes.ts";
+import { Ended, latin1, Malformed } from "./bytes.ts";
 import { type Answer, Unanswered } from "./call.ts";
 
 /** A rejection's error, which has to be one of the client's. */
@@ -342,6 +342,26 @@ Deno.test("Client detaches a chunk only if nothing else may be in its memory", a
     assert.equal(chunk.length, delivery === "own" ? 100 : 0);
     body.cancel(undefined);
   }
+});
+
+Deno.test("Client detaches no chunk into whose memory the socket reads", async () => {
+  const rig = new ClientRig("reused");
+  const { answer } = await rig.send();
+  rig.last.receive("HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\nab");
+  // It is buffered at first, and passed on when the rest takes long.
+  await rig.clock.advance(20);
+  const { body } = await answer;
+  assert.ok(body !== null && "read" in body);
+  let text = "";
+  for (const more of ["cd", "ef"]) {
+    const chunk = (await body.read())!;
+    text += latin1(chunk);
+    body.detach!(chunk);
+    rig.last.receive(more);
+  }
+  text += latin1((await body.read())!);
+  assert.equal(text, "abcdef");
+  assert.equal(await body.read(), undefined);
 });
 
 Deno.test("Client closes a connection at once when its request is aborted, at every stage", async () => {

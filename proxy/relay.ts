@@ -52,6 +52,10 @@ export class Relay {
     this.stream = new ReadableStream<Chunk>({
       start: (controller) => {
         this.#controller = controller;
+        // Bun sends the head in one write with a chunk that is there by now, and
+        // otherwise in up to ten small ones.
+        const first = source.ready?.();
+        if (first !== undefined) this.#give(first);
       },
       pull: () => this.#pull(),
       cancel: (why) => {
@@ -99,6 +103,10 @@ export class Relay {
       this.#controller.close();
       return;
     }
+    this.#give(chunk);
+  }
+
+  #give(chunk: Chunk): void {
     this.waitsForClient = true;
     this.movedAt = this.#owner.now();
     this.#owner.progress(chunk.byteLength);

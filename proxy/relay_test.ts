@@ -118,6 +118,42 @@ Deno.test("Relay.abort() during a read reports once", async () => {
   assert.deepEqual(notes.ends, ["broken"]);
 });
 
+Deno.test("Relay puts a chunk that is there already into its stream at once", async () => {
+  const notes = new Notes();
+  notes.time = 5;
+  const chunks: (Chunk | undefined)[] = [new Uint8Array(2), undefined];
+  let ready: Chunk | undefined = new Uint8Array(3);
+  const relay = new Relay({
+    ready: () => ready,
+    read: () => {
+      ready = undefined;
+      return Promise.resolve(chunks.shift());
+    },
+    cancel() {},
+  }, notes);
+  assert.equal(notes.bytes, 3);
+  assert.equal(relay.waitsForClient, true);
+  assert.equal(chunks.length, 2, "nothing was read");
+  const bytes = await new Response(relay.stream).bytes();
+  assert.equal(bytes.length, 5);
+  assert.equal(notes.bytes, 5);
+  assert.deepEqual(notes.ends, ["whole"]);
+});
+
+Deno.test("Relay.abort() fails its stream, also with a chunk that was never read", async () => {
+  const notes = new Notes();
+  let cancelled: unknown;
+  const relay = new Relay({
+    ready: () => new Uint8Array(3),
+    read: () => Promise.resolve(undefined),
+    cancel: (why) => void (cancelled = why),
+  }, notes);
+  relay.abort(new Error("slow"));
+  await assert.rejects(new Response(relay.stream).bytes(), /slow/);
+  assert.match(String(cancelled), /slow/);
+  assert.deepEqual(notes.ends, ["broken"]);
+});
+
 Deno.test("Relay gives up a chunk when the next one is asked for, if its reader allows", async () => {
   for (const detaches of [true, false]) {
     const source = new Source().give("a", "b").close();

@@ -36,6 +36,8 @@ export class FakeConnection implements CountingSocket {
   readonly #written: Chunk[] = [];
   readonly #held: Chunk[] = [];
   #room = new Uint8Array(ROOM);
+  /** Where the next bytes are put; known before they come. */
+  #place: Chunk | undefined;
   #events: SocketEvents | undefined;
   #waiting: Chunk[] = [];
   #over: { error?: Error } | undefined;
@@ -123,6 +125,7 @@ export class FakeConnection implements CountingSocket {
       if (this.#delivery === "own") this.#events?.data(bytes.slice());
       else this.#fill(bytes);
     }
+    if (this.#delivery !== "own" && !this.paused) this.#read();
     if (this.#over === undefined || this.destroyed) return;
     if (this.#waiting.length > 0 || this.paused) return;
     const { error } = this.#over;
@@ -130,8 +133,14 @@ export class FakeConnection implements CountingSocket {
     this.#events?.ended(error);
   }
 
+  /** Begins a read, as Deno's sockets do as soon as the last one has ended. */
+  #read(): Chunk {
+    return this.#place ??= this.#events?.room?.() ?? this.#room;
+  }
+
   #fill(bytes: Chunk): void {
-    const room = this.#events?.room?.() ?? this.#room;
+    const room = this.#read();
+    this.#place = undefined;
     const size = Math.min(room.length, bytes.length);
     room.set(bytes.subarray(0, size));
     if (size < bytes.length) this.#waiting.unshift(bytes.subarray(size));
