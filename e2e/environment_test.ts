@@ -175,7 +175,8 @@ forBoth("a variable that may not be read and would be obeyed is warned of", {
   await using diverted = await startProxy(runtime, {
     env: { BACKENDS: backend.url, all_proxy: `http://${other.authority}` },
     denoFlags: ["--no-prompt", net, "--allow-env=BACKENDS,PORT,HOST"],
-    args: ["--transport=fetch"],
+    // No probes: they would be counted.
+    args: ["--transport=fetch", "--health-path=off"],
   });
   const before = other.requests.length;
   await rawRequest(diverted.port, requestText("GET", "/"));

@@ -14,7 +14,7 @@ import {
   type Runtime,
   startProxy,
 } from "./proxy.ts";
-import { until } from "./wait.ts";
+import { delay, until } from "./wait.ts";
 
 /** Options for {@linkcode withWorkers}. */
 export interface WorkersOptions extends ProxyOptions {
@@ -71,6 +71,9 @@ export class Numbered implements AsyncDisposable {
   }
 }
 
+/** Milliseconds to find all workers. */
+const FIND_MS = 10_000;
+
 /**
  * A kept connection to each worker, to address each by itself.
  *
@@ -90,9 +93,15 @@ export class Crew implements AsyncDisposable {
   ): Promise<Crew> {
     const crew = new Crew();
     const spare: RawConnection[] = [];
-    for (let tries = 0; crew.connections.length < workers; tries++) {
-      if (tries === 200) {
-        throw new Error(`${crew.connections.length} workers, not ${workers}`);
+    const deadline = performance.now() + FIND_MS;
+    for (let tries = 1; crew.connections.length < workers; tries++) {
+      // A worker may still be starting.
+      if (tries % 200 === 0) {
+        if (performance.now() > deadline) {
+          throw new Error(`${crew.connections.length} workers, not ${workers}`);
+        }
+        for (const connection of spare.splice(0)) await connection.close();
+        await delay(100);
       }
       const connection = await RawConnection.connect(proxy.port, options);
       const known = await crew.#knows(connection);
