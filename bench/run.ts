@@ -181,6 +181,12 @@ page.print(
     "their middle half lies. Best turns are shown because a machine that is " +
     "shared is at times half as fast, and then for one of a pair only.",
 );
+page.print(
+  "\n`Sluice` has its default settings, with which wrk's requests go over sockets " +
+    "on both runtimes; `Sluice, …, fetch` has `TRANSPORT=fetch`; `constant` is a " +
+    "handler that answers at once" +
+    (before === undefined ? "." : "; `before` is an older version."),
+);
 if (!quick) page.print(`\nPeers: ${await versions()}.`);
 if (quick) page.print("\nThe quick form leaves the other proxies out.");
 if (only !== undefined) page.print(`\nOnly: ${only.join(", ")}.`);

@@ -62,6 +62,6 @@ export function speedTable(): string {
     .exec(text) ?? [];
   if (when === undefined) throw new Error("No date in bench/RESULTS.md");
   return `${table(head, rows)}
-Measured on ${when} by \`deno task bench --quick\`, on a shared machine with ${machine}.
+Measured on ${when} by \`deno task bench\`, on a shared machine with ${machine}.
 `;
 }
