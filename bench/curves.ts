@@ -418,11 +418,10 @@ function slowServer(): AsyncDisposable & { url: string; open: Set<Deno.Conn> } {
 
 async function idle(): Promise<void> {
   const rows: string[][] = [];
-  for (const contender of contenders([])) {
+  for (const index of contenders([]).keys()) {
     await using stack = new AsyncDisposableStack();
     const backend = stack.use(slowServer());
-    const own = contenders([backend.url])
-      .find(({ name }) => name === contender.name)!;
+    const own = contenders([backend.url])[index]!;
     const [running] = (await startAll([own], stack)).values();
     const before = rssMB(running!.pid);
     await load(running!, { path: "/small", connections: 1000 }, 3);

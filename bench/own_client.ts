@@ -9,10 +9,11 @@ import { Backend } from "../balancer.ts";
 import type { Answer } from "../http/call.ts";
 import { Client } from "../http/client.ts";
 import { Abort } from "../http/signal.ts";
-import { reading, readingInto, type Reads } from "../proxy/body.ts";
+import { reading } from "../proxy/body.ts";
 import { systemClock } from "../base/clock.ts";
 import { destinationOf } from "../runtime/destination.ts";
 import { requestLines, wholeBody } from "../runtime/deno/inside.ts";
+import { DenoServer } from "../runtime/deno/server.ts";
 
 const [port, ...urls] = process.argv.slice(2);
 const { Bun, Deno } = globalThis as any;
@@ -33,8 +34,7 @@ const pools = urls.map((url) => {
     connect(destination, { signal, limitMs: 3_000 })
   );
 });
-/** As in `runtime/deno/server.ts`. */
-const READS: Reads = { least: 80 * 1024, most: 256 * 1024, spare: [] };
+const server = new DenoServer();
 let turn = 0;
 
 function answered({ status, fields, body, reuse }: Answer): Response {
@@ -80,7 +80,7 @@ async function uploaded(request: Request, length: number) {
     return {
       payload: {
         length,
-        reading: Deno ? readingInto(stream, length, READS) : reading(stream),
+        reading: Deno ? server.reading(stream, length) : reading(stream),
       },
     };
   }

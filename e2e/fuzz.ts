@@ -13,7 +13,7 @@ import { type Runtime, RUNTIMES } from "./harness/proxy.ts";
 import { AdminFuzz } from "./fuzz/admin.ts";
 import { FileFuzz } from "./fuzz/file.ts";
 import { AnswerFuzz } from "./fuzz/answers.ts";
-import { RequestFuzz } from "./fuzz/requests.ts";
+import { type FuzzOptions, RequestFuzz } from "./fuzz/requests.ts";
 import { WebSocketFuzz } from "./fuzz/websocket.ts";
 import { corpus, renew } from "./fuzz/seeds.ts";
 import type { Report } from "./fuzz/report.ts";
@@ -29,6 +29,31 @@ const USAGE =
 --samples                   shows examples of what is odd and allowed`;
 
 const TRANSPORTS = ["socket", "fetch"] as const;
+
+/** Options of a run, with the seeds of all groups. */
+type Asked = Omit<FuzzOptions, "seeds"> & {
+  seeds: Awaited<ReturnType<typeof corpus>>[string][];
+};
+
+/** What is fuzzed, by the first word of the command. */
+const MACHINES: Record<
+  string,
+  (asked: Asked) => { run(): Promise<Report> }
+> = {
+  requests: ({ seeds, ...options }) =>
+    new RequestFuzz({
+      ...options,
+      seeds: seeds.flatMap(({ requests }) => requests),
+    }),
+  answers: ({ seeds, ...options }) =>
+    new AnswerFuzz({
+      ...options,
+      seeds: seeds.flatMap(({ answers }) => answers),
+    }),
+  websocket: (asked) => new WebSocketFuzz(asked),
+  admin: (asked) => new AdminFuzz(asked),
+  file: (asked) => new FileFuzz(asked),
+};
 
 function flag(args: readonly string[], name: string): string | undefined {
   return args.find((arg) => arg.startsWith(`--${name}=`))
@@ -48,8 +73,7 @@ async function main(args: readonly string[]): Promise<number> {
   const from = Number(flag(args, "from") ?? 0);
   const samples = args.includes("--samples");
   if (
-    !["requests", "answers", "websocket", "admin", "file"].includes(what) ||
-    !(count > 0)
+    !Object.hasOwn(MACHINES, what) || !(count > 0)
   ) {
     console.error(USAGE);
     return 2;
@@ -59,22 +83,7 @@ async function main(args: readonly string[]): Promise<number> {
   const run = async (runtime: Runtime, transport: "fetch" | "socket") => {
     const began = performance.now();
     const options = { runtime, transport, count, seed, from };
-    const machine = what === "admin"
-      ? new AdminFuzz(options)
-      : what === "file"
-      ? new FileFuzz(options)
-      : what === "websocket"
-      ? new WebSocketFuzz(options)
-      : what === "answers"
-      ? new AnswerFuzz({
-        ...options,
-        seeds: seeds.flatMap(({ answers }) => answers),
-      })
-      : new RequestFuzz({
-        ...options,
-        seeds: seeds.flatMap(({ requests }) => requests),
-      });
-    const report: Report = await machine.run();
+    const report = await MACHINES[what]!({ ...options, seeds }).run();
     const seconds = ((performance.now() - began) / 1000).toFixed(1);
     console.log(`${count} in ${seconds} s: ${report.text({ samples })}`);
     bad += report.bad;

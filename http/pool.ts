@@ -189,7 +189,7 @@ export class Pool implements ConnectionOwner {
 
   rested(connection: Connection): void {
     this.#resting--;
-    if (this.#retired) return connection.close(RETIRED);
+    if (this.#retired || this.#distrusted) return connection.close(RETIRED);
     connection.since = this.#shared.turn;
     this.#idle.push(connection);
     this.#watch();

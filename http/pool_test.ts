@@ -167,6 +167,29 @@ Deno.test("Pool counts also the end of a connection that has just become idle", 
   assert.equal(await answered(rig, { method: "POST" }), 2);
 });
 
+Deno.test("Pool reuses no connection for 10 s once a backend has sent more than was asked", async () => {
+  const rig = new ClientRig();
+  const calls = [await rig.send(), await rig.send(), await rig.send()];
+  rig.connections[0]!.receive(OK);
+  await calls[0]!.answer;
+  await settle();
+  // The second one has just become idle when the third one shows it.
+  rig.connections[1]!.receive(OK);
+  rig.connections[2]!.receive(OK + OK);
+  for (const { answer } of calls) {
+    assert.equal(await textOf(await answer), "ok");
+  }
+  await settle();
+  assert.equal(rig.pool.idle, 0);
+  for (let second = 1; second <= 11; second++) {
+    await rig.clock.advance(1_000);
+    const count = rig.connections.length;
+    await answered(rig);
+    assert.equal(rig.connections.length, count + (second > 10 ? 0 : 1));
+    assert.equal(rig.last.destroyed, second < 10, `after ${second} s`);
+  }
+});
+
 Deno.test("Pool never reads unexpected bytes as a response", async () => {
   // Some servers say 408 to an idle connection before they close it.
   const stray = "HTTP/1.1 408 Request Timeout\r\nContent-Length: 0\r\n\r\n";
